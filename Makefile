@@ -1,0 +1,30 @@
+# Needs Python 3.11, make and git. Every target sets up what it needs in .venv first.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: help setup demo test lint bench clean
+help:           ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+setup: .venv/.ready  ## make .venv and install the project with what its tests need
+.venv/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
+	touch $@
+
+demo: setup     ## label five drawn clips from a local S3 bucket and print what came of it
+	$(BIN)/labeling demo
+
+test: setup     ## run the whole suite
+	$(BIN)/python -m pytest
+
+lint: setup     ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup    ## measure and print; see BENCHMARKS.md
+	$(BIN)/python -m tests.bench
+
+clean:          ## remove .venv and what runs left
+	rm -rf .venv outputs
