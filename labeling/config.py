@@ -1,0 +1,160 @@
+"""The one configuration, as dataclasses: `configs/*.yaml` fill them, nothing below `flows/` sees a DictConfig.
+
+Not frozen, because Hydra merges into them; `Enum` stands where a choice is closed.
+"""
+
+import os
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Direction(Enum):
+    """Which way an object is tracked from its first prompt."""
+
+    forward = "forward"
+    backward = "backward"
+    both = "both"
+
+
+@dataclass
+class SourceConfig:
+    """Where videos come from: `uri` (s3://bucket/prefix or a folder) or `manifest` (JSONL, CSV, Parquet).
+
+    `time_range` is [start, end) in seconds, null for an open end; `frame_stride` n tracks every n-th frame.
+    """
+
+    uri: str = ""
+    glob: str = "**"
+    manifest: str | None = None
+    limit: int | None = None
+    time_range: list[float | None] | None = None
+    frame_stride: int = 1
+
+
+@dataclass
+class PromptsConfig:
+    """The seed prompt table: JSONL, CSV or Parquet, local or s3://."""
+
+    uri: str = ""
+
+
+@dataclass
+class StoreConfig:
+    """The dataset's root: a folder or s3://bucket/prefix."""
+
+    root: str = ""
+
+
+@dataclass
+class RunConfig:
+    """How a run behaves: scratch space, limits, retries, review queue."""
+
+    id: str | None = None
+    scratch: str | None = None
+    scratch_cap_gib: float = 50.0
+    timeout_s: float = 3600.0
+    timeout_per_video_second_s: float = 60.0
+    max_attempts: int = 3
+    chunk_size: int = 64
+    max_chunks: int = 100
+    lock_stale_s: float = 120.0
+    previews: int = 12
+    progress: bool = True
+    review_url: str | None = None
+    seed: int = 0
+
+
+@dataclass
+class ModelConfig:
+    """Which network, at what size, with which weights."""
+
+    name: str = "nano"
+    config: str = "sam2.1_nano"
+    checkpoint: str | None = None
+    checkpoint_sha256: str | None = None
+    image_size: int | None = None
+    allow_untrained: bool = False
+    apply_postprocessing: bool = True
+
+
+@dataclass
+class PrecisionConfig:
+    """Arithmetic of the network: fp32 or bf16 (autocast)."""
+
+    name: str = "fp32"
+
+
+@dataclass
+class TrackerConfig:
+    """How memory is chosen: `sam2`, or `samurai` with its thresholds; `overrides` go to the model's config as they are."""
+
+    name: str = "samurai"
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class TrackConfig:
+    """How each object is followed, and how many share a batch."""
+
+    direction: Direction = Direction.forward
+    max_objects_per_batch: int = 16
+
+
+@dataclass
+class RuleConfig:
+    """One QC rule: `signal` must stay `>= at_least` or `<= at_most`, else the masklet is flagged with `reason`.
+
+    `review` is the bound that sends to review, `reject` the one that rejects (either may be null).
+    """
+
+    signal: str = ""
+    reason: str = ""
+    bound: str = "at_most"
+    review: float | None = None
+    reject: float | None = None
+
+
+@dataclass
+class QCConfig:
+    """The judge: named rules."""
+
+    name: str = "default"
+    rules: list[RuleConfig] = field(default_factory=list)
+
+
+@dataclass
+class ClusterConfig:
+    """Ray: started in process when `address` is null. `actors` null means as many as fit."""
+
+    name: str = "laptop"
+    address: str | None = None
+    actors: int | None = None
+    cpus_per_actor: float = 1.0
+    gpus_per_actor: float = 0.0
+    in_flight_per_actor: int = 2
+    deaths_per_video: int = 2
+    deaths_per_worker: int = 4
+    setup_timeout_s: float = 600.0
+    dashboard: bool = False
+
+
+@dataclass
+class LabelConfig:
+    """Everything a run is told."""
+
+    source: SourceConfig = field(default_factory=SourceConfig)
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+    qc: QCConfig = field(default_factory=QCConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+
+
+def default_scratch() -> str:
+    """The folder that downloads go to when `run.scratch` is not given."""
+    return os.path.join(os.environ.get("TMPDIR", "/tmp"), "samurai-labeling")

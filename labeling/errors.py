@@ -1,0 +1,63 @@
+"""Errors that name a reason, and how a caught exception becomes a record.
+
+Reasons a user meets in dead letters: `missing_video`, `not_a_video`, `decode_error`, `empty_video`, `bad_prompt`,
+`unknown_video` (a prompt for a video that the listing lacks), `no_prompts`, `deadline`, `worker_died`, `out_of_memory`,
+`store_unavailable`, `source_unavailable`, `bad_checkpoint`, `unexpected`.
+"""
+
+import traceback
+
+from labeling.types import ErrorKind, ErrorRecord
+
+
+class LabelingError(Exception):
+    """An error with a reason; `kind` says what a retry can do about it."""
+
+    kind = ErrorKind.POISON
+
+    def __init__(self, message: str, reason: str = "unexpected") -> None:
+        super().__init__(message, reason)
+        self.message, self.reason = message, reason
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class BadInput(LabelingError, ValueError):
+    """Input that no retry will mend: a broken file, a prompt outside the frame."""
+
+
+class Unavailable(LabelingError):
+    """A server or disk that may answer next time."""
+
+    kind = ErrorKind.TRANSIENT
+
+
+class DeadlineExceeded(LabelingError):
+    """A job that ran past its time limit; it is not tried again."""
+
+    def __init__(self, message: str, reason: str = "deadline") -> None:
+        super().__init__(message, reason)
+
+
+class BadConfiguration(ValueError):
+    """A configuration that cannot run; the command line exits with 2."""
+
+
+class StoreBusy(RuntimeError):
+    """Another live run holds the root's lock."""
+
+
+def record_of(error: BaseException) -> ErrorRecord:
+    """Turn a caught exception into the record that a receipt or dead letter carries."""
+    text = "".join(traceback.format_exception(error))[-8000:]
+    if isinstance(error, LabelingError):
+        return ErrorRecord(error.kind, error.reason, str(error), text)
+    message = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or "out of memory" in message.lower():
+        return ErrorRecord(ErrorKind.DEVICE, "out_of_memory", message, text)
+    if "CUDA" in message or "cuDNN" in message:
+        return ErrorRecord(ErrorKind.DEVICE, "device_error", message, text)
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return ErrorRecord(ErrorKind.TRANSIENT, "source_unavailable", message, text)
+    return ErrorRecord(ErrorKind.POISON, "unexpected", message, text)
