@@ -62,7 +62,6 @@ class RunConfig:
     previews: int = 12
     progress: bool = True
     review_url: str | None = None
-    seed: int = 0
 
 
 @dataclass
@@ -87,7 +86,7 @@ class PrecisionConfig:
 
 @dataclass
 class TrackerConfig:
-    """How memory is chosen: `sam2`, or `samurai` with its thresholds; `overrides` go to the model's config as they are."""
+    """How memory is chosen: `sam2` or `samurai`; `overrides` go to the model's config as they are."""
 
     name: str = "samurai"
     overrides: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,132 @@
+"""The one loader of `configs/`: overrides in, a checked `LabelConfig` out; serves the command line and deployments."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from labeling.config import LabelConfig
+from labeling.errors import BadConfiguration
+
+PATHS = frozenset(
+    ["source.uri", "source.glob", "source.manifest", "prompts.uri", "store.root", "run.scratch", "run.review_url", "model.checkpoint"]
+)
+
+
+def config_folder() -> Path:
+    """Return the folder of YAML files: inside the wheel, or at the top of a checkout."""
+    here = Path(__file__).resolve().parent
+    packed = here / "configs"
+    return packed if packed.is_dir() else here.parent / "configs"
+
+
+def load_config(overrides: Sequence[str] = ()) -> LabelConfig:
+    """Compose `configs/label.yaml` with Hydra overrides.
+
+    Raises:
+        BadConfiguration: a key that does not exist, a value of the wrong type, or a choice that is not there.
+    """
+    ConfigStore.instance().store(name="label_schema", node=LabelConfig)
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+            composed = hydra.compose("label", overrides=[_quoted(o) for o in overrides])
+        config = OmegaConf.to_object(composed)
+    except (HydraException, OmegaConfBaseException) as error:
+        told = f"{error}" + (f": {error.__cause__}" if error.__cause__ else "")
+        raise BadConfiguration(f"{told}\n(overrides given: {' '.join(overrides) or 'none'})") from error
+    assert isinstance(config, LabelConfig)
+    check(config)
+    return config
+
+
+def _quoted(override: str) -> str:
+    """Quote the value of a path or URI, which may hold what Hydra's grammar reads as its own."""
+    name, equals, value = override.partition("=")
+    if name not in PATHS or value[:1] in ("'", '"', "") or value == "null":
+        return override
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{name}{equals}'{escaped}'"
+
+
+def check(config: LabelConfig) -> None:
+    """Refuse values that no run could use, whatever its input; what a command needs beyond that it asks for itself."""
+    at_least_one = {
+        "source.frame_stride": config.source.frame_stride,
+        "run.max_attempts": config.run.max_attempts,
+        "run.chunk_size": config.run.chunk_size,
+        "run.max_chunks": config.run.max_chunks,
+        "track.max_objects_per_batch": config.track.max_objects_per_batch,
+        "cluster.in_flight_per_actor": config.cluster.in_flight_per_actor,
+        "cluster.deaths_per_video": config.cluster.deaths_per_video,
+    }
+    for name, value in at_least_one.items():
+        if value < 1:
+            raise BadConfiguration(f"{name} is {value}; expected 1 or more")
+    for name, seconds in {"run.timeout_s": config.run.timeout_s, "run.lock_stale_s": config.run.lock_stale_s}.items():
+        if seconds <= 0:
+            raise BadConfiguration(f"{name} is {seconds}; expected seconds above 0")
+    if config.cluster.deaths_per_video >= config.cluster.deaths_per_worker:
+        raise BadConfiguration(
+            f"cluster.deaths_per_video is {config.cluster.deaths_per_video} and cluster.deaths_per_worker "
+            f"{config.cluster.deaths_per_worker}; expected the first to be smaller, so that a video that kills "
+            "workers is set aside before a worker is given up"
+        )
+    check_time_range(config.source.time_range)
+    if config.tracker.overrides.get("non_overlap_masks"):
+        raise BadConfiguration(
+            "tracker.overrides.non_overlap_masks is true; the pipeline tracks each object as if it were alone. "
+            "Exporters resolve overlaps where a format needs it"
+        )
+
+
+def check_time_range(time_range: list[float | None] | None) -> None:
+    """Refuse a range that is not [start, end) in seconds with start before end."""
+    if time_range is None:
+        return
+    start, end = (time_range[0] or 0.0, time_range[1]) if len(time_range) == 2 else (-1.0, None)
+    if start < 0 or (end is not None and end <= start):
+        raise BadConfiguration(f"source.time_range is {time_range}; expected [start, end] in seconds, start < end, null for open")
+
+
+def require_settings(config: LabelConfig, *names: str) -> None:
+    """Refuse a configuration in which a setting that this command needs is empty; name all that are."""
+    missing = [name for name in names if not _value_at(config, name)]
+    if missing:
+        raise BadConfiguration("; ".join(f"{name} is not set: give {name}=..." for name in missing))
+
+
+def _value_at(config: LabelConfig, name: str) -> object:
+    node: object = config
+    for part in name.split("."):
+        node = getattr(node, part)
+    if name == "source.uri" and config.source.manifest:
+        return config.source.manifest
+    return node
+
+
+def as_dict(config: LabelConfig) -> dict[str, Any]:
+    """Return the configuration as plain values, as it is kept beside a run and given to a flow."""
+
+    def plain(value: object) -> Any:
+        if isinstance(value, Enum):
+            return value.value
+        if isinstance(value, Mapping):
+            return {str(k): plain(v) for k, v in value.items()}
+        return [plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+    return {k: plain(v) for k, v in dataclasses.asdict(config).items()}
+
+
+def as_json(config: LabelConfig) -> str:
+    """Return the resolved configuration as indented JSON."""
+    return json.dumps(as_dict(config), indent=2, sort_keys=True)

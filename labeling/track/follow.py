@@ -1,0 +1,186 @@
+"""One video and its prompts become masks: every object on its own span, forward, backward or both ways.
+
+Legend: N objects; H, W the upright video's height and width. Positions count sampled frames; `frame_idx` is the source's.
+"""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from labeling import rle
+from labeling.config import Direction
+from labeling.errors import BadInput, DeadlineExceeded
+from labeling.track.predictor import Predictor, mask_of
+from labeling.types import RLE, FrameMask, MaskSource, Prompt, PromptSource
+
+
+class SampledFrames(Protocol):
+    """The frames to follow through, by position, with the time and source index of each."""
+
+    frame_indices: Sequence[int]
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, position: int, /) -> npt.NDArray[np.uint8]: ...
+    def pts_seconds(self, position: int) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """One object's mask on one frame; for each object they come in ascending frames."""
+
+    object_id: int
+    mask: FrameMask
+
+
+def follow(
+    predictor: Predictor,
+    frames: SampledFrames,
+    prompts: Sequence[Prompt],
+    *,
+    size_hw: tuple[int, int],
+    direction: Direction = Direction.forward,
+    max_objects: int = 16,
+    deadline: float = math.inf,
+) -> Iterator[Tracked]:
+    """Follow every prompted object through the frames; `deadline` is in seconds since the epoch.
+
+    Raises:
+        BadInput: a prompt on a frame that is not there, or one that the predictor refuses.
+        DeadlineExceeded: checked before every frame.
+    """
+    by_object = check_prompts(prompts, frames.frame_indices, size_hw)
+    ids = sorted(by_object, key=lambda o: (by_object[o][0].frame_idx, o))
+    for start in range(0, len(ids), max_objects):
+        batch = {o: by_object[o] for o in ids[start : start + max_objects]}
+        yield from _follow_batch(predictor, frames, batch, direction, deadline)
+
+
+def _follow_batch(
+    predictor: Predictor, frames: SampledFrames, batch: Mapping[int, Sequence[Prompt]], direction: Direction, deadline: float
+) -> Iterator[Tracked]:
+    if direction is not Direction.forward:
+        # Rows go to the store in ascending order, so the way back is kept as run lengths and turned round.
+        first = {o: prompts[0].frame_idx if direction is Direction.both else math.inf for o, prompts in batch.items()}
+        back = [t for t in _one_way(predictor, frames, batch, deadline, reverse=True) if t.mask.frame_idx < first[t.object_id]]
+        yield from reversed(back)
+    if direction is not Direction.backward:
+        yield from _one_way(predictor, frames, batch, deadline, reverse=False)
+
+
+def _one_way(
+    predictor: Predictor, frames: SampledFrames, batch: Mapping[int, Sequence[Prompt]], deadline: float, *, reverse: bool
+) -> Iterator[Tracked]:
+    positions = {frame_idx: k for k, frame_idx in enumerate(frames.frame_indices)}
+    drawn = {
+        (p.object_id, p.frame_idx): p.mask
+        for prompts in batch.values()
+        for p in prompts
+        if p.source is PromptSource.CORRECTION and p.mask
+    }
+    state = predictor.init_state(frames, memory="window")
+    for prompts in batch.values():
+        for prompt in prompts:
+            _add(predictor, state, prompt, positions[prompt.frame_idx])
+    _check_deadline(deadline)
+    for out in predictor.propagate(state, reverse=reverse, each_from_its_prompt=True):
+        frame_idx, pts = frames.frame_indices[out.frame_idx], frames.pts_seconds(out.frame_idx)
+        logits_N1HW = out.mask_logits
+        for row, object_id in enumerate(out.obj_ids):
+            runs = drawn.get((object_id, frame_idx))
+            source = MaskSource.HUMAN if runs else MaskSource.MODEL
+            runs = runs or rle.encode(mask_of(logits_N1HW[row]))
+            yield Tracked(object_id, _frame_mask(out, row, frame_idx, pts, runs, source))
+        _check_deadline(deadline)
+
+
+def _add(predictor: Predictor, state: Any, prompt: Prompt, position: int) -> None:
+    try:
+        if prompt.mask is not None:
+            predictor.add_new_mask(state, position, prompt.object_id, rle.decode(prompt.mask))
+            return
+        given: dict[str, Any] = {}
+        if prompt.box_xyxy is not None:
+            given["box"] = np.array(prompt.box_xyxy, np.float32)
+        if prompt.points_xy:
+            given |= {"points": np.array(prompt.points_xy, np.float32), "labels": np.array(prompt.labels, np.int32)}
+            given |= {"clear_old_points": prompt.box_xyxy is not None}
+        predictor.add_new_points_or_box(state, position, prompt.object_id, **given)
+    except ValueError as error:
+        raise BadInput(f"object {prompt.object_id}, frame {prompt.frame_idx}: {error}", "bad_prompt") from error
+
+
+def _frame_mask(out: Any, row: int, frame_idx: int, pts_seconds: float, runs: RLE, source: MaskSource) -> FrameMask:
+    area = rle.area(runs)
+    return FrameMask(
+        frame_idx=frame_idx,
+        pts_seconds=pts_seconds,
+        rle=runs,
+        area=area,
+        box_xywh=rle.box_xywh(runs) if area else None,
+        predicted_iou=float(out.predicted_iou[row]),
+        object_score=float(out.object_score_logits[row]),
+        motion_iou=_number(out.motion_score[row]),
+        stability=_number(out.stability[row]),
+        candidate_gap=_number(out.candidate_gap[row]),
+        pointer_similarity=_number(out.pointer_similarity[row]),
+        source=source,
+    )
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _check_deadline(deadline: float) -> None:
+    late_s = time.time() - deadline
+    if late_s > 0:
+        raise DeadlineExceeded(f"the video's time limit passed {late_s:.1f} s ago; raise run.timeout_s if it needs more")
+
+
+def check_prompts(
+    prompts: Sequence[Prompt], frame_indices: Sequence[int], size_hw: tuple[int, int]
+) -> dict[int, list[Prompt]]:
+    """Sort prompts by object and frame, and refuse what does not fit the video before anything is tracked."""
+    sampled = set(frame_indices)
+    by_object: dict[int, list[Prompt]] = defaultdict(list)
+    for prompt in prompts:
+        where = f"object {prompt.object_id}, frame {prompt.frame_idx}"
+        if prompt.frame_idx not in sampled:
+            raise BadInput(f"{where}: {_why_not_sampled(prompt.frame_idx, frame_indices)}", "bad_prompt")
+        _check_place(prompt, where, size_hw)
+        by_object[prompt.object_id].append(prompt)
+    return {o: _settled(ps) for o, ps in by_object.items()}
+
+
+def _settled(prompts: list[Prompt]) -> list[Prompt]:
+    """Return one object's prompts by frame; on a frame that a reviewer corrected, the correction stands alone."""
+    corrected = {p.frame_idx for p in prompts if p.source is PromptSource.CORRECTION}
+    kept = [p for p in prompts if p.source is PromptSource.CORRECTION or p.frame_idx not in corrected]
+    return sorted(kept, key=lambda p: (p.frame_idx, p.box_xyxy is None))
+
+
+def _why_not_sampled(frame_idx: int, frame_indices: Sequence[int]) -> str:
+    first, last = frame_indices[0], frame_indices[-1]
+    if not first <= frame_idx <= last:
+        return f"the video's frames to track run from {first} to {last}"
+    return f"that frame is not sampled; the nearest sampled one is {min(frame_indices, key=lambda i: abs(i - frame_idx))}"
+
+
+def _check_place(prompt: Prompt, where: str, size_hw: tuple[int, int]) -> None:
+    height, width = size_hw
+    outside = [p for p in prompt.points_xy if not (0 <= p[0] <= width and 0 <= p[1] <= height)]
+    if outside:
+        raise BadInput(f"{where}: point {outside[0]} lies outside the frame of {width} x {height}", "bad_prompt")
+    if prompt.box_xyxy is not None:
+        x0, y0, x1, y1 = prompt.box_xyxy
+        if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+            raise BadInput(f"{where}: box {prompt.box_xyxy} misses the frame of {width} x {height}", "bad_prompt")
+    if prompt.mask is not None and prompt.mask.size_hw != size_hw:
+        raise BadInput(f"{where}: the mask is {prompt.mask.size_hw} (h, w), the video {size_hw}", "bad_prompt")

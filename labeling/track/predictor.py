@@ -1,0 +1,150 @@
+"""From a configuration to a predictor that is ready to follow: which network, which memory, which arithmetic."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
+from labeling.errors import BadConfiguration, BadInput
+from labeling.track.checkpoints import sha256_of
+
+if TYPE_CHECKING:
+    import torch
+
+# Raised whenever the same inputs would give other masks: it is a part of every key.
+SEMANTICS_VERSION = 1
+UNTRAINED = "untrained"
+PRECISIONS = ("fp32", "bf16")
+TRACKERS = ("sam2", "samurai")
+
+
+class Predictor(Protocol):
+    """What `follow` needs of `sam2.sam2_video_predictor.SAM2VideoPredictor`; a test may give another."""
+
+    def init_state(self, video_path: Any, *, memory: str) -> Any: ...
+    def add_new_points_or_box(self, inference_state: Any, frame_idx: int, obj_id: int, **prompt: Any) -> Any: ...
+    def add_new_mask(self, inference_state: Any, frame_idx: int, obj_id: int, mask: npt.NDArray[np.bool_]) -> Any: ...
+    def propagate(self, inference_state: Any, *, reverse: bool, each_from_its_prompt: bool) -> Iterator[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerRecipe:
+    """Everything about the model and tracker that decides masks; a part of every object's key."""
+
+    model: str
+    checkpoint_sha256: str
+    image_size: int | None
+    apply_postprocessing: bool
+    precision: str
+    tracker: str
+    overrides: dict[str, Any] = field(default_factory=dict)
+    semantics_version: int = SEMANTICS_VERSION
+
+    @property
+    def config_file(self) -> str:
+        """The name that `sam2` builds from; the released SAMURAI configs carry a motion weight for each size."""
+        if self.tracker == "samurai" and self.model.startswith("sam2.1_hiera"):
+            return f"configs/samurai/{self.model}.yaml"
+        return self.model
+
+    @property
+    def hydra_overrides(self) -> list[str]:
+        """What is laid over that config."""
+        overrides = {"image_size": self.image_size} if self.image_size else {}
+        chosen = {"samurai_mode": self.tracker == "samurai", **overrides, **self.overrides}
+        return [f"++model.{name}={_as_text(value)}" for name, value in chosen.items()]
+
+
+def _as_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def recipe_of(model: ModelConfig, precision: PrecisionConfig, tracker: TrackerConfig) -> TrackerRecipe:
+    """Resolve a configuration: find the weights' checksum and refuse what cannot be built.
+
+    Raises:
+        BadConfiguration: no checkpoint without `model.allow_untrained=true`, a missing file, another checksum than
+            `model.checkpoint_sha256`, an unknown precision or tracker.
+    """
+    if precision.name not in PRECISIONS:
+        raise BadConfiguration(f"precision is {precision.name!r}; expected one of {', '.join(PRECISIONS)}")
+    if tracker.name not in TRACKERS:
+        raise BadConfiguration(f"tracker is {tracker.name!r}; expected one of {', '.join(TRACKERS)}")
+    return TrackerRecipe(
+        model=model.config,
+        checkpoint_sha256=checkpoint_digest(model),
+        image_size=model.image_size,
+        apply_postprocessing=model.apply_postprocessing,
+        precision=precision.name,
+        tracker=tracker.name,
+        overrides=dict(tracker.overrides),
+    )
+
+
+def checkpoint_digest(model: ModelConfig) -> str:
+    """Return the SHA-256 of the weights that `model` names, or "untrained" where that is allowed."""
+    if not model.checkpoint:
+        if model.allow_untrained:
+            return UNTRAINED
+        raise BadConfiguration(
+            f"model={model.name} has no checkpoint, and random weights label nothing. Give model.checkpoint=FILE "
+            f"(`labeling checkpoints fetch {model.name}` brings one), or model.allow_untrained=true to try the pipeline"
+        )
+    path = Path(model.checkpoint).expanduser()
+    if not path.is_file():
+        raise BadConfiguration(f"model.checkpoint is {model.checkpoint!r}; expected a file that this machine can read")
+    digest = sha256_of(path)
+    if model.checkpoint_sha256 and digest != model.checkpoint_sha256.lower():
+        raise BadConfiguration(
+            f"{path} has SHA-256 {digest}; model.checkpoint_sha256 expects {model.checkpoint_sha256}. "
+            "Fetch the file again, or correct the setting"
+        )
+    return digest
+
+
+def build_predictor(recipe: TrackerRecipe, checkpoint: str | None, *, device: str) -> Predictor:
+    """Build the video predictor on `device`; untrained weights are equal in every actor and every run.
+
+    Raises:
+        BadInput: the weights do not fit the network, or are not those that the plan was made with.
+    """
+    import torch
+
+    from sam2.build_sam import build_sam2_video_predictor
+
+    path = str(Path(checkpoint).expanduser()) if checkpoint else None
+    if path is not None and sha256_of(Path(path)) != recipe.checkpoint_sha256:
+        raise BadInput(f"{path} is not the file that this run was planned with", "bad_checkpoint")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        predictor: Predictor = build_sam2_video_predictor(
+            recipe.config_file,
+            path,
+            device=device,
+            hydra_overrides_extra=recipe.hydra_overrides,
+            apply_postprocessing=recipe.apply_postprocessing,
+        )
+    return predictor
+
+
+@contextmanager
+def arithmetic(precision: str, *, device: str) -> Iterator[None]:
+    """Run the block without gradients, and in bfloat16 where `precision` says so."""
+    import torch
+
+    with torch.inference_mode(), torch.autocast(device.split(":")[0], torch.bfloat16, enabled=precision == "bf16"):
+        yield
+
+
+def mask_of(logits_1HW: "torch.Tensor") -> npt.NDArray[np.bool_]:
+    """Return the mask (H, W) of one object's logits, on the host."""
+    mask_HW: npt.NDArray[np.bool_] = (logits_1HW[0] > 0).cpu().numpy()
+    return mask_HW
+
+
+Frames = Sequence[npt.NDArray[np.uint8]]
