@@ -1,0 +1,333 @@
+"""Objects by key under one root, the same whether the root is a folder or `s3://bucket/prefix`.
+
+Keys are relative to the root, with `/` between parts, in the byte order of UTF-8 when listed. An etag says that an object
+is still the one that was seen. Names that match `_HIDDEN` are this module's own (files being written, the lock, probes):
+they are never listed and cannot be keys.
+"""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import re
+import shutil
+import stat
+import time
+import uuid
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+from urllib.parse import unquote, urlsplit
+
+from labeling.errors import BadConfiguration, Unavailable
+
+log = logging.getLogger(__name__)
+
+_HIDDEN = re.compile(r"\.~[^/]*\.beside")
+_LOCK_NAME = ".~lock.beside"
+_CHUNK_BYTES = 1 << 20
+# A disk that is full or away may be back on the next attempt; anything else about a path is the user's to mend.
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStat:
+    """One object as a listing shows it; `modified_at` in seconds since the epoch."""
+
+    key: str
+    num_bytes: int
+    etag: str
+    modified_at: float
+
+
+class Objects(Protocol):
+    """What a room may ask of a place that keeps objects; implementations pickle and are safe to share among threads."""
+
+    @property
+    def root(self) -> str:
+        """The place: a folder's absolute path or s3://bucket/prefix."""
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        """Every object whose key starts with `prefix`, ascending by key; nothing where the folder is absent."""
+
+    def stat(self, key: str) -> ObjectStat | None:
+        """What the object is, or None where there is none."""
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes; FileNotFoundError naming the uri where there is none."""
+
+    def put(self, key: str, body: bytes) -> str:
+        """Write the object whole, over what was there; returns its etag."""
+
+    def put_file(self, key: str, path: Path) -> str:
+        """Write a file's bytes as the object, whole, over what was there; returns its etag."""
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        """Write the object unless the key is taken; of many writers exactly one is told True."""
+
+    def put_if_match(self, key: str, body: bytes, etag: str) -> bool:
+        """Write the object only while it is the one with `etag`; False when it moved on or is gone."""
+
+    def delete(self, key: str) -> None:
+        """Remove the object; a missing one is fine."""
+
+    def download(self, key: str, path: Path) -> None:
+        """Copy the object to `path`, which appears whole or not at all; FileNotFoundError where there is none."""
+
+    def uri(self, key: str) -> str:
+        """The object's full name, for people and for `split_uri`."""
+
+
+def check_key(key: str, refused: Set[str] = frozenset({"", ".", ".."})) -> str:
+    """Return `key`, or raise a ValueError if one of its parts is `refused`: it could leave the root or have two names."""
+    parts = key.split("/")
+    if not key or "\0" in key or not refused.isdisjoint(parts):
+        raise ValueError(f"key is {key!r}; expected parts joined by slashes, none of them among {sorted(refused)}")
+    if _HIDDEN.fullmatch(parts[-1]):
+        raise ValueError(f"key is {key!r}; expected another name: those like '.~*.beside' are kept for files being written")
+    return key
+
+
+def is_hidden(key: str) -> bool:
+    """Whether a stored name is one of this module's own and no object."""
+    return _HIDDEN.fullmatch(key.rpartition("/")[2]) is not None
+
+
+def missing(uri: str) -> FileNotFoundError:
+    """The error for an object that is not there."""
+    return FileNotFoundError(errno.ENOENT, "no such object", uri)
+
+
+@contextlib.contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to and rename it there at the end; leaves nothing behind on an error."""
+    beside = path.with_name(f".~{uuid.uuid4().hex}.beside")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _etag_of(found: os.stat_result) -> str:
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
+
+
+class FolderObjects:
+    """Objects as files of a folder, which is made when first written to.
+
+    An etag is made of modification time, length and inode, so no listing reads a file; writers here stamp the time in
+    nanoseconds, which keeps two quick writes apart.
+    """
+
+    def __init__(self, root: str | Path, *, unavailable: str = "store_unavailable") -> None:
+        self.root = os.path.abspath(os.path.expanduser(root))
+        self._unavailable = unavailable
+        if os.path.exists(self.root) and not os.path.isdir(self.root):
+            raise BadConfiguration(f"{self.root} is a file; expected a folder or s3://bucket/prefix")
+
+    def __repr__(self) -> str:
+        return f"FolderObjects({self.root!r})"
+
+    def uri(self, key: str) -> str:
+        return f"{self.root.rstrip('/')}/{key}"
+
+    def _path(self, key: str) -> Path:
+        return Path(self.root, check_key(key))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        top = prefix.rpartition("/")[0]
+        if top:
+            check_key(top)
+        folder = os.path.join(self.root, top)
+        yield from _walk(folder, f"{top}/" if top else "", prefix, frozenset())
+
+    def stat(self, key: str) -> ObjectStat | None:
+        path = self._path(key)
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return None if path.is_dir() else ObjectStat(key, found.st_size, _etag_of(found), found.st_mtime)
+
+    def get(self, key: str) -> bytes:
+        with self._opened(key) as reader:
+            return reader.read()
+
+    def download(self, key: str, path: Path) -> None:
+        with self._opened(key) as reader, written_beside(path) as beside, beside.open("wb") as writer:
+            shutil.copyfileobj(reader, writer, _CHUNK_BYTES)
+
+    def put(self, key: str, body: bytes) -> str:
+        return self._write(key, body)
+
+    def put_file(self, key: str, path: Path) -> str:
+        return self._write(key, path)
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        target = self._path(key)
+        if target.exists():
+            return False
+        with self._staged(key, body) as beside:
+            try:
+                os.link(beside, target)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+                    raise
+                return self._renamed_if_absent(beside, target)
+        return True
+
+    def put_if_match(self, key: str, body: bytes, etag: str) -> bool:
+        with self._staged(key, body) as beside, self._locked():
+            found = self.stat(key)
+            if found is None or found.etag != etag:
+                return False
+            os.replace(beside, self._path(key))
+        return True
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        if os.path.lexists(path):
+            with self._locked():
+                path.unlink(missing_ok=True)
+
+    def _write(self, key: str, content: bytes | Path) -> str:
+        with self._staged(key, content) as beside, self._locked():
+            etag = _etag_of(beside.stat())
+            os.replace(beside, self._path(key))
+        return etag
+
+    def _renamed_if_absent(self, beside: Path, target: Path) -> bool:
+        """For file systems without hard links: as good as `os.link` among writers that share the lock."""
+        with self._locked():
+            if target.exists():
+                return False
+            os.replace(beside, target)
+        return True
+
+    @contextlib.contextmanager
+    def _staged(self, key: str, content: bytes | Path) -> Iterator[Path]:
+        """Give a synced file beside the key's with the content; what is still there at the end is removed."""
+        target = self._path(key)
+        beside = target.with_name(f".~{uuid.uuid4().hex}.beside")
+        with self._passing_named(key):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                _write_synced(beside, content)
+                yield beside
+            finally:
+                beside.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the root's lock for the instant of a rename, so that compare and set cannot lose a plain write."""
+        with open(os.path.join(self.root, _LOCK_NAME), "ab") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def _opened(self, key: str) -> BinaryIO:
+        with self._passing_named(key):
+            try:
+                return self._path(key).open("rb")
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                raise missing(self.uri(key)) from error
+
+    @contextlib.contextmanager
+    def _passing_named(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _PASSING:
+                raise
+            message = f"{self.uri(key)}: {error.strerror}; free or mount the disk and run again"
+            raise Unavailable(message, self._unavailable) from error
+
+
+def _write_synced(path: Path, content: bytes | Path) -> None:
+    with path.open("wb") as writer:
+        if isinstance(content, bytes):
+            writer.write(content)
+        else:
+            with content.open("rb") as reader:
+                shutil.copyfileobj(reader, writer, _CHUNK_BYTES)
+        writer.flush()
+        os.fsync(writer.fileno())
+    now_ns = time.time_ns()
+    os.utime(path, ns=(now_ns, now_ns))
+
+
+def _walk(folder: str, base: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[ObjectStat]:
+    """Yield what lies under `folder`, whose keys start with `base`, in key order; a folder's name sorts with its slash."""
+    try:
+        here = os.stat(folder)
+        with os.scandir(folder) as scan:
+            named = [(f"{base}{entry.name}" + ("/" if entry.is_dir() else ""), entry) for entry in scan]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    inside = above | {(here.st_dev, here.st_ino)}
+    if len(inside) == len(above):
+        log.warning("%s leads back to a folder above it; it is listed once", folder)
+        return
+    for name, entry in sorted(named, key=lambda pair: os.fsencode(pair[0])):
+        if name.endswith("/"):
+            if name.startswith(prefix) or prefix.startswith(name):
+                yield from _walk(entry.path, name, prefix, inside)
+        elif name.startswith(prefix) and not _HIDDEN.fullmatch(entry.name):
+            found = _stat_of_file(name, entry)
+            if found is not None:
+                yield found
+
+
+def _stat_of_file(key: str, entry: os.DirEntry[str]) -> ObjectStat | None:
+    try:
+        key.encode()
+        found = entry.stat()
+    except UnicodeEncodeError:
+        log.warning("%r is left out: its name is not UTF-8; rename it to have it listed", entry.path)
+        return None
+    except OSError:  # a link that leads nowhere, or a file that went while the folder was read
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return ObjectStat(key, found.st_size, _etag_of(found), found.st_mtime)
+
+
+def open_objects(root: str | Path, *, unavailable: str = "store_unavailable") -> Objects:
+    """Open a folder (a path or file:///path) or s3://bucket/prefix; nothing is asked of a server yet.
+
+    `unavailable` is the reason that `Unavailable` errors of this place carry. Raises BadConfiguration for another scheme.
+    """
+    text = os.fspath(root)
+    scheme = text.partition("://")[0] if "://" in text else ""
+    if scheme == "s3":
+        from labeling.objects_s3 import S3Objects  # boto3 takes long to import and a folder needs none of it
+
+        return S3Objects(text, unavailable=unavailable)
+    if scheme not in ("", "file"):
+        raise BadConfiguration(f"{text!r} has the scheme {scheme!r}; expected a folder, file:///path or s3://bucket/prefix")
+    if not text:
+        raise BadConfiguration("a root is empty; expected a folder or s3://bucket/prefix")
+    return FolderObjects(_local_path(text), unavailable=unavailable)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Split one object's uri or path into (root, key): its parent and its name; BadConfiguration where it names none."""
+    if uri.startswith("s3://"):
+        root, _, key = uri.rpartition("/")
+        if root in ("s3:/", "s3:") or not key:
+            raise BadConfiguration(f"{uri!r} names no object; expected s3://bucket/key")
+        return root, key
+    if "://" in uri and not uri.startswith("file://"):
+        raise BadConfiguration(f"{uri!r} cannot be read; expected a path, file:///path or s3://bucket/key")
+    path = os.path.abspath(os.path.expanduser(_local_path(uri)))
+    if not uri or path == "/":
+        raise BadConfiguration(f"{uri!r} names no file; expected a path, file:///path or s3://bucket/key")
+    return os.path.split(path)
+
+
+def _local_path(text: str) -> str:
+    return unquote(urlsplit(text).path) if text.startswith("file://") else text

@@ -1,0 +1,266 @@
+"""Objects in S3 and servers that speak its protocol, by boto3; `labeling.objects.open_objects` opens them."""
+
+import contextlib
+import logging
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore import exceptions as boto_errors
+from botocore.config import Config
+
+from labeling.errors import BadConfiguration, Unavailable
+from labeling.objects import ObjectStat, check_key, is_hidden, missing, written_beside
+
+log = logging.getLogger(__name__)
+
+_WRITER = "labeling-writer"  # metadata that tells a write of ours from another's when an answer got lost
+_ABSENT = {"404", "NoSuchKey", "NotFound"}
+_LOST = {"412", "PreconditionFailed"}
+_CONTENDED = {"409", "ConditionalRequestConflict", "OperationAborted"}
+_UNSUPPORTED = {"501", "NotImplemented", "InvalidArgument", "InvalidRequest"}
+_CONTENDED_TRIES = 5
+_ADVICE = {
+    "NoSuchBucket": "the bucket does not exist; create it or correct the uri",
+    "InvalidBucketName": "this is no bucket name; correct the uri",
+    "AccessDenied": "access is denied; give these credentials the right to list, read and write there",
+    "403": "access is denied; give these credentials the right to list, read and write there",
+    "InvalidAccessKeyId": "the server does not know this access key; correct AWS_ACCESS_KEY_ID or AWS_PROFILE",
+    "SignatureDoesNotMatch": "the secret key is wrong; correct AWS_SECRET_ACCESS_KEY or AWS_PROFILE",
+    "PermanentRedirect": "the bucket is in another region; set AWS_REGION to it",
+    "301": "the bucket is in another region; set AWS_REGION to it",
+    "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_REGION to it",
+    "ExpiredToken": "the session's token has run out; renew the credentials",
+}
+_UNREACHED = (
+    boto_errors.HTTPClientError, boto_errors.ConnectionError, boto_errors.IncompleteReadError,
+    boto_errors.ResponseStreamingError,
+)
+_NO_CREDENTIALS = (
+    boto_errors.NoCredentialsError, boto_errors.PartialCredentialsError, boto_errors.CredentialRetrievalError,
+    boto_errors.ProfileNotFound, boto_errors.TokenRetrievalError, boto_errors.UnauthorizedSSOTokenError,
+)
+
+
+def _client_config() -> Config:
+    """Timeouts and retries for servers near and far; checksums only where asked when a custom endpoint is set.
+
+    Servers that speak S3's protocol without being it fail on the checksums that newer boto3 adds by itself.
+    """
+    custom = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+    checksums = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
+    return Config(
+        max_pool_connections=32,
+        connect_timeout=10,
+        read_timeout=60,
+        tcp_keepalive=True,
+        retries={"mode": "adaptive", "max_attempts": 5},
+        **(checksums if custom else {}),
+    )
+
+
+class S3Objects:
+    """Objects under s3://bucket/prefix; endpoint, region and credentials come from the usual AWS variables and files.
+
+    Holds one thread-safe client, made at first use and again after unpickling.
+    """
+
+    def __init__(self, root: str, *, unavailable: str = "store_unavailable") -> None:
+        self._bucket, _, prefix = root.removeprefix("s3://").partition("/")
+        if not root.startswith("s3://") or not self._bucket:
+            raise BadConfiguration(f"{root!r} names no bucket; expected s3://bucket/prefix")
+        prefix = prefix.strip("/")
+        if ".." in prefix.split("/"):
+            raise BadConfiguration(f"{root!r} holds '..'; expected s3://bucket/prefix")
+        self.root = f"s3://{self._bucket}" + (f"/{prefix}" if prefix else "")
+        self._base = f"{prefix}/" if prefix else ""
+        self._unavailable = unavailable
+        self._made: Any = None
+        self._conditional: bool | None = None
+
+    def __repr__(self) -> str:
+        return f"S3Objects({self.root!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_made": None, "_conditional": None}
+
+    def uri(self, key: str) -> str:
+        return f"{self.root}/{key}"
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        with self._named(prefix):
+            pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._base + prefix)
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    key = found["Key"][len(self._base):]
+                    if key and not key.endswith("/") and not is_hidden(key):
+                        yield _stat_of(key, found["Size"], found)
+
+    def stat(self, key: str) -> ObjectStat | None:
+        try:
+            with self._named(key):
+                head = self._client().head_object(**self._at(key))
+        except FileNotFoundError:
+            return None
+        return _stat_of(key, head["ContentLength"], head)
+
+    def get(self, key: str) -> bytes:
+        with self._named(key):
+            body: bytes = self._client().get_object(**self._at(key))["Body"].read()
+        return body
+
+    def download(self, key: str, path: Path) -> None:
+        with self._named(key), written_beside(path) as beside:
+            self._client().download_file(self._bucket, self._at(key)["Key"], os.fspath(beside))
+
+    def put(self, key: str, body: bytes) -> str:
+        with self._named(key):
+            return _bare(self._client().put_object(**self._at(key), Body=body)["ETag"])
+
+    def put_file(self, key: str, path: Path) -> str:
+        with self._named(key):
+            self._client().upload_file(os.fspath(path), self._bucket, self._at(key)["Key"])
+            return _bare(self._client().head_object(**self._at(key))["ETag"])
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        if self._has_conditions():
+            return self._put_if(key, body, {"IfNoneMatch": "*"})
+        if self.stat(key) is not None:
+            return False
+        self.put(key, body)
+        return True
+
+    def put_if_match(self, key: str, body: bytes, etag: str) -> bool:
+        if self._has_conditions():
+            return self._put_if(key, body, {"IfMatch": f'"{etag}"'})
+        found = self.stat(key)
+        if found is None or found.etag != etag:
+            return False
+        self.put(key, body)
+        return True
+
+    def delete(self, key: str) -> None:
+        with self._named(key):
+            self._client().delete_object(**self._at(key))
+
+    def _client(self) -> Any:
+        if self._made is None:
+            # A session of its own: boto3's default one is shared by the whole program and not safe among threads.
+            self._made = boto3.session.Session().client("s3", config=_client_config())
+        return self._made
+
+    def _at(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._base + check_key(key, {".."})}
+
+    def _put_if(self, key: str, body: bytes, condition: dict[str, str]) -> bool:
+        writer = uuid.uuid4().hex
+        request = {**self._at(key), "Body": body, "Metadata": {_WRITER: writer}, **condition}
+        for attempt in range(_CONTENDED_TRIES):
+            try:
+                with self._named(key, let_through=_LOST | _CONTENDED | _ABSENT):
+                    self._client().put_object(**request)
+                return True
+            except boto_errors.ClientError as error:
+                if _code_of(error) in _CONTENDED:
+                    time.sleep(0.05 * 2**attempt)
+                    continue
+                retried = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
+                return retried and self._is_ours(key, writer)
+        return False
+
+    def _is_ours(self, key: str, writer: str) -> bool:
+        """Whether our own write arrived though its answer did not, so that the retry met it and was refused."""
+        try:
+            with self._named(key):
+                head = self._client().head_object(**self._at(key))
+        except FileNotFoundError:
+            return False
+        return bool(head.get("Metadata", {}).get(_WRITER) == writer)
+
+    def _has_conditions(self) -> bool:
+        """Whether the server refuses a conditional write that it should; asked once, with an object of its own."""
+        if self._conditional is None:
+            self._conditional = self._probe_conditions()
+            if not self._conditional:
+                log.warning(
+                    "%s: this server ignores If-None-Match or If-Match on PUT; writers look before they write instead, which "
+                    "is safe only while one run at a time writes here", self.root,
+                )
+        return self._conditional
+
+    def _probe_conditions(self) -> bool:
+        key = f".~probe-{uuid.uuid4().hex}.beside"
+        at = {"Bucket": self._bucket, "Key": self._base + key}
+        with self._named(key):
+            self._client().put_object(**at, Body=b"1")
+        try:
+            return all(self._refuses(at, condition) for condition in ({"IfNoneMatch": "*"}, {"IfMatch": '"0"'}))
+        finally:
+            with contextlib.suppress(boto_errors.ClientError, boto_errors.BotoCoreError):  # without the right to delete, a hidden object stays
+                self._client().delete_object(**at)
+
+    def _refuses(self, at: dict[str, str], condition: dict[str, str]) -> bool:
+        try:
+            with self._named(at["Key"], let_through=_LOST | _CONTENDED | _UNSUPPORTED):
+                self._client().put_object(**at, Body=b"2", **condition)
+        except boto_errors.ClientError as error:
+            return _code_of(error) not in _UNSUPPORTED
+        return False
+
+    @contextlib.contextmanager
+    def _named(self, key: str, let_through: set[str] | frozenset[str] = frozenset()) -> Iterator[None]:
+        """Turn boto3's errors into ours, with the uri and what to do; ClientErrors with codes in `let_through` pass."""
+        uri = self.uri(key) if key else self.root
+        try:
+            yield
+        except boto_errors.ClientError as error:
+            if _code_of(error) in let_through:
+                raise
+            raise self._of_answer(error, uri) from error
+        except _NO_CREDENTIALS as error:
+            advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            raise BadConfiguration(f"{uri}: no usable AWS credentials ({error}); {advice}") from error
+        except _UNREACHED as error:
+            advice = "check the network and AWS_ENDPOINT_URL; it is tried again"
+            raise Unavailable(f"{uri}: the server did not answer ({error}); {advice}", self._unavailable) from error
+        except (boto_errors.BotoCoreError, boto3.exceptions.Boto3Error) as error:
+            raise self._of_library(error, uri) from error
+        except ValueError as error:  # botocore's word for an endpoint url that is none
+            if not str(error).startswith("Invalid endpoint"):
+                raise
+            raise BadConfiguration(f"{uri}: {error}; set AWS_ENDPOINT_URL to http(s)://host:port or leave it out") from error
+
+    def _of_answer(self, error: boto_errors.ClientError, uri: str) -> Exception:
+        code = _code_of(error)
+        if code in _ABSENT:
+            return missing(uri)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _ADVICE:
+            return BadConfiguration(f"{uri}: {_ADVICE[code]} ({code})")
+        if 400 <= status < 500 and status not in (408, 409, 429):
+            return BadConfiguration(f"{uri}: the server refused with {status} {code}: {error}")
+        return Unavailable(f"{uri}: the server failed with {status} {code}; it is tried again", self._unavailable)
+
+    def _of_library(self, error: Exception, uri: str) -> Exception:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, boto_errors.ClientError):
+            return self._of_answer(cause, uri)
+        if isinstance(error, (boto_errors.ParamValidationError, boto_errors.InvalidRegionError)):
+            return BadConfiguration(f"{uri}: {error}")
+        return Unavailable(f"{uri}: {error}", self._unavailable)
+
+
+def _stat_of(key: str, num_bytes: int, answer: Any) -> ObjectStat:
+    return ObjectStat(key, num_bytes, _bare(answer["ETag"]), answer["LastModified"].timestamp())
+
+
+def _bare(etag: str) -> str:
+    return etag.strip('"')
+
+
+def _code_of(error: boto_errors.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
