@@ -9,9 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam2.modeling.config import ModelConfig
+from sam2.modeling.fpn_neck import ImageEncoder
+from sam2.modeling.layers import MLP
+from sam2.modeling.mask_decoder import Decoded, MaskDecoder
+from sam2.modeling.memory_attention import MemoryAttention
+from sam2.modeling.memory_encoder import MemoryEncoder
+from sam2.modeling.position_encoding import sine_map, sine_of_offsets
+from sam2.modeling.prompt_encoder import PADDING, PromptEncoder
+
+__all__ = ["ABSENT_LOGIT", "Decoded", "ImageFeatures", "SAM2Base"]
 
 ABSENT_LOGIT = -1024.0
 
@@ -38,21 +48,6 @@ class ImageFeatures:
         return ImageFeatures(self.vision_BChw[rows], self.pos_1Chw, (fine[rows], middle[rows]))
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What the mask decoder says before a candidate is chosen; M is 3 with `multimask`, else 1.
-
-    `mask_logits_BMHW` float32, absence not yet applied (see `SAM2Base.mask_absent`); `predicted_iou_BM` in [0, 1];
-    `tokens_BMC` the mask tokens that pointers are made from (with M = 1 always the single-mask token's, even where
-    the mask was replaced for stability); `object_score_logits_B1` > presence threshold means present.
-    """
-
-    mask_logits_BMHW: Tensor
-    predicted_iou_BM: Tensor
-    tokens_BMC: Tensor
-    object_score_logits_B1: Tensor
-
-
 class SAM2Base(nn.Module):
     """The network under the released parameter names (Ravi et al. 2024, "SAM 2", figure 3)."""
 
@@ -60,18 +55,37 @@ class SAM2Base(nn.Module):
         super().__init__()
         self.config = config
         self.image_size = config.image_size
+        dim, memory_dim = config.hidden_dim, config.memory_dim
+        self.image_encoder = ImageEncoder(config)
+        self.memory_attention = MemoryAttention(config)
+        self.memory_encoder = MemoryEncoder(config)
+        self.sam_prompt_encoder = PromptEncoder(config)
+        self.sam_mask_decoder = MaskDecoder(config)
+        self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
+        self.obj_ptr_proj = MLP(dim, hidden=dim, dim_out=dim, depth=3)
+        self.obj_ptr_tpos_proj = nn.Linear(dim, memory_dim) if config.proj_tpos_enc_in_obj_ptrs else nn.Identity()
+        self.maskmem_tpos_enc = _small_noise(config.num_maskmem, 1, 1, memory_dim)
+        self.no_mem_embed = _small_noise(1, 1, dim)
+        self.no_mem_pos_enc = _small_noise(1, 1, dim)       # in the released files, and never read
+        self.no_obj_ptr = _small_noise(1, dim)
+        self.no_obj_embed_spatial = _small_noise(1, memory_dim) if config.no_obj_embed_spatial else None
 
     @property
     def device(self) -> torch.device:
-        return next(self.parameters()).device
+        return self.no_mem_embed.device
 
     def encode_image(self, image_B3SS: Tensor) -> ImageFeatures:
         """Encode normalised RGB frames at the model's size."""
-        raise NotImplementedError
+        side = self.image_size
+        if image_B3SS.ndim != 4 or image_B3SS.shape[1:] != (3, side, side):
+            raise ValueError(f"image of shape {tuple(image_B3SS.shape)}: expected (B, 3, {side}, {side})")
+        decoder = self.sam_mask_decoder
+        vision, high_res = self.image_encoder(image_B3SS, after=(decoder.conv_s0, decoder.conv_s1))
+        return ImageFeatures(vision, self._sine(self.config.hidden_dim), high_res)
 
     def without_memory(self, features: ImageFeatures) -> Tensor:
         """Return `vision_BChw` + `no_mem_embed`: what the decoder sees on a frame that has no memory to look at."""
-        raise NotImplementedError
+        return features.vision_BChw + self.no_mem_embed.view(1, -1, 1, 1)
 
     def condition_on_memory(
         self,
@@ -91,7 +105,22 @@ class SAM2Base(nn.Module):
         in frames, P values or a (B, P) tensor, divided here by `max_pointer_offset` = min(num_frames, 16) - 1.
         Features may have batch 1 (one frame, B objects).
         """
-        raise NotImplementedError
+        dtype = torch.promote_types(features.vision_BChw.dtype, self.maskmem_tpos_enc.dtype)
+        tokens = [memory.flatten(2).transpose(1, 2).to(dtype) for memory in memories]
+        places = [self._memory_places(time_slots)]
+        pointer_tokens = 0
+        if pointers_BPC is not None and pointers_BPC.shape[1]:
+            tokens.append(pointers_BPC.unflatten(2, (-1, self.config.memory_dim)).flatten(1, 2).to(dtype))
+            places.append(self._pointer_places(pointer_offsets, max_pointer_offset))
+            pointer_tokens = tokens[-1].shape[1]
+        vision_BNC = features.vision_BChw.flatten(2).transpose(1, 2)
+        pos_1NC = features.pos_1Chw.flatten(2).transpose(1, 2)
+        batch = max(place.shape[0] for place in places)
+        memory_pos = torch.cat([place.expand(batch, -1, -1) for place in places], dim=1)
+        conditioned_BNC = self.memory_attention(
+            vision_BNC, torch.cat(tokens, dim=1), memory_pos, x_pos_1NC=pos_1NC, pointer_tokens=pointer_tokens
+        )
+        return conditioned_BNC.transpose(1, 2).unflatten(2, features.vision_BChw.shape[-2:])
 
     def decode(
         self,
@@ -110,19 +139,45 @@ class SAM2Base(nn.Module):
         points one padding point stands in, as in tracking. `mask_logits_B1HW` is the mask prompt. `batch` is B where
         the inputs alone would not say it (features of batch 1 and no prompts).
         """
-        raise NotImplementedError
+        if points_xy_BP2 is None or labels_BP is None:
+            if batch is None:
+                batch = vision_BChw.shape[0] if mask_logits_B1HW is None else mask_logits_B1HW.shape[0]
+            points_xy_BP2 = vision_BChw.new_zeros(batch, 1, 2, dtype=torch.float32)
+            labels_BP = torch.full((batch, 1), PADDING, device=vision_BChw.device)
+        if mask_logits_B1HW is not None:
+            mask_logits_B1HW = self._at_mask_input_size(mask_logits_B1HW)
+        encoder, decoder = self.sam_prompt_encoder, self.sam_mask_decoder
+        tokens, prompt = encoder(points=(points_xy_BP2, labels_BP), boxes=None, masks=mask_logits_B1HW)
+        place = encoder.get_dense_pe()
+        answer = decoder.decode(
+            vision_BChw, high_res, tokens_BTC=tokens, prompt_BChw=prompt, image_pos_1Chw=place, multimask=multimask
+        )
+        return Decoded(
+            answer.mask_logits_BMHW.float(), answer.predicted_iou_BM, answer.tokens_BMC, answer.object_score_logits_B1
+        )
 
     def mask_absent(self, mask_logits_BMHW: Tensor, object_score_logits_B1: Tensor) -> Tensor:
         """Return mask logits with -1024 everywhere for objects whose score says absent."""
-        raise NotImplementedError
+        present = object_score_logits_B1 > self.config.presence_threshold
+        return torch.where(present[..., None, None], mask_logits_BMHW, ABSENT_LOGIT)
 
     def pointer(self, token_BC: Tensor, object_score_logits_B1: Tensor) -> Tensor:
         """Return `pointer_BC` of the chosen mask's token; `no_obj_ptr` where the object is absent."""
-        raise NotImplementedError
+        return self._pointer_if(object_score_logits_B1 > self.config.presence_threshold, self.obj_ptr_proj(token_BC))
 
     def pointer_of_mask(self, features: ImageFeatures, mask_B1SS: Tensor) -> Tensor:
-        """Return `pointer_BC` of given masks (0 or 1 at the model's size), decoded with the mask as a prompt."""
-        raise NotImplementedError
+        """Return `pointer_BC` of given masks (0 or 1 at the model's size), decoded with the mask as a prompt.
+
+        `no_obj_ptr` where a mask is empty or the decoder does not see the object.
+        """
+        answer = self.decode(
+            features.vision_BChw,
+            features.high_res,
+            mask_logits_B1HW=self.mask_downsample(mask_B1SS.to(self.mask_downsample.weight.dtype)),
+            multimask=False,
+        )
+        pointer_BC = self.pointer(answer.tokens_BMC[:, 0], answer.object_score_logits_B1)
+        return self._pointer_if(mask_B1SS.flatten(1).any(1, keepdim=True), pointer_BC)
 
     def encode_memory(
         self,
@@ -135,5 +190,49 @@ class SAM2Base(nn.Module):
         """Return `memory_BDhw` in bfloat16 of a frame's features (`ImageFeatures.vision_BChw`) and its mask logits.
 
         `from_prompt`: the mask comes from a person's prompt on this frame, and is binarised where the config says so.
+        The no-object embedding goes by a score of 0, whatever SAMURAI's presence threshold is.
         """
-        raise NotImplementedError
+        binarise = from_prompt and self.config.binarize_mask_from_pts_for_mem_enc and not self.training
+        share = (mask_logits_B1SS > 0).float() if binarise else mask_logits_B1SS.sigmoid()
+        scaled = share * self.config.sigmoid_scale_for_mem_enc + self.config.sigmoid_bias_for_mem_enc
+        memory_BDhw = self.memory_encoder(vision_BChw, scaled)
+        if self.no_obj_embed_spatial is not None:
+            absent_B111 = (object_score_logits_B1 <= 0).to(memory_BDhw.dtype)[..., None, None]
+            memory_BDhw = memory_BDhw + absent_B111 * self.no_obj_embed_spatial[..., None, None]
+        return memory_BDhw.to(torch.bfloat16)
+
+    def _sine(self, dim: int) -> Tensor:
+        return sine_map(self.config.feature_side, dim, self.device)
+
+    def _memory_places(self, time_slots: Sequence[int] | Tensor) -> Tensor:
+        """Return (B or 1, T * h * w, D): where on the map, and when, each memory token is."""
+        slots = torch.as_tensor(time_slots, device=self.device)
+        slots = slots[None] if slots.ndim == 1 else slots
+        when = self.maskmem_tpos_enc.flatten(1)[self.config.num_maskmem - 1 - slots]
+        where = self._sine(self.config.memory_dim).flatten(2).transpose(1, 2)
+        return (where[:, None] + when[:, :, None]).flatten(1, 2)
+
+    def _pointer_places(self, offsets: Sequence[int] | Tensor, max_offset: int) -> Tensor:
+        """Return (B or 1, P * C / D, D): how far in time each pointer token is; zeros in SAM 2.0."""
+        config = self.config
+        offsets_BP = torch.as_tensor(offsets, device=self.device)
+        offsets_BP = offsets_BP[None] if offsets_BP.ndim == 1 else offsets_BP
+        pieces = config.hidden_dim // config.memory_dim
+        if not config.add_tpos_enc_to_obj_ptrs:
+            return self.maskmem_tpos_enc.new_zeros(*offsets_BP.shape, config.memory_dim).repeat_interleave(pieces, 1)
+        dim = config.hidden_dim if config.proj_tpos_enc_in_obj_ptrs else config.memory_dim
+        when = sine_of_offsets(offsets_BP / max(1, max_offset), dim)
+        return self.obj_ptr_tpos_proj(when).repeat_interleave(pieces, dim=1)
+
+    def _at_mask_input_size(self, mask_logits_B1HW: Tensor) -> Tensor:
+        wanted = self.sam_prompt_encoder.mask_input_size
+        if mask_logits_B1HW.shape[-2:] == wanted:
+            return mask_logits_B1HW
+        return F.interpolate(mask_logits_B1HW.float(), wanted, mode="bilinear", align_corners=False, antialias=True)
+
+    def _pointer_if(self, present_B1: Tensor, pointer_BC: Tensor) -> Tensor:
+        return torch.where(present_B1, pointer_BC, self.no_obj_ptr)
+
+
+def _small_noise(*shape: int) -> nn.Parameter:
+    return nn.Parameter(nn.init.trunc_normal_(torch.zeros(shape), std=0.02))
