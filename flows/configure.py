@@ -18,7 +18,10 @@ from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
 
 PATHS = frozenset(
-    ["source.uri", "source.glob", "source.manifest", "prompts.uri", "store.root", "run.scratch", "run.review_url", "model.checkpoint"]
+    {
+        "source.uri", "source.glob", "source.manifest", "prompts.uri", "store.root",
+        "run.scratch", "run.review_url", "model.checkpoint",
+    }
 )
 
 
@@ -95,7 +98,7 @@ def check_time_range(time_range: list[float | None] | None) -> None:
         return
     start, end = (time_range[0] or 0.0, time_range[1]) if len(time_range) == 2 else (-1.0, None)
     if start < 0 or (end is not None and end <= start):
-        raise BadConfiguration(f"source.time_range is {time_range}; expected [start, end] in seconds, start < end, null for open")
+        raise BadConfiguration(f"source.time_range is {time_range}; expected [start, end] seconds, start < end, null for open")
 
 
 def require_settings(config: LabelConfig, *names: str) -> None:

@@ -53,6 +53,13 @@ class TrackerRecipe:
         return self.model
 
     @property
+    def presence_threshold(self) -> float:
+        """The object score above which this tracker keeps a mask: 0, or SAMURAI's lower `min_obj_score_logits`."""
+        if self.tracker != "samurai":
+            return 0.0
+        return float(self.overrides.get("min_obj_score_logits", -1.0))
+
+    @property
     def hydra_overrides(self) -> list[str]:
         """What is laid over that config."""
         overrides = {"image_size": self.image_size} if self.image_size else {}

@@ -1,0 +1,168 @@
+"""The `labeling` command.
+
+Exit codes: 0 all labelled, 1 some dead letters, 2 bad configuration, 3 interrupted (what is done stays done),
+4 the cluster, server or store failed.
+"""
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.commands import checkpoints, dead_letters, export, review
+from flows.configure import load_config, require_settings
+from labeling.errors import BadConfiguration, StoreBusy, Unavailable
+
+OK, DEAD_LETTERS, BAD_CONFIGURATION, INTERRUPTED, FAILED = range(5)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Turn buckets of video into masklet datasets: SAM 2 in SAMURAI mode on Ray, judged, kept as RLE in Parquet.",
+    epilog="Start with `labeling doctor`, then `labeling demo`. Exit codes: 0 all labelled, 1 some dead letters, "
+    "2 bad configuration, 3 interrupted, 4 the cluster, server or store failed.",
+)
+app.add_typer(review.app, name="review")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(checkpoints.app, name="checkpoints")
+app.add_typer(export.app, name="export")
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides, e.g. `source.uri=s3://videos/raw model=tiny`")]
+console = Console()
+
+RUN_EXAMPLES = """
+Examples:
+
+    labeling run source.uri=clips prompts.uri=prompts.jsonl store.root=labels model=nano model.allow_untrained=true
+
+    labeling run source.uri=s3://videos/raw prompts.uri=s3://videos/prompts.jsonl store.root=s3://labels/cars \\
+        model=base_plus model.checkpoint=/weights/sam2.1_hiera_base_plus.pt tracker=samurai qc=default cluster=laptop
+
+    labeling run ... track.direction=both source.time_range=[0,60] source.frame_stride=2 precision=bf16
+"""
+
+
+@app.command(epilog=RUN_EXAMPLES)
+def run(overrides: Overrides = None) -> None:
+    """Label what is due, judge it, publish a snapshot, open reviews and write the report."""
+    config = load_config(overrides or [])
+    require_settings(config, "source.uri", "prompts.uri", "store.root")
+    from flows.label_dataset import label
+
+    outcome = label(config)
+    outcome.print(console)
+    raise typer.Exit(DEAD_LETTERS if outcome.dead_letters else OK)
+
+
+@app.command(epilog=RUN_EXAMPLES.replace("labeling run", "labeling plan"))
+def plan(overrides: Overrides = None) -> None:
+    """Say for each video whether `run` would label it, why, and about how long that would take."""
+    config = load_config(overrides or [])
+    require_settings(config, "source.uri", "prompts.uri", "store.root")
+    from flows.label_dataset import print_plan
+
+    print_plan(config, console)
+
+
+@app.command()
+def qc(overrides: Overrides = None) -> None:
+    """Judge again from stored signals, without tracking: `labeling qc store.root=... qc=strict` makes a new snapshot."""
+    config = load_config(overrides or [])
+    require_settings(config, "store.root")
+    from flows.label_dataset import judge_again
+
+    judge_again(config, console)
+
+
+@app.command()
+def track(
+    video: Annotated[str, typer.Argument(help="A video file, or an s3:// URI")],
+    box: Annotated[str, typer.Option(help="The object on its first frame: X0,Y0,X1,Y1 in pixels")],
+    out: Annotated[str, typer.Option("-o", "--out", help="A folder: masks, overlay video, plot of scores")],
+    frame: Annotated[int, typer.Option(help="The frame that the box is on")] = 0,
+    overrides: Annotated[list[str] | None, typer.Argument(help="Hydra overrides, e.g. `model=tiny track.direction=both`")] = None,
+) -> None:
+    """Follow one box through one video: masks, an overlay video and a plot of scores; no store."""
+    from flows.track_one import track_one
+
+    track_one(load_config(overrides or []), video=video, box=box, frame_idx=frame, out=out, console=console)
+
+
+@app.command()
+def report(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or `latest`")],
+    overrides: Overrides = None,
+) -> None:
+    """Write a run's report again and print where it is: `labeling report RUN store.root=...`."""
+    config = load_config(overrides or [])
+    require_settings(config, "store.root")
+    from flows.reporting import report_again
+
+    console.print(report_again(config, run_id))
+
+
+@app.command()
+def doctor(store: Annotated[str | None, typer.Option(help="A store root to try: a folder or s3://...")] = None) -> None:
+    """Say what works on this machine, and the fix for what does not."""
+    from flows.commands.doctor import examine, render
+
+    raise typer.Exit(render(examine(store), console))
+
+
+@app.command()
+def demo(out: Annotated[str, typer.Option(help="Where clips, store and report go")] = "outputs/demo") -> None:
+    """Label five drawn clips from a local S3 bucket, through Prefect and Ray, and say how well it went."""
+    from flows.demo import run_demo
+
+    run_demo(out, console)
+
+
+@contextmanager
+def termination_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl+C while the block runs, so that a stopped service leaves no actor behind."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main() -> None:
+    """Run the command line and turn errors into messages and exit codes."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    from ray.exceptions import RayError
+
+    try:
+        with termination_as_interrupt():
+            code = app(arguments, standalone_mode=False)
+            return int(code or OK)
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted", "what is done stays done; run again to go on")
+        return INTERRUPTED
+    except (BadConfiguration, typer.TyperException) as error:
+        _say("bad configuration", error.format_message() if isinstance(error, typer.BadParameter) else str(error))
+        return BAD_CONFIGURATION
+    except (Unavailable, StoreBusy, RayError, ConnectionError) as error:
+        _say("failed", str(error))
+        return FAILED
+
+
+def _say(what: str, message: str) -> None:
+    Console(stderr=True).print(f"[bold red]{what}:[/] ", end="")
+    Console(stderr=True, markup=False, highlight=False).print(message)

@@ -1,0 +1,151 @@
+"""What happens to one video: fetch -> probe -> track -> measure -> write. The `Work` that actors are given."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+from labeling.config import LabelConfig, default_scratch
+from labeling.ingest.decode import FrameReader, sampled_frames
+from labeling.ingest.fetch import fetch_video
+from labeling.ingest.probe import probe
+from labeling.objects import Objects, open_objects
+from labeling.qc.signals import SignalMeter
+from labeling.store.writer import BatchWriter, TrackRow
+from labeling.track.follow import follow
+from labeling.track.predictor import Predictor, TrackerRecipe, arithmetic, build_predictor
+from labeling.types import Job, Prompt, Provenance, Receipt, Video
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds spent in each stage."""
+
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the block's time to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - started
+
+
+class LabelVideo:
+    """Labels one video after another with one predictor; only settings travel to the actor, weights load there."""
+
+    def __init__(self, config: LabelConfig, recipe: TrackerRecipe, run_id: str) -> None:
+        self.config, self.recipe, self.run_id = config, recipe, run_id
+        self.scratch = Path(config.run.scratch or default_scratch())
+        self.device = ""
+        self.predictor: Predictor | None = None
+        self.store: Objects | None = None
+
+    def setup(self, device: str) -> None:
+        """Build the predictor on `device` and open the store; called once in each actor."""
+        self.device = device
+        self.predictor = build_predictor(self.recipe, self.config.model.checkpoint, device=device)
+        self.store = open_objects(self.config.store.root)
+
+    def __call__(self, job: Job, *, deadline: float) -> Receipt:
+        """Label the job's objects and say what was written; `deadline` is in seconds since the epoch."""
+        watch = Stopwatch()
+        cap_bytes = int(self.config.run.scratch_cap_gib * 2**30)
+        with watch.stage("fetch"), fetch_video(job.video, self.scratch, run_id=self.run_id, cap_bytes=cap_bytes) as path:
+            with watch.stage("probe"):
+                video = probe(job.video, path)
+            return self._label(job, video, path, deadline, watch)
+
+    def _label(self, job: Job, video: Video, path: Path, deadline: float, watch: Stopwatch) -> Receipt:
+        assert self.predictor is not None and self.store is not None, "setup() comes first"
+        config, meters = self.config, self._meters(job, video)
+        indices = sampled_frames(path, video, time_range=config.source.time_range, frame_stride=config.source.frame_stride)
+        with (
+            FrameReader(path, video, indices) as frames,
+            BatchWriter(self.store, run_id=job.run_id, video=video, batch=job.batch, scratch=self.scratch) as writer,
+            arithmetic(self.recipe.precision, device=self.device),
+        ):
+            tracked = follow(
+                self.predictor,
+                frames,
+                job.prompts,
+                size_hw=video.size_hw,
+                direction=config.track.direction,
+                max_objects=config.track.max_objects_per_batch,
+                deadline=deadline,
+            )
+            for one in watched(tracked, watch, "track"):
+                with watch.stage("signals"):
+                    meters[one.object_id].add(one.mask)
+                with watch.stage("write"):
+                    writer.add(one.object_id, job.label_versions[one.object_id], job.keys[one.object_id], one.mask)
+            with watch.stage("write"):
+                written = writer.finish([self._row(job, object_id, meter) for object_id, meter in meters.items()])
+        return Receipt(
+            job_name=job.name,
+            video_id=job.video.video_id,
+            num_frames=len(indices),
+            num_objects=len(meters),
+            num_masks=written.num_masks,
+            video_seconds=video.duration_seconds,
+            files=written.files,
+            seconds_by_stage=dict(watch.seconds),
+        )
+
+    def _meters(self, job: Job, video: Video) -> Mapping[int, SignalMeter]:
+        threshold = self.recipe.presence_threshold
+        return {o: SignalMeter(video.size_hw, video.frame_rate, threshold) for o in sorted(job.keys)}
+
+    def _row(self, job: Job, object_id: int, meter: SignalMeter) -> TrackRow:
+        prompts = tuple(p for p in job.prompts if p.object_id == object_id)
+        return TrackRow(
+            object_id=object_id,
+            label_version=job.label_versions[object_id],
+            key=job.keys[object_id],
+            category=category_of(prompts),
+            prompts=prompts,
+            signals=meter.signals(),
+            provenance=self._provenance(),
+        )
+
+    def _provenance(self) -> Provenance:
+        return Provenance(
+            model=self.recipe.model,
+            checkpoint_sha256=self.recipe.checkpoint_sha256,
+            tracker=self.recipe.tracker,
+            precision=self.recipe.precision,
+            image_size=int(getattr(self.predictor, "image_size", 0)),
+            device=self.device,
+            presence_threshold=self.recipe.presence_threshold,
+            direction=self.config.track.direction.value,
+            semantics_version=self.recipe.semantics_version,
+            code_version=version("samurai-labeling"),
+            run_id=self.run_id,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+
+def category_of(prompts: tuple[Prompt, ...]) -> str | None:
+    """Return the category that an object's prompts name, the first that does."""
+    return next((p.category for p in prompts if p.category), None)
+
+
+def watched(items: Iterator[T], watch: Stopwatch, name: str) -> Iterator[T]:
+    """Pass the items on and add the time that each took to come to a stage."""
+    while True:
+        with watch.stage(name):
+            item = next(items, None)
+        if item is None:
+            return
+        yield item

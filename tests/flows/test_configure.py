@@ -1,0 +1,71 @@
+"""Every YAML composes, every wrong word is refused with a message that names it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.configure import as_dict, as_json, config_folder, load_config, require_settings
+from labeling.config import Direction, LabelConfig
+from labeling.errors import BadConfiguration
+
+CHOICES = [(p.parent.name, p.stem) for p in sorted(config_folder().glob("*/*.yaml"))]
+
+
+@pytest.mark.parametrize(("group", "name"), CHOICES, ids=lambda v: v)
+def test_every_yaml_composes(group: str, name: str) -> None:
+    chosen = getattr(load_config([f"{group}={name}"]), group)
+    assert chosen.name == name
+
+
+def test_groups_are_all_there() -> None:
+    assert {group for group, _ in CHOICES} == {"model", "precision", "tracker", "qc", "cluster"}
+
+
+def test_the_yaml_and_the_schema_agree_on_defaults() -> None:
+    loaded, bare = as_dict(load_config()), as_dict(LabelConfig())
+    for node in ("source", "prompts", "store", "run", "track", "model"):
+        assert loaded[node] == bare[node], node
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=bigger"], "model/bigger"),
+        (["run.tmeout_s=3"], "run.tmeout_s"),
+        (["source.limit=abc"], "'abc'"),
+        (["source.frame_stride=0"], "source.frame_stride is 0; expected 1 or more"),
+        (["source.time_range=[5,2]"], "source.time_range is [5.0, 2.0]"),
+        (["source.time_range=[1]"], "source.time_range is [1.0]"),
+        (["cluster.deaths_per_video=4"], "cluster.deaths_per_video is 4"),
+        (["run.timeout_s=0"], "run.timeout_s is 0"),
+        (["track.direction=sideways"], "sideways"),
+        (["+tracker.overrides.non_overlap_masks=true"], "non_overlap_masks"),
+        (["source.uri"], "source.uri"),
+    ],
+    ids=lambda v: v[0] if isinstance(v, list) else "",
+)
+def test_bad_configuration_is_named(overrides: list[str], message: str) -> None:
+    with pytest.raises(BadConfiguration, match="(?s).*") as caught:
+        load_config(overrides)
+    assert message in str(caught.value)
+
+
+def test_paths_may_hold_anything() -> None:
+    config = load_config(["source.uri=/data/it's (new)/a=b,c", "store.root=s3://bucket/pre fix", "source.glob=**/*.mp4"])
+    assert config.source.uri == "/data/it's (new)/a=b,c"
+    assert config.store.root == "s3://bucket/pre fix"
+    assert config.source.glob == "**/*.mp4"
+
+
+def test_missing_settings_are_named_together() -> None:
+    with pytest.raises(BadConfiguration, match=r"source\.uri is not set.*store\.root is not set"):
+        require_settings(LabelConfig(), "source.uri", "store.root")
+    require_settings(load_config(["source.manifest=list.csv"]), "source.uri")
+
+
+def test_a_configuration_is_kept_as_json() -> None:
+    config = load_config(["track.direction=both"])
+    assert config.track.direction is Direction.both
+    assert json.loads(as_json(config))["track"]["direction"] == "both"
+    assert Path(config_folder() / "label.yaml").is_file()
