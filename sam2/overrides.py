@@ -1,0 +1,136 @@
+"""Overrides in Hydra's notation, `++model.image_size=512`, read without Hydra and its global state."""
+
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from typing import Any
+
+from sam2.modeling.config import ModelConfig, TrunkSizes
+
+log = logging.getLogger(__name__)
+
+OVERRIDE = re.compile(r"^(?:\+\+|\+)?model\.(?P<key>[\w.]+)=(?P<value>.*)$", re.DOTALL)
+
+_NOT_KEYS = {"variant", "trunk", "hidden_dim", "memory_dim", "memory_attention_layers", "memory_attention_ffn_dim"} | {
+    "memory_attention_dropout", "memory_fuser_layers", "decoder_layers", "decoder_heads", "decoder_mlp_dim",
+    "iou_head_dim", "mask_prompt_channels",
+}  # fmt: skip
+_STABILITY = ("via_stability", "stability_delta", "stability_thresh")
+
+# released key -> field of ModelConfig
+KEYS = {f.name: f.name for f in fields(ModelConfig) if f.name not in _NOT_KEYS} | {
+    **{f"sam_mask_decoder_extra_args.dynamic_multimask_{end}": f"dynamic_multimask_{end}" for end in _STABILITY},
+    "memory_attention.num_layers": "memory_attention_layers",
+    "memory_attention.layer.dim_feedforward": "memory_attention_ffn_dim",
+    "memory_attention.layer.dropout": "memory_attention_dropout",
+    "memory_encoder.fuser.num_layers": "memory_fuser_layers",
+}
+TRUNK_KEYS = {f"image_encoder.trunk.{f.name}": f.name for f in fields(TrunkSizes)}
+
+# released keys whose other values would be another network, which is not here
+FIXED: dict[str, Any] = {
+    "backbone_stride": 16,
+    "directly_add_no_mem_embed": True,
+    "fixed_no_obj_ptr": True,
+    "image_encoder.neck.fpn_interp_model": "nearest",
+    "image_encoder.neck.fpn_top_down_levels": (2, 3),
+    "image_encoder.scalp": 1,
+    "iou_prediction_use_sigmoid": True,
+    "memory_attention.layer.cross_attention.rope_theta": 10000.0,
+    "memory_attention.layer.self_attention.rope_theta": 10000.0,
+    "pred_obj_scores": True,
+    "pred_obj_scores_mlp": True,
+    "soft_no_obj_ptr": False,
+    "use_high_res_features_in_sam": True,
+    "use_mask_input_as_output_without_sam": True,
+    "use_mlp_for_obj_ptr_proj": True,
+    "use_multimask_token_for_obj_ptr": True,
+    "use_obj_ptrs_in_encoder": True,
+}
+
+# released keys that change no answer: tables are made for the map at hand, and nothing is compiled
+WITHOUT_EFFECT = {
+    "compile_image_encoder",
+    "memory_attention.layer.cross_attention.feat_sizes",
+    "memory_attention.layer.self_attention.feat_sizes",
+    "non_overlap_masks_for_mem_enc",
+}
+
+
+def apply_overrides(config: ModelConfig, overrides: Iterable[str]) -> ModelConfig:
+    """Return the config with each `++model.KEY=VALUE` (also `+model.` and `model.`) applied in order.
+
+    Raises ValueError for a key that is not known (with near matches), for a value of the wrong kind, and for a choice
+    that the network does not have.
+    """
+    if isinstance(overrides, str):
+        raise ValueError(f"hydra_overrides_extra={overrides!r} is one string: expected a list of strings")
+    for override in overrides:
+        config = _apply_one(config, override)
+    return config
+
+
+def _apply_one(config: ModelConfig, override: str) -> ModelConfig:
+    match = OVERRIDE.match(override.strip())
+    if match is None:
+        raise ValueError(f"override {override!r} is not understood: expected '++model.KEY=VALUE'")
+    key, value = match["key"], parse_value(match["value"])
+    if key in KEYS:
+        name = KEYS[key]
+        return replace(config, **{name: _of_kind(getattr(config, name), value, override)})
+    if key in TRUNK_KEYS:
+        name = TRUNK_KEYS[key]
+        return replace(config, trunk=replace(config.trunk, **{name: _of_kind(getattr(config.trunk, name), value, override)}))
+    if key in FIXED:
+        if value != FIXED[key]:
+            raise ValueError(f"override {override!r}: this network has {key}={FIXED[key]} and no other")
+        return config
+    if key in WITHOUT_EFFECT:
+        log.info("%s changes no answer here", override)
+        return config
+    raise ValueError(f"override {override!r}: there is no key model.{key}. {_near(key)}")
+
+
+def _near(key: str) -> str:
+    known = sorted([*KEYS, *TRUNK_KEYS, *FIXED, *WITHOUT_EFFECT])
+    last = key.rsplit(".", 1)[-1]
+    near = get_close_matches(key, known, n=3) or [k for k in known if last in k][:3]
+    return f"Near it: {', '.join(f'model.{k}' for k in near)}" if near else f"Known: {', '.join(KEYS)}"
+
+
+def parse_value(text: str) -> Any:
+    """Read a value as Hydra does: null, true or false, a number, a quoted or bare string, a list of these."""
+    text = text.strip()
+    if text.startswith("[") and text.endswith("]"):
+        inner = text[1:-1].strip()
+        return tuple(parse_value(item) for item in inner.split(",")) if inner else ()
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    plain = {"null": None, "true": True, "false": False}
+    if text.lower() in plain:
+        return plain[text.lower()]
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _of_kind(present: Any, value: Any, override: str) -> Any:
+    """Return the value in the kind of what it replaces."""
+    if isinstance(present, bool):
+        fits = isinstance(value, bool)
+    elif isinstance(present, int):
+        fits = isinstance(value, int) and not isinstance(value, bool)
+    elif isinstance(present, float):
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        value = float(value) if fits else value
+    else:
+        fits = isinstance(value, tuple) and all(type(item) is int for item in value)
+    if not fits:
+        kind = "list of integers" if isinstance(present, tuple) else type(present).__name__
+        raise ValueError(f"override {override!r}: expected a {kind}, as in {present!r}, got {value!r}")
+    return value

@@ -1,0 +1,95 @@
+"""The models there are, by name, and the sizes of each."""
+
+import os
+from dataclasses import replace
+
+from sam2.modeling.config import ModelConfig, TrunkSizes
+
+TRUNKS = {
+    "t": TrunkSizes(embed_dim=96, num_heads=1, stages=(1, 2, 7, 2), global_att_blocks=(5, 7, 9)),
+    "s": TrunkSizes(embed_dim=96, num_heads=1, stages=(1, 2, 11, 2), global_att_blocks=(7, 10, 13)),
+    "b+": TrunkSizes(
+        embed_dim=112,
+        num_heads=2,
+        stages=(2, 3, 16, 3),
+        global_att_blocks=(12, 16, 20),
+        window_pos_embed_bkg_spatial_size=(14, 14),
+    ),
+    "l": TrunkSizes(
+        embed_dim=144, num_heads=2, stages=(2, 6, 36, 4), global_att_blocks=(23, 33, 43), window_spec=(8, 4, 16, 8)
+    ),
+}
+
+# The same network with small numbers, for laptops, tests and the demo: 256-pixel input, 2.7 million parameters.
+# At that size the third stage's map is 16 x 16, one window of its own.
+NANO = ModelConfig(
+    variant="sam2.1_nano",
+    trunk=TrunkSizes(
+        embed_dim=24, num_heads=1, stages=(1, 2, 4, 1), global_att_blocks=(4, 6), window_spec=(8, 4, 16, 8)
+    ),
+    image_size=256,
+    hidden_dim=96,
+    memory_dim=32,
+    memory_attention_layers=2,
+    memory_attention_ffn_dim=256,
+)
+
+# SAMURAI's released files give the motion score a weight of 0.15 in the large model and of 0.25 in the others
+SAMURAI_MOTION_WEIGHTS = {"t": 0.25, "s": 0.25, "b+": 0.25, "l": 0.15, "nano": 0.25}
+
+
+def _sam21(letter: str) -> ModelConfig:
+    return ModelConfig(variant=f"sam2.1_hiera_{letter}", trunk=TRUNKS[letter])
+
+
+def _sam20(letter: str) -> ModelConfig:
+    return replace(
+        _sam21(letter),
+        variant=f"sam2_hiera_{letter}",
+        no_obj_embed_spatial=False,
+        add_tpos_enc_to_obj_ptrs=False,
+        proj_tpos_enc_in_obj_ptrs=False,
+        use_signed_tpos_enc_to_obj_ptrs=False,
+    )
+
+
+VARIANTS = {
+    config.variant: config for config in [*map(_sam21, TRUNKS), *map(_sam20, TRUNKS), NANO]
+}
+
+
+def _samurai(config: ModelConfig) -> ModelConfig:
+    weight = SAMURAI_MOTION_WEIGHTS[config.variant.rsplit("_", 1)[1]]
+    return replace(config, samurai_mode=True, kf_score_weight=weight)
+
+
+def _all_configs() -> dict[str, ModelConfig]:
+    """Map every accepted name, without `.yaml`, to its config: short names and the released paths."""
+    named = dict(VARIANTS)
+    for variant, config in VARIANTS.items():
+        if variant.startswith("sam2.1"):
+            named[f"configs/sam2.1/{variant}"] = config
+            named[f"configs/samurai/{variant}"] = _samurai(config)
+        else:
+            named[f"configs/sam2/{variant}"] = config
+    return named
+
+
+CONFIGS = _all_configs()
+
+
+def find_config(name: str | os.PathLike[str]) -> ModelConfig:
+    """Return the config that a released path, a bare file name or a short name stands for.
+
+    Raises ValueError, with the names there are, for any other: the sizes of the network live in Python, and a YAML
+    file from elsewhere is not read.
+    """
+    asked = os.fspath(name)
+    config = CONFIGS.get(asked.removesuffix(".yaml"))
+    if config is None:
+        known = ", ".join(f"{path}.yaml" for path in CONFIGS if "/" in path)
+        raise ValueError(
+            f"config {asked!r} is not known: expected one of {known}; a bare file name or {', '.join(VARIANTS)}. "
+            "Other YAML files are not read: change choices with hydra_overrides_extra=['++model.KEY=VALUE']"
+        )
+    return config
