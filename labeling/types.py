@@ -296,7 +296,8 @@ class ReviewDecision:
 class Job:
     """One video's work for an actor: the objects that are due, with the key and label version of each.
 
-    `batch` names the output files: the first 16 hex digits of SHA-256 of the sorted keys it covers.
+    `batch` names the output files: the first 16 hex digits of SHA-256 of the sorted keys it covers. `components` holds,
+    by object, a digest of each input that the key covers: kept in the done marker, they say later what has changed.
     """
 
     run_id: str
@@ -305,6 +306,7 @@ class Job:
     keys: Mapping[int, str]
     label_versions: Mapping[int, int]
     batch: str
+    components: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         objects = {p.object_id for p in self.prompts}
