@@ -200,7 +200,8 @@ class S3Objects:
         try:
             return all(self._refuses(at, condition) for condition in ({"IfNoneMatch": "*"}, {"IfMatch": '"0"'}))
         finally:
-            with contextlib.suppress(boto_errors.ClientError, boto_errors.BotoCoreError):  # without the right to delete, a hidden object stays
+            # Without the right to delete, a hidden object stays.
+            with contextlib.suppress(boto_errors.ClientError, boto_errors.BotoCoreError):
                 self._client().delete_object(**at)
 
     def _refuses(self, at: dict[str, str], condition: dict[str, str]) -> bool:

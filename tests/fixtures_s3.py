@@ -26,18 +26,29 @@ def s3_server() -> Iterator[dict[str, str]]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def s3_client(s3_server: dict[str, str]) -> Any:
+    """A plain client of that server, to look behind the code under test."""
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=s3_server["AWS_ENDPOINT_URL"],
+        aws_access_key_id=s3_server["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=s3_server["AWS_SECRET_ACCESS_KEY"],
+        region_name=s3_server["AWS_DEFAULT_REGION"],
+    )
+
+
 @pytest.fixture
-def s3(s3_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def s3(s3_server: dict[str, str], s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A fresh bucket's uri, with the environment set to reach it; emptied and removed afterwards."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     for name, value in s3_server.items():
         monkeypatch.setenv(name, value)
     bucket = f"labeling-{uuid.uuid4().hex[:12]}"
-    client = boto3.session.Session().client("s3")
-    client.create_bucket(Bucket=bucket)
+    s3_client.create_bucket(Bucket=bucket)
     yield f"s3://{bucket}"
-    _remove(boto3.session.Session().client("s3", endpoint_url=s3_server["AWS_ENDPOINT_URL"]), bucket)
+    _remove(s3_client, bucket)
 
 
 def _variables(endpoint: str, key: str, secret: str) -> dict[str, str]:
