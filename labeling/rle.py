@@ -44,13 +44,16 @@ def decode(rle: RLE) -> Bools:
 
 
 def runs_of(rle: RLE) -> Ints:
-    """Return the run lengths (R,), column-major, the first counting zeros; a ValueError names broken counts."""
+    """Return the run lengths (R,), column-major, the first counting zeros; a ValueError names broken counts.
+
+    Runs of length 0 that another program wrote inside are merged away, so that only the first can be 0.
+    """
     runs = _expand(rle.counts)
     num_pixels = rle.size_hw[0] * rle.size_hw[1]
     total = int(runs.sum())
     if total != num_pixels or int(runs.min()) < 0:
         raise ValueError(f"RLE counts {rle.counts[:40]!r} add up to {total} pixels; expected runs >= 0 of {num_pixels} in all")
-    return runs
+    return _merge(runs)
 
 
 def from_runs(runs_R: npt.ArrayLike, size_hw: tuple[int, int]) -> RLE:

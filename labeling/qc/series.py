@@ -1,0 +1,88 @@
+"""Small sums over a series of frames: runs, steps, soft minima. Positions count sampled frames; spans are half-open."""
+
+import bisect
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Positions = tuple[int, int]
+
+STEP_MARGIN = 5  # frames that a step needs on either side
+_MOST_BLOCKS = 2048  # points that a step is looked for among
+
+
+def finite(values_T: Floats) -> Floats:
+    """Return the values that are numbers."""
+    return values_T[np.isfinite(values_T)]
+
+
+def percentile(values_T: Floats, percent: float) -> float | None:
+    """Return a percentile of the values that are numbers, or None when there are none."""
+    kept = finite(values_T)
+    return float(np.percentile(kept, percent)) if kept.size else None
+
+
+def soft_minimum(values_T: Floats, temperature: float) -> float | None:
+    """Return -t ln mean exp(-v / t): near the least value when a good share of frames is low, near the mean when none is."""
+    kept = finite(values_T)
+    if kept.size == 0:
+        return None
+    low = float(kept.min())
+    return low - temperature * math.log(float(np.mean(np.exp(-(kept - low) / temperature))))
+
+
+def where_least(values_T: Floats) -> Positions | None:
+    """Return the position of the least number, as a span of one frame."""
+    if not np.isfinite(values_T).any():
+        return None
+    at = int(np.nanargmin(values_T))
+    return at, at + 1
+
+
+def where_most(values_T: Floats) -> Positions | None:
+    """Return the position of the greatest number, as a span of one frame."""
+    return where_least(-values_T)
+
+
+def runs(flags_T: Bools) -> list[Positions]:
+    """Return the spans where the flag is on, ascending."""
+    edges = np.flatnonzero(np.diff(flags_T.astype(np.int8), prepend=0, append=0))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def longest(flags_T: Bools) -> Positions | None:
+    """Return the longest span where the flag is on, the first of equals, or None."""
+    return max(runs(flags_T), key=lambda span: span[1] - span[0], default=None)
+
+
+def largest_step(values_T: Floats) -> tuple[float, int] | None:
+    """Return the greatest |median before - median after| over all splits, and the position the later part starts at.
+
+    A split leaves at least `STEP_MARGIN` frames on either side; None when there are too few. A series of more than 2048
+    frames is looked at in blocks of equal length, by their medians, so that the cost stays that of the frames.
+    """
+    block = -(-values_T.size // _MOST_BLOCKS)
+    whole = values_T.size // block * block if block else 0
+    points = np.median(values_T[:whole].reshape(-1, block), axis=1) if block > 1 else values_T
+    margin = -(-STEP_MARGIN // block) if block else STEP_MARGIN
+    if points.size < 2 * margin:
+        return None
+    before = _running_medians(points)
+    after = _running_medians(points[::-1])[::-1]
+    splits = np.arange(margin, points.size - margin + 1)
+    steps = np.abs(before[splits - 1] - after[splits])
+    best = int(np.argmax(steps))
+    return float(steps[best]), int(splits[best]) * block
+
+
+def _running_medians(values_T: Floats) -> Floats:
+    """Return the median of the first 1, 2, ... values."""
+    ordered: list[float] = []
+    medians = np.empty(values_T.size)
+    for count, value in enumerate(values_T.tolist(), start=1):
+        bisect.insort(ordered, value)
+        medians[count - 1] = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
+    return medians

@@ -1,0 +1,217 @@
+"""Every signal of one masklet, measured while its frames go by; what is kept is numbers and the previous mask's runs.
+
+A signal is a number by column name, None where it has no meaning (no visible frame, one frame, no such score). "Next" means
+the next sampled frame, so a stride changes what a step is. A signal that names a place has a span of source frame indices:
+the worst frame, the pair around a jump, the longest run of what is counted. Formulas are in the three functions below and in
+`labeling/qc/presence.py`; those of `containment` in `labeling/qc/containment.py`, as it needs the other objects.
+"""
+
+import math
+from array import array
+from fractions import Fraction
+
+import numpy as np
+
+from labeling.qc import series as sums
+from labeling.qc.measure import FIELDS, Floats, Seen, Series, measure, row_of
+from labeling.qc.presence import Measured, presence_signals
+from labeling.types import FrameMask, Signals
+
+TEMPERATURE = 0.1  # of the soft minimum of predicted IoU
+LOW_PREDICTED_IOU = 0.75
+LARGE_JUMP = 0.35  # of ln area between neighbours
+LARGE_PART = 0.08  # second part's area over the whole
+
+COLUMNS = (
+    "num_frames",
+    "visible_frames",
+    "visible_share",
+    "predicted_iou_softmin",
+    "predicted_iou_median",
+    "predicted_iou_low_run_s",
+    "object_score_min",
+    "object_score_median",
+    "area_median",
+    "area_min_share",
+    "presence_conflict",
+    "presence_dither",
+    "innovation_p95",
+    "innovation_max",
+    "motion_iou_p5",
+    "compensated_iou_min",
+    "compensated_iou_p5",
+    "area_jump_max",
+    "area_jump_share",
+    "area_step",
+    "shape_step",
+    "fragmentation_max",
+    "fragmentation_share",
+    "holes_max",
+    "gap_rate",
+    "unexplained_absence",
+    "tail_loss",
+    "reentry_mismatch",
+    "frozen",
+    "border_share",
+    "stability_p5",
+    "candidate_gap_p5",
+    "pointer_similarity_p5",
+)
+
+
+class SignalMeter:
+    """Measures one masklet frame by frame, then gives its signals.
+
+    `presence_threshold` is the object score above which the tracker kept a mask (0 for SAM 2, -1 for SAMURAI).
+    """
+
+    def __init__(self, size_hw: tuple[int, int], frame_rate: Fraction | float, presence_threshold: float) -> None:
+        if not frame_rate > 0:
+            raise ValueError(f"frame_rate is {frame_rate!r}; expected frames per second above 0")
+        if not math.isfinite(presence_threshold):
+            raise ValueError(f"presence_threshold is {presence_threshold!r}; expected an object score, as -1.0 for SAMURAI")
+        self._size_hw = (int(size_hw[0]), int(size_hw[1]))
+        self._frame_seconds = 1.0 / float(frame_rate)
+        self._presence_threshold = float(presence_threshold)
+        self._rows = array("d")
+        self._last_idx = -1
+        self._before: Seen | None = None
+
+    def add(self, mask: FrameMask) -> None:
+        """Measure the next frame; a ValueError when frames do not ascend or the mask has another size."""
+        if mask.frame_idx <= self._last_idx:
+            raise ValueError(f"frame_idx is {mask.frame_idx} after {self._last_idx}; expected ascending frames, each once")
+        if mask.rle.size_hw != self._size_hw:
+            raise ValueError(f"frame {mask.frame_idx} has a mask of size_hw {mask.rle.size_hw}; expected {self._size_hw}")
+        numbers, self._before = measure(mask, self._before)
+        self._rows.extend(row_of(numbers))
+        self._last_idx = mask.frame_idx
+
+    def signals(self) -> Signals:
+        """Return every column of `COLUMNS` for the frames so far, and the spans of those that name a place."""
+        frames = Series(np.array(self._rows).reshape(-1, len(FIELDS)))
+        found: Measured = dict.fromkeys(COLUMNS, (None, None)) | _counts(frames)
+        if len(frames):
+            found |= score_signals(frames, self._presence_threshold, self._frame_seconds)
+            found |= presence_signals(frames, self._presence_threshold, self._frame_seconds)
+            found |= motion_signals(frames)
+            found |= shape_signals(frames)
+        return Signals(
+            values={name: found[name][0] for name in COLUMNS},
+            spans={name: frames.span(*at) for name in COLUMNS if (at := found[name][1]) and found[name][0] is not None},
+        )
+
+
+def _counts(frames: Series) -> Measured:
+    visible = frames.visible
+    return {
+        "num_frames": (float(len(frames)), None),
+        "visible_frames": (float(visible.sum()), sums.longest(~visible)),
+        "visible_share": (float(visible.mean()) if len(frames) else 0.0, sums.longest(~visible)),
+    }
+
+
+def score_signals(frames: Series, presence_threshold: float, frame_seconds: float) -> Measured:
+    """Signals of what the network says of itself, read on visible frames alone.
+
+    Predicted IoU as a soft minimum over frames (temperature 0.1) and as the longest time in seconds that it stays below 0.75
+    while the object is present; object score; 5th percentiles of the scores that only tracking can give.
+    """
+    visible = frames.visible
+
+    def seen(name: str) -> Floats:
+        return np.where(visible, frames[name], np.nan)
+
+    quality, presence = seen("predicted_iou"), seen("object_score")
+    low = (frames["predicted_iou"] < LOW_PREDICTED_IOU) & (frames["object_score"] > presence_threshold)
+    low_run = sums.longest(low)
+    step_s = frames.step_seconds or frame_seconds
+    found: Measured = {
+        "predicted_iou_softmin": (sums.soft_minimum(quality, TEMPERATURE), sums.where_least(quality)),
+        "predicted_iou_median": (sums.percentile(quality, 50), None),
+        "predicted_iou_low_run_s": (_seconds(frames, low_run, step_s) if visible.any() else None, low_run),
+        "object_score_min": (sums.percentile(presence, 0), sums.where_least(presence)),
+        "object_score_median": (sums.percentile(presence, 50), None),
+    }
+    for name in ("motion_iou", "stability", "candidate_gap", "pointer_similarity"):
+        found[f"{name}_p5"] = (sums.percentile(seen(name), 5), sums.where_least(seen(name)))
+    return found
+
+
+def motion_signals(frames: Series) -> Measured:
+    """Signals of movement between neighbouring visible frames.
+
+    Innovation: the centre's second difference over the root of the area, so in object lengths. Compensated IoU: neighbouring
+    masks after the centre's step is taken out. Frozen: share of neighbours that are the same to the byte.
+    """
+    x, y = frames["centre_x"], frames["centre_y"]
+    turn = np.hypot(x[2:] - 2 * x[1:-1] + x[:-2], y[2:] - 2 * y[1:-1] + y[:-2]) / np.sqrt(np.maximum(frames["area"][2:], 1))
+    overlap, frozen = frames["compensated_iou"], frames["frozen"]
+    at_turn, at_overlap = _widen(sums.where_most(turn), after=2), _widen(sums.where_least(overlap), before=1)
+    still = sums.longest(frozen == 1)
+    return {
+        "innovation_p95": (sums.percentile(turn, 95), at_turn),
+        "innovation_max": (sums.percentile(turn, 100), at_turn),
+        "compensated_iou_min": (sums.percentile(overlap, 0), at_overlap),
+        "compensated_iou_p5": (sums.percentile(overlap, 5), at_overlap),
+        "frozen": (_mean(frozen), _widen(still, before=1)),
+    }
+
+
+def shape_signals(frames: Series) -> Measured:
+    """Signals of size and form on visible frames.
+
+    Jumps: |change of ln area| between neighbours, the largest and the share above 0.35. Steps: the largest change of the
+    median, over all splits, of ln area, and of elongation, spread and extent (the largest of the three). Parts: the second
+    connected part's area over the whole, the largest and the share of frames above 0.08.
+    """
+    area = np.where(frames.visible, frames["area"], np.nan)
+    log_area = np.log(area)
+    jump, parts, border = np.abs(np.diff(log_area)), frames["second_part"], frames["border"]
+    at_jump = _widen(sums.where_most(jump), after=1)
+    least, middle = sums.percentile(area, 0), sums.percentile(area, 50)
+    return {
+        "area_median": (middle, None),
+        "area_min_share": (least / middle if least and middle else None, sums.where_least(area)),
+        "area_jump_max": (sums.percentile(jump, 100), at_jump),
+        "area_jump_share": (_share(jump, LARGE_JUMP), at_jump),
+        "fragmentation_max": (sums.percentile(parts, 100), sums.where_most(parts)),
+        "fragmentation_share": (_share(parts, LARGE_PART), sums.longest(parts > LARGE_PART)),
+        "holes_max": (sums.percentile(frames["holes"], 100), sums.where_most(frames["holes"])),
+        "border_share": (_mean(border), sums.longest(border == 1)),
+        "area_step": _step(frames, [log_area]),
+        "shape_step": _step(frames, [frames["elongation"], frames["spread"], frames["extent"]]),
+    }
+
+
+def _step(frames: Series, curves: list[Floats]) -> tuple[float | None, sums.Positions | None]:
+    """Return the largest step of any curve over visible frames, and the pair of frames it lies between."""
+    seen = np.flatnonzero(frames.visible)
+    steps = [step for curve in curves if (step := sums.largest_step(curve[seen]))]
+    if not steps:
+        return None, None
+    height, at = max(steps)
+    return height, (int(seen[at - 1]), int(seen[at]) + 1)
+
+
+def _seconds(frames: Series, run: sums.Positions | None, step_s: float) -> float:
+    """Return how long a run lasts, to the beginning of the frame after it."""
+    if run is None:
+        return 0.0
+    pts = frames["pts_seconds"]
+    end = pts[run[1]] if run[1] < len(frames) else pts[run[1] - 1] + step_s
+    return float(end - pts[run[0]])
+
+
+def _widen(at: sums.Positions | None, *, before: int = 0, after: int = 0) -> sums.Positions | None:
+    return (at[0] - before, at[1] + after) if at else None
+
+
+def _mean(values_T: Floats) -> float | None:
+    kept = sums.finite(values_T)
+    return float(kept.mean()) if kept.size else None
+
+
+def _share(values_T: Floats, above: float) -> float | None:
+    kept = sums.finite(values_T)
+    return float((kept > above).mean()) if kept.size else None
