@@ -1,0 +1,299 @@
+"""Segment still images by prompts: embed an image once, ask it often.
+
+Legend: B prompts (or images), N points of a prompt, M masks (3 with `multimask_output`, else 1), H, W the image,
+h, w the low-resolution mask (a quarter of the model's side).
+"""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from PIL.Image import Image
+from torch import Tensor
+
+from sam2.build_sam import refuse_download
+from sam2.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.transforms import SAM2Transforms
+
+Answer = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+LOGIT_LIMIT = 32.0      # of the low-resolution logits handed back as the next call's mask prompt
+
+
+class SAM2ImagePredictor:
+    """Ask a SAM 2 model for masks of still images, under the released calls.
+
+    `mask_threshold`: the logit above which a pixel belongs to a mask. `max_hole_area`, `max_sprinkle_area`: fill holes
+    and remove islands of up to so many low-resolution pixels; 0 leaves them.
+    """
+
+    def __init__(
+        self,
+        sam_model: SAM2Base,
+        mask_threshold: float = 0.0,
+        max_hole_area: float = 0.0,
+        max_sprinkle_area: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        self.model = sam_model
+        self.mask_threshold = mask_threshold
+        self._transforms = SAM2Transforms(sam_model.image_size, mask_threshold, max_hole_area, max_sprinkle_area)
+        self.reset_predictor()
+
+    @classmethod
+    def from_pretrained(cls, model_id: str, **kwargs: Any) -> NoReturn:
+        """Refuse, and say how to get the weights: nothing here downloads on its own."""
+        refuse_download(model_id)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def reset_predictor(self) -> None:
+        """Forget the image."""
+        self._is_image_set = False
+        self._is_batch = False
+        self._features: dict[str, Any] | None = None
+        self._orig_hw: list[tuple[int, int]] | None = None
+
+    def set_image(self, image: NDArray[Any] | Image, image_format: str = "RGB") -> None:
+        """Embed one image: (H, W, 3) pixels in 0..255 (or floats in 0..1), or a PIL image.
+
+        `image_format` is the order of an array's channels, "RGB" or "BGR". Raises ValueError for anything else.
+        """
+        self._embed([image], image_format)
+
+    def set_image_batch(self, image_list: Sequence[NDArray[Any] | Image], image_format: str = "RGB") -> None:
+        """Embed several images, of any sizes, for `predict_batch`."""
+        if not isinstance(image_list, list | tuple) or not image_list:
+            raise ValueError(f"image_list is {_kind(image_list)}: expected a list of at least one image")
+        self._embed(list(image_list), image_format)
+        self._is_batch = True
+
+    @torch.no_grad()
+    def _embed(self, images: list[NDArray[Any] | Image], image_format: str) -> None:
+        self.reset_predictor()
+        pixels = [_checked_image(image, image_format) for image in images]
+        features = self.model.encode_image(self._transforms.forward_batch(pixels).to(self.device))
+        self._features = {
+            "image_embed": self.model.without_memory(features),
+            "high_res_feats": list(features.high_res),
+        }
+        self._orig_hw = [(p.height, p.width) if isinstance(p, Image) else (p.shape[0], p.shape[1]) for p in pixels]
+        self._is_image_set = True
+
+    def predict(
+        self,
+        point_coords: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask_input: ArrayLike | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+        normalize_coords: bool = True,
+    ) -> Answer:
+        """Return masks (M, H, W) as 0 and 1 (or logits), their predicted IoU (M,), and low-resolution logits (M, h, w).
+
+        `point_coords` (N, 2) x, y in image pixels, or shares of the sides without `normalize_coords`;
+        `point_labels` (N,) 1 inside, 0 outside; `box` (4,) x0, y0, x1, y1; `mask_input` (1, h, w) logits of an earlier
+        answer. With a leading axis B of points or boxes the answers get one too. Raises ValueError for prompts that
+        do not fit together or are not finite, RuntimeError before an image is set.
+        """
+        self._require_image()
+        return self._predict_one(
+            -1, point_coords, point_labels, box, mask_input, multimask_output, return_logits, normalize_coords
+        )
+
+    def predict_batch(
+        self,
+        point_coords_batch: Sequence[ArrayLike | None] | None = None,
+        point_labels_batch: Sequence[ArrayLike | None] | None = None,
+        box_batch: Sequence[ArrayLike | None] | None = None,
+        mask_input_batch: Sequence[ArrayLike | None] | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+        normalize_coords: bool = True,
+    ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        """Return what `predict` returns, as three lists with one entry for each image of `set_image_batch`."""
+        self._require_image()
+        if not self._is_batch or self._orig_hw is None:
+            raise RuntimeError("predict_batch needs images set with set_image_batch(...); for one image use predict")
+        count = len(self._orig_hw)
+        named = {
+            "point_coords_batch": point_coords_batch,
+            "point_labels_batch": point_labels_batch,
+            "box_batch": box_batch,
+            "mask_input_batch": mask_input_batch,
+        }
+        for name, given in named.items():
+            if given is not None and len(given) != count:
+                raise ValueError(f"{name} has {len(given)} entries: expected one for each of the {count} images")
+        prompts = zip(*[given if given is not None else [None] * count for given in named.values()], strict=True)
+        answers = [
+            self._predict_one(index, *prompt, multimask_output, return_logits, normalize_coords)
+            for index, prompt in enumerate(prompts)
+        ]
+        masks, predicted_iou, low_res = (list(column) for column in zip(*answers, strict=True))
+        return masks, predicted_iou, low_res
+
+    def get_image_embedding(self) -> Tensor:
+        """Return the image's features (B, C, S/16, S/16)."""
+        self._require_image()
+        assert self._features is not None
+        return self._features["image_embed"]
+
+    def _predict_one(
+        self,
+        img_idx: int,
+        point_coords: ArrayLike | None,
+        point_labels: ArrayLike | None,
+        box: ArrayLike | None,
+        mask_input: ArrayLike | None,
+        multimask_output: bool,
+        return_logits: bool,
+        normalize_coords: bool,
+    ) -> Answer:
+        mask, coords, labels, corners = self._prep_prompts(
+            point_coords, point_labels, box, mask_input, normalize_coords, img_idx=img_idx
+        )
+        answer = self._predict(coords, labels, corners, mask, multimask_output, return_logits, img_idx)
+        masks, predicted_iou, low_res = (part.squeeze(0).float().cpu().numpy() for part in answer)
+        return masks, predicted_iou, low_res
+
+    def _prep_prompts(
+        self,
+        point_coords: ArrayLike | None,
+        point_labels: ArrayLike | None,
+        box: ArrayLike | None,
+        mask_logits: ArrayLike | None,
+        normalize_coords: bool,
+        img_idx: int = -1,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+        """Return mask logits (B, 1, h, w), points (B, N, 2), labels (B, N), box corners (B, 2, 2) for the model."""
+        assert self._orig_hw is not None
+        orig_hw = self._orig_hw[img_idx]
+        coords = labels = corners = mask = None
+        if (point_coords is None) != (point_labels is None):
+            raise ValueError("point_coords and point_labels go together: one of them is None")
+        if point_coords is not None and point_labels is not None:
+            coords, labels = self._points(point_coords, point_labels)
+            coords = self._transforms.transform_coords(coords, normalize_coords, orig_hw)
+        if box is not None:
+            boxes = self._finite("box", box)
+            if boxes.shape[-1:] != (4,):
+                raise ValueError(f"box has shape {tuple(boxes.shape)}: expected (4,) or (B, 4), x0, y0, x1, y1")
+            corners = self._transforms.transform_boxes(boxes, normalize_coords, orig_hw)
+        if mask_logits is not None:
+            mask = self._mask_prompt(mask_logits)
+        if coords is not None and corners is not None and len(coords) != len(corners):
+            raise ValueError(f"{len(coords)} sets of points and {len(corners)} boxes: expected as many of each")
+        return mask, coords, labels, corners
+
+    def _points(self, point_coords: ArrayLike, point_labels: ArrayLike) -> tuple[Tensor, Tensor]:
+        coords = self._finite("point_coords", point_coords)
+        labels = self._finite("point_labels", point_labels).int()
+        if coords.ndim == 2:
+            coords, labels = coords[None], labels[None]
+        if coords.ndim != 3 or coords.shape[-1] != 2:
+            raise ValueError(f"point_coords has shape {tuple(coords.shape)}: expected (N, 2) or (B, N, 2)")
+        if labels.shape != coords.shape[:2]:
+            raise ValueError(
+                f"point_labels has shape {tuple(labels.shape)}: expected {tuple(coords.shape[:2])}, one for each point"
+            )
+        if labels.numel() and (labels.min() < -1 or labels.max() > BOX_BOTTOM_RIGHT):
+            raise ValueError(f"point_labels holds {sorted(set(labels.flatten().tolist()))}: expected 1, 0, 2, 3 or -1")
+        return coords, labels
+
+    def _mask_prompt(self, mask_logits: ArrayLike) -> Tensor:
+        mask = self._finite("mask_input", mask_logits)
+        mask = mask[None] if mask.ndim == 3 else mask
+        side = self.model.config.low_res_side
+        if mask.ndim != 4 or mask.shape[1:] != (1, side, side):
+            raise ValueError(
+                f"mask_input has shape {tuple(mask.shape)}: expected (1, {side}, {side}), the logits of an earlier answer"
+            )
+        return mask
+
+    def _finite(self, name: str, values: ArrayLike) -> Tensor:
+        given = torch.as_tensor(np.asarray(values) if not isinstance(values, Tensor) else values)
+        numbers = given.to(dtype=torch.float32, device=self.device)
+        if not numbers.isfinite().all():
+            raise ValueError(f"{name} holds NaN or infinity: expected finite numbers")
+        return numbers
+
+    @torch.no_grad()
+    def _predict(
+        self,
+        point_coords: Tensor | None,
+        point_labels: Tensor | None,
+        boxes: Tensor | None = None,
+        mask_input: Tensor | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+        img_idx: int = -1,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Answer prompts that are tensors in model pixels already; shapes as `_prep_prompts` returns them.
+
+        Returns masks (B, M, H, W), predicted IoU (B, M) and low-resolution logits (B, M, h, w).
+        """
+        self._require_image()
+        assert self._features is not None
+        assert self._orig_hw is not None
+        row = slice(img_idx, img_idx + 1 or None)
+        encoder = self.model.sam_prompt_encoder
+        points = _with_boxes(point_coords, point_labels, boxes)
+        tokens, prompt = encoder(points=points, boxes=None, masks=mask_input)
+        answer = self.model.sam_mask_decoder.decode(
+            self._features["image_embed"][row],
+            (self._features["high_res_feats"][0][row], self._features["high_res_feats"][1][row]),
+            tokens_BTC=tokens,
+            prompt_BChw=prompt,
+            image_pos_1Chw=encoder.get_dense_pe(),
+            multimask=multimask_output,
+        )
+        masks = self._transforms.postprocess_masks(answer.mask_logits_BMHW, self._orig_hw[img_idx])
+        low_res = answer.mask_logits_BMHW.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+        return masks if return_logits else masks > self.mask_threshold, answer.predicted_iou_BM, low_res
+
+    def _require_image(self) -> None:
+        if not self._is_image_set:
+            raise RuntimeError("no image is set: call set_image(...) or set_image_batch(...) first")
+
+
+def _with_boxes(
+    coords_BN2: Tensor | None, labels_BN: Tensor | None, boxes: Tensor | None
+) -> tuple[Tensor, Tensor] | None:
+    """Put boxes, as two labelled corners, in front of the points."""
+    if boxes is None:
+        return None if coords_BN2 is None or labels_BN is None else (coords_BN2, labels_BN)
+    corners = boxes.reshape(-1, 2, 2)
+    labels = torch.tensor([[BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]], dtype=torch.int, device=boxes.device)
+    labels = labels.expand(len(corners), 2)
+    if coords_BN2 is None or labels_BN is None:
+        return corners, labels
+    return torch.cat((corners, coords_BN2), dim=1), torch.cat((labels, labels_BN), dim=1)
+
+
+def _checked_image(image: NDArray[Any] | Image, image_format: str) -> NDArray[Any] | Image:
+    """Return the image as RGB: a PIL image, or (H, W, 3) of uint8 or float32."""
+    if image_format not in ("RGB", "BGR"):
+        raise ValueError(f"image_format={image_format!r}: expected 'RGB' or 'BGR'")
+    if isinstance(image, Image):
+        return image.convert("RGB")
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"image is {_kind(image)}: expected a NumPy array (H, W, 3) or a PIL image")
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f"image has shape {image.shape}: expected (H, W, 3)")
+    if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"image holds {image.dtype}: expected uint8 in 0..255 or floats in 0..1")
+    if image.dtype != np.uint8:
+        image = image.astype(np.float32)
+        if not np.isfinite(image).all():
+            raise ValueError("image holds NaN or infinity: expected uint8 in 0..255 or floats in 0..1")
+    return np.ascontiguousarray(image[..., ::-1]) if image_format == "BGR" else image
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

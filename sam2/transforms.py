@@ -1,0 +1,80 @@
+"""From images and prompts in a person's pixels to what the network reads, and from its masks back.
+
+Legend: B prompts, M masks, H, W the low-resolution mask, S the model's side.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL.Image import Image
+from torch import Tensor
+from torchvision.transforms import functional as TF
+
+from sam2.tracking.postprocess import small_components
+
+MEAN_RGB = (0.485, 0.456, 0.406)
+STD_RGB = (0.229, 0.224, 0.225)
+
+
+class SAM2Transforms:
+    """The image predictor's transforms under the released name.
+
+    `resolution` is the model's side S. `max_hole_area` and `max_sprinkle_area` are in low-resolution pixels: smaller
+    holes are filled and smaller islands removed; 0 leaves them.
+    """
+
+    def __init__(
+        self, resolution: int, mask_threshold: float, max_hole_area: float = 0.0, max_sprinkle_area: float = 0.0
+    ) -> None:
+        self.resolution = resolution
+        self.mask_threshold = mask_threshold
+        self.max_hole_area = max_hole_area
+        self.max_sprinkle_area = max_sprinkle_area
+
+    def __call__(self, image: np.ndarray | Image) -> Tensor:
+        """Return (3, S, S): the image resized, its aspect not kept, with antialiased bilinear, and normalised."""
+        pixels_3HW = TF.to_tensor(image)
+        resized = TF.resize(pixels_3HW, [self.resolution, self.resolution], antialias=True)
+        return TF.normalize(resized, list(MEAN_RGB), list(STD_RGB))
+
+    def forward_batch(self, images: Sequence[np.ndarray | Image]) -> Tensor:
+        """Return (B, 3, S, S)."""
+        return torch.stack([self(image) for image in images])
+
+    def transform_coords(
+        self, coords: Tensor, normalize: bool = False, orig_hw: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Return (..., 2) points in model pixels.
+
+        They come as pixels of an image of `orig_hw` with `normalize`, else as shares of its sides.
+        """
+        if normalize:
+            if orig_hw is None:
+                raise ValueError("orig_hw is None: expected the image's (height, width) to normalise pixel coordinates by")
+            coords = coords / torch.tensor([orig_hw[1], orig_hw[0]], dtype=coords.dtype, device=coords.device)
+        return coords * self.resolution
+
+    def transform_boxes(
+        self, boxes: Tensor, normalize: bool = False, orig_hw: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Return the (B, 2, 2) corners of (B, 4) boxes, as `transform_coords` does."""
+        return self.transform_coords(boxes.reshape(-1, 2, 2), normalize, orig_hw)
+
+    def postprocess_masks(self, masks: Tensor, orig_hw: tuple[int, int]) -> Tensor:
+        """Return mask logits (B, M, *orig_hw) of low-resolution ones (B, M, H, W), holes and islands seen to."""
+        masks = masks.float()
+        threshold = self.mask_threshold
+        if self.max_hole_area > 0:
+            masks = torch.where(_small(masks <= threshold, self.max_hole_area), threshold + 10.0, masks)
+        if self.max_sprinkle_area > 0:
+            masks = torch.where(_small(masks > threshold, self.max_sprinkle_area), threshold - 10.0, masks)
+        return F.interpolate(masks, tuple(orig_hw), mode="bilinear", align_corners=False)
+
+
+def _small(pixels_BMHW: Tensor, max_area: float) -> Tensor:
+    """Return the pixels of 8-connected components of at most `max_area` pixels."""
+    flat = pixels_BMHW.flatten(0, 1).cpu().numpy()
+    found = np.stack([small_components(pixels_HW, int(max_area)) for pixels_HW in flat])
+    return torch.from_numpy(found).view(pixels_BMHW.shape).to(pixels_BMHW.device)
