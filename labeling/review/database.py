@@ -1,0 +1,196 @@
+"""Opens the queue's database: SQLite file or PostgreSQL, migrated to this code's schema, with short transactions.
+
+On SQLite a write begins IMMEDIATE, so that a claim reads what it will change under the write lock; on PostgreSQL rows
+are locked as they are read. Put the SQLite file on a local disk: its write-ahead log needs shared memory.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session
+
+from labeling.errors import BadConfiguration, Unavailable
+from labeling.review.errors import WrongRevision
+
+VERSION_TABLE = "review_version"
+BUSY_TIMEOUT_S = 30.0
+# Any constant that other programs on the same PostgreSQL server are unlikely to lock.
+MIGRATION_LOCK, OPENING_LOCK = 0x5A11_0001, 0x5A11_0002
+# Alembic keeps the running migration in module state, so one process migrates one database at a time.
+_one_migration = threading.Lock()
+
+
+class Database:
+    """An engine with the two kinds of transaction that the queue uses; safe to share between threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        # SQLite's own waiting is a sleep without a queue; inside one process a lock is fair and faster.
+        self._writer = threading.Lock() if self.is_sqlite else nullcontext()
+
+    @property
+    def shown_url(self) -> str:
+        """The URL with its password hidden."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One transaction that sees a consistent state and changes nothing."""
+        with self._named_errors(), Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction that commits when the block ends and leaves nothing when it raises."""
+        with self._named_errors(), self._writer, self.engine.connect() as plain:
+            connection = plain.execution_options(begin_immediate=True)
+            with Session(connection, expire_on_commit=False) as session, session.begin():
+                yield session
+
+    def lock_opening(self, session: Session) -> None:
+        """Let one transaction at a time open items; SQLite's write lock already does."""
+        if not self.is_sqlite:
+            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": OPENING_LOCK})
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            raise Unavailable(
+                f"review queue {self.shown_url} did not answer: {error.orig}; expected a reachable, writable database",
+                "review_unavailable",
+            ) from error
+
+
+def open_database(url: str) -> Database:
+    """Open a SQLite file (a path or sqlite:///PATH) or postgresql+psycopg://..., migrated; repeatable and safe side by side.
+
+    Errors: BadConfiguration for a URL of another kind, Unavailable when the database does not answer, WrongRevision when
+    it was written by newer code.
+    """
+    database = Database(_engine_of(_url_of(url)))
+    with database._named_errors():
+        migrate(database.engine)
+    return database
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to the newest revision; one caller migrates, the others wait and find it done."""
+    script = ScriptDirectory.from_config(_alembic_config())
+    head = script.get_current_head()
+    with engine.connect() as connection:
+        if _revision(connection) == head:
+            return
+    with _one_migration, engine.connect() as plain:
+        connection = plain.execution_options(begin_immediate=True)
+        with connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            _refuse_newer(connection, script)
+            command.upgrade(_alembic_config(connection), "head")
+
+
+def _refuse_newer(connection: Connection, script: ScriptDirectory) -> None:
+    revision = _revision(connection)
+    known = {step.revision for step in script.walk_revisions()}
+    if revision is not None and revision not in known:
+        raise WrongRevision(
+            f"review database is at revision {revision!r}; expected one of {sorted(known)}: use the version of "
+            "samurai-labeling that wrote it, or a newer one"
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+def _alembic_config(connection: Connection | None = None) -> Config:
+    config = Config()
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _url_of(url: str) -> URL:
+    if not url:
+        raise BadConfiguration("review url is ''; expected a path, sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME")
+    try:
+        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
+    except ArgumentError as error:
+        raise BadConfiguration(f"review url is {url!r}; expected sqlite:///PATH or postgresql+psycopg://...") from error
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise BadConfiguration(f"review url is {url!r}; expected a file: a queue in memory forgets decisions")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        shown = parsed.render_as_string(hide_password=True)
+        raise BadConfiguration(f"review url is {shown!r}; expected sqlite:///PATH or postgresql+psycopg://...")
+    return parsed
+
+
+def _engine_of(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url)
+    try:
+        return create_engine(url, pool_size=20, max_overflow=20, pool_pre_ping=True)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise BadConfiguration(
+            f"review url asks for {url.drivername}, which is not installed ({error}); install samurai-labeling[postgres]"
+        ) from error
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    path = Path(str(url.database)).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url.set(database=str(path)), pool_size=20, max_overflow=20, connect_args={"timeout": BUSY_TIMEOUT_S}
+    )
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(raw: Any, _record: Any) -> None:
+    # None: the driver must not begin transactions behind our back; `_begin_sqlite` does.
+    raw.isolation_level = None
+    raw.execute("PRAGMA foreign_keys=ON")
+    _switch_to_wal(raw)
+    # FULL, so that a decision that was answered survives a power cut, not only a killed process.
+    raw.execute("PRAGMA synchronous=FULL")
+
+
+def _switch_to_wal(raw: Any) -> None:
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # The switch does not wait for other first openers by itself.
+            if "locked" not in str(error) or time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.02)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("begin_immediate")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

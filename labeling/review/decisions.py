@@ -1,0 +1,199 @@
+"""Decides items: one decision for one lease, logged in the same transaction; what comes too late is kept as a draft."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from labeling.errors import BadInput
+from labeling.review.chain import append_decision
+from labeling.review.errors import AlreadySettled
+from labeling.review.items import Correction, ItemKey, ItemStatus, LoggedDecision
+from labeling.review.rows import (
+    as_corrections,
+    checked_note,
+    key_of,
+    logged_decision,
+    prompts_from_json,
+    prompts_to_json,
+)
+from labeling.review.steps import NO_LEASE, described, expiry_of, find, is_live, move, note_event, take
+from labeling.review.tables import AppliedRow, DecisionRow, DraftRow, EventRow, ItemRow
+from labeling.types import Prompt
+
+ACTIONS = ("accept", "reject", "correct")
+PAGE = 1000
+# Only the transaction itself sees the lease of an item that is claimed and decided in one step.
+SHORT_LEASE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What a reviewer hands in; `seconds` None means since the item was claimed."""
+
+    action: str
+    prompts: tuple[Prompt, ...] = ()
+    note: str = ""
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.action not in ACTIONS:
+            raise BadInput(f"action is {self.action!r}; expected accept, reject or correct", "bad_decision")
+        if (self.action == "correct") != bool(self.prompts):
+            raise BadInput(
+                f"{len(self.prompts)} prompts came with {self.action}; expected at least one with correct, none otherwise",
+                "bad_decision",
+            )
+        if self.seconds is not None and not 0 <= self.seconds < float("inf"):
+            raise BadInput(f"seconds is {self.seconds!r}; expected a time spent, 0 or more", "bad_decision")
+        checked_note(self.note)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a ruling was not taken, and the draft that keeps it."""
+
+    message: str
+    draft_id: int | None
+
+
+def decide_lease(session: Session, token: str, ruling: Ruling, now: datetime) -> LoggedDecision | Refusal:
+    """Decide the item that a token holds; a repeated call with the same ruling gives the decision that stands.
+
+    Errors: AlreadySettled when this lease decided otherwise, BadInput for prompts of another object.
+    """
+    row = session.execute(select(ItemRow).where(ItemRow.lease_token == token).with_for_update()).scalar_one_or_none()
+    if row is not None and is_live(row, now):
+        return _log(session, row, ruling, now)
+    standing = session.execute(select(DecisionRow).where(DecisionRow.lease_token == token)).scalar_one_or_none()
+    if standing is not None:
+        return _repeated(standing, ruling)
+    return _refuse(session, token, ruling, now)
+
+
+def decide_item(session: Session, item: int | ItemKey, reviewer: str, ruling: Ruling, now: datetime) -> LoggedDecision:
+    """Claim and decide one named item; repeated by the same reviewer it gives the decision that stands.
+
+    Errors: UnknownItem, AlreadySettled, ItemHeld (another reviewer's live lease), BadInput for prompts of another object.
+    """
+    row = find(session, item, lock=True)
+    last = select(DecisionRow).where(DecisionRow.item_id == row.item_id).order_by(DecisionRow.seq.desc()).limit(1)
+    standing = session.execute(last).scalar_one_or_none()
+    if row.status == ItemStatus.DECIDED and standing is not None and standing.reviewer == reviewer:
+        return _repeated(standing, ruling)
+    held = take(session, row.item_id, reviewer, now, expiry_of(now, SHORT_LEASE_S))
+    return _log(session, held, ruling, now)
+
+
+def _log(session: Session, row: ItemRow, ruling: Ruling, now: datetime) -> LoggedDecision:
+    started_at = row.lease_started_at or now
+    seconds = (now - started_at).total_seconds() if ruling.seconds is None else ruling.seconds
+    logged = append_decision(session, {
+        **key_of(row)._asdict(), "item_id": row.item_id, "action": ruling.action, "reviewer": row.lease_reviewer,
+        "decided_at": now, "seconds": max(0.0, float(seconds)), "note": ruling.note,
+        "prompts": prompts_to_json(as_corrections(ruling.prompts, row.track_id)), "lease_token": row.lease_token,
+    })
+    note_event(session, "decided", row, now, detail=ruling.action)
+    move(session, [row.item_id], ItemStatus.DECIDED, **NO_LEASE)
+    return logged_decision(logged)
+
+
+def _repeated(standing: DecisionRow, ruling: Ruling) -> LoggedDecision:
+    same_prompts = standing.prompts == prompts_to_json(as_corrections(ruling.prompts, standing.track_id))
+    if (standing.action, standing.note) == (ruling.action, ruling.note) and same_prompts:
+        return logged_decision(standing)
+    raise AlreadySettled(
+        f"item {key_of(standing)} is decided already: {standing.action!r} by {standing.reviewer!r}; "
+        "expected one decision for one lease"
+    )
+
+
+def _refuse(session: Session, token: str, ruling: Ruling, now: datetime) -> Refusal:
+    claim = session.execute(
+        select(EventRow).where(EventRow.lease_token == token, EventRow.kind == "claimed")
+    ).scalar_one_or_none()
+    if claim is None:
+        return Refusal("lease token is unknown; expected one that claim gave: claim the item again", None)
+    row = session.get_one(ItemRow, claim.item_id)
+    because = lost_because(session, token, row)
+    kept = _keep(session, row, claim.reviewer or "", ruling, because, now)
+    note_event(session, "refused", row, now, detail=f"{ruling.action} by {claim.reviewer}: {because}; draft {kept.draft_id}")
+    message = f"lease on item {key_of(row)} is lost: {because}; your decision is kept as draft {kept.draft_id}: claim it again"
+    return Refusal(message, kept.draft_id)
+
+
+def lost_because(session: Session, token: str, row: ItemRow) -> str:
+    """What became of a lease that is no longer live."""
+    if row.lease_token == token:
+        return "it ran out"
+    ended = session.execute(
+        select(EventRow.kind).where(EventRow.lease_token == token, EventRow.kind.in_(("released", "expired")))
+    ).scalars().first()
+    ending = {"released": "it was released", "expired": "it ran out"}.get(ended or "", "")
+    standing = f"the item is {described(row)}" + (f" by {row.lease_reviewer}" if row.lease_reviewer else "")
+    return ", ".join(part for part in (ending, standing) if part)
+
+
+def _keep(session: Session, row: ItemRow, reviewer: str, ruling: Ruling, because: str, now: datetime) -> DraftRow:
+    prompts = prompts_to_json(as_corrections(ruling.prompts, row.track_id))
+    same = select(DraftRow).where(
+        DraftRow.item_id == row.item_id, DraftRow.reviewer == reviewer, DraftRow.action == ruling.action,
+        DraftRow.prompts == prompts, DraftRow.note == ruling.note,
+    )
+    found = session.execute(same).scalars().first()
+    if found is not None:
+        return found
+    kept = DraftRow(
+        item_id=row.item_id, reviewer=reviewer, action=ruling.action, prompts=prompts, note=ruling.note,
+        seconds=float(ruling.seconds or 0.0), refused_because=because, kept_at=now,
+    )
+    session.add(kept)
+    session.flush()
+    return kept
+
+
+def decisions_after(session: Session, seq: int) -> Iterator[LoggedDecision]:
+    """The log's rows after one, oldest first."""
+    query = select(DecisionRow).where(DecisionRow.seq > seq).order_by(DecisionRow.seq).limit(PAGE)
+    for row in session.execute(query).scalars():
+        yield logged_decision(row)
+
+
+def standing_decisions(session: Session) -> dict[tuple[str, str, int], tuple[str, str, str]]:
+    """Each decided item's last decision: (video_id, track_id, label_version) -> (action, reviewer, decided_at as ISO 8601)."""
+    columns = (
+        DecisionRow.video_id, DecisionRow.track_id, DecisionRow.label_version,
+        DecisionRow.action, DecisionRow.reviewer, DecisionRow.decided_at,
+    )
+    rows = session.execute(select(*columns).order_by(DecisionRow.seq))
+    return {(video, track, version): (action, who, at.isoformat()) for video, track, version, action, who, at in rows}
+
+
+def list_corrections(session: Session, *, unapplied_only: bool) -> list[Correction]:
+    """Decided corrections, oldest first."""
+    query = (
+        select(DecisionRow, ItemRow.video_key, AppliedRow.run_id)
+        .join(ItemRow, ItemRow.item_id == DecisionRow.item_id)
+        .outerjoin(AppliedRow, AppliedRow.seq == DecisionRow.seq)
+        .where(DecisionRow.action == "correct").order_by(DecisionRow.seq)
+    )
+    if unapplied_only:
+        query = query.where(AppliedRow.seq.is_(None))
+    return [
+        Correction(row.seq, key_of(row), video_key, prompts_from_json(row.prompts), run_id)
+        for row, video_key, run_id in session.execute(query)
+    ]
+
+
+def mark_applied(session: Session, seqs: Collection[int], run_id: str, now: datetime) -> int:
+    """Note that a run has tracked from corrections; BadInput for a row of the log that is no correction."""
+    wanted = sorted(set(seqs))
+    is_correction = DecisionRow.seq.in_(wanted) & (DecisionRow.action == "correct")
+    found = session.execute(select(func.count()).where(is_correction)).scalar_one()
+    if found != len(wanted):
+        raise BadInput(f"seqs are {wanted[:8]}; expected rows of the decision log that are corrections", "unknown_correction")
+    done = set(session.execute(select(AppliedRow.seq).where(AppliedRow.seq.in_(wanted))).scalars())
+    session.add_all(AppliedRow(seq=seq, run_id=run_id, applied_at=now) for seq in wanted if seq not in done)
+    return len(wanted) - len(done)

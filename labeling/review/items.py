@@ -1,0 +1,211 @@
+"""What goes into the queue and what comes out of it, as frozen records.
+
+Times are aware UTC datetimes; frame spans are half-open; `risk` is in [0, 1].
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, Self
+
+from labeling.errors import BadInput
+from labeling.types import Prompt, QCFlag, Verdict, require
+
+_NAME = re.compile(r"([0-9a-f]{16})/(-?\d+)@(\d+)")
+
+
+class ItemStatus(StrEnum):
+    """Where an item stands; `decided` is final, `closed` means that a newer version or verdict made it moot."""
+
+    OPEN = "open"
+    CLAIMED = "claimed"
+    DECIDED = "decided"
+    CLOSED = "closed"
+
+
+class ItemKey(NamedTuple):
+    """Which version of which masklet an item is about; equal to the plain tuple of the same three values."""
+
+    video_id: str
+    track_id: str
+    label_version: int
+
+    def __str__(self) -> str:
+        return f"{self.video_id}/{self.track_id}@{self.label_version}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ItemKey":
+        """Read `VIDEO_ID/TRACK_ID@VERSION`; BadInput when the text has another form."""
+        found = _NAME.fullmatch(text.strip())
+        if found is None:
+            raise BadInput(f"item is {text!r}; expected VIDEO_ID/TRACK_ID@VERSION or the item's number", "unknown_item")
+        return cls(found[1], found[2], int(found[3]))
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewItem:
+    """A masklet that the judge doubts, on its way into the queue; higher `priority` goes before any risk."""
+
+    key: ItemKey
+    video_key: str
+    run_id: str
+    snapshot: str
+    risk: float
+    flags: tuple[QCFlag, ...] = ()
+    frame_span: tuple[int, int] = (0, 1)
+    category: str | None = None
+    priority: int = 0
+
+    def __post_init__(self) -> None:
+        video_id, track_id, label_version = self.key
+        require(len(video_id) == 16, "video_id", video_id, "16 lower-case hex digits")
+        require(re.fullmatch(r"-?\d+", track_id) is not None, "track_id", track_id, "an object_id as text")
+        require(label_version >= 0, "label_version", label_version, "a version from 0 on")
+        require(0.0 <= self.risk <= 1.0, "risk", self.risk, "a number in [0, 1]")
+        require(0 <= self.frame_span[0] < self.frame_span[1], "frame_span", self.frame_span, "a half-open span of frames")
+
+    @classmethod
+    def of_verdict(
+        cls, verdict: Verdict, *, video_key: str, run_id: str, snapshot: str,
+        frame_span: tuple[int, int], category: str | None = None, priority: int = 0,
+    ) -> Self:
+        """Make the item for a verdict; `frame_span` is the masklet's."""
+        key = ItemKey(verdict.video_id, verdict.track_id, verdict.label_version)
+        return cls(key, video_key, run_id, snapshot, verdict.risk, verdict.flags, frame_span, category, priority)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCounts:
+    """What opening a batch of items did.
+
+    `opened` are new, `reopened` were closed and are doubted again, `refreshed` got another risk or other flags, `unchanged` and
+    `settled` (decided or superseded) stayed as they were, `stale` came with a version older than one already known and were
+    ignored; `superseded` counts older items that were closed.
+    """
+
+    opened: int = 0
+    reopened: int = 0
+    refreshed: int = 0
+    unchanged: int = 0
+    settled: int = 0
+    stale: int = 0
+    superseded: int = 0
+
+    def __add__(self, other: "OpenCounts") -> "OpenCounts":
+        names = self.__slots__
+        return OpenCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedItem:
+    """An item as it stands in the queue; `reviewer` and `lease_expires_at` are the lease's, or None."""
+
+    item_id: int
+    key: ItemKey
+    video_key: str
+    category: str | None
+    run_id: str
+    snapshot: str
+    risk: float
+    priority: int
+    flags: tuple[QCFlag, ...]
+    frame_span: tuple[int, int]
+    status: ItemStatus
+    opened_at: datetime
+    reviewer: str | None = None
+    lease_expires_at: datetime | None = None
+    closed_because: str | None = None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons of the flags, worst first, each once."""
+        return tuple(dict.fromkeys(flag.reason for flag in self.flags))
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A reviewer's hold on one item until `expires_at`; `token` is what heartbeat, release and decide ask for."""
+
+    token: str
+    reviewer: str
+    expires_at: datetime
+    item: QueuedItem
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedDecision:
+    """One row of the decision log; `row_hash` covers the content and the hash before."""
+
+    seq: int
+    key: ItemKey
+    action: str
+    reviewer: str
+    decided_at: datetime
+    seconds: float
+    note: str
+    prompts: tuple[Prompt, ...]
+    previous_hash: str
+    row_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A decided correction: the prompts that the next run tracks the object from, each of source `correction`."""
+
+    seq: int
+    key: ItemKey
+    video_key: str
+    prompts: tuple[Prompt, ...]
+    applied_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Work of a reviewer that was refused, kept so that nobody has to do it again."""
+
+    draft_id: int
+    item_id: int
+    reviewer: str
+    action: str
+    prompts: tuple[Prompt, ...]
+    note: str
+    seconds: float
+    refused_because: str
+    kept_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEvent:
+    """One step in an item's life: opened, refreshed, reopened, claimed, released, expired, decided, refused or closed."""
+
+    kind: str
+    happened_at: datetime
+    reviewer: str | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemHistory:
+    """Everything the queue knows of one item, oldest first."""
+
+    item: QueuedItem
+    events: Sequence[ItemEvent] = field(default_factory=tuple)
+    decisions: Sequence[LoggedDecision] = field(default_factory=tuple)
+    drafts: Sequence[Draft] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """Whether the decision log is whole; `broken_at` is the first row that does not fit and `problem` says why."""
+
+    num_decisions: int
+    head_hash: str
+    broken_at: int | None = None
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row fits the one before it and the kept head."""
+        return not self.problem

@@ -1,0 +1,258 @@
+"""The review queue: items wait by risk, reviewers hold them by leases, decisions go to a log that only grows.
+
+Every method is one short transaction on the database; any number of threads, processes and machines may share it.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import select, update
+
+from labeling.errors import BadInput
+from labeling.review import chain, decisions, listing, opening, steps
+from labeling.review.database import Database, open_database
+from labeling.review.errors import LostLease
+from labeling.review.items import (
+    ChainReport,
+    Correction,
+    Draft,
+    ItemHistory,
+    ItemKey,
+    ItemStatus,
+    Lease,
+    LoggedDecision,
+    OpenCounts,
+    QueuedItem,
+    ReviewItem,
+)
+from labeling.review.listing import ItemFilter
+from labeling.review.rows import checked_name, draft, item_event, logged_decision, queued_item
+from labeling.review.tables import DecisionRow, DraftRow, EventRow, ItemRow
+from labeling.types import Prompt
+
+Clock = Callable[[], datetime]
+MAX_PAGE = 10_000
+
+
+def utc_now() -> datetime:
+    """The time of this machine's clock."""
+    return datetime.now(UTC)
+
+
+class ReviewQueue:
+    """The queue at a URL: a path or sqlite:///PATH, or postgresql+psycopg://...; made or migrated when it is opened.
+
+    Errors: BadConfiguration for another URL, Unavailable when the database does not answer, WrongRevision when newer code
+    wrote it. `clock` gives aware UTC datetimes; machines that share a queue need clocks that agree to a few seconds.
+    """
+
+    def __init__(self, url: str, *, clock: Clock = utc_now) -> None:
+        self._database: Database = open_database(url)
+        self._clock = clock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._database.close()
+
+    @property
+    def database(self) -> Database:
+        """What the queue stands on."""
+        return self._database
+
+    # Opening and closing items
+
+    def open_items(self, items: Iterable[ReviewItem]) -> OpenCounts:
+        """Put items in; the same identity never twice, and a newer version closes the older one even while it is claimed."""
+        chosen, counts = opening.newest_of_each(items)
+        for chunk in opening.chunks_of(chosen):
+            with self._database.write() as session:
+                self._database.lock_opening(session)
+                counts += opening.open_chunk(session, chunk, self._clock())
+        return counts
+
+    def close_superseded(self, current: Mapping[tuple[str, str], int]) -> int:
+        """Close waiting items whose masklet has a newer version: `current` maps (video_id, track_id) to its version."""
+        with self._database.write() as session:
+            self._database.lock_opening(session)
+            return opening.close_superseded(session, current, self._clock())
+
+    def withdraw(self, keys: Iterable[tuple[str, str, int]], *, because: str) -> int:
+        """Close open items that a newer verdict no longer doubts; claimed ones stay, and doubt opens them again."""
+        with self._database.write() as session:
+            self._database.lock_opening(session)
+            return opening.withdraw(session, keys, because, self._clock())
+
+    # Looking
+
+    def list(
+        self, status: ItemStatus | str | None = ItemStatus.OPEN, *, reason: str | None = None, category: str | None = None,
+        run: str | None = None, limit: int = 100, offset: int = 0,
+    ) -> Sequence[QueuedItem]:
+        """One page of items, highest priority and risk first; `status` None means any."""
+        if not 0 < limit <= MAX_PAGE or offset < 0:
+            raise BadInput(f"limit, offset are {limit}, {offset}; expected 1 to {MAX_PAGE}, and 0 or more", "bad_page")
+        wanted = ItemFilter(_status(status), reason, category, run)
+        with self._database.read() as session:
+            return listing.list_items(session, wanted, limit=limit, offset=offset)
+
+    def get(self, item: int | ItemKey) -> QueuedItem:
+        """One item by number or identity; UnknownItem when there is none."""
+        with self._database.read() as session:
+            return queued_item(steps.find(session, item))
+
+    def counts(self) -> Mapping[ItemStatus, int]:
+        """How many items have each status."""
+        with self._database.read() as session:
+            return listing.count_by_status(session)
+
+    def reason_counts(self, status: ItemStatus | str = ItemStatus.OPEN) -> Mapping[str, int]:
+        """How many items of a status have each reason, most first."""
+        with self._database.read() as session:
+            return listing.count_by_reason(session, _status(status) or ItemStatus.OPEN)
+
+    def history(self, item: int | ItemKey) -> ItemHistory:
+        """An item with its events, decisions and drafts, oldest first."""
+        with self._database.read() as session:
+            row = steps.find(session, item)
+            events = session.scalars(select(EventRow).where(EventRow.item_id == row.item_id).order_by(EventRow.event_id))
+            logged = session.scalars(select(DecisionRow).where(DecisionRow.item_id == row.item_id).order_by(DecisionRow.seq))
+            drafts = session.scalars(select(DraftRow).where(DraftRow.item_id == row.item_id).order_by(DraftRow.draft_id))
+            return ItemHistory(
+                queued_item(row), tuple(map(item_event, events)), tuple(map(logged_decision, logged)), tuple(map(draft, drafts))
+            )
+
+    def drafts(self, reviewer: str | None = None) -> Sequence[Draft]:
+        """Refused work, newest first, of one reviewer or of all."""
+        query = select(DraftRow).order_by(DraftRow.draft_id.desc())
+        if reviewer is not None:
+            query = query.where(DraftRow.reviewer == reviewer)
+        with self._database.read() as session:
+            return [draft(row) for row in session.scalars(query)]
+
+    # Holding
+
+    def claim(
+        self, reviewer: str, *, lease_s: float = 600.0, item: int | ItemKey | None = None, reason: str | None = None,
+        category: str | None = None, run: str | None = None, skipping: Collection[int] = (),
+    ) -> Lease | None:
+        """Hold the riskiest item that nobody holds, or the named one; None when nothing waits.
+
+        `skipping` are numbers of items to pass over. Errors for a named one: UnknownItem, AlreadySettled, ItemHeld.
+        """
+        name, now = checked_name(reviewer), self._clock()
+        expires_at = steps.expiry_of(now, lease_s)
+        with self._database.write() as session:
+            if item is not None:
+                return _lease(steps.take(session, item, name, now, expires_at))
+            steps.expire_leases(session, now)
+            found = listing.next_open(session, ItemFilter(ItemStatus.OPEN, reason, category, run), skipping=skipping)
+            return None if found is None else _lease(steps.grant(session, found, name, now, expires_at))
+
+    def heartbeat(self, token: str, *, lease_s: float = 600.0) -> Lease:
+        """Keep a lease for `lease_s` from now; LostLease when it ran out or the item is no longer held by it."""
+        now = self._clock()
+        expires_at = steps.expiry_of(now, lease_s)
+        with self._database.write() as session:
+            held = session.execute(
+                update(ItemRow).where(ItemRow.lease_token == token, ItemRow.lease_expires_at > now)
+                .values(lease_expires_at=expires_at).returning(ItemRow.item_id)
+            ).scalar_one_or_none()
+            if held is None:
+                raise LostLease("lease is lost: it ran out, was released, or its item is settled; claim the item again")
+            return _lease(steps.find(session, held))
+
+    def release(self, token: str, *, note: str = "") -> None:
+        """Give an item back undecided; a lease that is gone already is fine."""
+        now = self._clock()
+        with self._database.write() as session:
+            query = select(ItemRow).where(ItemRow.lease_token == token).with_for_update()
+            row = session.execute(query).scalar_one_or_none()
+            if row is not None:
+                kind = "released" if steps.is_live(row, now) else "expired"
+                steps.put_back(session, row, kind, now, detail=note)
+
+    # Deciding
+
+    def decide(
+        self, held: Lease | str | ItemKey | int, action: str, *, prompts: Iterable[Prompt] = (), note: str = "",
+        seconds: float | None = None, reviewer: str | None = None,
+    ) -> LoggedDecision:
+        """Accept, reject or correct (with prompts) what a lease or its token holds, or a named item in one step.
+
+        A named item needs `reviewer`. A repeated call gives the decision that stands. Errors: LostLease (with the draft
+        that keeps the work), AlreadySettled, ItemHeld, UnknownItem, BadInput for prompts of another object.
+        """
+        ruling, now = decisions.Ruling(action, tuple(prompts), note, seconds), self._clock()
+        with self._database.write() as session:
+            if isinstance(held, (Lease, str)):
+                token = held.token if isinstance(held, Lease) else held
+                outcome = decisions.decide_lease(session, token, ruling, now)
+            else:
+                outcome = decisions.decide_item(session, held, checked_name(reviewer or ""), ruling, now)
+        # Raised after the commit, so that the draft is kept.
+        if isinstance(outcome, decisions.Refusal):
+            raise LostLease(outcome.message, draft_id=outcome.draft_id)
+        return outcome
+
+    # What the next publish and the next run take
+
+    def decisions_since(self, seq: int = 0) -> Iterator[LoggedDecision]:
+        """The log's rows after `seq`, oldest first."""
+        while True:
+            with self._database.read() as session:
+                page = list(decisions.decisions_after(session, seq))
+            yield from page
+            if len(page) < decisions.PAGE:
+                return
+            seq = page[-1].seq
+
+    def pending_decisions(self) -> Mapping[tuple[str, str, int], tuple[str, str, str]]:
+        """Every decided item's last word: (video_id, track_id, label_version) -> (action, reviewer, decided_at).
+
+        All of them, each time: a publish judges the whole dataset afresh. `decided_at` is ISO 8601 in UTC.
+        """
+        with self._database.read() as session:
+            return decisions.standing_decisions(session)
+
+    def corrections(self, *, unapplied_only: bool = True) -> Sequence[Correction]:
+        """Decided corrections, oldest first; with `unapplied_only=False` also those that a run has tracked from."""
+        with self._database.read() as session:
+            return decisions.list_corrections(session, unapplied_only=unapplied_only)
+
+    def mark_applied(self, corrections: Iterable[Correction], *, run_id: str) -> int:
+        """Note that a run has tracked from corrections; how many were not noted before."""
+        with self._database.write() as session:
+            self._database.lock_opening(session)
+            seqs = [correction.seq for correction in corrections]
+            return decisions.mark_applied(session, seqs, run_id, self._clock())
+
+    def verify_chain(self, *, expected_head: str | None = None) -> ChainReport:
+        """Recompute the log's hashes; `expected_head` is an earlier report's `head_hash` that was kept elsewhere."""
+        with self._database.read() as session:
+            return chain.verify_chain(session, expected_head=expected_head)
+
+
+def _lease(row: ItemRow) -> Lease:
+    assert row.lease_token is not None
+    assert row.lease_reviewer is not None
+    assert row.lease_expires_at is not None
+    return Lease(row.lease_token, row.lease_reviewer, row.lease_expires_at, queued_item(row))
+
+
+def _status(status: ItemStatus | str | None) -> ItemStatus | None:
+    if status is None:
+        return None
+    try:
+        return ItemStatus(status)
+    except ValueError as error:
+        raise BadInput(f"status is {status!r}; expected one of {', '.join(ItemStatus)}", "bad_status") from error

@@ -1,0 +1,138 @@
+"""The steps that every change of an item is made of: find it, move it, lease it, note what happened."""
+
+import secrets
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, insert, select, update
+from sqlalchemy.orm import Session
+
+from labeling.errors import BadInput
+from labeling.review.errors import AlreadySettled, ItemHeld, UnknownItem
+from labeling.review.items import ItemKey, ItemStatus
+from labeling.review.rows import key_of
+from labeling.review.tables import EventRow, ItemRow, ReasonRow
+
+WAITING = (ItemStatus.OPEN.value, ItemStatus.CLAIMED.value)
+NO_LEASE: Mapping[str, None] = {
+    "lease_token": None, "lease_reviewer": None, "lease_started_at": None, "lease_expires_at": None,
+}
+MAX_LEASE_S = 7 * 24 * 3600.0
+# How many expired leases one claim frees; the rest follow with the next claim.
+SWEEP_LIMIT = 500
+
+
+def lookup(item: int | ItemKey) -> Select[Any]:
+    """The query for one item, by number or identity."""
+    if isinstance(item, int):
+        return select(ItemRow).where(ItemRow.item_id == item)
+    return select(ItemRow).where(
+        ItemRow.video_id == item[0], ItemRow.track_id == item[1], ItemRow.label_version == item[2]
+    )
+
+
+def find(session: Session, item: int | ItemKey, *, lock: bool = False) -> ItemRow:
+    """One item's row, locked until the transaction ends where asked; UnknownItem when there is none."""
+    query = lookup(item).execution_options(populate_existing=True)
+    row: ItemRow | None = session.scalars(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise UnknownItem(f"item is {str(item)!r}; expected the number or VIDEO_ID/TRACK_ID@VERSION of an item in the queue")
+    return row
+
+
+def move(session: Session, item_ids: Collection[int], status: ItemStatus, **columns: Any) -> None:
+    """Give items a status, and other columns with it; their reasons follow, so that filters stay right."""
+    values = {"status": status.value, **columns}
+    session.execute(update(ItemRow).where(ItemRow.item_id.in_(item_ids)).values(values))
+    session.execute(update(ReasonRow).where(ReasonRow.item_id.in_(item_ids)).values(status=status.value))
+
+
+def note_events(session: Session, kind: str, item_ids: Collection[int], now: datetime, *, detail: str = "") -> None:
+    """Add the same event to many items."""
+    rows = [{"item_id": i, "kind": kind, "happened_at": now, "detail": detail} for i in item_ids]
+    if rows:
+        session.execute(insert(EventRow), rows)
+
+
+def note_event(session: Session, kind: str, row: ItemRow, now: datetime, *, detail: str = "") -> None:
+    """Add an event to one item, with the lease it has at this moment."""
+    session.add(
+        EventRow(
+            item_id=row.item_id, kind=kind, happened_at=now, detail=detail,
+            reviewer=row.lease_reviewer, lease_token=row.lease_token,
+        )
+    )
+    session.flush()
+
+
+def is_live(row: ItemRow, now: datetime) -> bool:
+    """Whether somebody holds the item now."""
+    return row.status == ItemStatus.CLAIMED and row.lease_expires_at is not None and row.lease_expires_at > now
+
+
+def expiry_of(now: datetime, lease_s: float) -> datetime:
+    """When a lease of so many seconds ends; BadInput unless it is above 0 and at most a week."""
+    if not 0 < lease_s <= MAX_LEASE_S:
+        raise BadInput(f"lease_s is {lease_s!r}; expected seconds above 0 and at most {MAX_LEASE_S:.0f}", "bad_lease")
+    return now + timedelta(seconds=lease_s)
+
+
+def expire_leases(session: Session, now: datetime) -> None:
+    """Put items whose lease ran out back into the queue; rows that another transaction holds are left to it."""
+    query = (
+        select(ItemRow)
+        .where(ItemRow.status == ItemStatus.CLAIMED.value, ItemRow.lease_expires_at <= now)
+        .order_by(ItemRow.item_id).limit(SWEEP_LIMIT).with_for_update(skip_locked=True)
+    )
+    for row in session.execute(query).scalars().all():
+        put_back(session, row, "expired", now)
+
+
+def put_back(session: Session, row: ItemRow, kind: str, now: datetime, *, detail: str = "") -> None:
+    """End an item's lease and open it again."""
+    note_event(session, kind, row, now, detail=detail)
+    move(session, [row.item_id], ItemStatus.OPEN, **NO_LEASE)
+
+
+def grant(session: Session, row: ItemRow, reviewer: str, now: datetime, expires_at: datetime) -> ItemRow:
+    """Give a locked, free item to a reviewer under a new token."""
+    move(
+        session, [row.item_id], ItemStatus.CLAIMED, lease_token=secrets.token_urlsafe(24),
+        lease_reviewer=reviewer, lease_started_at=now, lease_expires_at=expires_at,
+    )
+    claimed = find(session, row.item_id)
+    note_event(session, "claimed", claimed, now, detail=f"until {expires_at.isoformat(timespec='seconds')}")
+    return claimed
+
+
+def take(session: Session, item: int | ItemKey, reviewer: str, now: datetime, expires_at: datetime) -> ItemRow:
+    """Give one named item to a reviewer; who holds it already keeps it, with the same token.
+
+    Errors: UnknownItem, AlreadySettled (decided or closed), ItemHeld (another reviewer's live lease).
+    """
+    row = find(session, item, lock=True)
+    if row.status not in WAITING:
+        raise AlreadySettled(f"item {key_of(row)} is {described(row)}; expected one that waits for a decision")
+    if is_live(row, now):
+        if row.lease_reviewer != reviewer:
+            raise ItemHeld(f"item {key_of(row)} is held by {row.lease_reviewer!r} until {row.lease_expires_at}; try later")
+        return extend(session, row, now, expires_at)
+    if row.status == ItemStatus.CLAIMED:
+        put_back(session, row, "expired", now)
+    return grant(session, row, reviewer, now, expires_at)
+
+
+def extend(session: Session, row: ItemRow, now: datetime, expires_at: datetime) -> ItemRow:
+    """Move a live lease's end; never to an earlier time."""
+    current = row.lease_expires_at
+    later = expires_at if current is None else max(current, expires_at)
+    move(session, [row.item_id], ItemStatus.CLAIMED, lease_expires_at=later)
+    return find(session, row.item_id)
+
+
+def described(row: ItemRow) -> str:
+    """An item's standing in words."""
+    if row.status == ItemStatus.CLOSED and row.closed_because:
+        return f"closed ({row.closed_because})"
+    return row.status

@@ -1,0 +1,178 @@
+"""The queue's tables, typed; `migrations/` holds the same schema step by step, and a test compares the two.
+
+Names start with `review_`, so that the queue can share a PostgreSQL database with other programs.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import JSON
+
+# SQLite numbers rows by itself only where the key is spelled INTEGER.
+BigId = BigInteger().with_variant(Integer, "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime, on SQLite too (which keeps no zone); a naive value is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn an aware datetime into what the database keeps."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"datetime is {value!r}; expected an aware one, as datetime.now(UTC) gives")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the datetime its zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """What the queue's tables share."""
+
+    type_annotation_map = {datetime: UtcDateTime(), float: Double()}
+
+
+class ItemRow(Base):
+    """A review item with its lease; token, reviewer and expiry change together, by compare and set."""
+
+    __tablename__ = "review_item"
+
+    item_id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    video_id: Mapped[str] = mapped_column(String(16))
+    track_id: Mapped[str] = mapped_column(String(20))
+    label_version: Mapped[int]
+    video_key: Mapped[str] = mapped_column(Text)
+    category: Mapped[str | None] = mapped_column(Text)
+    run_id: Mapped[str] = mapped_column(Text)
+    snapshot: Mapped[str] = mapped_column(Text)
+    risk: Mapped[float]
+    priority: Mapped[int]
+    flags: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    first_frame: Mapped[int]
+    end_frame: Mapped[int]
+    status: Mapped[str] = mapped_column(String(8))
+    opened_at: Mapped[datetime]
+    closed_because: Mapped[str | None] = mapped_column(Text)
+    lease_token: Mapped[str | None] = mapped_column(String(64), unique=True)
+    lease_reviewer: Mapped[str | None] = mapped_column(Text)
+    lease_started_at: Mapped[datetime | None]
+    lease_expires_at: Mapped[datetime | None]
+
+    __table_args__ = (UniqueConstraint("video_id", "track_id", "label_version", name="uq_review_item_identity"),)
+
+
+_rank = (ItemRow.priority.desc(), ItemRow.risk.desc(), ItemRow.item_id)
+Index("ix_review_item_rank", ItemRow.status, *_rank)
+Index("ix_review_item_category", ItemRow.status, ItemRow.category, *_rank)
+Index("ix_review_item_run", ItemRow.status, ItemRow.run_id, *_rank)
+Index("ix_review_item_lease", ItemRow.status, ItemRow.lease_expires_at)
+
+
+class ReasonRow(Base):
+    """One reason of one item, with the item's rank and status beside it, so that a rare reason is found by index."""
+
+    __tablename__ = "review_item_reason"
+
+    item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), primary_key=True)
+    reason: Mapped[str] = mapped_column(Text, primary_key=True)
+    status: Mapped[str] = mapped_column(String(8))
+    priority: Mapped[int]
+    risk: Mapped[float]
+
+
+Index(
+    "ix_review_item_reason_rank",
+    ReasonRow.reason, ReasonRow.status, ReasonRow.priority.desc(), ReasonRow.risk.desc(), ReasonRow.item_id,
+)
+
+
+class DecisionRow(Base):
+    """The decision log: rows are only ever added (a trigger refuses the rest), each chained by hash to the one before."""
+
+    __tablename__ = "review_decision"
+
+    seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), index=True)
+    video_id: Mapped[str] = mapped_column(String(16))
+    track_id: Mapped[str] = mapped_column(String(20))
+    label_version: Mapped[int]
+    action: Mapped[str] = mapped_column(String(8))
+    reviewer: Mapped[str] = mapped_column(Text)
+    decided_at: Mapped[datetime]
+    seconds: Mapped[float]
+    note: Mapped[str] = mapped_column(Text)
+    prompts: Mapped[str] = mapped_column(Text)
+    lease_token: Mapped[str] = mapped_column(String(64), unique=True)
+    previous_hash: Mapped[str] = mapped_column(String(64))
+    row_hash: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+class ChainHeadRow(Base):
+    """The log's length and last hash: one row, locked while a decision is added, so that a cut tail shows."""
+
+    __tablename__ = "review_chain_head"
+
+    head_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    num_decisions: Mapped[int] = mapped_column(BigInteger)
+    row_hash: Mapped[str] = mapped_column(String(64))
+
+
+class AppliedRow(Base):
+    """A correction that a run has tracked from; apart from the log, which never changes."""
+
+    __tablename__ = "review_applied"
+
+    seq: Mapped[int] = mapped_column(BigId, ForeignKey("review_decision.seq"), primary_key=True, autoincrement=False)
+    run_id: Mapped[str] = mapped_column(Text)
+    applied_at: Mapped[datetime]
+
+
+class DraftRow(Base):
+    """A refused decision's work."""
+
+    __tablename__ = "review_draft"
+
+    draft_id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), index=True)
+    reviewer: Mapped[str] = mapped_column(Text)
+    action: Mapped[str] = mapped_column(String(8))
+    prompts: Mapped[str] = mapped_column(Text)
+    note: Mapped[str] = mapped_column(Text)
+    seconds: Mapped[float]
+    refused_because: Mapped[str] = mapped_column(Text)
+    kept_at: Mapped[datetime]
+
+
+class EventRow(Base):
+    """One step in an item's life; `lease_token` finds the item of a lease that is gone."""
+
+    __tablename__ = "review_event"
+
+    event_id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    happened_at: Mapped[datetime]
+    reviewer: Mapped[str | None] = mapped_column(Text)
+    lease_token: Mapped[str | None] = mapped_column(String(64), index=True)
+    detail: Mapped[str] = mapped_column(Text)
