@@ -1,0 +1,141 @@
+"""What is done to mask logits after the network: resizing, filling small holes, deciding overlaps, finding boxes.
+
+Legend: N objects, B a batch of objects, M candidate masks, H x W and S x S pixels. All of it runs on any device
+without a compiled extension.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sam2.modeling.sam2_base import ABSENT_LOGIT
+from sam2.tracking.motion import EMPTY_BOX, BoxXYXY
+
+FILLED_LOGIT = 0.1          # what a filled hole gets: just above the mask's edge
+SUPPRESSED_LOGIT = -10.0    # the most that an object keeps where another one wins
+
+
+def resize_logits(mask_logits_BMHW: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Return the logits bilinearly resized, as the network was trained to have its masks read (no antialias)."""
+    if tuple(mask_logits_BMHW.shape[-2:]) == size_hw:
+        return mask_logits_BMHW
+    return F.interpolate(mask_logits_BMHW.float(), size=size_hw, mode="bilinear", align_corners=False)
+
+
+def without_overlap(mask_logits_N1HW: Tensor) -> Tensor:
+    """Return the logits with each pixel kept by the object that is surest of it; the others fall to -10 or below."""
+    if mask_logits_N1HW.shape[0] < 2:
+        return mask_logits_N1HW
+    winner_1HW = mask_logits_N1HW.argmax(dim=0)
+    rows_N111 = torch.arange(mask_logits_N1HW.shape[0], device=mask_logits_N1HW.device)[:, None, None, None]
+    return torch.where(rows_N111 == winner_1HW, mask_logits_N1HW, mask_logits_N1HW.clamp(max=SUPPRESSED_LOGIT))
+
+
+def boxes_of_masks(mask_logits_BMSS: Tensor) -> list[list[BoxXYXY]]:
+    """Return for each mask (logit > 0) the min and max pixel indices as x0, y0, x1, y1; zeros for an empty mask."""
+    inside_BMSS = mask_logits_BMSS > 0
+    columns_BMS, rows_BMS = inside_BMSS.any(dim=-2), inside_BMSS.any(dim=-1)
+    last = columns_BMS.shape[-1] - 1, rows_BMS.shape[-1] - 1
+    edges = (
+        _first(columns_BMS),
+        _first(rows_BMS),
+        last[0] - _first(columns_BMS.flip(-1)),
+        last[1] - _first(rows_BMS.flip(-1)),
+        columns_BMS.any(dim=-1),
+    )
+    table_BM5 = torch.stack([edge.long() for edge in edges], dim=-1).tolist()
+    return [[(x0, y0, x1, y1) if found else EMPTY_BOX for x0, y0, x1, y1, found in row] for row in table_BM5]
+
+
+def stability(mask_logits_B1HW: Tensor) -> Tensor:
+    """Return (B,) area over logit +1 by area over -1; 1 for a mask that has neither."""
+    inner_B = (mask_logits_B1HW > 1).flatten(1).sum(dim=1).float()
+    outer_B = (mask_logits_B1HW > -1).flatten(1).sum(dim=1).float()
+    return torch.where(outer_B > 0, inner_B / outer_B.clamp(min=1), torch.ones_like(inner_B))
+
+
+def absent_logits(count: int, size_hw: tuple[int, int], device: torch.device) -> Tensor:
+    """Return `count` maps (1, H, W) of an object that is not there."""
+    return torch.full((count, 1, *size_hw), ABSENT_LOGIT, device=device)
+
+
+def fill_holes(mask_logits_B1HW: Tensor, max_area: int) -> Tensor:
+    """Return the logits with holes of at most `max_area` pixels filled: background components, 8-connected."""
+    if max_area <= 0:
+        return mask_logits_B1HW
+    background_BHW = (mask_logits_B1HW[:, 0] <= 0).cpu().numpy()
+    holes_BHW = np.stack([small_components(background_HW, max_area) for background_HW in background_BHW])
+    if not holes_BHW.any():
+        return mask_logits_B1HW
+    holes_B1HW = torch.from_numpy(holes_BHW)[:, None].to(mask_logits_B1HW.device)
+    return torch.where(holes_B1HW, torch.full_like(mask_logits_B1HW, FILLED_LOGIT), mask_logits_B1HW)
+
+
+def small_components(pixels_HW: NDArray[np.bool_], max_area: int) -> NDArray[np.bool_]:
+    """Return the pixels of 8-connected components that have at most `max_area` pixels.
+
+    Works on horizontal runs: a mask has hundreds of runs where it has ten thousands of pixels.
+    """
+    starts, ends, rows = _runs(pixels_HW)
+    if not len(starts):
+        return np.zeros_like(pixels_HW)
+    root = _join_runs(starts, ends, rows, pixels_HW.shape[0])
+    areas = np.bincount(root, weights=ends - starts, minlength=len(starts))
+    small = np.flatnonzero(areas[root] <= max_area)
+    kept_HW = np.zeros_like(pixels_HW)
+    for run in small.tolist():
+        kept_HW[rows[run], starts[run] : ends[run]] = True
+    return kept_HW
+
+
+def _first(flags_BMS: Tensor) -> Tensor:
+    return flags_BMS.to(torch.uint8).argmax(dim=-1)
+
+
+def _runs(pixels_HW: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    height, width = pixels_HW.shape
+    padded = np.zeros((height, width + 2), np.int8)
+    padded[:, 1:-1] = pixels_HW
+    steps = np.diff(padded, axis=1)
+    rows, starts = np.nonzero(steps == 1)
+    return starts, np.nonzero(steps == -1)[1], rows
+
+
+def _join_runs(
+    starts: NDArray[np.int64], ends: NDArray[np.int64], rows: NDArray[np.int64], height: int
+) -> NDArray[np.int64]:
+    """Return for each run the first run of its component."""
+    parent = list(range(len(starts)))
+
+    def find(run: int) -> int:
+        while parent[run] != run:
+            parent[run] = parent[parent[run]]
+            run = parent[run]
+        return run
+
+    for upper, lower in _touching(starts, ends, rows, height):
+        a, b = find(upper), find(lower)
+        parent[max(a, b)] = min(a, b)
+    return np.array([find(run) for run in range(len(starts))], np.int64)
+
+
+def _touching(
+    starts: NDArray[np.int64], ends: NDArray[np.int64], rows: NDArray[np.int64], height: int
+) -> list[tuple[int, int]]:
+    """Return pairs of runs in neighbouring rows that touch, corners included."""
+    pairs = []
+    first_of_row = np.searchsorted(rows, np.arange(height + 1)).tolist()
+    start_of, end_of = starts.tolist(), ends.tolist()
+    for row in range(1, height):
+        upper, lower = first_of_row[row - 1], first_of_row[row]
+        upper_stop, lower_stop = first_of_row[row], first_of_row[row + 1]
+        while upper < upper_stop and lower < lower_stop:
+            if start_of[upper] <= end_of[lower] and start_of[lower] <= end_of[upper]:
+                pairs.append((upper, lower))
+            if end_of[upper] < end_of[lower]:
+                upper += 1
+            else:
+                lower += 1
+    return pairs

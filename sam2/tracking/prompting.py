@@ -1,0 +1,194 @@
+"""Prompts put into a state: run on their frame at once, encoded into memory when tracking begins.
+
+Legend: h = w the feature side, S the side of the network's square image, H x W the video's pixels.
+"""
+
+import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from torch import Tensor
+
+from sam2.modeling.sam2_base import ImageFeatures, SAM2Base
+from sam2.tracking.bank import Lookback, Vantage, look_back
+from sam2.tracking.entry import FrameEntry
+from sam2.tracking.motion import Motion, advance
+from sam2.tracking.postprocess import absent_logits, resize_logits, without_overlap
+from sam2.tracking.prompts import PointPrompt
+from sam2.tracking.state import ObjectTrack, Pending, VideoState
+from sam2.tracking.step import remember_prompts, segment_points, take_mask
+from sam2.tracking.window import check_click
+from sam2.video.source import normalised
+
+
+@contextmanager
+def placed(obj_id: object, frame_idx: object) -> Iterator[None]:
+    """Say in a ValueError which object and frame it is about."""
+    try:
+        yield
+    except ValueError as problem:
+        raise ValueError(f"object {obj_id} on frame {frame_idx}: {problem}") from problem
+
+
+def checked_index(state: VideoState, frame_idx: object) -> int:
+    """Return the frame index as an int; ValueError where it is none, or beyond the video."""
+    try:
+        index = operator.index(frame_idx)   # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(f"frame_idx={frame_idx!r}: expected a whole number") from None
+    if index < 0 or (state.num_frames is not None and index >= state.num_frames):
+        raise ValueError(f"frame_idx={index} is beyond the video: it has {state.num_frames} frames, counted from 0")
+    return index
+
+
+def checked_frame(state: VideoState, frame_idx: object) -> int:
+    """Return the frame's index; ValueError where the video has no such frame or it is not at hand."""
+    index = checked_index(state, frame_idx)
+    if not state.frames.holds(index):
+        raise ValueError("the frame is not at hand: frames handed over one by one take prompts while they are held")
+    return index
+
+
+def features_of(network: SAM2Base, state: VideoState, frame_idx: int) -> ImageFeatures:
+    """Return the image features of a frame; those of the last frame asked for are at hand."""
+    if state.seen is None or state.seen[0] != frame_idx:
+        state.seen = None
+        image_3SS = normalised(state.frames.rgb_SS3(frame_idx), state.device)
+        state.seen = (frame_idx, network.encode_image(image_3SS[None]))
+    return state.seen[1]
+
+
+def add_points(
+    network: SAM2Base, state: VideoState, track: ObjectTrack, frame_idx: int, prompt: PointPrompt
+) -> None:
+    """Segment the object from clicks or a box; an earlier mask on this frame prompts along."""
+    features = features_of(network, state, frame_idx)
+    lookback, reverse = _correction(network, state, track, frame_idx)
+    earlier = track.entry_on(frame_idx)
+    entry = segment_points(
+        network,
+        features,
+        prompt,
+        lookback=lookback,
+        earlier_mask_11HW=None if earlier is None else earlier.mask_logits_11HW.to(state.device),
+        motion=motion_behind(network, track, Vantage(frame_idx, reverse, state.known_length)),
+    )
+    track.points[frame_idx] = prompt
+    track.masks.discard(frame_idx)
+    _wait(network, state, track, frame_idx, entry, features)
+
+
+def add_mask(network: SAM2Base, state: VideoState, track: ObjectTrack, frame_idx: int, mask_11SS: Tensor) -> None:
+    """Take the given mask as the object's on this frame."""
+    features = features_of(network, state, frame_idx)
+    entry = take_mask(network, features, mask_11SS)
+    track.masks.add(frame_idx)
+    track.points.pop(frame_idx, None)
+    _wait(network, state, track, frame_idx, entry, features)
+
+
+def clear_prompts(track: ObjectTrack, frame_idx: int) -> None:
+    """Take back all prompts on a frame; an answer that was tracked on from stays as an ordinary frame's."""
+    track.points.pop(frame_idx, None)
+    track.masks.discard(frame_idx)
+    track.pending.pop(frame_idx, None)
+    entry = track.conditioning.pop(frame_idx, None)
+    if entry is not None:
+        track.others[frame_idx] = entry
+        track.tracked.pop(frame_idx, None)
+
+
+def settle(network: SAM2Base, state: VideoState) -> None:
+    """Encode the prompts that wait into memory, all objects of a frame at once; ValueError without any prompt."""
+    if not state.tracks:
+        raise ValueError("nothing to track: add points, a box or a mask for at least one object first")
+    waiting = sorted({frame_idx for track in state.tracks.values() for frame_idx in track.pending})
+    for frame_idx in waiting:
+        tracks = [track for track in state.tracks.values() if frame_idx in track.pending]
+        pendings = [track.pending.pop(frame_idx) for track in tracks]
+        entries = remember_prompts(network, pendings[0].vision_1Chw, [pending.entry for pending in pendings])
+        for track, pending, entry in zip(tracks, pendings, entries, strict=True):
+            _settle_one(network, state, track, frame_idx, entry, conditioning=pending.conditioning)
+    for obj_id, track in state.tracks.items():
+        if not track.conditioning:
+            raise ValueError(f"object {obj_id} has no prompt left: add points, a box or a mask, or remove it")
+
+
+def masks_on(network: SAM2Base, state: VideoState, frame_idx: int) -> Tensor:
+    """Return (N, 1, H, W) logits of all objects on a frame at the video's size; -1024 where there is no answer."""
+    mask_logits_N1HW = absent_logits(len(state.tracks), state.size_hw, state.device)
+    for row, track in enumerate(state.tracks.values()):
+        entry = track.entry_on(frame_idx)
+        if entry is not None and not entry.thin:
+            mask_logits_N1HW[row] = resize_logits(entry.mask_logits_11HW.to(state.device), state.size_hw)[0]
+    return without_overlap(mask_logits_N1HW) if network.config.non_overlap_masks else mask_logits_N1HW
+
+
+def motion_behind(network: SAM2Base, track: ObjectTrack, vantage: Vantage) -> Motion | None:
+    """Return the motion filter as the nearest frame behind left it; None: it begins anew.
+
+    Prompted frames may have been answered before the direction was known, so the filter is led over them here.
+    """
+    if not network.config.samurai_mode:
+        return None
+    sightings = []
+    motion = None
+    frame_idx = _nearest_behind(track, vantage)
+    while frame_idx is not None:
+        entry = track.entry_on(frame_idx)
+        if entry.reverse is not None:
+            motion = entry.motion if entry.reverse == vantage.reverse else None
+            break
+        sightings.append(entry.sighting)
+        frame_idx = _nearest_behind(track, replace(vantage, frame_idx=frame_idx))
+    for sighting in reversed(sightings):
+        motion = motion if sighting is None else advance(motion, sighting, network.config)
+    return motion
+
+
+def _nearest_behind(track: ObjectTrack, vantage: Vantage) -> int | None:
+    if track.entry_on(vantage.behind(1)) is not None:
+        return vantage.behind(1)
+    known = (*track.pending, *track.conditioning, *track.others)
+    return min((t for t in known if vantage.distance_to(t) > 0), key=vantage.distance_to, default=None)
+
+
+def _correction(
+    network: SAM2Base, state: VideoState, track: ObjectTrack, frame_idx: int
+) -> tuple[Lookback | None, bool]:
+    """Return what a prompt on this frame looks back at, and the direction; None: the frame was not tracked yet."""
+    if frame_idx not in track.tracked:
+        return None, False
+    vantage = Vantage(frame_idx, track.tracked[frame_idx], state.known_length)
+    return look_back(track.conditioning, track.others, vantage, network.config), vantage.reverse
+
+
+def _wait(
+    network: SAM2Base, state: VideoState, track: ObjectTrack, frame_idx: int, entry: FrameEntry, features: ImageFeatures
+) -> None:
+    conditioning = frame_idx not in track.tracked or network.config.add_all_frames_to_correct_as_cond
+    stored = replace(entry, motion=None).stored_on(state.storage_device)
+    track.pending[frame_idx] = Pending(stored, conditioning, features.vision_BChw)
+
+
+def _settle_one(
+    network: SAM2Base, state: VideoState, track: ObjectTrack, frame_idx: int, entry: FrameEntry, *, conditioning: bool
+) -> None:
+    entry = entry.stored_on(state.storage_device)
+    if not conditioning:
+        track.others[frame_idx] = entry
+        return
+    track.conditioning[frame_idx] = entry
+    track.others.pop(frame_idx, None)
+    if network.config.clear_non_cond_mem_around_input:
+        reach = network.config.memory_temporal_stride_for_eval * network.config.num_maskmem
+        for near in range(frame_idx - reach, frame_idx + reach + 1):
+            track.others.pop(near, None)
+
+
+def check_window(state: VideoState, track: ObjectTrack, frame_idx: int) -> None:
+    """Raise ValueError where a memory window has forgotten what a prompt on this frame needs."""
+    if state.windowed and state.reverse is not None:
+        check_click(track, frame_idx, reverse=state.reverse)
+

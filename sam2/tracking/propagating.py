@@ -1,0 +1,179 @@
+"""Objects followed through a video, frame by frame.
+
+Legend: N objects on a frame, C hidden channels.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import count
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.tracking.bank import Vantage, look_back
+from sam2.tracking.entry import SCORES, FrameEntry
+from sam2.tracking.output import FrameOutput
+from sam2.tracking.prompting import features_of, motion_behind
+from sam2.tracking.state import ObjectTrack, VideoState
+from sam2.tracking.step import track_objects
+from sam2.tracking.window import check_direction, check_start, forget
+
+
+def propagate(
+    network: SAM2Base,
+    state: VideoState,
+    start_frame_idx: int | None,
+    max_frame_num_to_track: int | None,
+    *,
+    reverse: bool,
+    each_from_its_prompt: bool,
+) -> Iterator[FrameOutput]:
+    """Yield what tracking says of each frame, after the prompts have been settled; see `SAM2VideoPredictor.propagate`."""
+    first = {obj_id: _own_start(track, reverse) if each_from_its_prompt else None for obj_id, track in _items(state)}
+    start = _start(state, start_frame_idx, first, reverse)
+    _check(state, start, first, reverse)
+    running = dict(state.tracks)
+    for frame_idx in _order(state, start, max_frame_num_to_track, reverse, each_from_its_prompt):
+        alive = {obj_id: track for obj_id, track in running.items() if state.tracks.get(obj_id) is track}
+        if not alive:
+            return
+        joined = {obj_id: track for obj_id, track in alive.items() if _has_begun(first[obj_id], frame_idx, reverse)}
+        if joined:
+            yield _track_frame(network, state, joined, Vantage(frame_idx, reverse, state.known_length))
+
+
+def _track_frame(
+    network: SAM2Base, state: VideoState, tracks: Mapping[int, ObjectTrack], vantage: Vantage
+) -> FrameOutput:
+    frame_idx = vantage.frame_idx
+    free = [track for track in tracks.values() if frame_idx not in track.conditioning]
+    fresh = _follow(network, state, free, vantage) if free else []
+    for track, entry in zip(free, fresh, strict=True):
+        track.others[frame_idx] = entry.stored_on(state.storage_device)
+    new = {id(track): entry for track, entry in zip(free, fresh, strict=True)}
+    for track in tracks.values():
+        if id(track) not in new:
+            _pass_prompt(network, track, vantage)
+        track.tracked[frame_idx] = vantage.reverse
+        track.newest = frame_idx
+        if state.windowed:
+            forget(track, vantage, network.config)
+    entries = [new.get(id(track)) or track.conditioning[frame_idx] for track in tracks.values()]
+    return _output(network, state, frame_idx, tracks, entries)
+
+
+def _follow(network: SAM2Base, state: VideoState, tracks: list[ObjectTrack], vantage: Vantage) -> list[FrameEntry]:
+    features = features_of(network, state, vantage.frame_idx)
+    lookbacks = [look_back(track.conditioning, track.others, vantage, network.config) for track in tracks]
+    motions = [motion_behind(network, track, vantage) for track in tracks]
+    entries = track_objects(network, features, lookbacks, motions)
+    return [replace(entry, reverse=vantage.reverse) for entry in entries]
+
+
+def _pass_prompt(network: SAM2Base, track: ObjectTrack, vantage: Vantage) -> None:
+    """Leave with a prompted frame the motion filter as it is after it, in this direction."""
+    if not network.config.samurai_mode:
+        return
+    entry = replace(track.conditioning[vantage.frame_idx], motion=None, reverse=None)
+    track.conditioning[vantage.frame_idx] = entry
+    motion = motion_behind(network, track, replace(vantage, frame_idx=vantage.behind(-1)))
+    track.conditioning[vantage.frame_idx] = replace(entry, motion=motion, reverse=vantage.reverse)
+
+
+def _output(
+    network: SAM2Base,
+    state: VideoState,
+    frame_idx: int,
+    tracks: Mapping[int, ObjectTrack],
+    entries: list[FrameEntry],
+) -> FrameOutput:
+    scores_NK = torch.stack([entry.scores_K for entry in entries]).float()
+    return FrameOutput(
+        frame_idx,
+        list(tracks),
+        torch.cat([entry.mask_logits_11HW.to(state.device) for entry in entries]),
+        **dict(zip(SCORES, scores_NK.unbind(dim=1), strict=True)),
+        pointer_similarity=_pointer_similarity(entries, list(tracks.values())),
+        size_hw=state.size_hw,
+        non_overlap=network.config.non_overlap_masks,
+    )
+
+
+def _pointer_similarity(entries: list[FrameEntry], tracks: list[ObjectTrack]) -> Tensor:
+    pointers_NC = torch.cat([entry.pointer_1C for entry in entries]).float()
+    means_NC = torch.cat(
+        [
+            torch.cat([entry.pointer_1C for entry in track.conditioning.values()]).float().mean(dim=0, keepdim=True)
+            for track in tracks
+        ]
+    )
+    return F.cosine_similarity(pointers_NC, means_NC, dim=1)
+
+
+def _items(state: VideoState) -> list[tuple[int, ObjectTrack]]:
+    return list(state.tracks.items())
+
+
+def _own_start(track: ObjectTrack, reverse: bool) -> int:
+    return max(track.conditioning) if reverse else min(track.conditioning)
+
+
+def _has_begun(first: int | None, frame_idx: int, reverse: bool) -> bool:
+    return first is None or (frame_idx <= first if reverse else frame_idx >= first)
+
+
+def _start(state: VideoState, asked: int | None, first: Mapping[int, int | None], reverse: bool) -> int:
+    own = [frame_idx for frame_idx in first.values() if frame_idx is not None]
+    if asked is None:
+        if own:
+            return max(own) if reverse else min(own)
+        return min(frame_idx for track in state.tracks.values() for frame_idx in track.conditioning)
+    if asked < 0 or (state.num_frames is not None and asked >= state.num_frames):
+        raise ValueError(f"start_frame_idx={asked} is beyond the video: it has {state.num_frames} frames")
+    return asked
+
+
+def _check(state: VideoState, start: int, first: Mapping[int, int | None], reverse: bool) -> None:
+    if state.frames.one_pass:
+        _check_one_pass(state, start, reverse)
+    if not state.windowed:
+        return
+    check_direction(state.reverse, reverse)
+    for obj_id, track in state.tracks.items():
+        own = first[obj_id]
+        begin = start if own is None else (min(start, own) if reverse else max(start, own))
+        check_start(track, begin, reverse=reverse)
+    state.reverse = reverse
+
+
+def _check_one_pass(state: VideoState, start: int, reverse: bool) -> None:
+    if reverse:
+        raise ValueError(
+            "frames that are handed over one by one can be tracked forward only: "
+            "pass a folder, a file or a list of frames to track in reverse"
+        )
+    newest = max((track.newest for track in state.tracks.values() if track.newest is not None), default=0)
+    if start < newest:
+        raise ValueError(
+            f"frames that are handed over one by one pass once, and tracking has come to frame {newest}: "
+            f"go on with start_frame_idx={newest} or later instead of {start}"
+        )
+
+
+def _order(
+    state: VideoState, start: int, most: int | None, reverse: bool, each_from_its_prompt: bool
+) -> Iterator[int]:
+    """Yield the frames to visit. `most` counts frames after the first; reverse from frame 0 visits none, as released,
+    but where each object has a span of its own, frame 0 is that span."""
+    if reverse:
+        if start == 0 and not each_from_its_prompt:
+            return
+        last = 0 if most is None else max(start - most, 0)
+        yield from range(start, last - 1, -1)
+        return
+    for frame_idx in count(start):
+        if (most is not None and frame_idx > start + most) or not state.frames.reaches(frame_idx):
+            return
+        yield frame_idx
