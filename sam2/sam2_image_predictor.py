@@ -14,7 +14,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from sam2.build_sam import refuse_download
-from sam2.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
+from sam2.image_inputs import checked_boxes, checked_image, checked_mask_prompt, checked_points, corners_and_points
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.transforms import SAM2Transforms
 
@@ -68,14 +68,14 @@ class SAM2ImagePredictor:
     def set_image_batch(self, image_list: Sequence[NDArray[Any] | Image], image_format: str = "RGB") -> None:
         """Embed several images, of any sizes, for `predict_batch`."""
         if not isinstance(image_list, list | tuple) or not image_list:
-            raise ValueError(f"image_list is {_kind(image_list)}: expected a list of at least one image")
+            raise ValueError(f"image_list is {type(image_list).__name__}: expected a list of at least one image")
         self._embed(list(image_list), image_format)
         self._is_batch = True
 
     @torch.no_grad()
     def _embed(self, images: list[NDArray[Any] | Image], image_format: str) -> None:
         self.reset_predictor()
-        pixels = [_checked_image(image, image_format) for image in images]
+        pixels = [checked_image(image, image_format) for image in images]
         features = self.model.encode_image(self._transforms.forward_batch(pixels).to(self.device))
         self._features = {
             "image_embed": self.model.without_memory(features),
@@ -178,50 +178,16 @@ class SAM2ImagePredictor:
         if (point_coords is None) != (point_labels is None):
             raise ValueError("point_coords and point_labels go together: one of them is None")
         if point_coords is not None and point_labels is not None:
-            coords, labels = self._points(point_coords, point_labels)
+            coords, labels = checked_points(point_coords, point_labels, device=self.device)
             coords = self._transforms.transform_coords(coords, normalize_coords, orig_hw)
         if box is not None:
-            boxes = self._finite("box", box)
-            if boxes.shape[-1:] != (4,):
-                raise ValueError(f"box has shape {tuple(boxes.shape)}: expected (4,) or (B, 4), x0, y0, x1, y1")
+            boxes = checked_boxes(box, device=self.device)
             corners = self._transforms.transform_boxes(boxes, normalize_coords, orig_hw)
         if mask_logits is not None:
-            mask = self._mask_prompt(mask_logits)
+            mask = checked_mask_prompt(mask_logits, side=self.model.config.low_res_side, device=self.device)
         if coords is not None and corners is not None and len(coords) != len(corners):
             raise ValueError(f"{len(coords)} sets of points and {len(corners)} boxes: expected as many of each")
         return mask, coords, labels, corners
-
-    def _points(self, point_coords: ArrayLike, point_labels: ArrayLike) -> tuple[Tensor, Tensor]:
-        coords = self._finite("point_coords", point_coords)
-        labels = self._finite("point_labels", point_labels).int()
-        if coords.ndim == 2:
-            coords, labels = coords[None], labels[None]
-        if coords.ndim != 3 or coords.shape[-1] != 2:
-            raise ValueError(f"point_coords has shape {tuple(coords.shape)}: expected (N, 2) or (B, N, 2)")
-        if labels.shape != coords.shape[:2]:
-            raise ValueError(
-                f"point_labels has shape {tuple(labels.shape)}: expected {tuple(coords.shape[:2])}, one for each point"
-            )
-        if labels.numel() and (labels.min() < -1 or labels.max() > BOX_BOTTOM_RIGHT):
-            raise ValueError(f"point_labels holds {sorted(set(labels.flatten().tolist()))}: expected 1, 0, 2, 3 or -1")
-        return coords, labels
-
-    def _mask_prompt(self, mask_logits: ArrayLike) -> Tensor:
-        mask = self._finite("mask_input", mask_logits)
-        mask = mask[None] if mask.ndim == 3 else mask
-        side = self.model.config.low_res_side
-        if mask.ndim != 4 or mask.shape[1:] != (1, side, side):
-            raise ValueError(
-                f"mask_input has shape {tuple(mask.shape)}: expected (1, {side}, {side}), the logits of an earlier answer"
-            )
-        return mask
-
-    def _finite(self, name: str, values: ArrayLike) -> Tensor:
-        given = torch.as_tensor(np.asarray(values) if not isinstance(values, Tensor) else values)
-        numbers = given.to(dtype=torch.float32, device=self.device)
-        if not numbers.isfinite().all():
-            raise ValueError(f"{name} holds NaN or infinity: expected finite numbers")
-        return numbers
 
     @torch.no_grad()
     def _predict(
@@ -243,7 +209,7 @@ class SAM2ImagePredictor:
         assert self._orig_hw is not None
         row = slice(img_idx, img_idx + 1 or None)
         encoder = self.model.sam_prompt_encoder
-        points = _with_boxes(point_coords, point_labels, boxes)
+        points = corners_and_points(point_coords, point_labels, boxes)
         tokens, prompt = encoder(points=points, boxes=None, masks=mask_input)
         answer = self.model.sam_mask_decoder.decode(
             self._features["image_embed"][row],
@@ -260,40 +226,3 @@ class SAM2ImagePredictor:
     def _require_image(self) -> None:
         if not self._is_image_set:
             raise RuntimeError("no image is set: call set_image(...) or set_image_batch(...) first")
-
-
-def _with_boxes(
-    coords_BN2: Tensor | None, labels_BN: Tensor | None, boxes: Tensor | None
-) -> tuple[Tensor, Tensor] | None:
-    """Put boxes, as two labelled corners, in front of the points."""
-    if boxes is None:
-        return None if coords_BN2 is None or labels_BN is None else (coords_BN2, labels_BN)
-    corners = boxes.reshape(-1, 2, 2)
-    labels = torch.tensor([[BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]], dtype=torch.int, device=boxes.device)
-    labels = labels.expand(len(corners), 2)
-    if coords_BN2 is None or labels_BN is None:
-        return corners, labels
-    return torch.cat((corners, coords_BN2), dim=1), torch.cat((labels, labels_BN), dim=1)
-
-
-def _checked_image(image: NDArray[Any] | Image, image_format: str) -> NDArray[Any] | Image:
-    """Return the image as RGB: a PIL image, or (H, W, 3) of uint8 or float32."""
-    if image_format not in ("RGB", "BGR"):
-        raise ValueError(f"image_format={image_format!r}: expected 'RGB' or 'BGR'")
-    if isinstance(image, Image):
-        return image.convert("RGB")
-    if not isinstance(image, np.ndarray):
-        raise ValueError(f"image is {_kind(image)}: expected a NumPy array (H, W, 3) or a PIL image")
-    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ValueError(f"image has shape {image.shape}: expected (H, W, 3)")
-    if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
-        raise ValueError(f"image holds {image.dtype}: expected uint8 in 0..255 or floats in 0..1")
-    if image.dtype != np.uint8:
-        image = image.astype(np.float32)
-        if not np.isfinite(image).all():
-            raise ValueError("image holds NaN or infinity: expected uint8 in 0..255 or floats in 0..1")
-    return np.ascontiguousarray(image[..., ::-1]) if image_format == "BGR" else image
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
