@@ -1,0 +1,146 @@
+"""Dead letters: what could not be labelled, why, and what to hand in again; one object each, so that nothing is appended."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from labeling.errors import BadConfiguration
+from labeling.objects import Objects
+from labeling.store import layout
+from labeling.store.keys import canonical_json, digest
+from labeling.store.ledger import Ledger
+from labeling.store.records import prompt_from_dict, prompt_to_dict
+from labeling.types import ErrorKind, ErrorRecord, Job, VideoRef
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One thing that failed for good: the video as it was named, its id when it was listed, the error and the payload.
+
+    `payload` is plain values: a job's, or the row of the prompt table (`line`, `video`).
+    """
+
+    run_id: str
+    video: str
+    video_id: str | None
+    error: ErrorRecord
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def key(self) -> str:
+        """Where it lies: the same payload failing again in one run takes the place of the letter before."""
+        what = digest(canonical_json([self.video, self.payload]))
+        return f"{layout.run_folder(self.run_id)}dead/{self.video_id or digest(self.video)[:16]}-{what[:8]}.json"
+
+    @property
+    def replayable(self) -> bool:
+        """Whether the payload is a job that can be handed in again."""
+        return "keys" in self.payload
+
+
+def dead_job(job: Job, error: ErrorRecord) -> DeadLetter:
+    """Make the letter of a job that failed."""
+    return DeadLetter(job.run_id, job.video.key, job.video.video_id, error, job_to_dict(job))
+
+
+def put_dead_letter(objects: Objects, letter: DeadLetter) -> str:
+    """Put a letter; returns its key."""
+    said = {
+        "run_id": letter.run_id, "video": letter.video, "video_id": letter.video_id, "created_at": letter.created_at,
+        "error": {
+            "kind": letter.error.kind.value, "reason": letter.error.reason, "message": letter.error.message,
+            "traceback": letter.error.traceback, "attempts": letter.error.attempts,
+        },
+        "payload": letter.payload,
+    }
+    objects.put(letter.key, json.dumps(said, indent=1, sort_keys=True).encode())
+    return letter.key
+
+
+def read_dead_letters(objects: Objects, run_id: str | None = None) -> Iterator[DeadLetter]:
+    """Yield the letters of one run, or of all runs in the order of their ids."""
+    runs = [run_id] if run_id is not None else runs_with_letters(objects)
+    for run in runs:
+        for stat in objects.list(f"{layout.run_folder(run)}dead/"):
+            yield _from_json(objects.get(stat.key), objects.uri(stat.key))
+
+
+def runs_with_letters(objects: Objects) -> list[str]:
+    """Return the ids of the runs that left dead letters, ascending."""
+    keys = (stat.key.split("/") for stat in objects.list("runs/"))
+    return sorted({parts[1] for parts in keys if len(parts) > 3 and parts[2] == "dead"})
+
+
+def still_open(letter: DeadLetter, ledger: Ledger) -> bool:
+    """Whether a letter's job is still undone; a letter without a job stays open."""
+    if letter.video_id is None or not letter.replayable:
+        return True
+    held = (ledger.holds(letter.video_id, int(o), key) for o, key in letter.payload["keys"].items())
+    return not all(held)
+
+
+def job_of(letter: DeadLetter, *, run_id: str, ledger: Ledger) -> Job | None:
+    """Return a letter's job to be run again under `run_id`, or None when nothing of it is left to do.
+
+    An object is left out when it has a result of the version that the job was to make, or of a later one.
+
+    Raises:
+        ValueError: the letter holds no job.
+    """
+    if not letter.replayable:
+        raise ValueError(f"{letter.key} holds no job ({letter.error.reason}); mend its prompts or video and run again")
+    old = job_from_dict(letter.payload)
+    video_id = old.video.video_id
+    due = {o: key for o, key in old.keys.items() if ledger.version_of(video_id, o) < old.label_versions[o]}
+    if not due:
+        return None
+    return replace(
+        old,
+        run_id=run_id,
+        prompts=tuple(p for p in old.prompts if p.object_id in due),
+        keys=due,
+        label_versions={o: ledger.version_of(video_id, o) + 1 for o in due},
+        batch=ledger.batch_for(video_id, due),
+        components={o: parts for o, parts in old.components.items() if o in due},
+    )
+
+
+def job_to_dict(job: Job) -> dict[str, Any]:
+    """Return a job as plain values."""
+    ref = job.video
+    return {
+        "run_id": job.run_id, "batch": job.batch,
+        "video": {
+            "video_id": ref.video_id, "key": ref.key, "uri": ref.uri,
+            "content_id": ref.content_id, "num_bytes": ref.num_bytes,
+        },
+        "prompts": [prompt_to_dict(p) for p in job.prompts],
+        "keys": {str(o): key for o, key in job.keys.items()},
+        "label_versions": {str(o): v for o, v in job.label_versions.items()},
+        "components": {str(o): dict(parts) for o, parts in job.components.items()},
+    }
+
+
+def job_from_dict(said: Mapping[str, Any]) -> Job:
+    """Read back what `job_to_dict` wrote."""
+    return Job(
+        run_id=said["run_id"],
+        video=VideoRef(**said["video"]),
+        prompts=tuple(prompt_from_dict(p) for p in said["prompts"]),
+        keys={int(o): key for o, key in said["keys"].items()},
+        label_versions={int(o): v for o, v in said["label_versions"].items()},
+        batch=said["batch"],
+        components={int(o): parts for o, parts in said.get("components", {}).items()},
+    )
+
+
+def _from_json(body: bytes, name: str) -> DeadLetter:
+    try:
+        said = json.loads(body)
+        error = ErrorRecord(**{**said["error"], "kind": ErrorKind(said["error"]["kind"])})
+        return DeadLetter(said["run_id"], said["video"], said["video_id"], error, said["payload"], said["created_at"])
+    except (ValueError, KeyError, TypeError) as problem:
+        raise BadConfiguration(f"{name} is no dead letter ({problem!r}); delete it or restore it") from problem

@@ -1,0 +1,54 @@
+"""Where everything lies under a store's root; every key of the layout is made here."""
+
+import re
+
+DATA_TABLES = ("videos", "tracks", "masks")
+LOCK = "locks/run.json"
+PENDING = "ledger/pending/"
+SNAPSHOTS = "snapshots/"
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_SNAPSHOT = re.compile(r"snapshots/v(\d{6,})\.json")
+
+
+def check_run_id(run_id: str) -> str:
+    """Return `run_id`, or raise a ValueError: it is a folder's name in the store."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise ValueError(f"run_id is {run_id!r}; expected letters, digits, '.', '_' and '-', a letter or digit first")
+    return run_id
+
+
+def data_file(table: str, video_id: str, batch: str) -> str:
+    """The file of `videos`, `tracks` or `masks` that holds a batch."""
+    return f"{table}/bucket={video_id[:2]}/{video_id}-{batch}.parquet"
+
+
+def marker(run_id: str, video_id: str, batch: str) -> str:
+    """The done marker of a batch."""
+    return f"{PENDING}{check_run_id(run_id)}/{video_id}-{batch}.json"
+
+
+def compact(version: int) -> str:
+    """The ledger up to a snapshot."""
+    return f"ledger/compact-v{version:06d}.parquet"
+
+
+def snapshot(version: int) -> str:
+    """The object whose presence commits a snapshot."""
+    return f"{SNAPSHOTS}v{version:06d}.json"
+
+
+def snapshot_folder(version: int) -> str:
+    """What lies beside a snapshot."""
+    return f"{SNAPSHOTS}v{version:06d}/"
+
+
+def snapshot_version(key: str) -> int | None:
+    """The version that a snapshot's key commits; None for another key."""
+    found = _SNAPSHOT.fullmatch(key)
+    return int(found[1]) if found else None
+
+
+def run_folder(run_id: str) -> str:
+    """What a run leaves for people: configuration, plan, dead letters, report."""
+    return f"runs/{check_run_id(run_id)}/"

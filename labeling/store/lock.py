@@ -1,0 +1,203 @@
+"""One run writes a root at a time: `locks/run.json`, taken by put-if-absent and kept by heartbeats.
+
+A holder that died is found out by its silence, or at once when it was a process of this machine that is gone. Every change
+is compare-and-set, so of two that take over one wins, and a holder that lost the lock is told by `check`.
+"""
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from labeling.errors import StoreBusy
+from labeling.objects import Objects
+from labeling.store.layout import LOCK
+
+log = logging.getLogger(__name__)
+
+_BEATS_PER_STALE = 4  # a live holder may miss three heartbeats
+_TRIES = 5
+
+
+class RunLock:
+    """A held lock; a daemon thread writes its heartbeat until `release`."""
+
+    def __init__(self, objects: Objects, holder: str, stale_s: float) -> None:
+        if stale_s <= 0:
+            raise ValueError(f"stale_s is {stale_s}; expected seconds above 0")
+        self._objects, self._holder, self._stale_s = objects, holder, stale_s
+        self._token = uuid.uuid4().hex
+        self._etag = ""
+        self._lost = ""
+        self._since = time.time()
+        self._beaten_at = time.monotonic()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="run-lock", daemon=True)
+
+    def acquire(self) -> None:
+        """Take the lock, or raise StoreBusy naming its holder."""
+        for _ in range(_TRIES):
+            if self._take():
+                break
+        else:
+            raise StoreBusy(f"{self._objects.uri(LOCK)} keeps changing hands; try again in a moment")
+        self._etag = self._own_etag()
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise StoreBusy if another run took the lock over, or if heartbeats failed for so long that one may have."""
+        silent_s = time.monotonic() - self._beaten_at
+        if not self._lost and silent_s > self._stale_s:
+            self._lost = f"no heartbeat could be written for {silent_s:.0f} s"
+        if self._lost:
+            raise StoreBusy(
+                f"{self._holder} no longer holds {self._objects.uri(LOCK)}: {self._lost}; "
+                "what is done stays done, run again for the rest"
+            )
+
+    def release(self) -> None:
+        """Stop the heartbeat and give the lock back, unless another holds it by now."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        try:
+            # Written, not deleted: a delete could not tell whether the lock is still this holder's.
+            self._objects.put_if_match(LOCK, self._body(released=True), self._own_etag())
+        except StoreBusy as error:
+            log.warning("the lock of %s was not given back: %s", self._objects.root, error)
+        except Exception as error:  # what the block raised matters more, and the lock goes stale by itself
+            log.warning("the lock of %s was not given back and will go stale by itself: %s", self._objects.root, error)
+
+    def _take(self) -> bool:
+        if self._objects.put_if_absent(LOCK, self._body()):
+            return True
+        there = self._objects.stat(LOCK)
+        if there is None:
+            return False
+        said = _read(self._objects)
+        why = _free_because(said, self._stale_s) if said is not None else "it was unreadable"
+        if why is None:
+            raise StoreBusy(self._busy(said or {}))
+        if not self._objects.put_if_match(LOCK, self._body(), there.etag):
+            return False
+        if why:
+            log.warning("took over the lock of %s from %s: %s", self._objects.root, (said or {}).get("holder"), why)
+        return True
+
+    def _busy(self, said: Mapping[str, Any]) -> str:
+        age_s = max(0.0, time.time() - said["heartbeat_at"])
+        return (
+            f"{self._objects.root} is being written by {said['holder']} (since {_clock(said['acquired_at'])}, last sign of "
+            f"life {age_s:.0f} s ago). Wait for it to end, or stop it; {self._stale_s:.0f} s after its last sign of life "
+            "the next run takes over"
+        )
+
+    def _body(self, *, released: bool = False) -> bytes:
+        now = time.time()
+        said = {
+            "holder": self._holder, "token": self._token, "acquired_at": self._since, "heartbeat_at": now,
+            "stale_s": self._stale_s, "released": released, "process": _this_process(),
+        }
+        return json.dumps(said, indent=1, sort_keys=True).encode()
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(self._stale_s / _BEATS_PER_STALE):
+            try:
+                beaten = self._objects.put_if_match(LOCK, self._body(), self._etag)
+                self._etag = self._own_etag()
+            except StoreBusy as error:
+                self._lost = str(error)
+                return
+            except Exception as error:  # the store may answer at the next beat; `check` counts the silence
+                log.warning("heartbeat of %s failed: %s", self._objects.uri(LOCK), error)
+                continue
+            if beaten:
+                self._beaten_at = time.monotonic()
+
+    def _own_etag(self) -> str:
+        """Return the lock's etag after making sure that it is this holder's; StoreBusy names who holds it instead."""
+        # Asked in this order, an etag that is another's comes with a body that is another's.
+        there = self._objects.stat(LOCK)
+        said = _read(self._objects) if there else None
+        if there is None or said is None or said.get("token") != self._token:
+            raise StoreBusy(f"{(said or {}).get('holder', 'someone')} took it over")
+        return there.etag
+
+
+@contextmanager
+def run_lock(objects: Objects, holder: str, stale_s: float = 120.0) -> Iterator[RunLock]:
+    """Hold a root's lock for a block; call `check()` on it before anything that only one run may do.
+
+    Raises:
+        StoreBusy: another live run holds it.
+    """
+    lock = RunLock(objects, holder, stale_s)
+    lock.acquire()
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def _read(objects: Objects) -> Mapping[str, Any] | None:
+    try:
+        said = json.loads(objects.get(LOCK))
+    except (FileNotFoundError, ValueError):
+        return None
+    whole = isinstance(said, dict) and {"holder", "token", "acquired_at", "heartbeat_at", "process"} <= set(said)
+    return said if whole else None
+
+
+def _free_because(said: Mapping[str, Any], stale_s: float) -> str | None:
+    """Say why the lock may be taken: "" when it was given back, a sentence when its holder is gone, None when it is held."""
+    if said.get("released"):
+        return ""
+    if _is_gone(said["process"]):
+        return "its process is gone"
+    age_s = time.time() - said["heartbeat_at"]
+    # The longer of the two patiences: the holder beats at its own pace.
+    if age_s > max(stale_s, said.get("stale_s", 0.0)):
+        return f"no sign of life for {age_s:.0f} s"
+    return None
+
+
+def _this_process() -> dict[str, Any]:
+    return {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid())}
+
+
+def _is_gone(process: Mapping[str, Any]) -> bool:
+    """Whether a process of this very machine and process namespace has ended; False when that cannot be known."""
+    machine = _machine()
+    if not machine or process.get("machine") != machine:
+        return False
+    return _started(int(process["pid"])) != str(process["started"])
+
+
+def _machine() -> str:
+    """Name this boot of this machine and the process namespace, "" where the system does not say."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """Return when a process started, in the kernel's ticks, so that a reused id is no match; "" when there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,92 @@
+"""Parquet bytes in and out: the store's settings in one place, and the version check that every read goes through."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from labeling.objects import Objects
+from labeling.store.schemas import check_storage_version
+
+_CHUNK_BYTES = 1 << 20
+
+
+def open_writer(path: Path, schema: Any) -> Any:
+    """Open a Parquet file to be written row group by row group: zstd, statistics on all that is short."""
+    # Run lengths never repeat and their minimum tells nothing, so neither a dictionary nor statistics for them.
+    short = [name for name in schema.names if name != "rle" and not pa.types.is_nested(schema.field(name).type)]
+    texts = [name for name in short if pa.types.is_string(schema.field(name).type)]
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=texts, write_statistics=short)
+
+
+def to_bytes(table: Any) -> bytes:
+    """Return a table as the bytes of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    body: bytes = sink.getvalue().to_pybytes()
+    return body
+
+
+def open_file(objects: Objects, key: str) -> Any:
+    """Open a stored Parquet file after checking its storage version; a folder's file is mapped, not read.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+        NewerStore: a newer version of this project wrote it.
+        ValueError: the object is no Parquet file, or not one of this project's.
+    """
+    local = Path(objects.uri(key))
+    source = local if local.is_absolute() and local.exists() else pa.BufferReader(objects.get(key))
+    try:
+        opened = pq.ParquetFile(source, memory_map=isinstance(source, Path))
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{objects.uri(key)} is not Parquet ({error}); restore it or label its video again") from error
+    check_storage_version(opened.schema_arrow.metadata, objects.uri(key))
+    return opened
+
+
+def read(objects: Objects, key: str, schema: Any) -> Any:
+    """Read a whole stored table as `schema`."""
+    with open_file(objects, key) as opened:
+        return conform(opened.read(), schema)
+
+
+def conform(table: Any, schema: Any) -> Any:
+    """Give a table the columns of `schema`, in order: one that an older version lacked is null, one that went is dropped."""
+    arrays = [
+        table.column(field.name).cast(field.type) if field.name in table.schema.names else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def concat(tables: Sequence[Any], schema: Any) -> Any:
+    """Join tables of one schema, or none into an empty one, into contiguous columns."""
+    return pa.concat_tables([schema.empty_table(), *tables]).combine_chunks()
+
+
+def newest(table: Any) -> Any:
+    """Keep the highest label_version of each (video_id, object_id), sorted by the two; twins leave the greatest batch."""
+    names = ("video_id", "object_id", "label_version", "batch")
+    ordered = table.sort_by([(name, "ascending") for name in names]).combine_chunks()
+    if len(ordered) < 2:
+        return ordered
+    video, track = ordered["video_id"], ordered["object_id"]
+    differs = pc.or_(
+        pc.not_equal(video[1:], video[:-1]), pc.not_equal(track[1:], track[:-1])
+    )
+    return ordered.filter(pa.chunked_array([*differs.chunks, pa.array([True])]))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    seen = hashlib.sha256()
+    with open(os.fspath(path), "rb") as reader:
+        while chunk := reader.read(_CHUNK_BYTES):
+            seen.update(chunk)
+    return seen.hexdigest()

@@ -1,0 +1,145 @@
+"""What a run leaves in the store: its resolved configuration, its plan, a summary of its receipts; and the estimate that
+the next plan draws from those summaries.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from labeling.objects import Objects
+from labeling.store import layout
+from labeling.store.plan import Plan
+from labeling.types import Receipt
+
+CONFIG, PLAN, SUMMARY = "config.json", "plan.json", "summary.json"
+_RUNS_LOOKED_AT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What came of a run's jobs. `worker_seconds` adds up over workers; `wall_seconds` is the clock on the wall.
+
+    `labelled_bytes` are the lengths of the video files that were labelled, which is what a plan knows beforehand.
+    """
+
+    run_id: str
+    num_jobs: int
+    num_failed: int
+    num_objects: int
+    num_masks: int
+    num_frames: int
+    num_workers: int
+    video_seconds: float
+    labelled_bytes: int
+    worker_seconds: float
+    wall_seconds: float
+    seconds_by_stage: Mapping[str, float] = field(default_factory=dict)
+    failures_by_reason: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How long a plan should take, from `num_jobs` jobs of past runs."""
+
+    seconds: float
+    num_workers: int
+    num_jobs: int
+
+
+def summarize(plan: Plan, receipts: Sequence[Receipt], *, num_workers: int, wall_seconds: float) -> RunSummary:
+    """Add up a run's receipts."""
+    bytes_of = {job.name: job.video.num_bytes for job in plan.jobs}
+    good = [r for r in receipts if r.ok]
+    stages: Counter[str] = Counter()
+    for receipt in good:
+        stages.update(receipt.seconds_by_stage)
+    return RunSummary(
+        run_id=plan.run_id,
+        num_jobs=len(receipts),
+        num_failed=len(receipts) - len(good),
+        num_objects=sum(r.num_objects for r in good),
+        num_masks=sum(r.num_masks for r in good),
+        num_frames=sum(r.num_frames for r in good),
+        num_workers=num_workers,
+        video_seconds=sum(r.video_seconds for r in good),
+        labelled_bytes=sum(bytes_of.get(r.job_name, 0) for r in good),
+        worker_seconds=sum(stages.values()),
+        wall_seconds=wall_seconds,
+        seconds_by_stage=dict(stages),
+        failures_by_reason=Counter(r.error.reason for r in receipts if r.error is not None),
+    )
+
+
+def write_run_file(objects: Objects, run_id: str, name: str, content: Mapping[str, Any]) -> str:
+    """Put plain values as one JSON file of a run; returns its key."""
+    key = f"{layout.run_folder(run_id)}{name}"
+    objects.put(key, json.dumps(content, indent=1, sort_keys=True).encode())
+    return key
+
+
+def write_config(objects: Objects, run_id: str, config: Mapping[str, Any]) -> str:
+    """Keep a run's resolved configuration."""
+    return write_run_file(objects, run_id, CONFIG, config)
+
+
+def write_plan(objects: Objects, plan: Plan) -> str:
+    """Keep what a run was to do: every video that will run, and of the others how many there are for each reason."""
+    will_run = [asdict(entry) for entry in plan.entries if entry.will_run]
+    dead = [{"video": d.video, "reason": d.error.reason, "message": d.error.message} for d in plan.dead]
+    said = {"run_id": plan.run_id, "reasons": plan.reasons, "due_bytes": plan.due_bytes, "will_run": will_run, "dead": dead}
+    return write_run_file(objects, plan.run_id, PLAN, said)
+
+
+def write_summary(objects: Objects, summary: RunSummary) -> str:
+    """Keep what came of a run."""
+    return write_run_file(objects, summary.run_id, SUMMARY, asdict(summary))
+
+
+def list_runs(objects: Objects) -> list[str]:
+    """Return the ids of the runs that left anything, ascending."""
+    return sorted({stat.key.split("/")[1] for stat in objects.list("runs/")})
+
+
+def read_config(objects: Objects, run_id: str) -> Mapping[str, Any]:
+    """Read a run's resolved configuration."""
+    said: Mapping[str, Any] = _read(objects, run_id, CONFIG)
+    return said
+
+
+def read_plan(objects: Objects, run_id: str) -> Mapping[str, Any]:
+    """Read what a run was to do, as `write_plan` put it."""
+    said: Mapping[str, Any] = _read(objects, run_id, PLAN)
+    return said
+
+
+def read_summary(objects: Objects, run_id: str) -> RunSummary:
+    """Read what came of a run; ValueError names the runs that are there when it left no summary."""
+    return RunSummary(**_read(objects, run_id, SUMMARY))
+
+
+def estimate(plan: Plan, summaries: Iterable[RunSummary], *, num_workers: int) -> Estimate | None:
+    """Say how long a plan should take, from past runs' seconds per byte of video; None when no run says anything."""
+    useful = [s for s in summaries if s.labelled_bytes > 0 and s.worker_seconds > 0]
+    if not useful:
+        return None
+    per_byte = sum(s.worker_seconds for s in useful) / sum(s.labelled_bytes for s in useful)
+    workers = max(1, min(num_workers, len(plan.jobs)))
+    num_jobs = sum(s.num_jobs - s.num_failed for s in useful)
+    return Estimate(per_byte * plan.due_bytes / workers, workers, num_jobs)
+
+
+def recent_summaries(objects: Objects, *, at_most: int = _RUNS_LOOKED_AT) -> list[RunSummary]:
+    """Return the summaries of the runs that ended last, newest first."""
+    found = [stat for stat in objects.list("runs/") if stat.key.count("/") == 2 and stat.key.endswith(f"/{SUMMARY}")]
+    newest = sorted(found, key=lambda stat: stat.modified_at, reverse=True)[:at_most]
+    return [read_summary(objects, stat.key.split("/")[1]) for stat in newest]
+
+
+def _read(objects: Objects, run_id: str, name: str) -> Any:
+    try:
+        return json.loads(objects.get(f"{layout.run_folder(run_id)}{name}"))
+    except FileNotFoundError:
+        there = ", ".join(list_runs(objects)[-10:]) or "none"
+        raise ValueError(f"run {run_id!r} left no {name} in {objects.root}; its latest runs: {there}") from None

@@ -1,0 +1,128 @@
+"""The store's tables as Arrow schemas, and the version that every file carries and every reader checks.
+
+Anything that reads Parquet reads these. Coordinates are those of the upright frame; `frame_idx` is 0-based, in the
+source's presentation order; boxes are x, y, width, height in pixels. `bucket` is in the path only. Rows of every version
+stay; the current one of each track in DuckDB, with no code of ours:
+
+    SELECT * FROM read_parquet('ROOT/masks/*/*.parquet')
+    QUALIFY label_version = max(label_version) OVER (PARTITION BY video_id, track_id)
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import pyarrow as pa
+
+from labeling.qc.signals import COLUMNS as SIGNAL_COLUMNS
+
+STORAGE_VERSION = 1
+VERSION_KEY = b"samurai_labeling.storage_version"
+WRITER_KEY = b"samurai_labeling.written_by"
+_DISTRIBUTION = "samurai-labeling"
+
+
+class NewerStore(ValueError):
+    """A file of a store that a newer version of this project wrote."""
+
+
+def code_version() -> str:
+    """Return the installed version of this project, "unknown" where it runs from a bare folder."""
+    try:
+        return version(_DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _schema(columns: dict[str, Any], *optional: str) -> Any:
+    """Make a schema whose columns hold no nulls but for the `optional` ones, stamped with version and writer."""
+    stamp = {VERSION_KEY: str(STORAGE_VERSION).encode(), WRITER_KEY: f"{_DISTRIBUTION} {code_version()}".encode()}
+    return pa.schema([pa.field(name, kind, nullable=name in optional) for name, kind in columns.items()], metadata=stamp)
+
+
+_TEXT, _INT, _REAL, _SCORE = pa.string(), pa.int64(), pa.float64(), pa.float32()
+FLAG = pa.struct(
+    [
+        ("reason", _TEXT), ("signal", _TEXT), ("value", _REAL), ("threshold", _REAL),
+        ("first_frame_idx", _INT), ("stop_frame_idx", _INT), ("decision", _TEXT),
+    ]
+)
+
+VIDEOS = _schema(
+    {
+        "video_id": _TEXT, "video_key": _TEXT, "uri": _TEXT, "content_id": _TEXT, "num_bytes": _INT,
+        "height": pa.int32(), "width": pa.int32(), "frame_rate": _REAL,
+        "frame_rate_numerator": _INT, "frame_rate_denominator": _INT,
+        "num_frames": _INT, "duration_seconds": _REAL, "codec": _TEXT, "rotation_degrees": pa.int32(),
+        "batch": _TEXT, "run_id": _TEXT, "created_at": _TEXT,
+    },
+)
+
+MASKS = _schema(
+    {
+        "video_id": _TEXT, "track_id": _TEXT, "frame_idx": _INT, "pts_seconds": _REAL,
+        "height": pa.int32(), "width": pa.int32(), "rle": _TEXT, "area": _INT, "box_xywh": pa.list_(_SCORE, 4),
+        "predicted_iou": _SCORE, "object_score": _SCORE, "motion_iou": _SCORE, "stability": _SCORE,
+        "candidate_gap": _SCORE, "pointer_similarity": _SCORE,
+        "visible": pa.bool_(), "source": _TEXT, "label_version": pa.int32(), "key": _TEXT,
+    },
+    "box_xywh", "motion_iou", "stability", "candidate_gap", "pointer_similarity",
+)
+
+PROVENANCE: dict[str, Any] = {
+    "model": _TEXT, "checkpoint_sha256": _TEXT, "tracker": _TEXT, "precision": _TEXT, "image_size": pa.int32(),
+    "device": _TEXT, "presence_threshold": _REAL, "direction": _TEXT, "semantics_version": pa.int32(),
+    "code_version": _TEXT, "run_id": _TEXT, "created_at": _TEXT,
+}
+
+TRACKS = _schema(
+    {
+        "video_id": _TEXT, "track_id": _TEXT, "object_id": _INT, "label_version": pa.int32(), "key": _TEXT, "batch": _TEXT,
+        "category": _TEXT, "prompts": _TEXT, "first_frame_idx": _INT, "last_frame_idx": _INT,
+        "num_masks": _INT, "num_visible": _INT,
+        **dict.fromkeys(SIGNAL_COLUMNS, _REAL), "signal_spans": _TEXT, **PROVENANCE,
+    },
+    "category", "first_frame_idx", "last_frame_idx", *SIGNAL_COLUMNS,
+)
+
+VERDICTS = _schema(
+    {
+        "video_id": _TEXT, "track_id": _TEXT, "object_id": _INT, "label_version": pa.int32(), "batch": _TEXT,
+        "verdict": _TEXT, "risk": _REAL, "flags": pa.list_(FLAG),
+        "overlap": _REAL, "overlap_track_id": _TEXT, "overlap_first_frame_idx": _INT, "overlap_stop_frame_idx": _INT,
+        "decided_by": _TEXT, "decided_at": _TEXT,
+    },
+    "overlap", "overlap_track_id", "overlap_first_frame_idx", "overlap_stop_frame_idx", "decided_by", "decided_at",
+)
+
+FILES = _schema(
+    {"file": _TEXT, "table": _TEXT, "video_id": _TEXT, "batch": _TEXT, "rows": _INT, "num_bytes": _INT, "sha256": _TEXT},
+)
+
+LEDGER = _schema(
+    {
+        "video_id": _TEXT, "object_id": _INT, "label_version": pa.int32(), "key": _TEXT, "batch": _TEXT, "run_id": _TEXT,
+        "written_at": _TEXT, "components": _TEXT,
+    },
+)
+
+
+def check_storage_version(metadata: dict[bytes, bytes] | None, name: str) -> None:
+    """Refuse a file that a newer version of this project wrote; one without a stamp is refused as not the store's.
+
+    Raises:
+        NewerStore: with the version that reads it.
+        ValueError: the file carries no storage version.
+    """
+    stamp = (metadata or {}).get(VERSION_KEY)
+    if stamp is None or not stamp.isdigit():
+        raise ValueError(f"{name} carries no storage version; expected a Parquet file that this project wrote")
+    check_stamp(int(stamp), (metadata or {}).get(WRITER_KEY, b"a newer version").decode(), name)
+
+
+def check_stamp(storage_version: int, written_by: str, name: str) -> None:
+    """Refuse a storage version above the one that this code knows."""
+    if storage_version > STORAGE_VERSION:
+        raise NewerStore(
+            f"{name} has storage version {storage_version}, written by {written_by}; this is {_DISTRIBUTION} "
+            f"{code_version()}, which reads up to {STORAGE_VERSION}. Install {written_by} or newer to read it"
+        )

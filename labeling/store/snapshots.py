@@ -1,0 +1,111 @@
+"""Snapshots: immutable versions of a dataset, each committed by one conditional write of `snapshots/vNNNNNN.json`.
+
+What lies beside a snapshot (files, tracks, videos, verdicts) is named by that object and counts for nothing without it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from labeling.objects import Objects
+from labeling.store import layout, schemas
+from labeling.store.parquet import read
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One version: which ledger, files and verdicts make it up, its parent, what it counts and how it was judged.
+
+    `ledger`, `files`, `tracks`, `videos` and `verdicts` are keys under the root. `counts` has videos, tracks, masks,
+    decided, and one entry for each verdict.
+    """
+
+    version: int
+    parent: int | None
+    run_id: str
+    created_at: str
+    ledger: str
+    files: str
+    tracks: str
+    videos: str
+    verdicts: str
+    counts: Mapping[str, int]
+    qc: Mapping[str, Any]
+    storage_version: int = schemas.STORAGE_VERSION
+    written_by: str = field(default_factory=lambda: f"samurai-labeling {schemas.code_version()}")
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"v{self.version:06d}"
+
+    def to_json(self) -> bytes:
+        """Return the object that commits it."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+
+
+def snapshot_from_json(body: bytes, name: str) -> Snapshot:
+    """Read a snapshot; NewerStore when a newer version of this project wrote it."""
+    said = json.loads(body)
+    schemas.check_stamp(said["storage_version"], said["written_by"], name)
+    return Snapshot(**{part: said[part] for part in Snapshot.__dataclass_fields__})
+
+
+def list_versions(objects: Objects) -> list[int]:
+    """Return the committed versions, ascending."""
+    found = (layout.snapshot_version(stat.key) for stat in objects.list(f"{layout.SNAPSHOTS}v"))
+    return sorted(version for version in found if version is not None)
+
+
+def newest_snapshot(objects: Objects) -> Snapshot | None:
+    """Return the newest committed version, or None in a store that was never published."""
+    versions = list_versions(objects)
+    return read_snapshot(objects, versions[-1]) if versions else None
+
+
+def read_snapshot(objects: Objects, version: int | str | None = None) -> Snapshot:
+    """Return a version by number or name ("v000003"), the newest without one.
+
+    Raises:
+        ValueError: no such version; the message lists those that are there.
+    """
+    number = _number(version) if version is not None else None
+    if number is None:
+        versions = list_versions(objects)
+        if not versions:
+            raise ValueError(f"{objects.root} has no snapshot; `labeling run` publishes the first one")
+        number = versions[-1]
+    key = layout.snapshot(number)
+    try:
+        return snapshot_from_json(objects.get(key), objects.uri(key))
+    except FileNotFoundError:
+        there = ", ".join(f"v{v:06d}" for v in list_versions(objects)) or "none"
+        raise ValueError(f"snapshot is {version!r}; {objects.root} has {there}") from None
+
+
+def _number(version: int | str) -> int:
+    digits = str(version).removeprefix("v")
+    if not digits.isdigit():
+        raise ValueError(f"snapshot is {version!r}; expected a number or a name like v000003")
+    return int(digits)
+
+
+def read_verdicts(objects: Objects, snapshot: Snapshot) -> Any:
+    """Return a snapshot's verdicts as an Arrow table, one row per masklet, by (video_id, object_id)."""
+    return read(objects, snapshot.verdicts, schemas.VERDICTS)
+
+
+def read_tracks(objects: Objects, snapshot: Snapshot) -> Any:
+    """Return a snapshot's current rows of `tracks` as an Arrow table, in the order of its verdicts."""
+    return read(objects, snapshot.tracks, schemas.TRACKS)
+
+
+def read_videos(objects: Objects, snapshot: Snapshot) -> Any:
+    """Return a snapshot's rows of `videos` as an Arrow table, one for each video and batch that is current."""
+    return read(objects, snapshot.videos, schemas.VIDEOS)
+
+
+def read_files(objects: Objects, snapshot: Snapshot) -> Any:
+    """Return a snapshot's files with rows and checksums as an Arrow table."""
+    return read(objects, snapshot.files, schemas.FILES)
