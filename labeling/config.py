@@ -56,6 +56,7 @@ class RunConfig:
     timeout_s: float = 3600.0
     timeout_per_video_second_s: float = 60.0
     max_attempts: int = 3
+    retry_backoff_s: float = 2.0
     chunk_size: int = 64
     max_chunks: int = 100
     lock_stale_s: float = 120.0
@@ -124,7 +125,10 @@ class QCConfig:
 
 @dataclass
 class ClusterConfig:
-    """Ray: started in process when `address` is null. `actors` null means as many as fit."""
+    """Ray: started in process when `address` is null. `actors` null means as many as fit.
+
+    A job that is still running `deadline_grace_s` after its deadline is killed with its actor.
+    """
 
     name: str = "laptop"
     address: str | None = None
@@ -135,6 +139,7 @@ class ClusterConfig:
     deaths_per_video: int = 2
     deaths_per_worker: int = 4
     setup_timeout_s: float = 600.0
+    deadline_grace_s: float = 20.0
     dashboard: bool = False
 
 

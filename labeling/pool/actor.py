@@ -1,0 +1,83 @@
+"""What runs inside an actor's process: one work, set up once, one job at a time; exceptions leave it as records."""
+
+import dataclasses
+import logging
+import sys
+import time
+
+from ray import cloudpickle
+
+from labeling.errors import record_of
+from labeling.pool.work import Work
+from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
+
+log = logging.getLogger(__name__)
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s worker=%(worker)s run=%(run)s job=%(job)s %(message)s"
+
+
+class JobNames(logging.Filter):
+    """Adds the names of worker, run and job to each line that this process logs, whoever logs it."""
+
+    def __init__(self, worker: str) -> None:
+        super().__init__()
+        self.worker, self.run, self.job = worker, "-", "-"
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Write the names into the record; let every record pass."""
+        record.worker, record.run, record.job = self.worker, self.run, self.job
+        return True
+
+
+class WorkerActor:
+    """Holds one `Work`; its constructor does nothing, because Ray gives a slow one up and starts it over."""
+
+    def __init__(self, worker: str) -> None:
+        self.names = JobNames(worker)
+        self.work: Work | None = None
+        self.sick = False
+
+    def setup(self, pickled_work: bytes, device: str) -> ErrorRecord | None:
+        """Unpickle the work and load it onto `device`; None, or the record of what went wrong."""
+        log_with(self.names)
+        try:
+            work: Work = cloudpickle.loads(pickled_work)
+            work.setup(device)
+        except Exception as error:
+            log.exception("set-up failed")
+            return record_of(error)
+        self.work = work
+        return None
+
+    def run(self, job: Job, timeout_s: float) -> Receipt:
+        """Do one job within `timeout_s` from now; an exception comes back as the receipt's error record."""
+        self.names.run, self.names.job = job.run_id, job.name
+        receipt = self._receipt(job, timeout_s)
+        # A device error leaves the accelerator in an unknown state: the jobs queued behind must not start on it.
+        self.sick = self.sick or (receipt.error is not None and receipt.error.kind is ErrorKind.DEVICE)
+        return receipt
+
+    def _receipt(self, job: Job, timeout_s: float) -> Receipt:
+        try:
+            if self.work is None or self.sick:
+                raise RuntimeError("the worker takes no jobs: " + ("its device failed" if self.sick else "it is not set up"))
+            receipt = self.work(job, deadline=time.time() + timeout_s)
+            if not isinstance(receipt, Receipt):
+                raise TypeError(f"the work returned {type(receipt).__name__}; expected a Receipt")
+        except Exception as error:
+            log.warning("job failed", exc_info=True)
+            return failed(job, record_of(error), self.names.worker)
+        return receipt if receipt.worker else dataclasses.replace(receipt, worker=self.names.worker)
+
+
+def failed(job: Job, record: ErrorRecord, worker: str) -> Receipt:
+    """Return the receipt of a job that came to nothing."""
+    return Receipt(job_name=job.name, video_id=job.video.video_id, error=record, worker=worker)
+
+
+def log_with(names: JobNames) -> None:
+    """Send this process's log to standard error, which Ray keeps in a file per worker, with names on each line."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    handler.addFilter(names)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -1,0 +1,111 @@
+"""Jobs that no worker holds: fresh ones, pulled one by one, and those that wait to be tried again."""
+
+import heapq
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from labeling.pool.budget import Tally
+from labeling.types import Job
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """A job on its way: what it has used up, and, while a worker holds it, the answer to come.
+
+    `began_at` (monotonic seconds) is when it came to the head of its worker's queue, as the driver saw it.
+    """
+
+    job: Job
+    timeout_s: float
+    tally: Tally = Tally()
+    began_at: float = 0.0
+    answer_ref: Any = None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether a worker has died of it, perhaps: it then runs alone, so that the next death has one cause."""
+        return self.tally.deaths > 0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Flights by the time that they may start again."""
+
+    heap: list[tuple[float, int, Flight]] = field(default_factory=list)
+    serial: "count[int]" = field(default_factory=count)
+
+    def push(self, due_at: float, flight: Flight) -> None:
+        heapq.heappush(self.heap, (due_at, next(self.serial), flight))
+
+    def is_due(self, now: float) -> bool:
+        return bool(self.heap) and self.heap[0][0] <= now
+
+    def pop(self) -> Flight:
+        return heapq.heappop(self.heap)[2]
+
+
+class Backlog:
+    """Hands out flights: those given back first, then retries that are due, then fresh ones from the iterable.
+
+    The iterable is pulled at most one flight ahead of what is taken.
+    """
+
+    def __init__(self, fresh: Iterable[Flight]) -> None:
+        self._fresh = iter(fresh)
+        self._ahead: deque[Flight] = deque()
+        self._returned: deque[Flight] = deque()
+        self._retries, self._suspects = _Waiting(), _Waiting()
+
+    def take(self, now: float, *, alone: bool, proven: bool = True) -> Flight | None:
+        """Return the next flight, or None when nothing may start now.
+
+        A suspect goes only to a worker with nothing else to do (`alone`). A worker whose last job killed it (not
+        `proven`) gets a suspect only when there is nothing else: a job that comes back shows that the worker is well.
+        """
+        suspect_is_due = alone and self._suspects.is_due(now)
+        if suspect_is_due and proven:
+            return self._suspects.pop()
+        if self._returned:
+            return self._returned.popleft()
+        if self._retries.is_due(now):
+            return self._retries.pop()
+        if self._has_fresh():
+            return self._ahead.popleft()
+        return self._suspects.pop() if suspect_is_due else None
+
+    def give_back(self, flights: Iterable[Flight]) -> None:
+        """Take back flights that never ran, ahead of all that wait; their order stays."""
+        for flight in reversed(tuple(flights)):
+            if flight.suspect:
+                self._suspects.push(float("-inf"), flight)
+            else:
+                self._returned.appendleft(flight)
+
+    def retry(self, flight: Flight, due_at: float) -> None:
+        """Keep a flight until it may be tried again."""
+        (self._suspects if flight.suspect else self._retries).push(due_at, flight)
+
+    def suspect_is_due(self, now: float) -> bool:
+        """Whether a suspect waits for a worker to itself."""
+        return self._suspects.is_due(now)
+
+    def next_due_at(self) -> float | None:
+        """Return when the first retry may start (monotonic seconds), or None when nothing waits."""
+        return min((waiting.heap[0][0] for waiting in (self._retries, self._suspects) if waiting.heap), default=None)
+
+    def is_empty(self) -> bool:
+        """Whether nothing is left to hand out, now or later."""
+        return not (self._returned or self._retries.heap or self._suspects.heap or self._has_fresh())
+
+    def left(self, *, pull_all: bool) -> tuple[Job, ...]:
+        """Return the jobs that were not handed out; with `pull_all` those still in the iterable too."""
+        known = [*self._returned, *(w[2] for w in sorted([*self._retries.heap, *self._suspects.heap])), *self._ahead]
+        return tuple(f.job for f in [*known, *(self._fresh if pull_all else ())])
+
+    def _has_fresh(self) -> bool:
+        if not self._ahead:
+            self._ahead.extend(flight for flight in [next(self._fresh, None)] if flight is not None)
+        return bool(self._ahead)

@@ -1,0 +1,61 @@
+"""Hands jobs to Ray actors and yields receipts as they come; survives errors, deaths and hangs within two budgets."""
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sized
+
+import ray
+
+from labeling.config import ClusterConfig, RunConfig
+from labeling.pool.backlog import Backlog, Flight
+from labeling.pool.budget import limits_of
+from labeling.pool.cluster import open_cluster, seats
+from labeling.pool.driver import Driver
+from labeling.pool.events import EventKind, PoolEvent
+from labeling.pool.slot import Slot, recipe_for
+from labeling.pool.work import Work
+from labeling.types import Job, Receipt
+
+
+def run_jobs(
+    work: Work,
+    jobs: Iterable[Job],
+    *,
+    cluster: ClusterConfig,
+    run: RunConfig,
+    on_event: Callable[[PoolEvent], None] | None = None,
+    timeout_of: Callable[[Job], float] | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[Receipt]:
+    """Run every job on a pool of actors and yield one receipt for each, in the order that they come.
+
+    Jobs are pulled as workers have room for them. A job may take `run.timeout_s`, or what `timeout_of` says where that
+    is less. Closing the generator, an exception in the caller, SIGINT, SIGTERM and `stop` kill the actors.
+
+    Raises:
+        BadConfiguration: budgets or resources that contradict each other.
+        ClusterFailed: Ray does not start or answer, or no actor fits into it.
+        NoWorkersLeft: every worker's place was given up, for deaths in a row or because none could be set up.
+        PoolStopped: `stop` was set.
+    """
+    limits = limits_of(cluster, run)
+    flights = (Flight(job, _timeout_s(job, run, timeout_of)) for job in jobs)
+    with open_cluster(cluster):
+        nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        allowed = seats(cluster, nodes, len(jobs) if isinstance(jobs, Sized) else None)
+        crew = [Slot(number) for number in range(allowed.count)]
+        driver = Driver(recipe_for(work, cluster), crew, Backlog(flights), limits, cluster, on_event, stop)
+        if allowed.told:
+            driver.tell(EventKind.CAPPED, message=allowed.told)
+        try:
+            yield from driver.receipts(pull_all=isinstance(jobs, Sized))
+        finally:
+            for slot in crew:
+                slot.dismiss()
+
+
+def _timeout_s(job: Job, run: RunConfig, timeout_of: Callable[[Job], float] | None) -> float:
+    timeout_s = min(run.timeout_s, timeout_of(job)) if timeout_of else run.timeout_s
+    if not (math.isfinite(timeout_s) and timeout_s > 0):
+        raise ValueError(f"timeout of job {job.name} is {timeout_s} s; expected a finite number above 0")
+    return timeout_s

@@ -1,0 +1,104 @@
+"""One worker's place in the pool: its actor, the actor's replacements, and the flights that wait in its queue."""
+
+import contextlib
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from labeling.config import ClusterConfig
+from labeling.pool.actor import WorkerActor
+from labeling.pool.backlog import Flight
+
+
+@dataclass(frozen=True, slots=True)
+class ActorRecipe:
+    """What every actor of a pool is made from; the work travels as bytes, so that unpickling fails inside `setup`."""
+
+    pickled_work: bytes
+    cpus: float
+    gpus: float
+
+    @property
+    def device(self) -> str:
+        """Where the work is set up; Ray shows an actor only the GPUs that it was given."""
+        return "cuda" if self.gpus > 0 else "cpu"
+
+
+def recipe_for(work: object, cluster: ClusterConfig) -> ActorRecipe:
+    """Pickle the work for the actors of this cluster."""
+    pickled: bytes = ray.cloudpickle.dumps(work)  # type: ignore[no-untyped-call]
+    return ActorRecipe(pickled, cluster.cpus_per_actor, cluster.gpus_per_actor)
+
+
+@dataclass(slots=True)
+class Slot:
+    """A place for one actor at a time; an actor runs its queue in order, so only the head of it can be running.
+
+    `deaths` counts those in a row, with no job come back in between.
+    """
+
+    number: int
+    generation: int = 0
+    deaths: int = 0
+    given_up: bool = False
+    handle: Any = None
+    setup_ref: Any = None
+    setup_began_at: float = 0.0
+    flights: deque[Flight] = field(default_factory=deque)
+
+    @property
+    def name(self) -> str:
+        """What logs and events call the present actor of this place."""
+        return f"worker-{self.number}.{self.generation}"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the actor is set up."""
+        return self.handle is not None and self.setup_ref is None
+
+    @property
+    def head_ref(self) -> Any:
+        """The answer that comes next: to `setup`, then to the head of the queue; None when nothing is asked."""
+        if self.setup_ref is not None:
+            return self.setup_ref
+        return self.flights[0].answer_ref if self.flights else None
+
+    def staff(self, recipe: ActorRecipe) -> None:
+        """Start an actor and its set-up; returns at once."""
+        self.generation += 1
+        # No restarts and no retries by Ray: it would not know whom to charge, and would run poison again.
+        actor_class = ray.remote(WorkerActor).options(
+            num_cpus=recipe.cpus, num_gpus=recipe.gpus, max_restarts=0, max_task_retries=0
+        )
+        self.handle = actor_class.remote(self.name)
+        self.setup_ref = self.handle.setup.remote(recipe.pickled_work, recipe.device)
+        self.setup_began_at = time.monotonic()
+
+    def submit(self, flight: Flight) -> None:
+        """Put a flight at the end of the actor's queue."""
+        flight.answer_ref = self.handle.run.remote(flight.job, flight.timeout_s)
+        flight.began_at = time.monotonic()
+        self.flights.append(flight)
+
+    def pop_head(self) -> Flight:
+        """Take the head out of the queue; the clock of the next one starts now."""
+        head = self.flights.popleft()
+        head.answer_ref = None
+        if self.flights:
+            self.flights[0].began_at = time.monotonic()
+        return head
+
+    def dismiss(self) -> tuple[Flight, ...]:
+        """Kill the actor, whatever it does, and return the flights that were in its queue."""
+        if self.handle is not None:
+            # The actor, or all of Ray, may be gone already.
+            with contextlib.suppress(RayError, RuntimeError, ValueError):
+                ray.kill(self.handle)
+        left = tuple(self.flights)
+        self.handle = self.setup_ref = None
+        self.flights.clear()
+        return left

@@ -1,0 +1,20 @@
+"""What the pool runs: anything that is set up once on a device and then takes one job after another."""
+
+from typing import Protocol
+
+from labeling.types import Job, Receipt
+
+
+class Work(Protocol):
+    """A job's maker of receipts; it travels to an actor by pickle, so what is heavy is loaded in `setup`."""
+
+    def setup(self, device: str) -> None:
+        """Load what all jobs share onto `device` (`cpu` or `cuda`); called once in each actor, before any job."""
+
+    def __call__(self, job: Job, *, deadline: float) -> Receipt:
+        """Do one job and say what came of it.
+
+        `deadline` is in seconds since the epoch; raise `labeling.errors.DeadlineExceeded` when it has passed, and look
+        often: an actor that goes on past it is killed. A job may be run again after a death, so writes are repeatable.
+        """
+        ...
