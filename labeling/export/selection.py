@@ -1,0 +1,127 @@
+"""What an export takes from a snapshot: the videos and current tracks whose verdict is asked for, in a fixed order."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labeling.objects import Objects
+from labeling.store.mask_rows import read_mask_rows
+from labeling.store.records import mask_from_row, video_from_row
+from labeling.store.snapshots import Snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
+from labeling.types import Decision, FrameMask, Video
+
+ACCEPTED = frozenset({"accept"})
+DEFAULT_CATEGORY = "object"
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedTrack:
+    """One masklet of an export; `risk` and `verdict` are the snapshot's."""
+
+    track_id: str
+    object_id: int
+    label_version: int
+    category: str
+    verdict: str
+    risk: float
+    last_frame_idx: int
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedVideo:
+    """One video of an export with its tracks by ascending object id; `folder` is its name in the export, one level deep."""
+
+    video: Video
+    folder: str
+    tracks: tuple[SelectedTrack, ...]
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of the source, at least up to the last one that a track has."""
+        return max(self.video.num_frames, *(track.last_frame_idx + 1 for track in self.tracks))
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The snapshot's part that is exported, videos by ascending key."""
+
+    snapshot: Snapshot
+    verdicts: tuple[str, ...]
+    videos: tuple[SelectedVideo, ...]
+
+    @property
+    def categories(self) -> dict[str, int]:
+        """Category names, sorted, with their numbers from 1 on."""
+        names = sorted({track.category for video in self.videos for track in video.tracks})
+        return {name: number for number, name in enumerate(names, start=1)}
+
+
+def folder_names(keys_by_video_id: Mapping[str, str]) -> dict[str, str]:
+    """Name each video by its key without suffix, anything but letters, digits, `.`, `_`, `-` as `_`; twins get their id."""
+    plain = {
+        video_id: re.sub(r"[^A-Za-z0-9._-]+", "_", re.sub(r"\.[A-Za-z0-9]{1,5}$", "", key)).strip(".") or "video"
+        for video_id, key in keys_by_video_id.items()
+    }
+    with_id = {video_id: f"{name}-{video_id}" for video_id, name in plain.items()}
+    # Some file systems do not tell upper from lower case.
+    seen = Counter(name.lower() for name in plain.values())
+    names = {video_id: name if seen[name.lower()] == 1 else with_id[video_id] for video_id, name in plain.items()}
+    return names if len({name.lower() for name in names.values()}) == len(names) else with_id
+
+
+def check_verdicts(verdicts: Collection[str]) -> tuple[str, ...]:
+    """Return verdicts sorted; ValueError names one that is none, or says that there is none."""
+    known = {decision.value for decision in Decision}
+    for verdict in verdicts:
+        if verdict not in known:
+            raise ValueError(f"verdict is {verdict!r}; expected accept, review or reject")
+    if not verdicts:
+        raise ValueError("verdicts is empty; expected at least one of accept, review, reject")
+    return tuple(sorted(verdicts))
+
+
+def select(objects: Objects, *, verdicts: Collection[str] = ACCEPTED, snapshot: int | str | None = None) -> Selection:
+    """Return the current tracks of a snapshot (the newest without one) that have one of `verdicts`.
+
+    Raises ValueError for an unknown verdict or snapshot.
+    """
+    wanted = check_verdicts(verdicts)
+    version = read_snapshot(objects, snapshot)
+    tracks = _tracks_by_video(objects, version, frozenset(wanted))
+    # Each batch has a row of its video; the latest probe holds.
+    probed = sorted(read_videos(objects, version).to_pylist(), key=lambda row: row["created_at"])
+    videos = {row["video_id"]: video_from_row(row) for row in probed}
+    folders = folder_names({video_id: videos[video_id].ref.key for video_id in tracks})
+    chosen = [
+        SelectedVideo(videos[video_id], folders[video_id], tuple(sorted(rows, key=lambda track: track.object_id)))
+        for video_id, rows in tracks.items()
+    ]
+    return Selection(version, wanted, tuple(sorted(chosen, key=lambda entry: entry.video.ref.key)))
+
+
+def _tracks_by_video(objects: Objects, version: Snapshot, wanted: frozenset[str]) -> dict[str, list[SelectedTrack]]:
+    judged = {}
+    for row in read_verdicts(objects, version).select(["video_id", "track_id", "verdict", "risk"]).to_pylist():
+        judged[row["video_id"], row["track_id"]] = (row["verdict"], row["risk"])
+    columns = ["video_id", "track_id", "object_id", "label_version", "category", "batch", "last_frame_idx"]
+    found: dict[str, list[SelectedTrack]] = defaultdict(list)
+    for row in read_tracks(objects, version).select(columns).to_pylist():
+        verdict, risk = judged[row["video_id"], row["track_id"]]
+        if verdict not in wanted:
+            continue
+        last = -1 if row["last_frame_idx"] is None else row["last_frame_idx"]
+        category = row["category"] or DEFAULT_CATEGORY
+        found[row["video_id"]].append(
+            SelectedTrack(row["track_id"], row["object_id"], row["label_version"], category, verdict, risk, last, row)
+        )
+    return found
+
+
+def masks_of(objects: Objects, track: SelectedTrack) -> Iterator[FrameMask]:
+    """Yield a track's masks, frames ascending; they are read together (about 0.5 KB a frame), never decoded."""
+    for batch in read_mask_rows(objects, track.row).to_batches():
+        for row in batch.to_pylist():
+            yield mask_from_row(row)
