@@ -92,6 +92,14 @@ def open_database(url: str) -> Database:
     return database
 
 
+def url_of(review_url: str | None, root: str) -> str:
+    """The queue's URL as configured, or `review.sqlite` in a folder store's root, or in the working folder for S3."""
+    if review_url:
+        return review_url
+    folder = root.removeprefix("file://")
+    return "review.sqlite" if "://" in folder or not folder else str(Path(folder).expanduser() / "review.sqlite")
+
+
 def migrate(engine: Engine) -> None:
     """Bring the schema to the newest revision; one caller migrates, the others wait and find it done."""
     script = ScriptDirectory.from_config(_alembic_config())

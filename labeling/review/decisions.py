@@ -16,12 +16,12 @@ from labeling.review.rows import (
     checked_note,
     key_of,
     logged_decision,
-    prompts_from_json,
     prompts_to_json,
 )
 from labeling.review.steps import NO_LEASE, described, expiry_of, find, is_live, move, note_event, take
 from labeling.review.tables import AppliedRow, DecisionRow, DraftRow, EventRow, ItemRow
-from labeling.types import Prompt
+from labeling.store.records import prompts_from_json
+from labeling.types import Prompt, ReviewDecision
 
 ACTIONS = ("accept", "reject", "correct")
 PAGE = 1000
@@ -161,14 +161,17 @@ def decisions_after(session: Session, seq: int) -> Iterator[LoggedDecision]:
         yield logged_decision(row)
 
 
-def standing_decisions(session: Session) -> dict[tuple[str, str, int], tuple[str, str, str]]:
-    """Each decided item's last decision: (video_id, track_id, label_version) -> (action, reviewer, decided_at as ISO 8601)."""
-    columns = (
-        DecisionRow.video_id, DecisionRow.track_id, DecisionRow.label_version,
-        DecisionRow.action, DecisionRow.reviewer, DecisionRow.decided_at,
-    )
-    rows = session.execute(select(*columns).order_by(DecisionRow.seq))
-    return {(video, track, version): (action, who, at.isoformat()) for video, track, version, action, who, at in rows}
+def standing_decisions(session: Session) -> list[ReviewDecision]:
+    """Each decided item's last decision, oldest first."""
+    last = select(func.max(DecisionRow.seq)).group_by(DecisionRow.item_id)
+    rows = session.scalars(select(DecisionRow).where(DecisionRow.seq.in_(last)).order_by(DecisionRow.seq))
+    return [
+        ReviewDecision(
+            *key_of(row), action=row.action, reviewer=row.reviewer, decided_at=row.decided_at.isoformat(),
+            seconds=row.seconds, note=row.note, prompts=prompts_from_json(row.prompts),
+        )
+        for row in rows
+    ]
 
 
 def list_corrections(session: Session, *, unapplied_only: bool) -> list[Correction]:

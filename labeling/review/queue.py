@@ -12,8 +12,9 @@ from sqlalchemy import select, update
 
 from labeling.errors import BadInput
 from labeling.review import chain, decisions, listing, opening, steps
-from labeling.review.database import Database, open_database
+from labeling.review.database import Database, open_database, url_of
 from labeling.review.errors import LostLease
+from labeling.review.from_snapshot import open_from_snapshot
 from labeling.review.items import (
     ChainReport,
     Correction,
@@ -30,7 +31,9 @@ from labeling.review.items import (
 from labeling.review.listing import ItemFilter
 from labeling.review.rows import checked_name, draft, item_event, logged_decision, queued_item
 from labeling.review.tables import DecisionRow, DraftRow, EventRow, ItemRow
-from labeling.types import Prompt
+from labeling.types import Prompt, ReviewDecision
+
+__all__ = ["ReviewQueue", "open_from_snapshot", "url_of", "utc_now"]
 
 Clock = Callable[[], datetime]
 MAX_PAGE = 10_000
@@ -69,8 +72,6 @@ class ReviewQueue:
         """What the queue stands on."""
         return self._database
 
-    # Opening and closing items
-
     def open_items(self, items: Iterable[ReviewItem]) -> OpenCounts:
         """Put items in; the same identity never twice, and a newer version closes the older one even while it is claimed."""
         chosen, counts = opening.newest_of_each(items)
@@ -91,8 +92,6 @@ class ReviewQueue:
         with self._database.write() as session:
             self._database.lock_opening(session)
             return opening.withdraw(session, keys, because, self._clock())
-
-    # Looking
 
     def list(
         self, status: ItemStatus | str | None = ItemStatus.OPEN, *, reason: str | None = None, category: str | None = None,
@@ -139,8 +138,6 @@ class ReviewQueue:
         with self._database.read() as session:
             return [draft(row) for row in session.scalars(query)]
 
-    # Holding
-
     def claim(
         self, reviewer: str, *, lease_s: float = 600.0, item: int | ItemKey | None = None, reason: str | None = None,
         category: str | None = None, run: str | None = None, skipping: Collection[int] = (),
@@ -181,8 +178,6 @@ class ReviewQueue:
                 kind = "released" if steps.is_live(row, now) else "expired"
                 steps.put_back(session, row, kind, now, detail=note)
 
-    # Deciding
-
     def decide(
         self, held: Lease | str | ItemKey | int, action: str, *, prompts: Iterable[Prompt] = (), note: str = "",
         seconds: float | None = None, reviewer: str | None = None,
@@ -204,8 +199,6 @@ class ReviewQueue:
             raise LostLease(outcome.message, draft_id=outcome.draft_id)
         return outcome
 
-    # What the next publish and the next run take
-
     def decisions_since(self, seq: int = 0) -> Iterator[LoggedDecision]:
         """The log's rows after `seq`, oldest first."""
         while True:
@@ -216,10 +209,10 @@ class ReviewQueue:
                 return
             seq = page[-1].seq
 
-    def pending_decisions(self) -> Mapping[tuple[str, str, int], tuple[str, str, str]]:
-        """Every decided item's last word: (video_id, track_id, label_version) -> (action, reviewer, decided_at).
+    def pending_decisions(self) -> Sequence[ReviewDecision]:
+        """Every decided item's last word, oldest first: what `labeling.store.publish` takes as `decisions`.
 
-        All of them, each time: a publish judges the whole dataset afresh. `decided_at` is ISO 8601 in UTC.
+        All of them, each time: a decision is said of one version, and saying it twice changes nothing.
         """
         with self._database.read() as session:
             return decisions.standing_decisions(session)

@@ -12,7 +12,8 @@ from typing import Any
 from labeling.errors import BadInput
 from labeling.review.items import Draft, ItemEvent, ItemKey, ItemStatus, LoggedDecision, QueuedItem, ReviewItem
 from labeling.review.tables import DecisionRow, DraftRow, EventRow, ItemRow
-from labeling.types import RLE, Decision, Prompt, PromptSource, QCFlag
+from labeling.store.records import prompt_to_dict, prompts_from_json
+from labeling.types import Decision, Prompt, PromptSource, QCFlag
 
 MAX_NAME, MAX_NOTE = 200, 20_000
 
@@ -23,33 +24,8 @@ def canonical(value: object) -> str:
 
 
 def prompts_to_json(prompts: Iterable[Prompt]) -> str:
-    """Write prompts as canonical JSON."""
-    return canonical([_prompt_fields(prompt) for prompt in prompts])
-
-
-def _prompt_fields(prompt: Prompt) -> dict[str, Any]:
-    mask = None if prompt.mask is None else {"size_hw": prompt.mask.size_hw, "counts": prompt.mask.counts}
-    return {
-        "object_id": prompt.object_id, "frame_idx": prompt.frame_idx,
-        "points_xy": prompt.points_xy, "labels": prompt.labels, "box_xyxy": prompt.box_xyxy,
-        "mask": mask, "category": prompt.category, "source": prompt.source.value,
-    }
-
-
-def prompts_from_json(text: str) -> tuple[Prompt, ...]:
-    """Read what `prompts_to_json` wrote."""
-    return tuple(_prompt_of(fields) for fields in json.loads(text))
-
-
-def _prompt_of(fields: Mapping[str, Any]) -> Prompt:
-    mask, box = fields["mask"], fields["box_xyxy"]
-    return Prompt(
-        object_id=fields["object_id"], frame_idx=fields["frame_idx"],
-        points_xy=tuple((x, y) for x, y in fields["points_xy"]), labels=tuple(fields["labels"]),
-        box_xyxy=None if box is None else (box[0], box[1], box[2], box[3]),
-        mask=None if mask is None else RLE((mask["size_hw"][0], mask["size_hw"][1]), mask["counts"]),
-        category=fields["category"], source=PromptSource(fields["source"]),
-    )
+    """Write prompts as canonical JSON, in the store's words; `prompts_from_json` reads them back."""
+    return canonical([prompt_to_dict(prompt) for prompt in prompts])
 
 
 def as_corrections(prompts: Iterable[Prompt], track_id: str) -> tuple[Prompt, ...]:

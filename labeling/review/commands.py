@@ -1,0 +1,180 @@
+"""What `labeling review` prints and does: queue in, rich tables or records out; the command line's frame is elsewhere."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from labeling.errors import BadInput
+from labeling.ingest.prompts import read_prompts
+from labeling.review.items import ItemHistory, ItemKey, ItemStatus, Lease, LoggedDecision, QueuedItem
+from labeling.review.queue import ReviewQueue
+from labeling.types import Prompt, QCFlag, VideoRef
+
+_STYLE = {
+    ItemStatus.OPEN: "cyan", ItemStatus.CLAIMED: "yellow", ItemStatus.DECIDED: "green", ItemStatus.CLOSED: "dim",
+}
+
+
+def item_of(text: str) -> int | ItemKey:
+    """Read an item as people type it: its number or VIDEO_ID/TRACK_ID@VERSION."""
+    return int(text) if text.strip().isdecimal() else ItemKey.parse(text)
+
+
+def render_list(
+    queue: ReviewQueue, *, status: str | None = "open", reason: str | None = None, category: str | None = None,
+    run: str | None = None, limit: int = 50, offset: int = 0,
+) -> RenderableType:
+    """A page of the queue as a table, riskiest first, with the number of items by status below it."""
+    items = queue.list(status, reason=reason, category=category, run=run, limit=limit, offset=offset)
+    table = Table(title="review queue", caption=_caption(queue), caption_justify="left")
+    for heading in ("item", "risk", "reasons", "video", "object", "version", "category", "frames", "status"):
+        table.add_column(heading, justify="right" if heading in ("item", "risk", "object", "version") else "left")
+    for item in items:
+        table.add_row(
+            str(item.item_id), f"{item.risk:.2f}", ", ".join(map(escape, item.reasons)), escape(item.video_key),
+            item.key.track_id, str(item.key.label_version), escape(item.category or "-"), _span(item.frame_span),
+            _standing(item),
+        )
+    return table
+
+
+def render_item(queue: ReviewQueue, text: str) -> RenderableType:
+    """One item with its flags, events, decisions and drafts."""
+    history = queue.history(item_of(text))
+    parts = [_heading(history.item), _flags(history.item.flags), _timeline(history)]
+    return Group(*parts)
+
+
+def render_claim(lease: Lease | None) -> RenderableType:
+    """A lease as a person needs it: the item, the token, and until when."""
+    if lease is None:
+        return "Nothing waits for review with these filters."
+    return Group(
+        _heading(lease.item), _flags(lease.item.flags),
+        f"held by {escape(lease.reviewer)} until {_when(lease.expires_at)}, token {lease.token}",
+    )
+
+
+def render_decision(decision: LoggedDecision) -> RenderableType:
+    """A decision in one line."""
+    clicks = f" with {len(decision.prompts)} prompts" if decision.prompts else ""
+    return f"{decision.key}: {decision.action}{clicks} by {escape(decision.reviewer)}, row {decision.seq} of the log"
+
+
+def claim_item(
+    queue: ReviewQueue, text: str | None, *, reviewer: str, lease_s: float = 600.0, reason: str | None = None,
+    category: str | None = None, run: str | None = None,
+) -> Lease | None:
+    """Claim the riskiest item, or the one named by `text`."""
+    item = None if text is None else item_of(text)
+    return queue.claim(reviewer, lease_s=lease_s, item=item, reason=reason, category=category, run=run)
+
+
+def decide_item(
+    queue: ReviewQueue, text: str, action: str, *, reviewer: str, token: str | None = None, prompts_uri: str | None = None,
+    note: str = "", seconds: float | None = None,
+) -> LoggedDecision:
+    """Decide an item by number or identity; `prompts_uri` is the prompt table that comes with `correct`.
+
+    With `token`, what that lease holds is decided, and work that comes too late is kept as a draft. Errors: BadInput where
+    the table has bad rows or no prompt for the item, LostLease, ItemHeld, AlreadySettled, UnknownItem.
+    """
+    item = queue.get(item_of(text))
+    prompts = corrections_from(prompts_uri, item) if prompts_uri else ()
+    held = token if token is not None else item.item_id
+    return queue.decide(held, action, prompts=prompts, note=note, seconds=seconds, reviewer=reviewer)
+
+
+def corrections_from(prompts_uri: str, item: QueuedItem) -> Sequence[Prompt]:
+    """The prompts that a table has for an item's object; rows for other videos and objects are left out."""
+    table = read_prompts(prompts_uri)
+    if table.bad_rows:
+        worst = table.bad_rows[0]
+        raise BadInput(
+            f"prompt table {prompts_uri} has {len(table.bad_rows)} bad rows, the first in line {worst.line}: {worst.message}",
+            "bad_prompt",
+        )
+    ref = VideoRef(item.key.video_id, item.video_key, item.video_key, "", 0)
+    prompts = [p for p in table.for_video(ref) if str(p.object_id) == item.key.track_id]
+    if not prompts:
+        raise BadInput(
+            f"prompt table {prompts_uri} has no row for object {item.key.track_id} of {item.video_key!r}; "
+            f"expected some: it names {', '.join(sorted(table.by_video)[:5]) or 'no video'}",
+            "bad_prompt",
+        )
+    return prompts
+
+
+def _caption(queue: ReviewQueue) -> str:
+    counts = queue.counts()
+    return "  ".join(f"{status.value} {counts[status]}" for status in ItemStatus)
+
+
+def _heading(item: QueuedItem) -> Table:
+    table = Table(title=f"item {item.item_id}: {item.key}", show_header=False, title_justify="left")
+    table.add_row("video", escape(item.video_key))
+    table.add_row("object", f"{item.key.track_id}, version {item.key.label_version}, {escape(item.category or 'no category')}")
+    table.add_row("frames", _span(item.frame_span))
+    table.add_row("risk", f"{item.risk:.3f}")
+    table.add_row("status", _standing(item))
+    table.add_row("judged by", f"run {escape(item.run_id)}, snapshot {escape(item.snapshot)}")
+    return table
+
+
+def _flags(flags: Sequence[QCFlag]) -> Table:
+    table = Table(title="why", title_justify="left")
+    for heading in ("reason", "signal", "value", "threshold", "frames"):
+        table.add_column(heading)
+    for flag in flags:
+        numbers = (f"{flag.value:.4g}", f"{flag.threshold:.4g}")
+        table.add_row(escape(flag.reason), escape(flag.signal), *numbers, _span(flag.frame_span))
+    return table
+
+
+def _timeline(history: ItemHistory) -> Table:
+    table = Table(title="history", title_justify="left")
+    for heading in ("when", "what", "who", "detail"):
+        table.add_column(heading)
+    for event in history.events:
+        table.add_row(_when(event.happened_at), event.kind, escape(event.reviewer or "-"), escape(event.detail))
+    for decision in history.decisions:
+        told = [f"{len(decision.prompts)} prompts"] if decision.prompts else []
+        detail = ", ".join([*told, f"{decision.seconds:.1f} s", *([decision.note] if decision.note else [])])
+        table.add_row(_when(decision.decided_at), f"decision {decision.seq}", escape(decision.reviewer), escape(
+            f"{decision.action}: {detail}"
+        ))
+    for draft in history.drafts:
+        detail = f"{draft.action}: {draft.refused_because}"
+        table.add_row(_when(draft.kept_at), f"draft {draft.draft_id}", escape(draft.reviewer), escape(detail))
+    return table
+
+
+def summary_of(decisions: Sequence[LoggedDecision]) -> str:
+    """How many of each action, and the mean seconds, in one line."""
+    actions = Counter(decision.action for decision in decisions)
+    if not actions:
+        return "no decisions yet"
+    mean_s = sum(decision.seconds for decision in decisions) / len(decisions)
+    return ", ".join(f"{count} {action}" for action, count in sorted(actions.items())) + f"; {mean_s:.1f} s each"
+
+
+def _standing(item: QueuedItem) -> str:
+    colour = _STYLE[item.status]
+    detail = ""
+    if item.reviewer and item.lease_expires_at:
+        detail = f" by {escape(item.reviewer)} until {_when(item.lease_expires_at)}"
+    elif item.closed_because:
+        detail = f" ({escape(item.closed_because)})"
+    return f"[{colour}]{item.status.value}[/]{detail}"
+
+
+def _span(span: tuple[int, int]) -> str:
+    return f"{span[0]}-{span[1] - 1}"
+
+
+def _when(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

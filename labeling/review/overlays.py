@@ -1,0 +1,145 @@
+"""Draws what a reviewer is shown: masks and contours over frames, labels, filmstrips.
+
+Shapes: `rgb_HW3` uint8 frames, upright; `mask_HW` bool. Colours are (red, green, blue), 0 to 255; the palette is the one of
+Okabe and Ito ("Color Universal Design", 2008), which people with any common colour vision can tell apart.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from labeling.review.video import write_video
+from labeling.rle import decode
+from labeling.types import RLE, require
+
+__all__ = [
+    "PALETTE", "colour_of", "contour", "draw_box", "draw_label", "draw_mask", "draw_points", "filmstrip", "label_text",
+    "write_video",
+]
+
+Rgb = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Colour = tuple[int, int, int]
+
+PALETTE: tuple[Colour, ...] = (
+    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
+)
+
+
+def colour_of(object_id: int) -> Colour:
+    """The colour that an object keeps on every picture."""
+    return PALETTE[object_id % len(PALETTE)]
+
+
+def draw_mask(
+    rgb_HW3: Rgb, mask: RLE | Mask, *, colour_rgb: Colour, opacity: float = 0.45, contour_px: int = 2
+) -> Rgb:
+    """A copy of the frame with a mask laid over it and its contour drawn opaque; an empty mask changes nothing.
+
+    Errors: ValueError for an opacity outside [0, 1] or a mask of another size than the frame.
+    """
+    _require_frame(rgb_HW3)
+    require(0.0 <= opacity <= 1.0, "opacity", opacity, "a share in [0, 1]")
+    mask_HW = decode(mask) if isinstance(mask, RLE) else mask
+    require(mask_HW.shape == rgb_HW3.shape[:2], "mask size_hw", mask_HW.shape, f"the frame's, {rgb_HW3.shape[:2]}")
+    drawn = rgb_HW3.copy()
+    if not mask_HW.any():
+        return drawn
+    rows, columns = _extent(mask_HW)
+    # Only the box around the mask is touched: most objects are much smaller than a frame.
+    inside_hw, box_hw3 = mask_HW[rows, columns], drawn[rows, columns]
+    tint = np.asarray(colour_rgb, np.float32)
+    mixed = box_hw3[inside_hw] * np.float32(1 - opacity) + tint * np.float32(opacity)
+    box_hw3[inside_hw] = (mixed + np.float32(0.5)).astype(np.uint8)
+    if contour_px > 0:
+        box_hw3[contour(inside_hw, thickness_px=contour_px)] = colour_rgb
+    return drawn
+
+
+def contour(mask_HW: Mask, *, thickness_px: int = 1) -> Mask:
+    """The mask's pixels within `thickness_px` steps (4 neighbours) of a pixel beside it; the picture's edge is no border."""
+    core_HW = mask_HW.copy()
+    for _ in range(thickness_px):
+        padded = np.pad(core_HW, 1, mode="edge")
+        core_HW = core_HW & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask_HW & ~core_HW
+
+
+def draw_box(rgb_HW3: Rgb, box_xyxy: tuple[float, float, float, float], *, colour_rgb: Colour, width_px: int = 2) -> Rgb:
+    """A copy of the frame with a box, as prompts give them."""
+    _require_frame(rgb_HW3)
+    picture = Image.fromarray(rgb_HW3)
+    ImageDraw.Draw(picture).rectangle(box_xyxy, outline=colour_rgb, width=width_px)
+    return np.asarray(picture)
+
+
+def draw_points(
+    rgb_HW3: Rgb, points_xy: Sequence[tuple[float, float]], labels: Sequence[int], *, radius_px: int = 5
+) -> Rgb:
+    """A copy of the frame with clicks: a filled disc for one on the object, a ring with a bar for one beside it."""
+    _require_frame(rgb_HW3)
+    require(len(points_xy) == len(labels), "labels", len(labels), f"one for each of {len(points_xy)} points")
+    picture = Image.fromarray(rgb_HW3)
+    pen = ImageDraw.Draw(picture)
+    for (x, y), label in zip(points_xy, labels, strict=True):
+        disc = (x - radius_px, y - radius_px, x + radius_px, y + radius_px)
+        # Shape as well as colour, for readers who see no difference between the two.
+        pen.ellipse(disc, fill=PALETTE[2] if label else (255, 255, 255), outline=(0, 0, 0), width=1)
+        if not label:
+            pen.line((x - radius_px / 2, y, x + radius_px / 2, y), fill=PALETTE[5], width=max(2, radius_px // 2))
+    return np.asarray(picture)
+
+
+def draw_label(
+    rgb_HW3: Rgb, text: str, *, at_xy: tuple[int, int] = (4, 4), colour_rgb: Colour = (255, 255, 255), text_px: int = 14
+) -> Rgb:
+    """A copy of the frame with text on a dark plate, moved inside where it would leave the picture."""
+    _require_frame(rgb_HW3)
+    picture = Image.fromarray(rgb_HW3)
+    pen = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(size=text_px)
+    left, top, right, bottom = pen.multiline_textbbox((0, 0), text, font=font)
+    width, height = right - left + 6, bottom - top + 6
+    x = max(0, min(at_xy[0], picture.width - round(width)))
+    y = max(0, min(at_xy[1], picture.height - round(height)))
+    pen.rectangle((x, y, x + width, y + height), fill=(20, 20, 20))
+    pen.multiline_text((x + 3 - left, y + 3 - top), text, font=font, fill=colour_rgb)
+    return np.asarray(picture)
+
+
+def label_text(frame_idx: int, **measured: float | None) -> str:
+    """A label's text: the frame and what was measured on it, `-` where there is nothing."""
+    parts = [f"{name} {'-' if value is None else format(value, '.2f')}" for name, value in measured.items()]
+    return "  ".join([f"frame {frame_idx}", *parts])
+
+
+def filmstrip(frames: Sequence[Rgb], *, width: int, gap_px: int = 2) -> Rgb:
+    """Frames side by side in one picture of `width` pixels, each in a cell of the first one's shape.
+
+    Errors: ValueError for no frames, or more than have 8 pixels each.
+    """
+    require(len(frames) > 0, "frames", 0, "at least one frame")
+    cell_w = (width - gap_px * (len(frames) - 1)) // len(frames)
+    require(cell_w >= 8, "width", width, f"room for {len(frames)} frames of 8 pixels or more")
+    first_h, first_w = frames[0].shape[:2]
+    cell_h = max(1, round(cell_w * first_h / first_w))
+    strip_HW3 = np.full((cell_h, width, 3), 255, np.uint8)
+    for position, frame_HW3 in enumerate(frames):
+        _require_frame(frame_HW3)
+        small = Image.fromarray(frame_HW3).resize((cell_w, cell_h), Image.Resampling.BOX)
+        left = position * (cell_w + gap_px)
+        strip_HW3[:, left:left + cell_w] = np.asarray(small)
+    return strip_HW3
+
+
+def _extent(mask_HW: Mask) -> tuple[slice, slice]:
+    """The rows and columns that hold the mask, and one beside it, so that its contour sees the background."""
+    rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
+    return slice(max(0, rows[0] - 1), rows[-1] + 2), slice(max(0, columns[0] - 1), columns[-1] + 2)
+
+
+def _require_frame(rgb_HW3: Rgb) -> None:
+    fits = rgb_HW3.ndim == 3 and rgb_HW3.shape[2] == 3 and rgb_HW3.dtype == np.uint8
+    require(fits, "frame", (rgb_HW3.shape, str(rgb_HW3.dtype)), "a uint8 array of shape (height, width, 3)")
