@@ -1,0 +1,132 @@
+"""What is due and why; nothing else."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from labeling.objects import Objects, open_objects
+from labeling.store.keys import batch_of
+from labeling.store.ledger import read_ledger
+from labeling.store.plan import Plan, make_plan
+from tests.labeling.store.made_store import RECIPE, Table, box_prompt, ref_of, write_job
+
+
+@dataclass(frozen=True)
+class BadRow:
+    video: str
+    line: int
+    message: str
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Objects:
+    return open_objects(str(tmp_path / "store"))
+
+
+def planned(store: Objects, refs, by_video, *, run_id="run", recipe=RECIPE, **given) -> Plan:
+    return make_plan(refs, Table(by_video, **given), read_ledger(store), recipe, run_id)
+
+
+def label(store: Objects, plan: Plan, tmp_path: Path) -> None:
+    for job in plan.jobs:
+        write_job(store, job, tmp_path / "scratch")
+
+
+def test_a_new_video_then_nothing(store: Objects, tmp_path: Path) -> None:
+    refs, prompts = [ref_of("a.mp4"), ref_of("b.mp4")], {"a.mp4": (box_prompt(1), box_prompt(2))}
+    plan = planned(store, refs, prompts)
+    assert [(e.key, e.will_run, e.why, e.due_objects) for e in plan.entries] == [
+        ("a.mp4", True, "new", (1, 2)), ("b.mp4", False, "no prompts", ()),
+    ]
+    (job,) = plan.jobs
+    assert job.batch == batch_of(job.keys.values())
+    assert job.label_versions == {1: 1, 2: 1}
+    label(store, plan, tmp_path)
+    again = planned(store, refs, prompts)
+    assert (again.jobs, again.reasons) == ((), {"done": 1, "no prompts": 1})
+    renamed = {"a.mp4": (box_prompt(2, category="cat"), box_prompt(1, category="dog"))}
+    assert planned(store, refs, renamed).jobs == ()
+
+
+def test_a_changed_prompt_redoes_one_object(store: Objects, tmp_path: Path) -> None:
+    refs = [ref_of("a.mp4")]
+    label(store, planned(store, refs, {"a.mp4": (box_prompt(1), box_prompt(2))}), tmp_path)
+    changed = planned(store, refs, {"a.mp4": (box_prompt(1), box_prompt(2, 5.0), box_prompt(3))})
+    (job,) = changed.jobs
+    assert (changed.entries[0].why, changed.entries[0].due_objects) == ("new, prompts changed", (2, 3))
+    assert job.label_versions == {2: 2, 3: 1}
+    assert {p.object_id for p in job.prompts} == {2, 3}
+
+
+@pytest.mark.parametrize(
+    ("ref", "recipe", "why"),
+    [
+        (ref_of("a.mp4", "etag-2"), RECIPE, "video changed"),
+        (ref_of("a.mp4"), replace(RECIPE, model={"config": "sam2.1_hiera_t"}), "model changed"),
+        (ref_of("a.mp4"), replace(RECIPE, tracker={"name": "sam2"}), "tracker changed"),
+        (ref_of("a.mp4"), replace(RECIPE, frame_stride=2), "frames changed"),
+        (ref_of("a.mp4"), replace(RECIPE, direction="both"), "direction changed"),
+        (ref_of("a.mp4"), replace(RECIPE, semantics_version=9), "tracking code changed"),
+        (ref_of("a.mp4", "etag-2"), replace(RECIPE, frame_stride=2), "video changed, frames changed"),
+    ],
+)
+def test_why_names_what_changed(store: Objects, tmp_path: Path, ref, recipe, why: str) -> None:
+    prompts = {"a.mp4": (box_prompt(1),)}
+    label(store, planned(store, [ref_of("a.mp4")], prompts), tmp_path)
+    plan = planned(store, [ref], prompts, recipe=recipe)
+    assert (plan.entries[0].why, plan.jobs[0].label_versions) == (why, {1: 2})
+
+
+def test_two_copies_of_one_file_are_two_videos(store: Objects, tmp_path: Path) -> None:
+    refs, prompts = [ref_of("a.mp4", "same"), ref_of("b.mp4", "same")], {"a.mp4": (box_prompt(1),), "b.mp4": (box_prompt(1),)}
+    first = planned(store, refs[:1], prompts, run_id="one")
+    label(store, first, tmp_path)
+    second = planned(store, refs, prompts)
+    assert [(e.key, e.will_run) for e in second.entries] == [("a.mp4", False), ("b.mp4", True)]
+    assert second.jobs[0].keys == first.jobs[0].keys
+
+
+def test_a_prompt_changed_back_is_a_new_version_beside_the_old_files(store: Objects, tmp_path: Path) -> None:
+    refs, before, after = [ref_of("a.mp4")], {"a.mp4": (box_prompt(1),)}, {"a.mp4": (box_prompt(1, 7.0),)}
+    first = planned(store, refs, before)
+    for prompts in (before, after):
+        label(store, planned(store, refs, prompts), tmp_path)
+    back = planned(store, refs, before)
+    (job,) = back.jobs
+    assert (back.entries[0].why, job.label_versions) == ("prompts changed", {1: 3})
+    assert job.keys == first.jobs[0].keys
+    assert job.batch != first.jobs[0].batch
+    label(store, back, tmp_path)
+    assert sum(1 for _ in store.list("masks/")) == 3
+    assert planned(store, refs, before).jobs == ()
+
+
+def test_a_job_s_prompts_have_one_order(store: Objects) -> None:
+    prompts = (box_prompt(2), box_prompt(1, 9.0), box_prompt(1, 3.0), replace(box_prompt(1), frame_idx=4))
+    jobs = [planned(store, [ref_of("a.mp4")], {"a.mp4": order}).jobs[0] for order in (prompts, prompts[::-1])]
+    assert jobs[0] == jobs[1]
+
+
+def test_bad_rows_and_unknown_videos_are_dead_letters_and_the_rest_runs(store: Objects) -> None:
+    rows = [BadRow("a.mp4", 3, "box_xyxy is None"), BadRow("a.mp4", 7, "labels is []"), BadRow("zz.mp4", 9, "no")]
+    prompts = {"a.mp4": (box_prompt(1),), "gone.mp4": (box_prompt(4), box_prompt(2))}
+    plan = planned(store, [ref_of("a.mp4")], prompts, bad_rows=rows)
+    assert len(plan.jobs) == 1
+    said = {(d.video, d.error.reason, d.video_id is None): d.error.message for d in plan.dead}
+    assert set(said) == {("a.mp4", "bad_prompt", False), ("zz.mp4", "bad_prompt", True), ("gone.mp4", "unknown_video", True)}
+    assert "line 3: box_xyxy is None; line 7: labels is []" in said["a.mp4", "bad_prompt", False]
+    assert "objects [2, 4]" in said["gone.mp4", "unknown_video", True]
+    assert len({d.key for d in plan.dead}) == 3
+
+
+def test_a_part_of_the_source_makes_no_unknown_videos(store: Objects) -> None:
+    table = Table({"gone.mp4": (box_prompt(1),)})
+    assert make_plan([], table, read_ledger(store), RECIPE, "run", whole_source=False).dead == ()
+
+
+def test_a_result_that_does_not_say_what_it_was_made_of(store: Objects, tmp_path: Path) -> None:
+    refs = [ref_of("a.mp4")]
+    plan = planned(store, refs, {"a.mp4": (box_prompt(1),)})
+    write_job(store, replace(plan.jobs[0], components={}), tmp_path / "scratch")
+    assert planned(store, refs, {"a.mp4": (box_prompt(1, 4.0),)}).entries[0].why == "inputs changed"
