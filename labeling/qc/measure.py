@@ -15,6 +15,7 @@ from labeling.qc import shapes
 from labeling.types import FrameMask
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 NONE = math.nan
 
@@ -68,7 +69,7 @@ class Series:
         return len(self.rows)
 
     @property
-    def visible(self) -> npt.NDArray[np.bool_]:
+    def visible(self) -> Bools:
         """Which frames have a mask (T,)."""
         return self["area"] > 0
 

@@ -5,12 +5,13 @@ import math
 import numpy as np
 
 from labeling.qc import series as sums
-from labeling.qc.measure import Floats, Series
+from labeling.qc.measure import Series
 
 Measured = dict[str, tuple[float | None, sums.Positions | None]]
 
 UNSURE_SCORE = 3.0  # an object score nearer to 0 than this is undecided
 SHRUNK = 0.5  # of the median area: below it, a disappearance was announced
+LOOK_FRAMES = 12  # on either side of a gap, to know the object by
 BORDER_DISCOUNT = 0.3  # of a loss at the end, when the last mask touched the border
 
 
@@ -69,15 +70,25 @@ def _announced(frames: Series, last: int) -> bool:
 def _mismatch(frames: Series, gap: sums.Positions) -> float:
     """How unlike the object that returns is to the one that left: |change of ln area| + speed in object lengths a frame
     + |change of elongation| + |change of extent|.
+
+    The way is that from the last to the first mask; the rest is what `_usual_look` sees on either side, since what goes
+    behind something leaves and returns as a sliver.
     """
     before, after = gap[0] - 1, gap[1]
+    old, new = _usual_look(frames, range(before, -1, -1)), _usual_look(frames, range(after, len(frames)))
+    way = math.hypot(*(frames[axis][after] - frames[axis][before] for axis in ("centre_x", "centre_y")))
+    speed = way / (math.sqrt(math.exp(old[0])) * (after - before))
+    return speed + sum(abs(a - b) for a, b in zip(old, new, strict=True))
 
-    def change(values_T: Floats) -> float:
-        return float(values_T[after] - values_T[before])
 
-    area = frames["area"]
-    way = math.hypot(change(frames["centre_x"]), change(frames["centre_y"]))
-    speed = way / (math.sqrt(area[before]) * (after - before))
+def _usual_look(frames: Series, positions: range) -> tuple[float, ...]:
+    """Return ln area, elongation and extent: medians over the larger half of the nearest 12 visible frames."""
+    visible = frames.visible
+    near = np.array([t for t in positions[: 4 * LOOK_FRAMES] if visible[t]][:LOOK_FRAMES])
+    area = frames["area"][near]
+    large = near[area >= np.median(area)]
     return (
-        abs(math.log(area[after] / area[before])) + speed + abs(change(frames["elongation"])) + abs(change(frames["extent"]))
+        math.log(float(np.median(frames["area"][large]))),
+        float(np.median(frames["elongation"][large])),
+        float(np.median(frames["extent"][large])),
     )

@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from labeling.qc import series as sums
-from labeling.qc.measure import FIELDS, Floats, Seen, Series, measure, row_of
+from labeling.qc.measure import FIELDS, Bools, Floats, Seen, Series, measure, row_of
 from labeling.qc.presence import Measured, presence_signals
 from labeling.types import FrameMask, Signals
 
@@ -21,6 +21,8 @@ TEMPERATURE = 0.1  # of the soft minimum of predicted IoU
 LOW_PREDICTED_IOU = 0.75
 LARGE_JUMP = 0.35  # of ln area between neighbours
 LARGE_PART = 0.08  # second part's area over the whole
+HIDDEN = 0.5  # of the median area: below it, something is in front of the object
+CUT_OFF = 0.8  # of the median area: below it at the border, part of the object is outside
 
 COLUMNS = (
     "num_frames",
@@ -139,15 +141,16 @@ def score_signals(frames: Series, presence_threshold: float, frame_seconds: floa
 
 
 def motion_signals(frames: Series) -> Measured:
-    """Signals of movement between neighbouring visible frames.
+    """Signals of movement between neighbouring visible frames, but for two `partial` ones in a row.
 
     Innovation: the centre's second difference over the root of the area, so in object lengths. Compensated IoU: neighbouring
     masks after the centre's step is taken out. Frozen: share of neighbours that are the same to the byte.
     """
-    x, y = frames["centre_x"], frames["centre_y"]
+    x, y, telling = frames["centre_x"], frames["centre_y"], telling_pairs(frames)
     turn = np.hypot(x[2:] - 2 * x[1:-1] + x[:-2], y[2:] - 2 * y[1:-1] + y[:-2]) / np.sqrt(np.maximum(frames["area"][2:], 1))
-    overlap, frozen = frames["compensated_iou"], frames["frozen"]
-    at_turn, at_overlap = _widen(sums.where_most(turn), after=2), _widen(sums.where_least(overlap), before=1)
+    turn = np.where(telling[1:] & telling[:-1], turn, np.nan)
+    overlap, frozen = np.where(telling, frames["compensated_iou"][1:], np.nan), frames["frozen"]
+    at_turn, at_overlap = _widen(sums.where_most(turn), after=2), _widen(sums.where_least(overlap), after=1)
     still = sums.longest(frozen == 1)
     return {
         "innovation_p95": (sums.percentile(turn, 95), at_turn),
@@ -158,18 +161,37 @@ def motion_signals(frames: Series) -> Measured:
     }
 
 
+def partial(frames: Series) -> Bools:
+    """Mark frames (T,) that show a part of the object: below half its median area, or below 0.8 of it at the border.
+
+    What passes behind something or out of the frame changes in size, centre and shape without any error; a thing that is at
+    the border all along has its median there, and is not partial.
+    """
+    area, visible = frames["area"], frames.visible
+    usual = float(np.median(area[visible])) if visible.any() else 0.0
+    return visible & ((area < HIDDEN * usual) | ((frames["border"] == 1) & (area < CUT_OFF * usual)))
+
+
+def telling_pairs(frames: Series) -> Bools:
+    """Mark neighbours (T-1,) of which at least one shows the whole object; to go from whole to partial is told, too."""
+    part = partial(frames)
+    return np.logical_not(part[1:] & part[:-1])
+
+
 def shape_signals(frames: Series) -> Measured:
     """Signals of size and form on visible frames.
 
-    Jumps: |change of ln area| between neighbours, the largest and the share above 0.35. Steps: the largest change of the
-    median, over all splits, of ln area, and of elongation, spread and extent (the largest of the three). Parts: the second
-    connected part's area over the whole, the largest and the share of frames above 0.08.
+    Jumps: |change of ln area| between neighbours, the largest and the share above 0.35, but for two `partial` ones in a row.
+    Steps: the largest change of the median, over all splits, of ln area (without frames cut off by the border), and of
+    elongation, spread and extent (without partial frames; the largest of the three). Parts: the second connected part's area
+    over the whole, the largest and the share of frames above 0.08.
     """
-    area = np.where(frames.visible, frames["area"], np.nan)
-    log_area = np.log(area)
-    jump, parts, border = np.abs(np.diff(log_area)), frames["second_part"], frames["border"]
+    area, parts, border = np.where(frames.visible, frames["area"], np.nan), frames["second_part"], frames["border"]
+    jump = np.where(telling_pairs(frames), np.abs(np.diff(np.log(area))), np.nan)
     at_jump = _widen(sums.where_most(jump), after=1)
     least, middle = sums.percentile(area, 0), sums.percentile(area, 50)
+    whole = frames.visible & ~partial(frames)
+    inside = frames.visible & ~(partial(frames) & (border == 1))
     return {
         "area_median": (middle, None),
         "area_min_share": (least / middle if least and middle else None, sums.where_least(area)),
@@ -179,14 +201,14 @@ def shape_signals(frames: Series) -> Measured:
         "fragmentation_share": (_share(parts, LARGE_PART), sums.longest(parts > LARGE_PART)),
         "holes_max": (sums.percentile(frames["holes"], 100), sums.where_most(frames["holes"])),
         "border_share": (_mean(border), sums.longest(border == 1)),
-        "area_step": _step(frames, [log_area]),
-        "shape_step": _step(frames, [frames["elongation"], frames["spread"], frames["extent"]]),
+        "area_step": _step([np.log(area)], inside),
+        "shape_step": _step([frames["elongation"], frames["spread"], frames["extent"]], whole),
     }
 
 
-def _step(frames: Series, curves: list[Floats]) -> tuple[float | None, sums.Positions | None]:
-    """Return the largest step of any curve over visible frames, and the pair of frames it lies between."""
-    seen = np.flatnonzero(frames.visible)
+def _step(curves: list[Floats], among: Bools) -> tuple[float | None, sums.Positions | None]:
+    """Return the largest step of any curve over the marked frames, and the pair of them it lies between."""
+    seen = np.flatnonzero(among)
     steps = [step for curve in curves if (step := sums.largest_step(curve[seen]))]
     if not steps:
         return None, None

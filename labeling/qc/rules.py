@@ -1,0 +1,151 @@
+"""Rules turn stored signals into flags, a risk and a verdict; nothing is tracked or decoded again.
+
+A rule bounds one signal (`configs/qc/*.yaml`). A value past the `review` bound sends the masklet to a person, past `reject`
+it is refused; the worst flag leads, since defects seldom come together and their sums tell less. A signal that has no
+meaning for a masklet never flags.
+
+What the default rules cannot see: drift onto something of the same form leaves the geometry as it was, so only the scores
+(predicted IoU, pointer similarity) can tell, and a tracker that is sure of itself hides it; a prompt on the wrong object
+(`wrong_seed`) looks like a good masklet; `granularity` and `drift` are named only where a shape or pointer rule breaks.
+Bounds were set on synthetic tracks with injected failures, not on a labelled set of real ones.
+"""
+
+import difflib
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from labeling.config import QCConfig, RuleConfig
+from labeling.errors import BadConfiguration
+from labeling.qc.signals import COLUMNS
+from labeling.types import Decision, QCFlag, Verdict
+
+SIGNALS = (*COLUMNS, "containment")
+REASONS = (
+    "object_lost",
+    "late_loss",
+    "flicker",
+    "ghost",
+    "swap",
+    "wrong_reacquisition",
+    "leak",
+    "fragment",
+    "drift",
+    "granularity",
+    "duplicate",
+    "boundary",
+    "wrong_seed",
+    "low_predicted_iou",
+    "low_object_score",
+    "area_jump",
+    "motion_jump",
+    "too_small",
+)
+BOUNDS = ("at_most", "at_least")
+
+RISK_AT_REVIEW = 0.5
+RISK_AT_REJECT = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One checked rule; `review` is None when it only rejects, `reject` None when it never does."""
+
+    signal: str
+    reason: str
+    upward: bool
+    review: float | None
+    reject: float | None
+
+    def past(self, value: float, bound: float) -> float:
+        """Return how far a value lies past a bound, in the signal's unit; 0 or less when it keeps to it."""
+        return value - bound if self.upward else bound - value
+
+    def risk(self, value: float) -> float:
+        """Return 0 within bounds; from 0.5 at the review bound to 0.8 at the reject bound, and on towards 1 past that.
+
+        Past the last bound the risk nears its limit exponentially, on the scale of the distance between the bounds (of the
+        bound itself where there is one only), so a worse value never has a lower risk.
+        """
+        review = self.reject if self.review is None else self.review
+        assert review is not None, "checked_rules() refuses a rule without bounds"
+        beyond = self.past(value, review)
+        if beyond <= 0:
+            return 0.0
+        if self.reject is None:
+            return RISK_AT_REVIEW + (RISK_AT_REJECT - RISK_AT_REVIEW) * _towards_one(beyond, abs(review))
+        way = self.past(self.reject, review)
+        if beyond <= way:
+            return RISK_AT_REVIEW + (RISK_AT_REJECT - RISK_AT_REVIEW) * beyond / way
+        return RISK_AT_REJECT + (1.0 - RISK_AT_REJECT) * _towards_one(beyond - way, way or abs(review))
+
+    def flag(self, value: float, span: tuple[int, int]) -> QCFlag | None:
+        """Return the flag that a value raises, with the bound it passed, or None."""
+        for bound, decision in ((self.reject, Decision.REJECT), (self.review, Decision.REVIEW)):
+            if bound is not None and self.past(value, bound) > 0:
+                return QCFlag(self.reason, self.signal, value, bound, span, decision)
+        return None
+
+
+def checked_rules(qc: QCConfig) -> tuple[Rule, ...]:
+    """Check a rule set; a BadConfiguration names the entry, what is wrong and what was perhaps meant."""
+    return tuple(_checked(rule, f"qc.rules[{at}] of {qc.name!r}") for at, rule in enumerate(qc.rules))
+
+
+def judge(
+    video_id: str,
+    track_id: str,
+    label_version: int,
+    values: Mapping[str, float | None],
+    spans: Mapping[str, tuple[int, int]],
+    num_frames_span: tuple[int, int],
+    qc: QCConfig,
+) -> Verdict:
+    """Judge one masklet by its signals.
+
+    `values` are signals by column name, null where they have no meaning, with `containment` where it was measured; `spans`
+    the half-open source frames of those that name a place; `num_frames_span` the span of the whole masklet, which stands
+    for the place of all others. Raises BadConfiguration when a rule is not one.
+    """
+    found: list[tuple[float, QCFlag]] = []
+    for rule in checked_rules(qc):
+        value = values.get(rule.signal)
+        if value is None or math.isnan(value):
+            continue
+        flag = rule.flag(value, spans.get(rule.signal, num_frames_span))
+        if flag:
+            found.append((rule.risk(value), flag))
+    found.sort(key=lambda pair: (pair[1].decision is Decision.REJECT, pair[0]), reverse=True)
+    risk = max((risk for risk, _ in found), default=0.0)
+    decision = found[0][1].decision if found else Decision.ACCEPT
+    return Verdict(video_id, track_id, label_version, decision, risk, tuple(flag for _, flag in found))
+
+
+def _checked(rule: RuleConfig, place: str) -> Rule:
+    _require_known("signal", rule.signal, SIGNALS, place)
+    _require_known("reason", rule.reason, REASONS, place)
+    _require_known("bound", rule.bound, BOUNDS, place)
+    bounds = [b for b in (rule.review, rule.reject) if b is not None]
+    if not bounds:
+        raise BadConfiguration(f"{place} ({rule.signal}) has neither review nor reject; give at least one bound")
+    if not all(math.isfinite(b) for b in bounds):
+        raise BadConfiguration(f"{place} ({rule.signal}) has bounds {bounds}; expected finite numbers")
+    upward = rule.bound == "at_most"
+    if len(bounds) == 2 and (bounds[0] > bounds[1] if upward else bounds[0] < bounds[1]):
+        order = "review <= reject" if upward else "review >= reject"
+        raise BadConfiguration(
+            f"{place} ({rule.signal}, {rule.bound}) has review {rule.review} and reject {rule.reject}; expected {order}"
+        )
+    return Rule(rule.signal, rule.reason, upward, rule.review, rule.reject)
+
+
+def _require_known(what: str, name: str, known: Collection[str], place: str) -> None:
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(known)}"
+    raise BadConfiguration(f"{place} has {what} {name!r}, which does not exist; {hint}")
+
+
+def _towards_one(distance: float, scale: float) -> float:
+    return 1.0 - math.exp(-distance / (scale or 1.0))
