@@ -45,18 +45,14 @@ def halve(x_BHWC: Tensor) -> Tensor:
 
 
 def cut_windows(x_BHWC: Tensor, side: int) -> Tensor:
-    """Cut maps into windows (B * windows, side, side, C); zeros fill what sticks out at the bottom and the right."""
+    """Cut maps whose sides are multiples of `side` into windows (B * windows, side, side, C)."""
     batch, height, width, channels = x_BHWC.shape
-    below, beside = -height % side, -width % side
-    if below or beside:
-        x_BHWC = F.pad(x_BHWC, (0, 0, 0, beside, 0, below))
-    rows, columns = (height + below) // side, (width + beside) // side
-    cut = x_BHWC.view(batch, rows, side, columns, side, channels).transpose(2, 3)
+    cut = x_BHWC.view(batch, height // side, side, width // side, side, channels).transpose(2, 3)
     return cut.reshape(-1, side, side, channels)
 
 
 def join_windows(windows: Tensor, hw: tuple[int, int]) -> Tensor:
-    """Put windows back into maps (B, *hw, C), dropping what had stuck out."""
+    """Put windows back into maps (B, *hw, C), dropping what sticks out of the map."""
     side, (height, width) = windows.shape[1], hw
     rows, columns = -(-height // side), -(-width // side)
     joined = windows.view(-1, rows, columns, side, side, windows.shape[-1]).transpose(2, 3)
@@ -64,21 +60,37 @@ def join_windows(windows: Tensor, hw: tuple[int, int]) -> Tensor:
 
 
 class WindowAttention(nn.Module):
-    """Attention among the tokens of each map it is given; with `halves` only the queries are pooled."""
+    """Attention among the tokens of each window; where the map is halved only the queries are pooled."""
 
     def __init__(self, plan: BlockPlan) -> None:
         super().__init__()
-        self.heads, self.halves = plan.heads, plan.halves
+        self.heads, self.halves, self.window = plan.heads, plan.halves, plan.window
         self.qkv = nn.Linear(plan.dim_in, 3 * plan.dim_out)
         self.proj = nn.Linear(plan.dim_out, plan.dim_out)
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
-        q, k, v = self.qkv(x_BHWC).chunk(3, dim=-1)
+        """Return (B, H, W, C), or half the sides. Windows that stick out of the map are filled with tokens of zeros."""
+        hw = [side // 2 if self.halves else side for side in x_BHWC.shape[1:3]]
+        q, k, v = self._windows(x_BHWC).chunk(3, dim=-1)
         if self.halves:
             q = halve(q)
-        hw = q.shape[1:3]
+        side_hw = q.shape[1:3]
         answer = F.scaled_dot_product_attention(*map(self._heads_first, (q, k, v)))
-        return self.proj(answer.transpose(1, 2).flatten(2).unflatten(1, hw))
+        answer = answer.transpose(1, 2).flatten(2).unflatten(1, side_hw)
+        return self.proj(join_windows(answer, (hw[0], hw[1])) if self.window else answer)
+
+    def _windows(self, x_BHWC: Tensor) -> Tensor:
+        """Return the projected windows. A filling token projects to the bias, and is not multiplied by the weights."""
+        if not self.window:
+            return self.qkv(x_BHWC)
+        height, width = x_BHWC.shape[1:3]
+        below, beside = -height % self.window, -width % self.window
+        if not below and not beside:
+            return self.qkv(cut_windows(x_BHWC, self.window))
+        inside = self.qkv(x_BHWC)
+        filled = self.qkv.bias.to(inside.dtype).expand(len(inside), height + below, width + beside, -1).clone()
+        filled[:, :height, :width] = inside
+        return cut_windows(filled, self.window)
 
     def _heads_first(self, x_BHWC: Tensor) -> Tensor:
         return x_BHWC.flatten(1, 2).unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -100,13 +112,8 @@ class Block(nn.Module):
     def forward(self, x_BHWC: Tensor) -> Tensor:
         normed = self.norm1(x_BHWC)
         kept = halve(self.proj(normed)) if self.plan.halves else x_BHWC
-        x_BHWC = kept + self._attend(normed, kept.shape[1:3])
+        x_BHWC = kept + self.attn(normed)
         return x_BHWC + self.mlp(self.norm2(x_BHWC))
-
-    def _attend(self, normed_BHWC: Tensor, hw_out: tuple[int, int]) -> Tensor:
-        if not self.plan.window:
-            return self.attn(normed_BHWC)
-        return join_windows(self.attn(cut_windows(normed_BHWC, self.plan.window)), hw_out)
 
 
 class PatchEmbed(nn.Module):
