@@ -17,7 +17,7 @@ from rich.console import Console
 
 from flows.commands import checkpoints, dead_letters, export, review
 from flows.configure import load_config, require_settings
-from labeling.errors import BadConfiguration, StoreBusy, Unavailable
+from labeling.errors import BadConfiguration, LabelingError, StoreBusy, Unavailable
 
 OK, DEAD_LETTERS, BAD_CONFIGURATION, INTERRUPTED, FAILED = range(5)
 
@@ -54,10 +54,11 @@ def run(overrides: Overrides = None) -> None:
     """Label what is due, judge it, publish a snapshot, open reviews and write the report."""
     config = load_config(overrides or [])
     require_settings(config, "source.uri", "prompts.uri", "store.root")
-    from flows.label_dataset import label
+    from flows.label_dataset import label_dataset
+    from flows.reporting import print_outcome
 
-    outcome = label(config)
-    outcome.print(console)
+    outcome = label_dataset(config)
+    print_outcome(outcome, config.store.root, console)
     raise typer.Exit(DEAD_LETTERS if outcome.dead_letters else OK)
 
 
@@ -66,7 +67,7 @@ def plan(overrides: Overrides = None) -> None:
     """Say for each video whether `run` would label it, why, and about how long that would take."""
     config = load_config(overrides or [])
     require_settings(config, "source.uri", "prompts.uri", "store.root")
-    from flows.label_dataset import print_plan
+    from flows.planning import print_plan
 
     print_plan(config, console)
 
@@ -76,7 +77,7 @@ def qc(overrides: Overrides = None) -> None:
     """Judge again from stored signals, without tracking: `labeling qc store.root=... qc=strict` makes a new snapshot."""
     config = load_config(overrides or [])
     require_settings(config, "store.root")
-    from flows.label_dataset import judge_again
+    from flows.judging import judge_again
 
     judge_again(config, console)
 
@@ -87,7 +88,7 @@ def track(
     box: Annotated[str, typer.Option(help="The object on its first frame: X0,Y0,X1,Y1 in pixels")],
     out: Annotated[str, typer.Option("-o", "--out", help="A folder: masks, overlay video, plot of scores")],
     frame: Annotated[int, typer.Option(help="The frame that the box is on")] = 0,
-    overrides: Annotated[list[str] | None, typer.Argument(help="Hydra overrides, e.g. `model=tiny track.direction=both`")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="Hydra overrides, e.g. `model=tiny`")] = None,
 ) -> None:
     """Follow one box through one video: masks, an overlay video and a plot of scores; no store."""
     from flows.track_one import track_one
@@ -148,6 +149,8 @@ def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     from ray.exceptions import RayError
 
+    from labeling.pool.cluster import ClusterFailed
+
     try:
         with termination_as_interrupt():
             code = app(arguments, standalone_mode=False)
@@ -158,9 +161,12 @@ def run_command(arguments: list[str]) -> int:
     except (BadConfiguration, typer.TyperException) as error:
         _say("bad configuration", error.format_message() if isinstance(error, typer.BadParameter) else str(error))
         return BAD_CONFIGURATION
-    except (Unavailable, StoreBusy, RayError, ConnectionError) as error:
+    except (Unavailable, StoreBusy, ClusterFailed, RayError, ConnectionError) as error:
         _say("failed", str(error))
         return FAILED
+    except LabelingError as error:
+        _say("refused", str(error))
+        return BAD_CONFIGURATION
 
 
 def _say(what: str, message: str) -> None:

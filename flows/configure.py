@@ -1,7 +1,6 @@
 """The one loader of `configs/`: overrides in, a checked `LabelConfig` out; serves the command line and deployments."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -13,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from sqlalchemy import make_url
 
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
@@ -130,6 +130,20 @@ def as_dict(config: LabelConfig) -> dict[str, Any]:
     return {k: plain(v) for k, v in dataclasses.asdict(config).items()}
 
 
-def as_json(config: LabelConfig) -> str:
-    """Return the resolved configuration as indented JSON."""
-    return json.dumps(as_dict(config), indent=2, sort_keys=True)
+def kept_config(config: LabelConfig) -> dict[str, Any]:
+    """Return the configuration as it is kept beside a run: the password of a queue's URL is left out."""
+    kept = as_dict(config)
+    if config.run.review_url and "://" in config.run.review_url:
+        kept["run"]["review_url"] = make_url(config.run.review_url).render_as_string(hide_password=True)
+    return kept
+
+
+def config_from_dict(values: Mapping[str, Any]) -> LabelConfig:
+    """Read back a configuration that `as_dict` or `kept_config` gave; unknown keys are refused."""
+    try:
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(LabelConfig), OmegaConf.create(dict(values))))
+    except OmegaConfBaseException as error:
+        raise BadConfiguration(str(error)) from error
+    assert isinstance(config, LabelConfig)
+    check(config)
+    return config

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from labeling.config import LabelConfig, default_scratch
 from labeling.ingest.decode import FrameReader, sampled_frames
-from labeling.ingest.fetch import fetch_video
+from labeling.ingest.fetch import fetch_video, own_folder
 from labeling.ingest.probe import probe
 from labeling.objects import Objects, open_objects
 from labeling.qc.signals import SignalMeter
@@ -68,12 +68,16 @@ class LabelVideo:
             return self._label(job, video, path, deadline, watch)
 
     def _label(self, job: Job, video: Video, path: Path, deadline: float, watch: Stopwatch) -> Receipt:
-        assert self.predictor is not None and self.store is not None, "setup() comes first"
+        assert self.predictor, "setup() comes first"
+        assert self.store, "setup() comes first"
         config, meters = self.config, self._meters(job, video)
         indices = sampled_frames(path, video, time_range=config.source.time_range, frame_stride=config.source.frame_stride)
         with (
             FrameReader(path, video, indices) as frames,
-            BatchWriter(self.store, run_id=job.run_id, video=video, batch=job.batch, scratch=self.scratch) as writer,
+            BatchWriter(
+                self.store, run_id=job.run_id, video=video, batch=job.batch,
+                scratch=own_folder(self.scratch, self.run_id), components=job.components,
+            ) as writer,
             arithmetic(self.recipe.precision, device=self.device),
         ):
             tracked = follow(

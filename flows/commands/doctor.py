@@ -125,8 +125,8 @@ def check_scratch() -> Finding:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         free_gib = shutil.disk_usage(folder).free / 2**30
-    enough = free_gib > 5
-    return Finding("scratch", enough, f"{folder}: {free_gib:.0f} GiB free", "" if enough else "set run.scratch to a disk with room")
+    fix = "" if free_gib > 5 else "set run.scratch to a disk with room"
+    return Finding("scratch", not fix, f"{folder}: {free_gib:.0f} GiB free", fix)
 
 
 def check_shared_memory() -> Finding:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.configure import as_dict, as_json, config_folder, load_config, require_settings
+from flows.configure import as_dict, config_folder, config_from_dict, kept_config, load_config, require_settings
 from labeling.config import Direction, LabelConfig
 from labeling.errors import BadConfiguration
 
@@ -67,5 +67,17 @@ def test_missing_settings_are_named_together() -> None:
 def test_a_configuration_is_kept_as_json() -> None:
     config = load_config(["track.direction=both"])
     assert config.track.direction is Direction.both
-    assert json.loads(as_json(config))["track"]["direction"] == "both"
+    assert json.loads(json.dumps(as_dict(config)))["track"]["direction"] == "both"
+    assert config_from_dict(as_dict(config)) == config
+    with pytest.raises(BadConfiguration, match="tmeout"):
+        config_from_dict({"run": {"tmeout_s": 3}})
+
+
+def test_a_kept_configuration_tells_no_password() -> None:
+    config = load_config(["run.review_url=postgresql+psycopg://ann:secret@db/review"])
+    assert "secret" not in json.dumps(kept_config(config))
+    assert "ann" in kept_config(config)["run"]["review_url"]
+
+
+def test_the_configuration_lies_where_the_loader_looks() -> None:
     assert Path(config_folder() / "label.yaml").is_file()

@@ -1,0 +1,81 @@
+"""`labeling review`: the queue of doubtful masklets on the command line."""
+
+import getpass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.configure import load_config, require_settings
+from flows.reviewing import queue_url
+from labeling.review import commands
+from labeling.review.queue import ReviewQueue
+
+app = typer.Typer(no_args_is_help=True, help="Settle what the judge doubts: list, claim, decide.")
+console = Console()
+
+Where = Annotated[list[str], typer.Argument(help="`store.root=...` (and `run.review_url=...` where the queue is elsewhere)")]
+Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item's number, or VIDEO_ID/TRACK_ID@VERSION")]
+Reviewer = Annotated[str, typer.Option(help="Who reviews", default_factory=getpass.getuser)]
+
+
+def open_queue(where: list[str]) -> ReviewQueue:
+    """Open the queue that overrides name."""
+    config = load_config(where)
+    if not config.run.review_url:
+        require_settings(config, "store.root")
+    return ReviewQueue(queue_url(config))
+
+
+@app.command("list")
+def list_items(
+    where: Where,
+    status: Annotated[str, typer.Option(help="open, claimed, decided, closed or any")] = "open",
+    reason: Annotated[str | None, typer.Option(help="Only items with this reason")] = None,
+    category: Annotated[str | None, typer.Option(help="Only items of this category")] = None,
+    run: Annotated[str | None, typer.Option(help="Only items that this run opened")] = None,
+    limit: Annotated[int, typer.Option(help="Rows to show")] = 50,
+) -> None:
+    """Show what waits, the riskiest first: `labeling review list store.root=labels`."""
+    chosen = None if status == "any" else status
+    with open_queue(where) as queue:
+        console.print(commands.render_list(queue, status=chosen, reason=reason, category=category, run=run, limit=limit))
+
+
+@app.command()
+def show(item: Item, where: Where) -> None:
+    """Show one item: its flags with their numbers, its history."""
+    with open_queue(where) as queue:
+        console.print(commands.render_item(queue, item))
+
+
+@app.command()
+def claim(
+    where: Where,
+    reviewer: Reviewer,
+    item: Annotated[str | None, typer.Option(help="A certain item, instead of the riskiest that is free")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only items with this reason")] = None,
+    lease_s: Annotated[float, typer.Option(help="Seconds that the item is yours")] = 600.0,
+) -> None:
+    """Take an item for a while; nobody else gets it until the lease runs out."""
+    with open_queue(where) as queue:
+        lease = commands.claim_item(queue, item, reviewer=reviewer, lease_s=lease_s, reason=reason)
+        console.print(commands.render_claim(lease))
+
+
+@app.command()
+def decide(
+    item: Item,
+    action: Annotated[str, typer.Argument(help="accept, reject or correct")],
+    where: Where,
+    reviewer: Reviewer,
+    prompts: Annotated[str | None, typer.Option(help="With correct: a prompt table with the corrections")] = None,
+    token: Annotated[str | None, typer.Option(help="The lease's token, as claim printed it")] = None,
+    note: Annotated[str, typer.Option(help="A word for whoever reads the history")] = "",
+) -> None:
+    """Accept, reject or correct: `labeling review decide 7 correct --prompts fix.jsonl store.root=labels`."""
+    with open_queue(where) as queue:
+        decided = commands.decide_item(queue, item, action, reviewer=reviewer, token=token, prompts_uri=prompts, note=note)
+        console.print(commands.render_decision(decided))
+    if action == "correct":
+        console.print("the next `labeling run` tracks this object again from the correction")

@@ -1,0 +1,146 @@
+"""`labeling demo`: the main job on clips whose true masks are known, from a local S3 bucket to judged masklets."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from flows.configure import load_config
+from flows.demo_clips import DemoTruth, render_demo
+from flows.label_dataset import Outcome, label_dataset
+from flows.reporting import print_outcome, write_run_report
+from flows.reviewing import open_queue
+from labeling import rle
+from labeling.config import LabelConfig
+from labeling.errors import BadConfiguration
+from labeling.export.records import TruthRow
+from labeling.jf import j_and_f
+from labeling.objects import open_objects
+from labeling.review.commands import render_list
+from labeling.store.dead_letters import read_dead_letters
+from labeling.store.reader import StoredMasklet, read_masklets
+from labeling.store.snapshots import read_snapshot
+from labeling.track.predictor import UNTRAINED, checkpoint_digest
+
+log = logging.getLogger(__name__)
+
+BUCKET = "demo"
+
+
+def run_demo(out: str, console: Console) -> Outcome:
+    """Draw clips, serve them from a local S3 endpoint, label them, and print how well it went."""
+    folder = Path(out).resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    console.print("[bold]1. drawing clips[/] with known true masks")
+    truth = render_demo(folder / "clips")
+    with local_s3():
+        upload(truth)
+        console.print(f"[bold]2. serving[/] {len(truth.videos)} videos from s3://{BUCKET} at {os.environ['AWS_ENDPOINT_URL']}")
+        config = demo_config(folder)
+        console.print("[bold]3. labelling[/] through Prefect and Ray")
+        outcome = label_dataset(config)
+        rows = compare(truth, config)
+        report = write_run_report(
+            config, open_objects(config.store.root), outcome.run_id, read_snapshot(open_objects(config.store.root)), truth=rows
+        )
+    console.print("[bold]4. what came of it[/]")
+    print_outcome(outcome, config.store.root, console)
+    print_masklets(config, rows, console)
+    print_rejections(config, outcome.run_id, console)
+    with open_queue(config) as queue:
+        console.print(render_list(queue))
+    if checkpoint_digest(config.model) == UNTRAINED:
+        console.print("[yellow]the network ran with random weights: the masks and their J&F mean nothing[/]")
+    console.print(f"[bold]open {report}[/]", soft_wrap=True)
+    return outcome
+
+
+@contextmanager
+def local_s3() -> Iterator[str]:
+    """Serve S3 from memory on 127.0.0.1 while the block runs, and point the AWS variables at it."""
+    try:
+        from moto.server import ThreadedMotoServer
+    except ImportError as error:
+        raise BadConfiguration("the demo needs moto's server: pip install 'samurai-labeling[demo]'") from error
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    ours = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield ours["AWS_ENDPOINT_URL"]
+    finally:
+        server.stop()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def upload(truth: DemoTruth) -> None:
+    """Put the clips and their prompt table into the bucket."""
+    import boto3
+
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    bucket = open_objects(f"s3://{BUCKET}")
+    for name in truth.videos:
+        bucket.put_file(f"clips/{name}", truth.folder / name)
+    bucket.put_file("prompts.jsonl", truth.prompts)
+
+
+def demo_config(folder: Path) -> LabelConfig:
+    """Return the demo's configuration: what a user would write on a command line."""
+    return load_config([
+        f"source.uri=s3://{BUCKET}/clips", f"prompts.uri=s3://{BUCKET}/prompts.jsonl", f"store.root={folder / 'dataset'}",
+        f"run.scratch={folder / 'scratch'}", "model=nano", "model.allow_untrained=true", "tracker=samurai", "qc=default",
+        "cluster=laptop",
+    ])
+
+
+def compare(truth: DemoTruth, config: LabelConfig) -> list[TruthRow]:
+    """Measure J and F of every masklet against its true masks, from the frame after its prompt on."""
+    rows = []
+    for stored in read_masklets(config.store.root):
+        key, object_id = stored.video.ref.key, stored.masklet.object_id
+        first = truth.first_frame[key][object_id]
+        frames = [frame for frame in stored.frames if frame.frame_idx > first]
+        found_THW = np.stack([rle.decode(frame.rle) for frame in frames])
+        true_THW = np.stack([rle.decode(truth.masks[key][object_id][frame.frame_idx]) for frame in frames])
+        measured = j_and_f(found_THW, true_THW)
+        rows.append(TruthRow(key, object_id, measured.j, measured.f))
+    return rows
+
+
+def print_masklets(config: LabelConfig, rows: list[TruthRow], console: Console) -> None:
+    """Print each masklet's verdict, reasons and J&F."""
+    measured = {(row.video_key, row.object_id): row for row in rows}
+    table = Table("video", "object", "verdict", "risk", "why", "J", "F", "J&F", title="masklets", title_justify="left")
+    for stored in read_masklets(config.store.root):
+        row = measured[stored.video.ref.key, stored.masklet.object_id]
+        table.add_row(
+            stored.video.ref.key, f"{stored.track_id} ({stored.masklet.category})", stored.verdict.decision.value,
+            f"{stored.verdict.risk:.2f}", _why(stored), f"{row.region_j:.2f}", f"{row.boundary_f:.2f}", f"{row.mean:.2f}",
+        )
+    console.print(table)
+    console.print(f"mean J&F {np.mean([row.mean for row in rows]):.3f} over {len(rows)} masklets")
+
+
+def _why(stored: StoredMasklet) -> str:
+    return ", ".join(f"{f.reason} ({f.signal} {f.value:.3g}, bound {f.threshold:.3g})" for f in stored.verdict.flags[:2])
+
+
+def print_rejections(config: LabelConfig, run_id: str, console: Console) -> None:
+    """Print what could not be labelled and why."""
+    for letter in read_dead_letters(open_objects(config.store.root), run_id):
+        console.print(f"[red]dead letter[/] {letter.video}: {letter.error.reason}: {letter.error.message}", soft_wrap=True)
