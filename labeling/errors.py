@@ -2,7 +2,7 @@
 
 Reasons a user meets in dead letters: `missing_video`, `not_a_video`, `decode_error`, `empty_video`, `bad_prompt`,
 `unknown_video` (a prompt for a video that the listing lacks), `no_prompts`, `deadline`, `worker_died`, `out_of_memory`,
-`store_unavailable`, `source_unavailable`, `bad_checkpoint`, `unexpected`.
+`store_unavailable`, `source_unavailable`, `scratch_full`, `bad_checkpoint`, `unexpected`.
 """
 
 import traceback

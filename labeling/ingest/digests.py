@@ -1,0 +1,116 @@
+"""SHA-256 of local files, remembered by path, size and modification time in one small SQLite file of the user's cache.
+
+The memory is an aid and never a need: where it cannot be read or written, files are read again, and a log line says so.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import sqlite3
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+log = logging.getLogger(__name__)
+
+_SCHEMA = """CREATE TABLE IF NOT EXISTS digests (
+    path TEXT PRIMARY KEY, num_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID"""
+_PENDING_AT_MOST = 256
+# A file that changed this recently could change again within one tick of its clock, unseen.
+_SETTLED_AFTER_NS = 2_000_000_000
+
+
+def cache_folder() -> Path:
+    """Where this project keeps what it can make again: $XDG_CACHE_HOME or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "samurai-labeling"
+
+
+class Digests:
+    """The memory of digests; a context manager that writes what is new at the end. Many processes may share the file."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path or cache_folder() / "digests.sqlite"
+        self._connection: sqlite3.Connection | None = None
+        self._pending: dict[str, tuple[int, int, str]] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = self._opened()
+        except (OSError, sqlite3.Error) as error:
+            log.warning("%s: digests of videos are not remembered (%s); set XDG_CACHE_HOME to a folder", self._path, error)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._flush()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def of(self, path: str | Path) -> str:
+        """The file's SHA-256 in hex, read only where size or modification time are not those remembered."""
+        name, found = os.path.abspath(path), os.stat(path)
+        known = self._known(name)
+        if known is not None and known[:2] == (found.st_size, found.st_mtime_ns):
+            return known[2]
+        with open(name, "rb") as reader:
+            sha256 = hashlib.file_digest(reader, "sha256").hexdigest()
+        if time.time_ns() - found.st_mtime_ns > _SETTLED_AFTER_NS:
+            self._pending[name] = (found.st_size, found.st_mtime_ns, sha256)
+        if len(self._pending) >= _PENDING_AT_MOST:
+            self._flush()
+        return sha256
+
+    def _known(self, name: str) -> tuple[int, int, str] | None:
+        if name in self._pending or self._connection is None:
+            return self._pending.get(name)
+        query = "SELECT num_bytes, mtime_ns, sha256 FROM digests WHERE path = ?"
+        try:
+            row: tuple[int, int, str] | None = self._connection.execute(query, (name,)).fetchone()
+        except sqlite3.Error as error:
+            self._given_up(error)
+            return None
+        return row
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, {}
+        if self._connection is None or not pending:
+            return
+        try:
+            with self._connection:
+                rows = [(name, *values) for name, values in pending.items()]
+                self._connection.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            self._given_up(error)
+
+    def _opened(self) -> sqlite3.Connection:
+        try:
+            return _connected(self._path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):  # locked or not writable, but not broken
+                raise
+            log.warning("%s is broken (%s); it is made anew", self._path, error)
+            self._path.unlink(missing_ok=True)
+            return _connected(self._path)
+
+    def _given_up(self, error: sqlite3.Error) -> None:
+        log.warning("%s: digests of videos are not remembered from here on (%s)", self._path, error)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    # A listing may be read on by another thread than the one that began it, but never by two at once.
+    connection = sqlite3.connect(path, timeout=5.0, check_same_thread=False)
+    try:
+        with connection:
+            connection.execute(_SCHEMA)
+        connection.execute("SELECT path FROM digests LIMIT 1").fetchone()
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.close()
+        raise
+    return connection

@@ -1,0 +1,179 @@
+"""Which videos there are: everything under a root that a glob matches, or what a manifest names.
+
+Nothing is downloaded: the content id comes from S3's listing, or for a local file from its digest, which is remembered.
+"""
+
+import hashlib
+import itertools
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import unquote, urlsplit
+
+from labeling.config import SourceConfig
+from labeling.errors import BadConfiguration
+from labeling.ingest.digests import Digests
+from labeling.ingest.globs import compile_glob, has_video_suffix, literal_start, names_suffix
+from labeling.ingest.tables import Row, read_rows
+from labeling.objects import Objects, ObjectStat, check_key, open_objects, split_uri
+from labeling.types import VideoRef, require
+
+log = logging.getLogger(__name__)
+
+MISSING = "missing"  # the content id of a video that a manifest names and that is not there
+_ASKED_ONE_BY_ONE = 64  # a manifest with more videos is looked up in one listing
+
+
+def list_videos(source: SourceConfig) -> Iterator[VideoRef]:
+    """Yield the source's videos in the order of their keys, at most `source.limit`.
+
+    Without a manifest: what `source.glob` matches under `source.uri`; unless the glob names a suffix, only files with a
+    suffix that videos have. macOS's `._*` companions are left out. With one: the videos it names, each once, of those that
+    the glob matches; one that is not there comes with the content id `missing`.
+    Raises BadConfiguration for a root or manifest that cannot be read, Unavailable where a server does not answer.
+    """
+    if source.limit is not None and source.limit < 0:
+        raise BadConfiguration(f"source.limit is {source.limit}; expected 0 or more, or null for all")
+    matches = compile_glob(source.glob).match
+    if source.manifest:
+        refs = _named_in(source.manifest, source.uri)
+        return itertools.islice((ref for ref in refs if matches(ref.key)), source.limit)
+    if not source.uri:
+        raise BadConfiguration("source.uri and source.manifest are empty; expected a folder, s3://bucket/prefix or a manifest")
+    return itertools.islice(_found_under(source.uri, source.glob), source.limit)
+
+
+def video_id_of(key: str) -> str:
+    """The first 16 hex digits of SHA-256 of a key relative to the source's root."""
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def ref_of(uri: str) -> VideoRef:
+    """The video at a path or uri by itself, with its name as key; FileNotFoundError where there is none."""
+    root, key = split_uri(uri)
+    objects = open_objects(root, unavailable="source_unavailable")
+    found = objects.stat(key)
+    if found is None:
+        raise FileNotFoundError(f"{uri} does not exist; expected a video file")
+    with Digests() as digests:
+        return _ref(key, objects.uri(key), found, digests)
+
+
+def content_id_of(uri: str, found: ObjectStat, digests: Digests) -> str:
+    """What tells one content from another: S3's ETag and size, or the digest of a local file."""
+    if uri.startswith("s3://"):
+        return f"etag:{found.etag}:{found.num_bytes}"
+    return f"sha256:{digests.of(uri)}"
+
+
+def _ref(key: str, uri: str, found: ObjectStat, digests: Digests) -> VideoRef:
+    return VideoRef(video_id_of(key), key, uri, content_id_of(uri, found, digests), found.num_bytes)
+
+
+def _open_source(root: str) -> Objects:
+    objects = open_objects(root, unavailable="source_unavailable")
+    if not objects.root.startswith("s3://") and not os.path.isdir(objects.root):
+        raise BadConfiguration(f"the source {objects.root} does not exist; expected a folder of videos")
+    return objects
+
+
+def _found_under(root: str, glob: str) -> Iterator[VideoRef]:
+    objects, matches, any_suffix = _open_source(root), compile_glob(glob).match, names_suffix(glob)
+    with Digests() as digests:
+        for found in objects.list(literal_start(glob)):
+            if not matches(found.key) or not (any_suffix or has_video_suffix(found.key)):
+                continue
+            if found.key.rpartition("/")[2].startswith("._"):
+                continue
+            try:
+                yield _ref(found.key, objects.uri(found.key), found, digests)
+            except FileNotFoundError:
+                log.warning("%s went away while the source was listed", objects.uri(found.key))
+
+
+def _named_in(manifest: str, uri: str) -> Iterator[VideoRef]:
+    """Yield a manifest's videos in key order; its `root` (a value that holds from its row on) goes before `source.uri`,
+    which goes before the manifest's own folder."""
+    root = uri or split_uri(manifest)[0]
+    wanted: dict[str, tuple[str, str]] = {}  # key -> (root, key below it)
+    roots: dict[str, str] = {}
+    for row in read_rows(manifest, what="manifest", columns=()):
+        try:
+            root = _root_of(row, manifest) or root
+            if _only_sets_root(row):
+                continue
+            at_root = roots.get(root) or roots.setdefault(root, _open_source(root).root)
+            key, place = _place_of(_video_of(row), at_root)
+        except ValueError as error:
+            raise BadConfiguration(f"manifest {manifest}, line {row.line}: {error}") from error
+        wanted[key] = place
+    with Digests() as digests:
+        stats = _stats_of(set(wanted.values()))
+        for key in sorted(wanted, key=str.encode):
+            yield _ref_or_missing(key, *wanted[key], stats, digests)
+
+
+def _only_sets_root(row: Row) -> bool:
+    return row.problem is None and row.values.get("video") is None and row.values.get("root") is not None
+
+
+def _root_of(row: Row, manifest: str) -> str | None:
+    root = row.values.get("root")
+    if root is None:
+        return None
+    require(isinstance(root, str) and bool(root), "root", root, "a folder or s3://bucket/prefix")
+    if "://" in root or "://" in manifest:
+        return str(root)
+    return os.path.join(split_uri(manifest)[0], os.path.expanduser(root))
+
+
+def _video_of(row: Row) -> str:
+    if row.problem is not None:
+        raise ValueError(row.problem)
+    video = row.values.get("video")
+    require(isinstance(video, str) and bool(video.strip()), "video", video, "a key or uri")
+    return str(video)
+
+
+def _ref_or_missing(
+    key: str, root: str, below: str, stats: Mapping[tuple[str, str], ObjectStat | None], digests: Digests
+) -> VideoRef:
+    uri, found = open_objects(root).uri(below), stats[root, below]
+    if found is None:
+        return VideoRef(video_id_of(key), key, uri, MISSING, 0)
+    return _ref(key, uri, found, digests)
+
+
+def _place_of(video: str, root: str) -> tuple[str, tuple[str, str]]:
+    """A manifest's word for a video as (key, (root, key below that root)).
+
+    A uri below the root gives the key below it; one elsewhere gives its own text without the colon, which stays a path.
+    """
+    full = unquote(urlsplit(video).path) if video.startswith("file://") else video
+    base = root.rstrip("/") + "/"
+    if "://" not in full and not full.startswith("/"):
+        key = check_key(full.removeprefix("./"))
+        return key, (root, key)
+    if full.startswith(base):
+        key = check_key(full[len(base):])
+        return key, (root, key)
+    elsewhere = full.replace("://", "/", 1) if "://" in full else f"file{full}"
+    return check_key(elsewhere), split_uri(full)
+
+
+def _stats_of(places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], ObjectStat | None]:
+    """Look up each (root, key): by one listing for each root with many keys, else one by one, some at a time."""
+    by_root: dict[str, set[str]] = {}
+    for root, key in places:
+        by_root.setdefault(root, set()).add(key)
+    stats: dict[tuple[str, str], ObjectStat | None] = {}
+    for root, keys in by_root.items():
+        objects = open_objects(root, unavailable="source_unavailable")
+        if len(keys) > _ASKED_ONE_BY_ONE:
+            listed = {found.key: found for found in objects.list(os.path.commonprefix(list(keys))) if found.key in keys}
+            stats |= {(root, key): listed.get(key) for key in keys}
+            continue
+        with ThreadPoolExecutor(max_workers=8) as threads:
+            stats |= dict(zip(((root, key) for key in keys), threads.map(objects.stat, keys), strict=True))
+    return stats
