@@ -81,7 +81,7 @@ def _mark_bounds(axes: Axes, bounds: Sequence[Bound], palette: Palette) -> None:
         dashes = (0, (1, 0)) if decision is Decision.REJECT else (0, (4, 2))
         axes.axvline(limit, color=colour, linewidth=1.4, linestyle=dashes)
         beyond = (low, limit) if bound == "at_least" else (limit, high)
-        axes.axvspan(*beyond, facecolor=colour, alpha=0.10, linewidth=0)
+        axes.axvspan(*beyond, facecolor=colour, alpha=0.10, linewidth=0, zorder=0)
 
 
 def draw_histogram(

@@ -27,6 +27,7 @@ MAX_FRAME_RATE = 15
 STRIP_WIDTH = 1280
 STRIP_FRAMES = 6
 FLAG_RGB = (213, 94, 0)
+RIM_RGB = (16, 16, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,16 @@ def _small_mask(mask: RLE, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
     return mask_HW[np.ix_(rows, columns)]
 
 
+def _rim(mask_HW: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The pixels right outside a mask (4 neighbours), so that its outline stands out from a ground of the same colour."""
+    grown_HW = mask_HW.copy()
+    grown_HW[1:] |= mask_HW[:-1]
+    grown_HW[:-1] |= mask_HW[1:]
+    grown_HW[:, 1:] |= mask_HW[:, :-1]
+    grown_HW[:, :-1] |= mask_HW[:, 1:]
+    return grown_HW & ~mask_HW
+
+
 def draw_overlay(
     rgb_HW3: Rgb, masks: Masks, *, frame_idx: int, pts_seconds: float, flagged: bool = False, max_width: int = MAX_WIDTH
 ) -> Rgb:
@@ -102,7 +113,10 @@ def draw_overlay(
         if frame_idx in frames:
             mask_HW = _small_mask(frames[frame_idx], drawn.shape[:2])
             drawn = draw_mask(drawn, mask_HW, colour_rgb=colour_of(object_id))
-    drawn = draw_label(drawn, f"frame {frame_idx}   {pts_seconds:.2f} s{'   flagged' if flagged else ''}")
+            drawn[_rim(mask_HW)] = RIM_RGB
+    text = f"frame {frame_idx}  {pts_seconds:.2f} s{'  flagged' if flagged else ''}"
+    # Below, where the label is moved inside; small enough to leave most of a filmstrip's cell free.
+    drawn = draw_label(drawn, text, at_xy=(4, drawn.shape[0] - 4), text_px=max(10, drawn.shape[1] // 45))
     if flagged:
         drawn = drawn.copy()
         for edge in (drawn[:4], drawn[-4:], drawn[:, :4], drawn[:, -4:]):
@@ -172,6 +186,6 @@ def render_filmstrip(
     """Write up to `count` frames side by side, masks laid over them, as JPEG (or what `out`'s suffix says); returns `out`."""
     positions = strip_positions(timeline, focus=focus, count=count)
     cells = list(_overlays(frames, timeline, masks, positions, focus=focus, max_width=width // count))
-    picture = Image.fromarray(filmstrip(cells, width=len(cells) * cells[0].shape[1] + 4 * (len(cells) - 1), gap_px=4))
+    picture = Image.fromarray(filmstrip(cells, width=len(cells) * cells[0].shape[1] + 2 * (len(cells) - 1), gap_px=2))
     picture.save(out, quality=85)
     return out
