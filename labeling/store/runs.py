@@ -68,7 +68,7 @@ def summarize(plan: Plan, receipts: Sequence[Receipt], *, num_workers: int, wall
         worker_seconds=sum(stages.values()),
         wall_seconds=wall_seconds,
         seconds_by_stage=dict(stages),
-        failures_by_reason=Counter(r.error.reason for r in receipts if r.error is not None),
+        failures_by_reason=dict(Counter(r.error.reason for r in receipts if r.error is not None)),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ def video_of(ref: VideoRef, num_frames: int = 6) -> Video:
     return Video(ref, SIZE_HW, Fraction(30000, 1001), num_frames, num_frames / 29.97, "h264")
 
 
+@cache
 def mask_of(object_id: int, frame_idx: int, *, empty: bool = False) -> FrameMask:
     mask_HW = np.zeros(SIZE_HW, bool)
     if not empty:
@@ -71,7 +73,9 @@ def provenance_of(run_id: str) -> Provenance:
     )
 
 
-def write_job(objects: Objects, job: Job, scratch: Path, *, num_frames: int = 6, lost_after: int | None = None) -> WrittenBatch:
+def write_job(
+    objects: Objects, job: Job, scratch: Path, *, num_frames: int = 6, lost_after: int | None = None, measured: bool = True
+) -> WrittenBatch:
     """Label a job with rectangles, all objects interleaved; from `lost_after` on nothing is seen any more."""
     video = video_of(job.video, num_frames)
     meters = {o: SignalMeter(SIZE_HW, video.frame_rate, -1.0) for o in job.keys}
@@ -81,7 +85,8 @@ def write_job(objects: Objects, job: Job, scratch: Path, *, num_frames: int = 6,
         for frame_idx in range(num_frames):
             for object_id, key in job.keys.items():
                 mask = mask_of(object_id, frame_idx, empty=lost_after is not None and frame_idx >= lost_after)
-                meters[object_id].add(mask)
+                if measured:
+                    meters[object_id].add(mask)
                 writer.add(object_id, job.label_versions[object_id], key, mask)
         return writer.finish([track_row(job, o, meter) for o, meter in meters.items()])
 

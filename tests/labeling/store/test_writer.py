@@ -53,7 +53,7 @@ def writer_of(objects: FolderObjects, job: Job, scratch: Path, num_frames: int =
 
 def test_a_row_group_is_one_track_s_next_256_frames(store: Recorder, tmp_path: Path) -> None:
     job = job_for(store, 1, 2)
-    written = write_job(store, job, tmp_path / "scratch", num_frames=600)
+    written = write_job(store, job, tmp_path / "scratch", num_frames=600, measured=False)
     assert written.num_masks == 1200
     with pq.ParquetFile(tmp_path / "store" / written.files[0]) as masks:
         assert masks.metadata.row_group(0).column(6).compression == "ZSTD"
