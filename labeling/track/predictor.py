@@ -1,6 +1,6 @@
 """From a configuration to a predictor that is ready to follow: which network, which memory, which arithmetic."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
 from labeling.errors import BadConfiguration, BadInput
-from labeling.track.checkpoints import sha256_of
+from labeling.track.checkpoints import sha256_of, verify_checkpoint
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +105,7 @@ def checkpoint_digest(model: ModelConfig) -> str:
     path = Path(model.checkpoint).expanduser()
     if not path.is_file():
         raise BadConfiguration(f"model.checkpoint is {model.checkpoint!r}; expected a file that this machine can read")
-    digest = sha256_of(path)
+    digest = verify_checkpoint(path)
     if model.checkpoint_sha256 and digest != model.checkpoint_sha256.lower():
         raise BadConfiguration(
             f"{path} has SHA-256 {digest}; model.checkpoint_sha256 expects {model.checkpoint_sha256}. "
@@ -139,6 +139,13 @@ def build_predictor(recipe: TrackerRecipe, checkpoint: str | None, *, device: st
     return predictor
 
 
+def default_device() -> str:
+    """Return the device that this machine tracks on best."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 @contextmanager
 def arithmetic(precision: str, *, device: str) -> Iterator[None]:
     """Run the block without gradients, and in bfloat16 where `precision` says so."""
@@ -152,6 +159,3 @@ def mask_of(logits_1HW: "torch.Tensor") -> npt.NDArray[np.bool_]:
     """Return the mask (H, W) of one object's logits, on the host."""
     mask_HW: npt.NDArray[np.bool_] = (logits_1HW[0] > 0).cpu().numpy()
     return mask_HW
-
-
-Frames = Sequence[npt.NDArray[np.uint8]]

@@ -1,0 +1,76 @@
+"""`labeling track`: one video, one box, no store; masks as JSON lines, an overlay video and a plot of scores."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from labeling.config import LabelConfig
+from labeling.errors import BadConfiguration
+from labeling.export.previews import Timeline, render_preview
+from labeling.export.scores import write_scores_png
+from labeling.ingest.decode import FrameReader, sampled_frames
+from labeling.ingest.fetch import fetch_video
+from labeling.ingest.listing import ref_of
+from labeling.ingest.probe import probe
+from labeling.track.follow import follow
+from labeling.track.predictor import arithmetic, build_predictor, default_device, recipe_of
+from labeling.types import Box, FrameMask, Prompt
+
+OBJECT = 1
+ANY_LENGTH_S = 1e9
+
+
+def track_one(config: LabelConfig, *, video: str, box: str, frame_idx: int, out: str, console: Console) -> Path:
+    """Follow one box through one video and write `masks.jsonl`, `overlay.mp4` and `scores.png` into `out`."""
+    prompt = Prompt(OBJECT, frame_idx, box_xyxy=parse_box(box))
+    recipe, device = recipe_of(config.model, config.precision, config.tracker), default_device()
+    try:
+        ref = ref_of(video)
+    except FileNotFoundError as error:
+        raise BadConfiguration(str(error)) from error
+    predictor = build_predictor(recipe, config.model.checkpoint, device=device)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch, fetch_video(ref, Path(scratch)) as path:
+        probed = probe(ref, path)
+        indices = sampled_frames(path, probed, config.source.time_range, config.source.frame_stride)
+        with FrameReader(path, probed, indices) as frames:
+            with arithmetic(recipe.precision, device=device):
+                tracked = follow(predictor, frames, [prompt], size_hw=probed.size_hw, direction=config.track.direction)
+                masks = [one.mask for one in tracked]
+            write_masks(folder / "masks.jsonl", masks)
+            timeline = Timeline([m.frame_idx for m in masks], [m.pts_seconds for m in masks])
+            overlays = {OBJECT: {m.frame_idx: m.rle for m in masks}}
+        with FrameReader(path, probed, timeline.frame_indices) as frames:
+            render_preview(frames, timeline, overlays, folder / "overlay.mp4", max_seconds=ANY_LENGTH_S, max_width=1280)
+    write_scores_png(folder / "scores.png", masks, presence_threshold=recipe.presence_threshold)
+    seen = sum(mask.visible for mask in masks)
+    console.print(f"{folder}: masks.jsonl, overlay.mp4, scores.png; {len(masks)} frames, the object is visible on {seen}")
+    return folder
+
+
+def parse_box(text: str) -> Box:
+    """Read X0,Y0,X1,Y1; BadConfiguration shows what was given."""
+    try:
+        x0, y0, x1, y1 = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise BadConfiguration(f"--box is {text!r}; expected X0,Y0,X1,Y1 in pixels, e.g. 410,210,620,380") from error
+    if not (x0 < x1 and y0 < y1):
+        raise BadConfiguration(f"--box is {text!r}; expected X0 < X1 and Y0 < Y1")
+    return (x0, y0, x1, y1)
+
+
+def write_masks(path: Path, masks: Sequence[FrameMask]) -> None:
+    """Write one JSON object a frame: its index and time, COCO RLE, box and scores."""
+    with path.open("w", encoding="ascii") as file:
+        for mask in masks:
+            row = {
+                "frame_idx": mask.frame_idx, "pts_seconds": mask.pts_seconds,
+                "rle": {"size": list(mask.rle.size_hw), "counts": mask.rle.counts}, "area": mask.area,
+                "box_xywh": mask.box_xywh, "predicted_iou": mask.predicted_iou, "object_score": mask.object_score,
+                "motion_iou": mask.motion_iou,
+            }
+            file.write(json.dumps(row) + "\n")

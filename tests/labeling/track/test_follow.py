@@ -1,0 +1,166 @@
+"""Follows prompts through a clip with the real nano network, untrained: which rows come, in which order, from what."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from labeling import rle
+from labeling.config import Direction, ModelConfig, PrecisionConfig, TrackerConfig
+from labeling.errors import BadInput, DeadlineExceeded
+from labeling.track.follow import check_prompts, follow
+from labeling.track.predictor import Predictor, arithmetic, build_predictor, recipe_of
+from labeling.types import FrameMask, MaskSource, Prompt, PromptSource
+
+SIZE_HW = (48, 64)
+NUM_FRAMES = 9
+STRIDE = 2
+
+
+class DrawnFrames(Sequence[npt.NDArray[np.uint8]]):
+    """Every second frame of a clip drawn by formula: a bright square that moves right."""
+
+    frame_indices = tuple(range(0, NUM_FRAMES * STRIDE, STRIDE))
+
+    def __len__(self) -> int:
+        return NUM_FRAMES
+
+    def __getitem__(self, position):  # type: ignore[no-untyped-def]
+        if not 0 <= position < NUM_FRAMES:
+            raise IndexError(position)
+        rgb_HW3 = np.full((*SIZE_HW, 3), 40, np.uint8)
+        rgb_HW3[10:30, 5 + 3 * position : 25 + 3 * position] = (220, 180, 60)
+        return rgb_HW3
+
+    def pts_seconds(self, position: int) -> float:
+        return position * STRIDE / 25
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    recipe = recipe_of(ModelConfig(allow_untrained=True), PrecisionConfig(), TrackerConfig())
+    return build_predictor(recipe, None, device="cpu")
+
+
+def box(object_id: int, frame_idx: int) -> Prompt:
+    return Prompt(object_id, frame_idx, box_xyxy=(5, 10, 25, 30))
+
+
+def rows(predictor: Predictor, prompts: list[Prompt], **options: object) -> dict[int, list[FrameMask]]:
+    found: dict[int, list[FrameMask]] = defaultdict(list)
+    with arithmetic("fp32", device="cpu"):
+        tracked = follow(predictor, DrawnFrames(), prompts, size_hw=SIZE_HW, **options)  # type: ignore[arg-type]
+        for one in tracked:
+            found[one.object_id].append(one.mask)
+    return found
+
+
+def indices(masks: list[FrameMask]) -> list[int]:
+    return [mask.frame_idx for mask in masks]
+
+
+SAMPLED = list(DrawnFrames.frame_indices)
+
+
+def test_each_object_has_rows_from_its_prompt_on(predictor: Predictor) -> None:
+    found = rows(predictor, [box(1, 0), box(7, 6)])
+    assert indices(found[1]) == SAMPLED
+    assert indices(found[7]) == [i for i in SAMPLED if i >= 6]
+    assert found[1][3].pts_seconds == pytest.approx(6 / 25)
+    assert all(mask.rle.size_hw == SIZE_HW and mask.area == rle.area(mask.rle) for mask in found[1])
+
+
+def test_backward_rows_come_in_ascending_frames(predictor: Predictor) -> None:
+    assert indices(rows(predictor, [box(1, 10)], direction=Direction.backward)[1]) == [0, 2, 4, 6, 8, 10]
+
+
+def test_both_ways_is_the_two_joined_at_the_prompt(predictor: Predictor) -> None:
+    both = rows(predictor, [box(1, 8)], direction=Direction.both)[1]
+    forward = rows(predictor, [box(1, 8)])[1]
+    backward = rows(predictor, [box(1, 8)], direction=Direction.backward)[1]
+    assert indices(both) == SAMPLED
+    assert both == backward[:-1] + forward
+
+
+def test_small_batches_give_the_same_objects(predictor: Predictor) -> None:
+    prompts = [box(3, 4), box(1, 0), box(2, 0)]
+    together, apart = rows(predictor, prompts), rows(predictor, prompts, max_objects=1)
+    assert {o: indices(m) for o, m in together.items()} == {o: indices(m) for o, m in apart.items()}
+    for object_id in (1, 2, 3):
+        scores = [(a.object_score, b.object_score) for a, b in zip(together[object_id], apart[object_id], strict=True)]
+        assert np.abs(np.diff(scores)).max() < 1e-4
+
+
+def test_a_reviewers_mask_is_kept_as_it_is(predictor: Predictor) -> None:
+    drawn_HW = np.zeros(SIZE_HW, bool)
+    drawn_HW[12:28, 11:29] = True
+    correction = Prompt(
+        1, 4, points_xy=((20, 20),), labels=(1,), mask=rle.encode(drawn_HW), source=PromptSource.CORRECTION
+    )
+    found = rows(predictor, [box(1, 0), box(1, 4), correction])[1]
+    assert found[2].source is MaskSource.HUMAN
+    assert found[2].rle == correction.mask
+    assert {mask.source for mask in found[:2] + found[3:]} == {MaskSource.MODEL}
+
+
+def test_a_box_and_clicks_on_one_frame_work_together(predictor: Predictor) -> None:
+    clicks = Prompt(1, 0, points_xy=((15, 20), (40, 40)), labels=(1, 0))
+    with_clicks, alone = rows(predictor, [clicks, box(1, 0)])[1], rows(predictor, [box(1, 0)])[1]
+    assert indices(with_clicks) == SAMPLED
+    assert with_clicks[0].predicted_iou != alone[0].predicted_iou
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (box(1, 3), "object 1, frame 3: that frame is not sampled; the nearest sampled one is"),
+        (box(1, 40), "object 1, frame 40: the video's frames to track run from 0 to 16"),
+        (Prompt(2, 0, box_xyxy=(70, 0, 80, 9)), "box (70, 0, 80, 9) misses the frame of 64 x 48"),
+        (Prompt(2, 0, points_xy=((5, 49),), labels=(1,)), "point (5, 49) lies outside the frame of 64 x 48"),
+        (Prompt(2, 0, mask=rle.empty((9, 9))), "the mask is (9, 9) (h, w), the video (48, 64)"),
+    ],
+    ids=["not sampled", "past the end", "box outside", "point outside", "mask of another size"],
+)
+def test_prompts_that_do_not_fit_are_named(prompt: Prompt, message: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        check_prompts([prompt], SAMPLED, SIZE_HW)
+    assert message in str(caught.value)
+    assert caught.value.reason == "bad_prompt"
+
+
+def test_what_the_predictor_refuses_is_a_bad_prompt(predictor: Predictor) -> None:
+    class Refusing:
+        init_state = staticmethod(predictor.init_state)
+
+        def add_new_points_or_box(self, *_: object, **__: object) -> None:
+            raise ValueError("no such thing")
+
+    with pytest.raises(BadInput, match="object 1, frame 0: no such thing"):
+        rows(Refusing(), [box(1, 0)])  # type: ignore[arg-type]
+
+
+def test_a_deadline_that_has_passed_ends_the_video(predictor: Predictor) -> None:
+    with pytest.raises(DeadlineExceeded, match="time limit passed"):
+        rows(predictor, [box(1, 0)], deadline=1.0)
+    assert rows(predictor, [box(1, 14)], deadline=math.inf)
+
+
+def test_frames_stream(predictor: Predictor) -> None:
+    seen: list[int] = []
+
+    class Counting(DrawnFrames):
+        def __getitem__(self, position):  # type: ignore[no-untyped-def]
+            seen.append(position)
+            return super().__getitem__(position)
+
+    def first_rows() -> Iterator[object]:
+        with arithmetic("fp32", device="cpu"):
+            yield from follow(predictor, Counting(), [box(1, 0)], size_hw=SIZE_HW)
+
+    stream = first_rows()
+    next(stream)
+    assert max(seen) <= 2, "the whole clip was read before the first mask"
+    stream.close()

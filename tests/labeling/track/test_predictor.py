@@ -1,0 +1,78 @@
+"""From configuration to predictor: what is refused, and what the key gets to see."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
+from labeling.errors import BadConfiguration, BadInput
+from labeling.track.predictor import UNTRAINED, TrackerRecipe, build_predictor, recipe_of
+
+
+def recipe(tracker: str = "samurai", **model: object) -> TrackerRecipe:
+    chosen = ModelConfig(**{"allow_untrained": True, **model})  # type: ignore[arg-type]
+    return recipe_of(chosen, PrecisionConfig(), TrackerConfig(tracker))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "nano.pt"
+    predictor = build_predictor(recipe(), None, device="cpu")
+    torch.save({"model": predictor.state_dict()}, path)  # type: ignore[attr-defined]
+    return path
+
+
+def test_random_weights_must_be_asked_for() -> None:
+    with pytest.raises(BadConfiguration, match=r"model\.allow_untrained=true"):
+        recipe(allow_untrained=False)
+    assert recipe().checkpoint_sha256 == UNTRAINED
+
+
+def test_untrained_weights_are_equal_in_every_process() -> None:
+    torch.manual_seed(1)
+    first = build_predictor(recipe(), None, device="cpu").state_dict()  # type: ignore[attr-defined]
+    torch.manual_seed(2)
+    second = build_predictor(recipe(), None, device="cpu").state_dict()  # type: ignore[attr-defined]
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_checkpoint_is_known_by_its_digest(weights: Path) -> None:
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert recipe(checkpoint=str(weights)).checkpoint_sha256 == digest
+    assert recipe(checkpoint=str(weights), checkpoint_sha256=digest.upper()).checkpoint_sha256 == digest
+    with pytest.raises(BadConfiguration, match="expects 00"):
+        recipe(checkpoint=str(weights), checkpoint_sha256="00" * 32)
+    with pytest.raises(BadConfiguration, match="'/no/such.pt'"):
+        recipe(checkpoint="/no/such.pt")
+
+
+def test_an_actor_refuses_another_file_than_the_plans(weights: Path) -> None:
+    with pytest.raises(BadInput, match="not the file that this run was planned with"):
+        build_predictor(recipe(), str(weights), device="cpu")
+    assert build_predictor(recipe(checkpoint=str(weights)), str(weights), device="cpu").image_size == 256  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("precision", "tracker", "message"), [("fp8", "sam2", "'fp8'"), ("fp32", "sort", "'sort'")])
+def test_unknown_choices_are_named(precision: str, tracker: str, message: str) -> None:
+    with pytest.raises(BadConfiguration, match=message):
+        recipe_of(ModelConfig(allow_untrained=True), PrecisionConfig(precision), TrackerConfig(tracker))
+
+
+def test_samurai_takes_the_released_config_of_its_size() -> None:
+    large = recipe(config="sam2.1_hiera_l")
+    assert large.config_file == "configs/samurai/sam2.1_hiera_l.yaml"
+    assert recipe("sam2", config="sam2.1_hiera_l").config_file == "sam2.1_hiera_l"
+    assert recipe().config_file == "sam2.1_nano"
+    assert "++model.samurai_mode=true" in large.hydra_overrides
+
+
+def test_presence_is_judged_by_the_trackers_own_threshold() -> None:
+    assert recipe().presence_threshold == -1.0
+    assert recipe("sam2").presence_threshold == 0.0
+    lower = recipe_of(
+        ModelConfig(allow_untrained=True), PrecisionConfig(), TrackerConfig("samurai", {"min_obj_score_logits": -0.5})
+    )
+    assert lower.presence_threshold == -0.5
+    assert build_predictor(lower, None, device="cpu").config.min_obj_score_logits == -0.5  # type: ignore[attr-defined]
