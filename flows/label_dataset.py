@@ -63,7 +63,7 @@ def label_dataset(config: LabelConfig, only: list[str] | None = None) -> Outcome
             put_dead_letter(objects, letter)
         summary = label_jobs(config, objects, recipe, plan, lock.check)
         write_summary(objects, summary)
-        decisions = reviewing.decisions_for_publish(queue)
+        decisions = queue.pending_decisions()
         snapshot = publish(objects, config.qc, run_id=run_id, decisions=decisions, still_held=lock.check)
         reviewing.open_items(objects, queue, snapshot, run_id)
         report = write_run_report(config, objects, run_id, snapshot)

@@ -13,7 +13,6 @@ from labeling.objects import Objects, open_objects
 from labeling.review.from_snapshot import open_from_snapshot
 from labeling.review.queue import ReviewQueue
 from labeling.store.snapshots import Snapshot, read_tracks
-from labeling.types import ReviewDecision
 
 # Reviewers' corrections as a prompt table of the dataset: the loop closes through data.
 CORRECTIONS = "corrections.jsonl"
@@ -59,15 +58,6 @@ def read_corrections(objects: Objects) -> PromptTable:
     if objects.stat(CORRECTIONS) is None:
         return PromptTable({})
     return read_prompts(objects.uri(CORRECTIONS))
-
-
-def decisions_for_publish(queue: ReviewQueue) -> list[ReviewDecision]:
-    """Return every accept and reject that stands."""
-    return [
-        ReviewDecision(video_id, track_id, version, action, reviewer, decided_at)
-        for (video_id, track_id, version), (action, reviewer, decided_at) in queue.pending_decisions().items()
-        if action != "correct"
-    ]
 
 
 def open_items(objects: Objects, queue: ReviewQueue, snapshot: Snapshot, run_id: str) -> int:

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Sized
 
 import ray
 
@@ -26,7 +26,7 @@ def run_jobs(
     on_event: Callable[[PoolEvent], None] | None = None,
     timeout_of: Callable[[Job], float] | None = None,
     stop: threading.Event | None = None,
-) -> Iterator[Receipt]:
+) -> Generator[Receipt, None, None]:
     """Run every job on a pool of actors and yield one receipt for each, in the order that they come.
 
     Jobs are pulled as workers have room for them. A job may take `run.timeout_s`, or what `timeout_of` says where that
