@@ -74,8 +74,10 @@ def largest_step(values_T: Floats) -> tuple[float, int] | None:
     after = _running_medians(points[::-1])[::-1]
     splits = np.arange(margin, points.size - margin + 1)
     steps = np.abs(before[splits - 1] - after[splits])
-    best = int(np.argmax(steps))
-    return float(steps[best]), int(splits[best]) * block
+    # Several splits beside a step can be equally good; the step is in their middle.
+    height = float(steps.max())
+    best = np.flatnonzero(steps >= height - 1e-9)
+    return height, int(splits[best[best.size // 2]]) * block
 
 
 def _running_medians(values_T: Floats) -> Floats:

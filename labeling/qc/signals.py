@@ -169,13 +169,16 @@ def partial(frames: Series) -> Bools:
     """
     area, visible = frames["area"], frames.visible
     usual = float(np.median(area[visible])) if visible.any() else 0.0
-    return visible & ((area < HIDDEN * usual) | ((frames["border"] == 1) & (area < CUT_OFF * usual)))
+    hidden, cut_off = area < HIDDEN * usual, (frames["border"] == 1) & (area < CUT_OFF * usual)
+    part: Bools = visible & (hidden | cut_off)
+    return part
 
 
 def telling_pairs(frames: Series) -> Bools:
     """Mark neighbours (T-1,) of which at least one shows the whole object; to go from whole to partial is told, too."""
     part = partial(frames)
-    return np.logical_not(part[1:] & part[:-1])
+    told: Bools = ~(part[1:] & part[:-1])
+    return told
 
 
 def shape_signals(frames: Series) -> Measured:

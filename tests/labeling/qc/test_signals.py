@@ -1,0 +1,264 @@
+import math
+import time
+import tracemalloc
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from labeling import rle
+from labeling.qc.signals import COLUMNS, SignalMeter
+from labeling.types import FrameMask
+
+SIZE_HW = (40, 60)
+SIGNALS_OF_QUALITY = {
+    "predicted_iou_softmin", "predicted_iou_low_run_s", "presence_conflict", "presence_dither", "innovation_p95",
+    "innovation_max", "motion_iou_p5", "compensated_iou_min", "compensated_iou_p5", "area_jump_max", "area_jump_share",
+    "area_step", "shape_step", "fragmentation_max", "fragmentation_share", "holes_max", "gap_rate", "unexplained_absence",
+    "tail_loss", "reentry_mismatch", "frozen", "border_share", "stability_p5", "candidate_gap_p5", "pointer_similarity_p5",
+    "object_score_min", "object_score_median", "area_median", "area_min_share", "visible_share", "num_frames",
+}  # fmt: skip
+
+
+def box_mask(left=10, top=10, width=10, height=10, size_hw=SIZE_HW):
+    mask = np.zeros(size_hw, bool)
+    mask[top : top + height, left : left + width] = True
+    return mask
+
+
+NOTHING = np.zeros(SIZE_HW, bool)
+
+
+def frame(frame_idx, mask, *, rate=10, **scores):
+    runs = rle.encode(mask)
+    given = {"predicted_iou": 0.9, "object_score": 8.0 if mask.any() else -8.0} | scores
+    return FrameMask(frame_idx, frame_idx / rate, runs, rle.area(runs), rle.box_xywh(runs), **given)
+
+
+def measured(frames, *, threshold=-1.0, size_hw=SIZE_HW):
+    meter = SignalMeter(size_hw, Fraction(10), threshold)
+    for one in frames:
+        meter.add(one)
+    return meter.signals()
+
+
+def follow(masks, **scores):
+    """Signals of masks on frames 0, 1, ...; a score may be a list with one value for each."""
+    return measured(
+        [frame(t, m, **{k: v[t] if isinstance(v, list) else v for k, v in scores.items()}) for t, m in enumerate(masks)]
+    )
+
+
+def test_columns_hold_every_signal_once_and_in_order():
+    assert set(COLUMNS) >= SIGNALS_OF_QUALITY
+    assert len(set(COLUMNS)) == len(COLUMNS)
+    found = follow([box_mask(5 + t) for t in range(4)])
+    assert tuple(found.values) == COLUMNS
+    assert set(found.spans) <= set(COLUMNS)
+
+
+def test_a_steady_move_is_no_event():
+    found = follow([box_mask(5 + 2 * t) for t in range(20)], motion_iou=0.8, stability=0.9, candidate_gap=0.3)
+    v = found.values
+    assert (v["num_frames"], v["visible_frames"], v["visible_share"], v["area_median"]) == (20, 20, 1.0, 100)
+    assert v["innovation_max"] == pytest.approx(0.0, abs=1e-9)
+    assert v["compensated_iou_min"] == v["compensated_iou_p5"] == 1.0
+    for name in ("area_jump_max", "area_step", "frozen", "gap_rate", "tail_loss", "fragmentation_max", "holes_max"):
+        assert v[name] == pytest.approx(0.0, abs=1e-9), name
+    assert v["shape_step"] == pytest.approx(0.0, abs=1e-9)
+    assert v["reentry_mismatch"] is None
+    assert (v["motion_iou_p5"], v["stability_p5"], v["candidate_gap_p5"]) == pytest.approx((0.8, 0.9, 0.3))
+    assert v["pointer_similarity_p5"] is None
+
+
+def test_innovation_is_in_object_lengths_with_its_place():
+    lefts = [10, 11, 12, 33, 34, 35]
+    found = follow([box_mask(left) for left in lefts])
+    assert found.values["innovation_max"] == pytest.approx(20 / 10)
+    assert found.spans["innovation_max"] == (1, 4)
+    many = follow([box_mask(5 + t // 2) for t in range(60)] + [box_mask(10)])
+    assert many.values["innovation_max"] > 2.0
+    assert many.values["innovation_p95"] < 0.2
+    # The jump itself is taken out of the overlap.
+    assert found.values["compensated_iou_min"] == 1.0
+
+
+def test_area_jump_and_compensated_overlap_name_the_pair():
+    found = follow([box_mask(10)] * 3 + [box_mask(10, width=20)] * 3)
+    assert found.values["area_jump_max"] == pytest.approx(math.log(2))
+    assert found.values["area_jump_share"] == pytest.approx(1 / 5)
+    assert found.values["compensated_iou_min"] == pytest.approx(0.5)
+    assert found.spans["area_jump_max"] == found.spans["compensated_iou_min"] == (2, 4)
+    assert found.values["area_min_share"] == pytest.approx(100 / 150)
+
+
+def test_steps_need_five_frames_on_either_side():
+    masks = [box_mask(10 + t) for t in range(6)] + [box_mask(10 + t, width=20, height=5) for t in range(6)]
+    found = follow(masks)
+    assert found.values["area_step"] == pytest.approx(0.0, abs=1e-9)
+    assert found.values["shape_step"] == pytest.approx(math.log(4), abs=0.02)
+    assert found.spans["shape_step"] == (5, 7)
+    assert follow(masks[:9]).values["shape_step"] is None
+    halves = [box_mask(10)] * 6 + [box_mask(10, width=6)] * 6
+    assert follow(halves).values["area_step"] == pytest.approx(math.log(10 / 6))
+
+
+def test_soft_minimum_and_low_run_of_predicted_iou():
+    quality = [0.9, 0.7, 0.9, 0.5, 0.6, 0.7, 0.9]
+    found = follow([box_mask()] * 7, predicted_iou=quality)
+    assert found.values["predicted_iou_softmin"] == pytest.approx(-0.1 * math.log(np.mean(np.exp(-np.array(quality) / 0.1))))
+    assert found.spans["predicted_iou_softmin"] == (3, 4)
+    assert found.values["predicted_iou_low_run_s"] == pytest.approx(0.3)
+    assert found.spans["predicted_iou_low_run_s"] == (3, 6)
+    # A run that lasts to the end goes on for one more step.
+    assert follow([box_mask()] * 4, predicted_iou=[0.9, 0.9, 0.5, 0.5]).values["predicted_iou_low_run_s"] == pytest.approx(0.2)
+    # Absent frames do not count: their predicted IoU was never trained.
+    absent = follow([box_mask(), NOTHING, box_mask()], predicted_iou=[0.9, 0.1, 0.9]).values
+    assert absent["predicted_iou_softmin"] == pytest.approx(0.9)
+    assert absent["predicted_iou_low_run_s"] == 0.0
+
+
+def test_presence_is_judged_by_the_threshold_that_was_used():
+    frames = [frame(t, box_mask(), object_score=-0.5) for t in range(4)] + [frame(4, NOTHING, object_score=-6.0)]
+    assert measured(frames, threshold=-1.0).values["presence_conflict"] == 0.0
+    conflict = measured(frames, threshold=0.0)
+    assert conflict.values["presence_conflict"] == pytest.approx(0.8)
+    assert conflict.spans["presence_conflict"] == (0, 4)
+    assert conflict.values["presence_dither"] == pytest.approx(0.8)
+    assert conflict.values["object_score_min"] == conflict.values["object_score_median"] == -0.5
+
+
+def test_gaps_and_losses():
+    masks = [box_mask()] * 4 + [NOTHING] * 2 + [box_mask()] * 2 + [NOTHING] * 2
+    found = follow(masks)
+    assert found.values["gap_rate"] == pytest.approx(2 / 1.0)
+    assert found.spans["gap_rate"] == (4, 10)
+    assert found.values["unexplained_absence"] == pytest.approx(0.4)
+    assert found.values["tail_loss"] == pytest.approx(0.2)
+    assert found.spans["tail_loss"] == (8, 10)
+    assert found.values["reentry_mismatch"] == pytest.approx(0.0, abs=1e-9)
+    assert found.spans["reentry_mismatch"] == (3, 7)
+    assert found.values["visible_share"] == pytest.approx(0.6)
+
+
+def test_a_loss_that_was_announced_is_explained():
+    by_border = follow([box_mask(30 + 4 * t, width=10) for t in range(6)] + [NOTHING] * 4)
+    assert by_border.values["unexplained_absence"] == 0.0
+    assert by_border.values["tail_loss"] == pytest.approx(0.4 * 0.3)
+    assert by_border.spans["border_share"] == (5, 6)
+    shrunk = follow([box_mask()] * 5 + [box_mask(width=4)] + [NOTHING] * 4)
+    assert shrunk.values["unexplained_absence"] == 0.0
+    assert shrunk.values["tail_loss"] == pytest.approx(0.4)
+    # Empty before the first mask is no loss.
+    late = follow([NOTHING] * 5 + [box_mask()] * 5).values
+    assert late["unexplained_absence"] == late["gap_rate"] == late["tail_loss"] == 0.0
+
+
+def test_what_returns_elsewhere_in_another_form_is_a_mismatch():
+    same = follow([box_mask(5 + t) for t in range(6)] + [NOTHING] * 3 + [box_mask(14 + t) for t in range(6)])
+    other = follow([box_mask(5 + t) for t in range(6)] + [NOTHING] * 3 + [box_mask(45, 25, 4, 12)] * 6)
+    assert same.values["reentry_mismatch"] == pytest.approx(4 / (10 * 4))
+    speed = math.hypot(46.5 - 14.5, 30.5 - 14.5) / (10 * 4)
+    assert other.values["reentry_mismatch"] == pytest.approx(speed + math.log(100 / 48) + math.log(3), abs=0.02)
+    assert other.spans["reentry_mismatch"] == (5, 10)
+
+
+def test_what_slides_behind_something_or_out_of_the_frame_is_no_jump():
+    behind = [box_mask(2 + 2 * t, 10, 12, 12) for t in range(24)]
+    for mask in behind:
+        mask[:, 26:42] = False
+    v = follow(behind).values
+    assert v["area_jump_max"] < 0.45
+    assert v["innovation_max"] < 0.5
+    assert v["compensated_iou_min"] > 0.6
+    assert v["reentry_mismatch"] < 1.0
+    leaving = follow([box_mask(30 + 2 * t) for t in range(15)]).values
+    assert leaving["area_jump_max"] < 0.4
+    assert leaving["area_step"] < 0.3
+
+
+def test_parts_holes_and_stillness():
+    two = box_mask(5, width=20) | box_mask(40, width=5, height=5)
+    ring = box_mask(20, width=9, height=9) & ~box_mask(23, 13, 3, 3)
+    found = follow([two, two, two, box_mask(20), ring])
+    assert found.values["fragmentation_max"] == pytest.approx(25 / 225)
+    assert found.values["fragmentation_share"] == pytest.approx(3 / 5)
+    assert found.spans["fragmentation_share"] == (0, 3)
+    assert found.values["holes_max"] == 1
+    assert found.spans["holes_max"] == (4, 5)
+    assert found.values["frozen"] == pytest.approx(2 / 4)
+    assert found.spans["frozen"] == (0, 3)
+
+
+def test_a_stride_makes_spans_of_source_frames():
+    lefts = [10, 11, 12, 33, 34, 35]
+    found = measured([frame(3 * t + 6, box_mask(left)) for t, left in enumerate(lefts)])
+    assert found.spans["innovation_max"] == (9, 16)
+    low = measured([frame(3 * t, box_mask(), predicted_iou=0.5 if t in (2, 3) else 0.9) for t in range(6)])
+    assert low.values["predicted_iou_low_run_s"] == pytest.approx(0.6)
+    assert low.spans["predicted_iou_low_run_s"] == (6, 10)
+
+
+def test_nothing_to_measure_is_none_not_nan():
+    none = measured([])
+    assert none.values["num_frames"] == none.values["visible_share"] == 0.0
+    never = follow([NOTHING] * 5)
+    assert never.values["visible_frames"] == 0.0
+    assert never.values["area_median"] is None
+    assert never.values["predicted_iou_softmin"] is None
+    assert never.values["gap_rate"] is None
+    one = follow([box_mask()])
+    assert one.values["innovation_max"] is None
+    assert one.values["compensated_iou_min"] is None
+    assert one.values["predicted_iou_low_run_s"] == 0.0
+    for found in (none, never, one):
+        assert all(v is None or math.isfinite(v) for v in found.values.values())
+        assert not {k for k in found.spans if found.values[k] is None}
+
+
+def test_frames_that_do_not_fit_are_refused():
+    meter = SignalMeter(SIZE_HW, Fraction(10), -1.0)
+    meter.add(frame(4, box_mask()))
+    with pytest.raises(ValueError, match="frame_idx is 4 after 4"):
+        meter.add(frame(4, box_mask()))
+    with pytest.raises(ValueError, match=r"size_hw \(4, 4\); expected \(40, 60\)"):
+        meter.add(frame(5, np.ones((4, 4), bool)))
+    with pytest.raises(ValueError, match="frame_rate is 0"):
+        SignalMeter(SIZE_HW, 0, -1.0)
+    with pytest.raises(ValueError, match="presence_threshold is nan"):
+        SignalMeter(SIZE_HW, 10, math.nan)
+
+
+def test_signals_so_far_do_not_disturb_what_follows():
+    frames = [frame(t, box_mask(5 + t)) for t in range(12)]
+    meter = SignalMeter(SIZE_HW, 10, -1.0)
+    for one in frames:
+        meter.add(one)
+        meter.signals()
+    assert meter.signals() == measured(frames)
+
+
+def test_a_long_video_keeps_numbers_only():
+    frames = [frame(t, box_mask(5 + t % 30)) for t in range(150)]
+    meter = SignalMeter(SIZE_HW, 10, -1.0)
+    meter.add(frames[0])
+    tracemalloc.start()
+    for one in frames[1:]:
+        meter.add(one)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept / len(frames) < 400
+
+
+def test_a_full_hd_mask_is_measured_within_milliseconds():
+    ys, xs = np.mgrid[:1080, :1920]
+    masks = [((xs - 900 - 7 * t) / 300) ** 2 + ((ys - 500) / 220) ** 2 < 1 for t in range(6)]
+    frames = [frame(t, mask) for t, mask in enumerate(masks)]
+    meter = SignalMeter((1080, 1920), 10, -1.0)
+    seconds = []
+    for one in frames:
+        start = time.process_time()
+        meter.add(one)
+        seconds.append(time.process_time() - start)
+    # About 0.5 ms where it was measured; the bound only keeps out work on pixels.
+    assert min(seconds) < 0.004
