@@ -20,6 +20,8 @@ from labeling.objects import Objects, open_objects
 from labeling.types import FrameMask
 
 Entry = Mapping[str, Any]
+# Made once: `json.dumps` with separators makes one for every call.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class _Lines:
         self._writer, self.count = writer, 0
 
     def add(self, entry: Entry) -> None:
-        self._writer.write((",\n" if self.count else "") + json.dumps(entry, separators=(",", ":")))
+        self._writer.write((",\n" if self.count else "") + _to_json(entry))
         self.count += 1
 
 

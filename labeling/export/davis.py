@@ -24,11 +24,11 @@ from labeling import rle
 from labeling.export.replace import replaced_folder
 from labeling.export.selection import ACCEPTED, SelectedTrack, SelectedVideo, masks_of, select
 from labeling.objects import Objects, open_objects
-from labeling.types import RLE
+from labeling.types import RLE, FrameMask
 
 MAPPING = "mapping.json"
 MAX_OBJECTS = 254
-Masks = Mapping[int, Mapping[int, RLE]]  # number of the object -> frame index -> mask
+Masks = Mapping[int, Mapping[int, FrameMask]]  # number of the object -> frame index -> mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _require_few(videos: Sequence[SelectedVideo]) -> None:
 
 def _read(objects: Objects, video: SelectedVideo) -> Masks:
     return {
-        number: {mask.frame_idx: mask.rle for mask in masks_of(objects, track)}
+        number: {mask.frame_idx: mask for mask in masks_of(objects, track)}
         for number, track in enumerate(video.tracks, start=1)
     }
 
@@ -106,7 +106,7 @@ def _bottom_first(masks: Masks) -> list[int]:
     """Order the objects from the one painted first to the one on top."""
 
     def median_area(number: int) -> float:
-        areas = [area for area in map(rle.area, masks[number].values()) if area]
+        areas = [mask.area for mask in masks[number].values() if mask.visible]
         return statistics.median(areas) if areas else 0.0
 
     return sorted(masks, key=lambda number: (-median_area(number), -number))
@@ -133,12 +133,13 @@ def _write_video(folder: Path, masks: Masks) -> tuple[int, int]:
     order = _bottom_first(masks)
     frame_indices = sorted(set().union(*(frames.keys() for frames in masks.values())))
     folder.mkdir(parents=True)
-    overlap = 0
+    overlap, colours = 0, palette()
     for frame_idx in frame_indices:
-        numbers_HW, twice = index_map([(number, masks[number][frame_idx]) for number in order if frame_idx in masks[number]])
+        here = [(number, masks[number][frame_idx].rle) for number in order if frame_idx in masks[number]]
+        numbers_HW, twice = index_map(here)
         overlap += twice
         picture = Image.fromarray(numbers_HW, mode="P")
-        picture.putpalette(palette())
+        picture.putpalette(colours)
         picture.save(folder / f"{frame_idx:05d}.png")
     return len(frame_indices), overlap
 
