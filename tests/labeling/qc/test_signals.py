@@ -6,11 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from labeling import rle
 from labeling.qc.signals import COLUMNS, SignalMeter
-from labeling.types import FrameMask
+from tests.labeling.qc.boxes import NOTHING, SIZE_HW, box_mask, follow, frame, measured
 
-SIZE_HW = (40, 60)
 SIGNALS_OF_QUALITY = {
     "predicted_iou_softmin", "predicted_iou_low_run_s", "presence_conflict", "presence_dither", "innovation_p95",
     "innovation_max", "motion_iou_p5", "compensated_iou_min", "compensated_iou_p5", "area_jump_max", "area_jump_share",
@@ -18,35 +16,6 @@ SIGNALS_OF_QUALITY = {
     "tail_loss", "reentry_mismatch", "frozen", "border_share", "stability_p5", "candidate_gap_p5", "pointer_similarity_p5",
     "object_score_min", "object_score_median", "area_median", "area_min_share", "visible_share", "num_frames",
 }  # fmt: skip
-
-
-def box_mask(left=10, top=10, width=10, height=10, size_hw=SIZE_HW):
-    mask = np.zeros(size_hw, bool)
-    mask[top : top + height, left : left + width] = True
-    return mask
-
-
-NOTHING = np.zeros(SIZE_HW, bool)
-
-
-def frame(frame_idx, mask, *, rate=10, **scores):
-    runs = rle.encode(mask)
-    given = {"predicted_iou": 0.9, "object_score": 8.0 if mask.any() else -8.0} | scores
-    return FrameMask(frame_idx, frame_idx / rate, runs, rle.area(runs), rle.box_xywh(runs), **given)
-
-
-def measured(frames, *, threshold=-1.0, size_hw=SIZE_HW):
-    meter = SignalMeter(size_hw, Fraction(10), threshold)
-    for one in frames:
-        meter.add(one)
-    return meter.signals()
-
-
-def follow(masks, **scores):
-    """Signals of masks on frames 0, 1, ...; a score may be a list with one value for each."""
-    return measured(
-        [frame(t, m, **{k: v[t] if isinstance(v, list) else v for k, v in scores.items()}) for t, m in enumerate(masks)]
-    )
 
 
 def test_columns_hold_every_signal_once_and_in_order():
@@ -116,51 +85,6 @@ def test_soft_minimum_and_low_run_of_predicted_iou():
     absent = follow([box_mask(), NOTHING, box_mask()], predicted_iou=[0.9, 0.1, 0.9]).values
     assert absent["predicted_iou_softmin"] == pytest.approx(0.9)
     assert absent["predicted_iou_low_run_s"] == 0.0
-
-
-def test_presence_is_judged_by_the_threshold_that_was_used():
-    frames = [frame(t, box_mask(), object_score=-0.5) for t in range(4)] + [frame(4, NOTHING, object_score=-6.0)]
-    assert measured(frames, threshold=-1.0).values["presence_conflict"] == 0.0
-    conflict = measured(frames, threshold=0.0)
-    assert conflict.values["presence_conflict"] == pytest.approx(0.8)
-    assert conflict.spans["presence_conflict"] == (0, 4)
-    assert conflict.values["presence_dither"] == pytest.approx(0.8)
-    assert conflict.values["object_score_min"] == conflict.values["object_score_median"] == -0.5
-
-
-def test_gaps_and_losses():
-    masks = [box_mask()] * 4 + [NOTHING] * 2 + [box_mask()] * 2 + [NOTHING] * 2
-    found = follow(masks)
-    assert found.values["gap_rate"] == pytest.approx(2 / 1.0)
-    assert found.spans["gap_rate"] == (4, 10)
-    assert found.values["unexplained_absence"] == pytest.approx(0.4)
-    assert found.values["tail_loss"] == pytest.approx(0.2)
-    assert found.spans["tail_loss"] == (8, 10)
-    assert found.values["reentry_mismatch"] == pytest.approx(0.0, abs=1e-9)
-    assert found.spans["reentry_mismatch"] == (3, 7)
-    assert found.values["visible_share"] == pytest.approx(0.6)
-
-
-def test_a_loss_that_was_announced_is_explained():
-    by_border = follow([box_mask(30 + 4 * t, width=10) for t in range(6)] + [NOTHING] * 4)
-    assert by_border.values["unexplained_absence"] == 0.0
-    assert by_border.values["tail_loss"] == pytest.approx(0.4 * 0.3)
-    assert by_border.spans["border_share"] == (5, 6)
-    shrunk = follow([box_mask()] * 5 + [box_mask(width=4)] + [NOTHING] * 4)
-    assert shrunk.values["unexplained_absence"] == 0.0
-    assert shrunk.values["tail_loss"] == pytest.approx(0.4)
-    # Empty before the first mask is no loss.
-    late = follow([NOTHING] * 5 + [box_mask()] * 5).values
-    assert late["unexplained_absence"] == late["gap_rate"] == late["tail_loss"] == 0.0
-
-
-def test_what_returns_elsewhere_in_another_form_is_a_mismatch():
-    same = follow([box_mask(5 + t) for t in range(6)] + [NOTHING] * 3 + [box_mask(14 + t) for t in range(6)])
-    other = follow([box_mask(5 + t) for t in range(6)] + [NOTHING] * 3 + [box_mask(45, 25, 4, 12)] * 6)
-    assert same.values["reentry_mismatch"] == pytest.approx(4 / (10 * 4))
-    speed = math.hypot(46.5 - 14.5, 30.5 - 14.5) / (10 * 4)
-    assert other.values["reentry_mismatch"] == pytest.approx(speed + math.log(100 / 48) + math.log(3), abs=0.02)
-    assert other.spans["reentry_mismatch"] == (5, 10)
 
 
 def test_what_slides_behind_something_or_out_of_the_frame_is_no_jump():
