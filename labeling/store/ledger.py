@@ -2,21 +2,17 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
 from labeling.objects import Objects
 from labeling.store import layout, schemas
+from labeling.store.each import each
 from labeling.store.keys import batch_of
 from labeling.store.parquet import concat, newest, read
 from labeling.store.snapshots import Snapshot, newest_snapshot
-
-_THREADS = 16
-_READ_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +123,7 @@ def ledger_of(table: Any, *, markers: tuple[Marker, ...] = (), snapshot: Snapsho
 def read_markers(objects: Objects) -> Iterator[Marker]:
     """Read every pending marker, in the order of their keys; one that goes away meanwhile was taken in and is left out."""
     keys = (stat.key for stat in objects.list(layout.PENDING) if stat.key.endswith(".json"))
-    with ThreadPoolExecutor(_THREADS) as threads:
-        while some := list(islice(keys, _READ_AT_ONCE)):
-            yield from filter(None, threads.map(lambda key: _read_marker(objects, key), some))
+    yield from filter(None, each(objects, lambda key: _read_marker(objects, key), keys))
 
 
 def _read_marker(objects: Objects, key: str) -> Marker | None:

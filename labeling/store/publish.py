@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 from labeling.config import QCConfig
 from labeling.objects import Objects
 from labeling.store import layout, schemas
+from labeling.store.each import each
 from labeling.store.keys import canonical_json
 from labeling.store.ledger import Ledger, Marker, read_ledger
 from labeling.store.parquet import concat, newest, read, to_bytes
@@ -31,7 +31,6 @@ from labeling.types import Decision, ReviewDecision
 log = logging.getLogger(__name__)
 
 _TRIES = 8
-_THREADS = 16
 _ROW_NAMES = ["video_id", "object_id", "label_version", "batch"]
 
 
@@ -125,8 +124,7 @@ def _advance(objects: Objects, ledger: Ledger, before: Contents, qc: QCConfig, w
 def _rows_of(objects: Objects, markers: Iterable[Marker], table: str, schema: Any) -> list[Any]:
     """Read one small file of each batch that waits, many at a time."""
     keys = sorted({marker.file_of(table) for marker in markers})
-    with ThreadPoolExecutor(_THREADS) as threads:
-        return list(threads.map(lambda key: read(objects, key, schema), keys))
+    return list(each(objects, lambda key: read(objects, key, schema), keys))
 
 
 def _files(before: Any, markers: Iterable[Marker]) -> Any:
@@ -233,8 +231,8 @@ def _tidy(objects: Objects, version: int) -> None:
 
 
 def _delete_all(objects: Objects, keys: Iterable[str]) -> None:
-    with ThreadPoolExecutor(_THREADS) as threads:
-        list(threads.map(objects.delete, keys))
+    for _ in each(objects, objects.delete, keys):
+        pass
 
 
 def _counts(after: Contents) -> dict[str, int]:

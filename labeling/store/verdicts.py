@@ -6,7 +6,6 @@ snapshot has is taken over. What a person decided of a version stands until that
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +17,12 @@ from labeling.objects import Objects
 from labeling.qc.containment import Overlap, containment
 from labeling.qc.rules import judge
 from labeling.store import schemas
+from labeling.store.each import each
 from labeling.store.mask_rows import read_mask_rows
 from labeling.store.records import flags_to_cells, signals_from_row
 from labeling.types import RLE, Decision, ReviewDecision
 
 Track = tuple[str, str, int]  # video_id, track_id, label_version
-_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,8 @@ def measure_overlaps(objects: Objects, tracks: Sequence[Mapping[str, Any]]) -> d
         by_video[row["video_id"]].append(row)
     shared = [rows for rows in by_video.values() if len(rows) > 1]
     found: dict[Track, Overlap] = {}
-    with ThreadPoolExecutor(_THREADS) as threads:
-        for one in threads.map(lambda rows: _overlaps_of_video(objects, rows), shared):
-            found |= one
+    for one in each(objects, lambda rows: _overlaps_of_video(objects, rows), shared):
+        found |= one
     return found
 
 

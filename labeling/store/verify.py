@@ -2,14 +2,11 @@
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 from labeling.objects import Objects
+from labeling.store.each import each
 from labeling.store.snapshots import Snapshot, read_files
-
-_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +19,8 @@ class BadFile:
 
 def verify_files(objects: Objects, snapshot: Snapshot) -> Iterator[BadFile]:
     """Read every data file of a snapshot and yield those that are gone or changed."""
-    rows = iter(read_files(objects, snapshot).select(["file", "sha256"]).to_pylist())
-    with ThreadPoolExecutor(_THREADS) as threads:
-        while some := list(islice(rows, 64 * _THREADS)):
-            yield from filter(None, threads.map(lambda row: _check(objects, row["file"], row["sha256"]), some))
+    rows = read_files(objects, snapshot).select(["file", "sha256"]).to_pylist()
+    yield from filter(None, each(objects, lambda row: _check(objects, row["file"], row["sha256"]), rows))
 
 
 def _check(objects: Objects, file: str, sha256: str) -> BadFile | None:
