@@ -1,6 +1,7 @@
 """Objects in S3 and servers that speak its protocol, by boto3; `labeling.objects.open_objects` opens them."""
 
 import contextlib
+import functools
 import logging
 import os
 import time
@@ -9,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
+import botocore.loaders
+import botocore.session
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import S3Transfer
 from botocore import exceptions as boto_errors
 from botocore.config import Config
 
@@ -44,6 +48,12 @@ _NO_CREDENTIALS = (
     boto_errors.NoCredentialsError, boto_errors.PartialCredentialsError, boto_errors.CredentialRetrievalError,
     boto_errors.ProfileNotFound, boto_errors.TokenRetrievalError, boto_errors.UnauthorizedSSOTokenError,
 )
+
+
+@functools.cache
+def _service_descriptions() -> Any:
+    """What botocore ships about S3, parsed once a process: it is constant, and most of the time that a client takes."""
+    return botocore.loaders.create_loader()
 
 
 def _client_config() -> Config:
@@ -115,7 +125,7 @@ class S3Objects:
 
     def download(self, key: str, path: Path) -> None:
         with self._named(key), written_beside(path) as beside:
-            self._client().download_file(self._bucket, self._at(key)["Key"], os.fspath(beside))
+            S3Transfer(self._client()).download_file(self._bucket, self._at(key)["Key"], os.fspath(beside))
 
     def put(self, key: str, body: bytes) -> str:
         with self._named(key):
@@ -123,7 +133,7 @@ class S3Objects:
 
     def put_file(self, key: str, path: Path) -> str:
         with self._named(key):
-            self._client().upload_file(os.fspath(path), self._bucket, self._at(key)["Key"])
+            S3Transfer(self._client()).upload_file(os.fspath(path), self._bucket, self._at(key)["Key"])
             return _bare(self._client().head_object(**self._at(key))["ETag"])
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
@@ -150,7 +160,9 @@ class S3Objects:
     def _client(self) -> Any:
         if self._made is None:
             # A session of its own: boto3's default one is shared by the whole program and not safe among threads.
-            self._made = boto3.session.Session().client("s3", config=_client_config())
+            session = botocore.session.Session()
+            session.register_component("data_loader", _service_descriptions())
+            self._made = session.create_client("s3", config=_client_config())
         return self._made
 
     def _at(self, key: str) -> dict[str, str]:
@@ -228,7 +240,7 @@ class S3Objects:
         except _UNREACHED as error:
             advice = "check the network and AWS_ENDPOINT_URL; it is tried again"
             raise Unavailable(f"{uri}: the server did not answer ({error}); {advice}", self._unavailable) from error
-        except (boto_errors.BotoCoreError, boto3.exceptions.Boto3Error) as error:
+        except (boto_errors.BotoCoreError, Boto3Error) as error:
             raise self._of_library(error, uri) from error
         except ValueError as error:  # botocore's word for an endpoint url that is none
             if not str(error).startswith("Invalid endpoint"):

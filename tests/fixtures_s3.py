@@ -63,6 +63,6 @@ def _variables(endpoint: str, key: str, secret: str) -> dict[str, str]:
 
 def _remove(client: Any, bucket: str) -> None:
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        for found in page.get("Contents", ()):
-            client.delete_object(Bucket=bucket, Key=found["Key"])
+        if page.get("Contents"):
+            client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": found["Key"]} for found in page["Contents"]]})
     client.delete_bucket(Bucket=bucket)

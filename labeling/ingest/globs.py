@@ -38,7 +38,7 @@ def has_video_suffix(key: str) -> bool:
 
 def _translated(pattern: str) -> str:
     """The pattern as a regular expression, token by token."""
-    tokens = re.findall(r"(?:(?<=/)|\A)\*\*/|(?:(?<=/)|\A)\*\*\Z|\*+|\?|\[[!^]?\]?[^\]]*\]|[{},]|.", pattern, re.DOTALL)
+    tokens = re.findall(r"(?:(?<=/)|\A)\*\*/|\*+|\?|\[[!^]?\]?[^\]]*\]|[{},]|.", pattern, re.DOTALL)
     depth = 0
     out = []
     for token in tokens:
@@ -50,10 +50,8 @@ def _translated(pattern: str) -> str:
 def _token(token: str, depth: int) -> str:
     if token == "**/":
         return "(?:[^/]+/)*"
-    if token == "**":
-        return ".*"
     if token.startswith("*"):
-        return "[^/]*"
+        return "[^/]*" if token == "*" else ".*"
     if token.startswith("[") and len(token) > 1:
         negated = token[1] in "!^"
         inside = token[2 if negated else 1:-1].replace("\\", r"\\").replace("[", r"\[").replace("]", r"\]")

@@ -191,11 +191,11 @@ def _text(values: Mapping[str, Any], column: str) -> str | None:
 
 def _integer(values: Mapping[str, Any], column: str) -> int:
     value = values.get(column)
-    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,19}\s*", value):
-        return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     # A column with gaps comes from pandas as floats.
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,19}(\.0*)?\s*", value):
+        return int(value.partition(".")[0])
     if isinstance(value, float) and value.is_integer():
         return int(value)
     raise ValueError(f"{column} is {value!r}; expected a whole number")

@@ -1,0 +1,174 @@
+"""Every row is checked where it is read; a bad one is a record, and never stops the rest."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from labeling import rle
+from labeling.errors import BadConfiguration
+from labeling.ingest.prompts import PromptTable, read_prompts, write_prompts
+from labeling.types import Prompt, PromptSource, VideoRef
+
+MASK = rle.encode(np.eye(4, 6, dtype=bool))
+PROMPTS = [
+    ("a.mp4", Prompt(1, 0, points_xy=((1.5, 2.0), (3.0, 4.0)), labels=(1, 0), category="car")),
+    ("a.mp4", Prompt(1, 7, box_xyxy=(0.0, 1.0, 10.5, 20.0))),
+    ("a.mp4", Prompt(2, 0, points_xy=((1.0, 1.0),), labels=(1,), box_xyxy=(0.0, 0.0, 5.0, 5.0))),
+    ("s3://bucket/b +%.mp4", Prompt(-(2**62), 3, mask=MASK)),
+    ("s3://bucket/b +%.mp4", Prompt(5, 3, points_xy=((1.0, 1.0),), labels=(0,), mask=MASK, source=PromptSource.CORRECTION)),
+]
+
+
+def table_of(tmp_path: Path, *rows: dict[str, Any]) -> PromptTable:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return read_prompts(str(path))
+
+
+def row(**values: Any) -> dict[str, Any]:
+    return {"video": "a.mp4", "object_id": 1, "frame_idx": 0, "box_xyxy": [0, 0, 5, 5], **values}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_what_is_written_is_read_back(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"prompts.{suffix}"
+    write_prompts(path, PROMPTS)
+    table = read_prompts(str(path))
+    assert table.bad_rows == ()
+    assert {video: set(prompts) for video, prompts in table.by_video.items()} == {
+        video: {p for v, p in PROMPTS if v == video} for video, _ in PROMPTS
+    }
+
+
+def test_a_table_in_s3(s3: str) -> None:
+    write_prompts(f"{s3}/seeds/prompts.jsonl", PROMPTS)
+    assert len(read_prompts(f"{s3}/seeds/prompts.jsonl").by_video) == 2
+
+
+def test_a_table_that_pandas_wrote(tmp_path: Path) -> None:
+    frame = pd.DataFrame({
+        "video": ["a.mp4", "b.mp4"], "object_id": [1.0, 2.0], "frame_idx": [0, 3],
+        "box_xyxy": [[0, 0, 4, 4], None], "points_xy": [None, [[1, 2]]], "labels": [None, [1]], "category": [np.nan, "dog"],
+    })
+    frame.to_parquet(tmp_path / "p.parquet")
+    frame.assign(points_xy=[None, "[[1, 2]]"], labels=[None, "[1]"]).to_csv(tmp_path / "p.csv", index=False)
+    expected = {
+        "a.mp4": (Prompt(1, 0, box_xyxy=(0.0, 0.0, 4.0, 4.0)),),
+        "b.mp4": (Prompt(2, 3, points_xy=((1.0, 2.0),), labels=(1,), category="dog"),),
+    }
+    for name in ("p.parquet", "p.csv"):
+        table = read_prompts(str(tmp_path / name))
+        assert (table.by_video, table.bad_rows) == (expected, ())
+
+
+def test_masks_may_be_run_lengths_or_text(tmp_path: Path) -> None:
+    lengths = [int(n) for n in rle.runs_of(MASK)]
+    table = table_of(
+        tmp_path,
+        row(box_xyxy=None, mask={"size": [4, 6], "counts": MASK.counts}),
+        row(box_xyxy=None, object_id=2, mask=json.dumps({"size": [4, 6], "counts": lengths})),
+    )
+    assert [p.mask for p in table.by_video["a.mp4"]] == [MASK, MASK]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"video": None}, "video is None; expected a key or uri"),
+        ({"video": ""}, "video is ''"),
+        ({"object_id": "car-1"}, "object_id is 'car-1'; expected a whole number"),
+        ({"object_id": 2**63}, "an int64"),
+        ({"object_id": True}, "object_id is True"),
+        ({"frame_idx": -1}, "frame_idx is -1; expected a 0-based frame index"),
+        ({"frame_idx": 1.5}, "frame_idx is 1.5"),
+        ({"frame_idx": None}, "frame_idx is None"),
+        ({"box_xyxy": None}, "expected points_xy with labels, box_xyxy or mask"),
+        ({"box_xyxy": [0, 0, 5]}, r"box_xyxy is \[0, 0, 5\]; expected \[x0, y0, x1, y1\]"),
+        ({"box_xyxy": [5, 0, 0, 5]}, "x0 < x1"),
+        ({"box_xyxy": "[0, 0,"}, "box_xyxy is '\\[0, 0,'; expected JSON"),
+        ({"box_xyxy": [0, 0, float("inf"), 5]}, "finite"),
+        ({"points_xy": [[1, 2]]}, "one label for each of 1 points"),
+        ({"points_xy": [1, 2], "labels": [1]}, r"points_xy is 1; expected a list of \[x, y\] pairs"),
+        ({"points_xy": [[1, "2"]], "labels": [1]}, "points_xy"),
+        ({"points_xy": [[1, 2]], "labels": [2]}, r"labels is \[2\]"),
+        ({"box_xyxy": None, "mask": "x"}, "mask is 'x'; expected JSON"),
+        ({"box_xyxy": None, "mask": {"counts": "0"}}, "mask is .*expected COCO RLE"),
+        ({"box_xyxy": None, "mask": {"size": [4, 6], "counts": MASK.counts[:-1]}}, "add up"),
+        ({"box_xyxy": None, "mask": {"size": [4, 6], "counts": [24]}}, "mask is 'empty'; expected at least one pixel"),
+        ({"box_xyxy": None, "mask": {"size": [4, 6], "counts": [20]}}, "add up to 20"),
+        ({"mask": {"size": [4, 6], "counts": MASK.counts}}, "a seed's mask to stand alone"),
+        ({"source": "guess"}, "source is 'guess'; expected seed or correction"),
+        ({"category": ["car"]}, "category is"),
+    ],
+)
+def test_a_bad_row_is_a_record_with_its_line(values: dict[str, Any], message: str, tmp_path: Path) -> None:
+    table = table_of(tmp_path, row(object_id=8), row(**values), row(object_id=9))
+    assert [p.object_id for p in table.by_video["a.mp4"]] == [8, 9]
+    (bad,) = table.bad_rows
+    assert (bad.line, bad.video) == (2, values.get("video", "a.mp4") or "")
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(bad.message)
+
+
+def test_a_line_that_is_no_json_is_a_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps(row()) + "\n{oops\n" + "[" * 100_000 + "\n")
+    table = read_prompts(str(path))
+    assert len(table.by_video["a.mp4"]) == 1
+    assert [(bad.line, bad.video) for bad in table.bad_rows] == [(2, ""), (3, "")]
+
+
+def test_saying_a_thing_twice_is_a_bad_row(tmp_path: Path) -> None:
+    table = table_of(
+        tmp_path,
+        row(),
+        row(box_xyxy=None, points_xy=[[1, 1]], labels=[1]),  # another kind on the same frame
+        row(frame_idx=1),
+        row(video="b.mp4"),
+        row(box_xyxy=[1, 1, 2, 2]),
+        row(points_xy=[[2, 2]], labels=[1], frame_idx=1),
+    )
+    assert [(bad.line, bad.video) for bad in table.bad_rows] == [(5, "a.mp4"), (6, "a.mp4")]
+    assert "object 1 has a box prompt on frame 0 in line 1 already" in table.bad_rows[0].message
+    assert len(table.by_video["a.mp4"]) == 3
+
+
+def test_an_object_has_one_category(tmp_path: Path) -> None:
+    table = table_of(
+        tmp_path, row(category="car"), row(frame_idx=1), row(frame_idx=2, category="bus"), row(video="b.mp4", category="bus")
+    )
+    assert [(bad.line, bad.message) for bad in table.bad_rows] == [
+        (3, "category is 'bus'; expected 'car', as line 1 says of object 1")
+    ]
+
+
+def test_the_order_of_rows_does_not_show(tmp_path: Path) -> None:
+    rows = [row(object_id=n, frame_idx=f) for n in (3, 1, 2) for f in (5, 0)]
+    there, back = table_of(tmp_path, *rows), table_of(tmp_path, *rows[::-1])
+    assert there.by_video == back.by_video
+    assert [(p.object_id, p.frame_idx) for p in there.by_video["a.mp4"]] == [(1, 0), (1, 5), (2, 0), (2, 5), (3, 0), (3, 5)]
+
+
+def test_a_video_is_found_by_key_and_by_uri(tmp_path: Path) -> None:
+    ref = VideoRef("0" * 16, "x/a b.mp4", "/data/x/a b.mp4", "c", 1)
+    for spelled in ("x/a b.mp4", "./x/a b.mp4", "/data/x/a b.mp4", "file:///data/x/a%20b.mp4"):
+        table = table_of(tmp_path, row(video=spelled))
+        assert len(table.for_video(ref)) == 1
+    assert table_of(tmp_path, row(video="a b.mp4")).for_video(ref) == ()
+    both = table_of(tmp_path, row(video="x/a b.mp4"), row(video="/data/x/a b.mp4", object_id=2))
+    assert [p.object_id for p in both.for_video(ref)] == [1, 2]
+
+
+def test_a_csv_without_its_columns_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("video,frame\na.mp4,0\n")
+    with pytest.raises(BadConfiguration, match=r"expected \['object_id', 'frame_idx'\]"):
+        read_prompts(str(tmp_path / "p.csv"))
+
+
+def test_a_missing_table_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(BadConfiguration, match="prompt table .* does not exist"):
+        read_prompts(str(tmp_path / "none.jsonl"))
