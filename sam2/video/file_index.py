@@ -25,9 +25,6 @@ class FileIndex:
         place = bisect_right(self.keys, frame_idx)
         return self.keys[place - 1] if place else 0
 
-    def seek_target(self, frame_idx: int) -> int:
-        return self.times[frame_idx] if self.times else 0
-
     def number_of(self, time: int | None) -> int | None:
         """Return the index of the frame shown at `time`; None where the index has no such frame."""
         if time is None:
@@ -59,7 +56,7 @@ def read_index(container: av.container.InputContainer, name: str) -> FileIndex:
 
 def _counted(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> FileIndex:
     """Return an index that knows the number of frames alone: it decodes them all, once."""
-    container.seek(0, stream=stream, backward=True)
+    container.seek(0)
     count = sum(1 for _ in container.decode(stream))
     if not count:
         raise ValueError(f"{name} has no video frames")

@@ -7,6 +7,7 @@ repeats nor drops any. Needs PyAV.
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -33,9 +34,8 @@ class VideoFile:
         self._side = side
         with _readable(self._name):
             self._index: FileIndex = read_index(_open(video), self._name)
-            self._container = _open(video)
-            self._stream = self._container.streams.video[0]
-            self._stream.thread_type = "AUTO"
+        self._video = video
+        self._container: av.container.InputContainer | None = None
         self._frames: Iterator[tuple[int, av.VideoFrame]] = iter(())
         self._next = -1
         self._held: dict[int, Rgb] = {}
@@ -78,37 +78,43 @@ class VideoFile:
         raise ValueError(f"frame {frame_idx} of {self._name} cannot be decoded: the file is damaged or cut off there")
 
     def _seek(self, frame_idx: int) -> None:
-        """Make the next decoded frame one at or before this: from the key frame before it, or an earlier one."""
+        """Make the next decoded frame one at or before this: from the key frame before it, or an earlier one.
+
+        Containers that are searched by decoding time land late now and then; the file's start is always right.
+        """
         key = self._index.key_before(frame_idx)
         while True:
             with _readable(f"frame {frame_idx} of {self._name}"):
-                self._container.seek(self._index.seek_target(key), stream=self._stream, backward=True)
-                self._frames = self._numbered(key)
+                self._frames = self._from_start() if key == 0 else self._from_key(key)
                 first = next(self._frames, None)
             if key == 0 or (first is not None and first[0] <= frame_idx):
                 break
             key = self._index.key_before(key - 1)
         if first is None:
             raise ValueError(f"{self._name} has no frame that can be decoded")
-        self._frames = _prepend(first, self._frames)
+        self._frames = chain([first], self._frames)
         self._next = first[0]
 
-    def _numbered(self, key: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    def _from_start(self) -> Iterator[tuple[int, av.VideoFrame]]:
+        if self._container is not None:
+            self._container.close()
+        self._container = _open(self._video)
+        self._container.streams.video[0].thread_type = "AUTO"
+        return self._numbered()
+
+    def _from_key(self, key: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        self._container.seek(self._index.times[key], stream=self._container.streams.video[0], backward=True)
+        return self._numbered()
+
+    def _numbered(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yield decoded frames with their indices; by counting from the start where the file has no usable times."""
-        for count, frame in enumerate(self._container.decode(self._stream)):
+        for count, frame in enumerate(self._container.decode(video=0)):
             index = self._index.number_of(frame.pts) if self._index.times else count
             if index is not None:
                 yield index, frame
 
     def _shrunk(self, frame: av.VideoFrame) -> Rgb:
         return shrink(_upright(frame), self._side)
-
-
-def _prepend(
-    first: tuple[int, av.VideoFrame], rest: Iterator[tuple[int, av.VideoFrame]]
-) -> Iterator[tuple[int, av.VideoFrame]]:
-    yield first
-    yield from rest
 
 
 def _upright(frame: av.VideoFrame) -> Rgb:
