@@ -93,8 +93,10 @@ def read_masklets(
     verdicts, tracks, videos = (read(objects, chosen) for read in (read_verdicts, read_tracks, read_videos))
     # Both tables are by (video_id, object_id), so one filter serves both.
     kept = _kept(verdicts, videos, video=video, verdict=verdict, reason=reason, track=track)
+    verdicts, tracks = verdicts.filter(kept), tracks.filter(kept)
+    videos = videos.filter(pc.is_in(videos["video_id"], pc.unique(tracks["video_id"])))
     videos_by_batch = {(row["video_id"], row["batch"]): row for row in videos.to_pylist()}
-    for said, row in zip(_rows(verdicts.filter(kept)), _rows(tracks.filter(kept)), strict=True):
+    for said, row in zip(_rows(verdicts), _rows(tracks), strict=True):
         yield _masklet(objects, row, said, videos_by_batch[row["video_id"], row["batch"]], dense, frame_span)
 
 

@@ -5,7 +5,6 @@ object are held. Until the marker is there, what was put is followed by no reade
 """
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -72,8 +71,8 @@ class BatchWriter:
         self._components = components or {}
         self._tracks: dict[int, _Track] = {}
         scratch.mkdir(parents=True, exist_ok=True)
-        # With the process's id, so that two attempts at one job on one machine do not share files.
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-{os.getpid()}-", dir=scratch))
+        # A name of its own: two attempts at one job may share the scratch folder.
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=scratch))
         self._masks = open_writer(self._path("masks"), schemas.MASKS)
 
     @property
