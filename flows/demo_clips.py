@@ -31,7 +31,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class DemoTruth:
-    """What `render_demo` made: video files, the prompt table, and the true masks by video, object and frame.
+    """What `render_demo` made: the clips that can be labelled, the prompt table, and the true masks by video, object and frame.
 
     `masks[video][object_id][i]` is the mask of the visible part on frame i, empty where the object is hidden or away;
     `first_frame[video][object_id]` is the frame of its prompt. `broken` names the file that cannot be labelled.
@@ -44,6 +44,11 @@ class DemoTruth:
     masks: Mapping[str, Mapping[int, tuple[RLE, ...]]]
     first_frame: Mapping[str, Mapping[int, int]]
     broken: str = BROKEN
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that the prompt table names: the clips and the broken one."""
+        return (*self.videos, self.broken)
 
 
 def _line(x0: float, y0: float, x1: float, y1: float) -> Callable[[float], tuple[float, float]]:

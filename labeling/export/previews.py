@@ -49,9 +49,19 @@ class Timeline:
         first, end = np.searchsorted(np.asarray(self.frame_indices), span)
         return int(first), int(end)
 
+    def is_whole(self, span: Span) -> bool:
+        """Whether a half-open span of source frames holds every frame, and so says nothing about where."""
+        return self.positions(span) == (0, len(self.frame_indices))
 
-def window(timeline: Timeline, *, focus: Span | None = None, max_seconds: float = MAX_SECONDS) -> range:
-    """Return the positions to show: at most `max_seconds` round the middle of `focus`, at most 15 a second.
+
+def window(
+    timeline: Timeline,
+    *,
+    focus: Span | None = None,
+    max_seconds: float = MAX_SECONDS,
+    max_frame_rate: float = MAX_FRAME_RATE,
+) -> range:
+    """Return the positions to show: at most `max_seconds` round the middle of `focus`, about `max_frame_rate` a second.
 
     `focus` is a half-open span of source frame indices; without one the clip begins with the track.
     """
@@ -63,7 +73,7 @@ def window(timeline: Timeline, *, focus: Span | None = None, max_seconds: float 
         middle = float(seconds[min(first, last)] + seconds[min(max(first, end - 1), last)]) / 2
     start = max(float(seconds[0]), min(middle - max_seconds / 2, float(seconds[-1]) - max_seconds))
     first, end = np.searchsorted(seconds, (start, start + max_seconds))
-    step = max(1, round(_rate(timeline) / MAX_FRAME_RATE))
+    step = max(1, round(_rate(timeline) / max_frame_rate))
     return range(int(first), max(int(end), int(first) + 1), step)
 
 
@@ -127,9 +137,10 @@ def draw_overlay(
 def _overlays(
     frames: Sequence[Rgb], timeline: Timeline, masks: Masks, positions: Sequence[int], *, focus: Span | None, max_width: int
 ) -> Iterator[Rgb]:
+    marked = focus if focus is not None and not timeline.is_whole(focus) else (0, 0)
     for position in positions:
         frame_idx = timeline.frame_indices[position]
-        flagged = focus is not None and focus[0] <= frame_idx < focus[1]
+        flagged = marked[0] <= frame_idx < marked[1]
         yield draw_overlay(
             frames[position], masks, frame_idx=frame_idx, pts_seconds=timeline.pts_seconds[position],
             flagged=flagged, max_width=max_width,
@@ -145,13 +156,15 @@ def render_preview(
     focus: Span | None = None,
     max_seconds: float = MAX_SECONDS,
     max_width: int = MAX_WIDTH,
+    max_frame_rate: float = MAX_FRAME_RATE,
 ) -> Path:
     """Write an H.264 clip of at most `max_seconds` and `max_width` pixels with the masks laid over it, and return `out`.
 
     `frames[i]` is the upright RGB frame (H, W, 3) at `timeline.frame_indices[i]`; they are read once, in order. `focus` is
-    the half-open span of source frames that a flag names: the clip is about it, and its frames are marked.
+    the half-open span of source frames that a flag names: the clip is about it, and its frames are marked unless it is the
+    whole track. Every n-th frame is left out so that at most about `max_frame_rate` a second remain.
     """
-    positions = window(timeline, focus=focus, max_seconds=max_seconds)
+    positions = window(timeline, focus=focus, max_seconds=max_seconds, max_frame_rate=max_frame_rate)
     rate = Fraction(_rate(timeline) / positions.step).limit_denominator(1001)
     shown = _overlays(frames, timeline, masks, positions, focus=focus, max_width=max_width)
     write_video(out, shown, max(rate, Fraction(1)), crf=27)
@@ -163,10 +176,9 @@ def strip_positions(timeline: Timeline, *, focus: Span | None = None, count: int
 
     Without `focus`, or where it is the whole track, they are evenly spaced.
     """
-    last = len(timeline.frame_indices) - 1
-    first, end = timeline.positions(focus) if focus is not None else (0, last + 1)
-    inner = count - 2
-    if end <= first or end - first > last or inner < 1:
+    last, inner = len(timeline.frame_indices) - 1, count - 2
+    first, end = timeline.positions(focus) if focus is not None and not timeline.is_whole(focus) else (0, 0)
+    if end <= first or inner < 1:
         chosen = np.linspace(0, last, count)
     else:
         chosen = np.concatenate([[0], np.linspace(max(0, first - 1), min(last, end), inner), [last]])

@@ -75,6 +75,7 @@ def test_crossing_objects_never_share_a_pixel_and_one_is_covered(demo: DemoTruth
 def test_prompts_are_boxes_round_the_true_masks_and_one_row_is_for_the_broken_file(demo: DemoTruth) -> None:
     rows = [json.loads(line) for line in demo.prompts.read_text().splitlines()]
     assert sum(row["video"] == demo.broken for row in rows) == 1
+    assert {row["video"] for row in rows} == set(demo.files) == {path.name for path in demo.folder.glob("*.mp4")}
     for row in rows:
         prompt = Prompt(row["object_id"], row["frame_idx"], box_xyxy=tuple(row["box_xyxy"]), category=row["category"])
         if row["video"] == demo.broken:

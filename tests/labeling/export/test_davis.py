@@ -86,9 +86,8 @@ def test_a_folder_with_other_things_in_it_is_left_alone(labelled: Any, tmp_path:
 
 
 def test_more_objects_than_a_byte_can_name_are_refused(tmp_path: Path, write_rows: Callable[..., None]) -> None:
-    dot = np.zeros((40, 64), bool)
-    dot[3, 3] = True
-    write_rows(tmp_path / "store", "crowd.mp4", {object_id: {0: dot} for object_id in range(255)})
+    dots = np.eye(40 * 64, dtype=bool)[:255].reshape(255, 40, 64)
+    write_rows(tmp_path / "store", "crowd.mp4", {object_id: {0: dot} for object_id, dot in enumerate(dots)})
     publish(open_objects(str(tmp_path / "store")), QCConfig("off", []), run_id="r1")
     with pytest.raises(ValueError, match="crowd.mp4 has 255 objects; a DAVIS image holds at most 254"):
         export_davis(str(tmp_path / "store"), tmp_path / "out")

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from labeling.config import QCConfig, RuleConfig
-from labeling.export.histograms import bounds_of, describe_bounds, draw_histogram, finite_values, leading_signals, num_past
+from labeling.export.histograms import (
+    LEADING,
+    bounds_of,
+    describe_bounds,
+    draw_histogram,
+    finite_values,
+    leading_signals,
+    num_past,
+)
+from labeling.export.report_view import REASONS
+from labeling.qc.rules import REASONS as QC_REASONS
+from labeling.qc.signals import COLUMNS
 from labeling.types import Decision
 
 QC = QCConfig("x", [
@@ -46,3 +57,8 @@ def test_values_that_are_missing_are_left_out() -> None:
     assert draw_histogram(np.array([2.0, 2.0])).axes[0].get_xlim() == (1.5, 2.5)
     with pytest.raises(ValueError, match="values is empty"):
         draw_histogram(np.array([]))
+
+
+def test_names_are_those_that_the_judge_uses() -> None:
+    assert set(LEADING) <= {*COLUMNS, "containment"}
+    assert set(REASONS) == set(QC_REASONS)

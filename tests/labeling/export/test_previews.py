@@ -104,6 +104,15 @@ def test_a_long_fast_video_gives_a_short_clip_at_a_modest_rate(tmp_path: Path) -
     assert frames.read[0] == pytest.approx(155, abs=2)
 
 
+def test_a_flag_on_the_whole_track_marks_no_frame_and_a_higher_rate_can_be_asked_for(tmp_path: Path) -> None:
+    timeline = even_timeline(30, rate=30)
+    shown, rate = decoded(
+        render_preview(Counted(30, (32, 64)), timeline, {}, tmp_path / "c.mp4", focus=(0, 30), max_frame_rate=30)
+    )
+    assert (len(shown), rate) == (30, 30)
+    assert all(np.abs(frame[1].astype(int) - FLAG_RGB).mean() > 25 for frame in shown)
+
+
 def test_masks_shrink_with_the_frame() -> None:
     size_hw = (400, 600)
     true = square(100, 200, 120, size_hw)

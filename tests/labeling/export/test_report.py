@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def track(number: int, decision: Decision = Decision.ACCEPT, risk: float = 0.1, 
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run() -> RunSummary:
     return RunSummary(
         "r1", "s3://labels/demo", "2025-01-01 10:00", "2025-01-01 10:02", 120.0, 4, 2, 1, 3, 1440, 960, 80.0, 2, QC,
@@ -79,8 +80,9 @@ def run() -> RunSummary:
     )
 
 
-@pytest.fixture
-def tracks(tmp_path: Path) -> list[TrackReport]:
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory: pytest.TempPathFactory) -> list[TrackReport]:
+    tmp_path = tmp_path_factory.mktemp("pictures")
     strip, preview = tmp_path / "a-strip.png", tmp_path / "a.mp4"
     Image.new("RGB", (80, 20), (200, 30, 30)).save(strip)
     preview.write_bytes(b"\0" * 3000)
@@ -91,8 +93,13 @@ def tracks(tmp_path: Path) -> list[TrackReport]:
     ]
 
 
-def test_the_page_asks_for_nothing_from_outside(run: RunSummary, tracks: list[TrackReport]) -> None:
-    page = Page(render_report(run, tracks))
+@pytest.fixture(scope="module")
+def text(run: RunSummary, tracks: list[TrackReport]) -> str:
+    return render_report(run, tracks)
+
+
+def test_the_page_asks_for_nothing_from_outside(text: str) -> None:
+    page = Page(text)
     for tag, attrs in page.elements:
         assert tag not in ("script", "link", "iframe", "object")
         for name in ("src", "href", "xlink:href", "poster"):
@@ -101,8 +108,8 @@ def test_the_page_asks_for_nothing_from_outside(run: RunSummary, tracks: list[Tr
     assert policy == ["default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"]
 
 
-def test_the_page_is_well_formed_and_can_be_read_without_seeing_it(run: RunSummary, tracks: list[TrackReport]) -> None:
-    page = Page(render_report(run, tracks))
+def test_the_page_is_well_formed_and_can_be_read_without_seeing_it(text: str) -> None:
+    page = Page(text)
     assert page.open_tags == []
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
@@ -119,8 +126,7 @@ def test_the_page_is_well_formed_and_can_be_read_without_seeing_it(run: RunSumma
     assert any("empty mask on 2 frames" in f.get("aria-label", "") for f in page.named("figure"))
 
 
-def test_numbers_reasons_and_order_are_those_of_the_records(run: RunSummary, tracks: list[TrackReport]) -> None:
-    text = render_report(run, tracks)
+def test_numbers_reasons_and_order_are_those_of_the_records(run: RunSummary, tracks: list[TrackReport], text: str) -> None:
     words = re.sub(r"\s+", " ", Page(text).text)
     # 960 frames in 120 s; 80 s of video in 120 s by 2 workers are 8 hours a day each.
     assert run.frames_per_second == 8.0
@@ -148,8 +154,7 @@ def test_what_a_name_or_message_holds_is_text_and_passwords_stay_out(run: RunSum
     assert without_passwords("s3://bucket/a:b@c http://h:80/x") == "s3://bucket/a:b@c http://h:80/x"
 
 
-def test_colours_come_from_the_page_so_that_dark_and_light_both_work(run: RunSummary, tracks: list[TrackReport]) -> None:
-    text = render_report(run, tracks)
+def test_colours_come_from_the_page_so_that_dark_and_light_both_work(text: str) -> None:
     drawn = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
     assert "var(--first)" in drawn
     assert "#0101" not in drawn
@@ -189,3 +194,31 @@ def test_records_refuse_what_cannot_be(run: RunSummary) -> None:
         track(1, risk=1.5)
     with pytest.raises(ValueError, match="wall_seconds is -1"):
         replace(run, wall_seconds=-1)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2 defines it."""
+    parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    lighter, darker = sorted((luminance(first), luminance(second)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_and_marks_stand_out_in_both_schemes(scheme: str) -> None:
+    style = files("labeling.export").joinpath("report.css").read_text()
+    blocks = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", blocks[0]))
+    if scheme == "dark":
+        colours |= dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", blocks[1]))
+    for text in ("ink", "muted", "first", "accept", "review", "reject"):
+        for ground in ("page", "surface"):
+            assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    for verdict in ("accept", "review", "reject"):
+        assert contrast(colours[verdict], colours[f"{verdict}-soft"]) >= 4.5, verdict
+    for line in ("second", "third"):
+        assert contrast(colours[line], colours["surface"]) >= 3, line
