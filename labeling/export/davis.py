@@ -71,7 +71,7 @@ def export_davis(
     """
     objects = open_objects(root)
     chosen = select(objects, verdicts=verdicts, snapshot=snapshot)
-    _require_few(chosen.videos)
+    require_few(chosen.videos)
     num_frames = overlap_pixels = 0
     with replaced_folder(out, marker=MAPPING) as folder:
         for video in chosen.videos:
@@ -86,7 +86,8 @@ def export_davis(
     return DavisSummary(out, chosen.snapshot.name, len(chosen.videos), num_objects, num_frames, overlap_pixels)
 
 
-def _require_few(videos: Sequence[SelectedVideo]) -> None:
+def require_few(videos: Sequence[SelectedVideo]) -> None:
+    """Raise ValueError when a video has more objects than a palette image can tell apart."""
     for video in videos:
         if len(video.tracks) > MAX_OBJECTS:
             raise ValueError(

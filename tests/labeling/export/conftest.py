@@ -1,6 +1,6 @@
 """A small published store with masks that are known: three videos, five tracks, one of which a person rejected."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -83,9 +83,3 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Labelled:
     no = ReviewDecision(video_id_of("night/b.mp4"), "1", 1, "reject", "ann", "2025-01-02T00:00:00+00:00")
     publish(open_objects(str(root)), QCConfig("off", []), run_id="r1", decisions=[no])
     return Labelled(str(root), masks)
-
-
-@pytest.fixture
-def write_rows() -> Callable[..., None]:
-    """`write_video_rows`, for tests that make a store of their own."""
-    return write_video_rows

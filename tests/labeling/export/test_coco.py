@@ -11,6 +11,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from labeling.export.coco import CocoSummary, export_coco
+from labeling.objects import open_objects
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +97,13 @@ def test_mistakes_are_named_and_leave_the_old_file(labelled: Any, tmp_path: Path
     with pytest.raises(ValueError, match="a folder; expected the path of a file"):
         export_coco(labelled.root, tmp_path)
     assert out.read_text() == "old"
+
+
+def test_a_dataset_in_s3_gives_the_same_bytes_as_one_in_a_folder(
+    labelled: Any, written: CocoSummary, s3: str, tmp_path: Path
+) -> None:
+    here, there = open_objects(labelled.root), open_objects(f"{s3}/labels/cars")
+    for stat in here.list():
+        there.put(stat.key, here.get(stat.key))
+    told = export_coco(f"{s3}/labels/cars", tmp_path / "labels.json")
+    assert told.path.read_bytes() == written.path.read_bytes()

@@ -1,7 +1,7 @@
 """DAVIS export, read back with PIL, down to the pixel."""
 
 import json
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 from labeling import rle
-from labeling.config import QCConfig
-from labeling.export.davis import export_davis, index_map, palette
+from labeling.export.davis import export_davis, index_map, palette, require_few
+from labeling.export.selection import select
 from labeling.objects import open_objects
-from labeling.store.publish import publish
 
 
 def read_png(path: Path) -> tuple[np.ndarray, bytes]:
@@ -85,13 +84,12 @@ def test_a_folder_with_other_things_in_it_is_left_alone(labelled: Any, tmp_path:
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
-def test_more_objects_than_a_byte_can_name_are_refused(tmp_path: Path, write_rows: Callable[..., None]) -> None:
-    dots = np.eye(40 * 64, dtype=bool)[:255].reshape(255, 40, 64)
-    write_rows(tmp_path / "store", "crowd.mp4", {object_id: {0: dot} for object_id, dot in enumerate(dots)})
-    publish(open_objects(str(tmp_path / "store")), QCConfig("off", []), run_id="r1")
-    with pytest.raises(ValueError, match="crowd.mp4 has 255 objects; a DAVIS image holds at most 254"):
-        export_davis(str(tmp_path / "store"), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def test_more_objects_than_a_byte_can_name_are_refused(labelled: Any) -> None:
+    video = select(open_objects(labelled.root)).videos[0]
+    full = replace(video, tracks=tuple(replace(video.tracks[0], object_id=number) for number in range(254)))
+    require_few([video, full])
+    with pytest.raises(ValueError, match="clips/a.mov has 255 objects; a DAVIS image holds at most 254"):
+        require_few([video, replace(full, tracks=(*full.tracks, video.tracks[0]))])
 
 
 def test_masks_of_one_frame_must_have_one_size() -> None:
