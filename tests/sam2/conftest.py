@@ -1,9 +1,14 @@
 """A small model with formula weights, built once: enough of a SAM 2 for everything but its answers' worth."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from unittest.mock import patch
+
 import pytest
 import torch
 
 from sam2.build_sam import build_sam2
+from sam2.modeling.config import ModelConfig
 from sam2.modeling.sam2_base import SAM2Base
 from tests.reference.formula import formula_weights
 
@@ -20,3 +25,15 @@ def nano() -> SAM2Base:
 def image_64() -> torch.Tensor:
     y, x = torch.meshgrid(torch.arange(64) / 64, torch.arange(64) / 64, indexing="ij")
     return torch.stack([torch.sin(8 * x + k) * torch.cos(6 * y) for k in range(3)])[None]
+
+
+@pytest.fixture(scope="session")
+def hollow() -> Callable[[ModelConfig], SAM2Base]:
+    """Build a network whose weights are left as they come, for tests of names and shapes: filling a large one takes seconds."""
+
+    def build(config: ModelConfig) -> SAM2Base:
+        fills = ("kaiming_uniform_", "uniform_", "normal_", "trunc_normal_", "ones_", "zeros_")
+        with patch.multiple("torch.nn.init", **dict.fromkeys(fills, lambda tensor, *_, **__: tensor)):
+            return SAM2Base(replace(config, image_size=64))
+
+    return build
