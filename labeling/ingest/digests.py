@@ -9,6 +9,7 @@ import logging
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,8 +17,10 @@ from typing import Self
 log = logging.getLogger(__name__)
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS digests (
-    path TEXT PRIMARY KEY, num_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID"""
+    folder TEXT, name TEXT, num_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    PRIMARY KEY (folder, name)) WITHOUT ROWID"""
 _PENDING_AT_MOST = 256
+Known = tuple[int, int, str]  # length in bytes, modification time in ns, SHA-256
 # A file that changed this recently could change again within one tick of its clock, unseen.
 _SETTLED_AFTER_NS = 2_000_000_000
 
@@ -31,9 +34,11 @@ class Digests:
     """The memory of digests; a context manager that writes what is new at the end. Many processes may share the file."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path or cache_folder() / "digests.sqlite"
+        self._path = path or cache_folder() / "file-digests.sqlite"
         self._connection: sqlite3.Connection | None = None
-        self._pending: dict[str, tuple[int, int, str]] = {}
+        self._pending: dict[tuple[str, str], Known] = {}
+        self._asked_folder = ""  # the folder last asked about, and from the second time on, all that is known of it
+        self._of_folder: dict[str, Known] | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -51,28 +56,39 @@ class Digests:
 
     def of(self, path: str | Path) -> str:
         """The file's SHA-256 in hex, read only where size or modification time are not those remembered."""
-        name, found = os.path.abspath(path), os.stat(path)
-        known = self._known(name)
+        place, found = os.path.split(os.path.abspath(path)), os.stat(path)
+        known = self._known(place)
         if known is not None and known[:2] == (found.st_size, found.st_mtime_ns):
             return known[2]
-        with open(name, "rb") as reader:
+        with open(path, "rb") as reader:
             sha256 = hashlib.file_digest(reader, "sha256").hexdigest()
         if time.time_ns() - found.st_mtime_ns > _SETTLED_AFTER_NS:
-            self._pending[name] = (found.st_size, found.st_mtime_ns, sha256)
+            self._pending[place] = (found.st_size, found.st_mtime_ns, sha256)
         if len(self._pending) >= _PENDING_AT_MOST:
             self._flush()
         return sha256
 
-    def _known(self, name: str) -> tuple[int, int, str] | None:
-        if name in self._pending or self._connection is None:
-            return self._pending.get(name)
-        query = "SELECT num_bytes, mtime_ns, sha256 FROM digests WHERE path = ?"
+    def _known(self, place: tuple[str, str]) -> Known | None:
+        folder, name = place
+        if place in self._pending or self._connection is None:
+            return self._pending.get(place)
         try:
-            row: tuple[int, int, str] | None = self._connection.execute(query, (name,)).fetchone()
+            if folder != self._asked_folder:
+                self._asked_folder, self._of_folder = folder, None
+                return next(self._rows("folder = ? AND name = ?", place), (None, None))[1]
+            if self._of_folder is None:
+                # One query for a folder's files costs a hundredth of one for each.
+                self._of_folder = dict(self._rows("folder = ?", (folder,)))
         except sqlite3.Error as error:
             self._given_up(error)
             return None
-        return row
+        return self._of_folder.get(name)
+
+    def _rows(self, condition: str, values: tuple[str, ...]) -> Iterator[tuple[str, Known]]:
+        assert self._connection is not None
+        query = f"SELECT name, num_bytes, mtime_ns, sha256 FROM digests WHERE {condition}"
+        for name, num_bytes, mtime_ns, sha256 in self._connection.execute(query, values):
+            yield name, (num_bytes, mtime_ns, sha256)
 
     def _flush(self) -> None:
         pending, self._pending = self._pending, {}
@@ -80,8 +96,8 @@ class Digests:
             return
         try:
             with self._connection:
-                rows = [(name, *values) for name, values in pending.items()]
-                self._connection.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", rows)
+                rows = [(*place, *known) for place, known in pending.items()]
+                self._connection.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", rows)
         except sqlite3.Error as error:
             self._given_up(error)
 
@@ -108,7 +124,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     try:
         with connection:
             connection.execute(_SCHEMA)
-        connection.execute("SELECT path FROM digests LIMIT 1").fetchone()
+        connection.execute("SELECT name FROM digests LIMIT 1").fetchone()
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
             connection.close()
