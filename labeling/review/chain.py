@@ -46,7 +46,7 @@ def verify_chain(session: Session, *, expected_head: str | None = None) -> Chain
     for row in session.execute(select(DecisionRow).order_by(DecisionRow.seq)).yield_per(1000).scalars():
         problem = _problem_of(row, previous, count + 1)
         if problem:
-            return ChainReport(count, previous, row.seq, problem)
+            return ChainReport(count, previous, count + 1, problem)
         previous, count = row.row_hash, count + 1
         seen = seen or previous == expected_head
     head = session.get_one(ChainHeadRow, 1)

@@ -10,13 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
@@ -24,7 +20,12 @@ from sqlalchemy.orm import Session
 from labeling.errors import BadConfiguration, Unavailable
 from labeling.review.errors import WrongRevision
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 VERSION_TABLE = "review_version"
+# Revisions are numbers, and a step's file begins with its own.
+MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30.0
 # Any constant that other programs on the same PostgreSQL server are unlikely to lock.
 MIGRATION_LOCK, OPENING_LOCK = 0x5A11_0001, 0x5A11_0002
@@ -87,53 +88,52 @@ def open_database(url: str) -> Database:
     it was written by newer code.
     """
     database = Database(_engine_of(_url_of(url)))
-    with database._named_errors():
-        migrate(database.engine)
+    try:
+        with database._named_errors():
+            migrate(database.engine)
+    except BaseException:
+        database.close()
+        raise
     return database
-
-
-def url_of(review_url: str | None, root: str) -> str:
-    """The queue's URL as configured, or `review.sqlite` in a folder store's root, or in the working folder for S3."""
-    if review_url:
-        return review_url
-    folder = root.removeprefix("file://")
-    return "review.sqlite" if "://" in folder or not folder else str(Path(folder).expanduser() / "review.sqlite")
 
 
 def migrate(engine: Engine) -> None:
     """Bring the schema to the newest revision; one caller migrates, the others wait and find it done."""
-    script = ScriptDirectory.from_config(_alembic_config())
-    head = script.get_current_head()
+    known = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
     with engine.connect() as connection:
-        if _revision(connection) == head:
+        if _revision(connection) == known[-1]:
             return
+    # Imported here, because most openings find nothing to do.
+    from alembic import command
+
     with _one_migration, engine.connect() as plain:
         connection = plain.execution_options(begin_immediate=True)
         with connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            _refuse_newer(connection, script)
+            _refuse_newer(_revision(connection), known)
             command.upgrade(_alembic_config(connection), "head")
 
 
-def _refuse_newer(connection: Connection, script: ScriptDirectory) -> None:
-    revision = _revision(connection)
-    known = {step.revision for step in script.walk_revisions()}
+def _refuse_newer(revision: str | None, known: list[str]) -> None:
     if revision is not None and revision not in known:
         raise WrongRevision(
-            f"review database is at revision {revision!r}; expected one of {sorted(known)}: use the version of "
+            f"review database is at revision {revision!r}; expected one of {', '.join(known)}: use the version of "
             "samurai-labeling that wrote it, or a newer one"
         )
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one_or_none()
 
 
-def _alembic_config(connection: Connection | None = None) -> Config:
+def _alembic_config(connection: Connection) -> "Config":
+    from alembic.config import Config
+
     config = Config()
-    folder = str(Path(__file__).parent / "migrations")
-    config.set_main_option("script_location", folder.replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 

@@ -1,19 +1,17 @@
 """Fills the queue from a published snapshot: in with what the judge doubts, out with what it no longer does."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labeling.objects import Objects
 from labeling.review.items import ItemKey, OpenCounts, ReviewItem
+from labeling.review.queue import ReviewQueue
 from labeling.store.records import verdict_from_row
 from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_videos
 from labeling.types import Decision
 
-if TYPE_CHECKING:
-    from labeling.review.queue import ReviewQueue
 
-
-def open_from_snapshot(queue: "ReviewQueue", objects: Objects, snapshot: Snapshot) -> OpenCounts:
+def open_from_snapshot(queue: ReviewQueue, objects: Objects, snapshot: Snapshot) -> OpenCounts:
     """Open an item for each masklet under review, close those of older versions, withdraw those now judged clear.
 
     Repeatable. What people have decided is left alone, in the queue and in the snapshot.

@@ -198,7 +198,7 @@ class ItemHistory:
 
 @dataclass(frozen=True, slots=True)
 class ChainReport:
-    """Whether the decision log is whole; `broken_at` is the first row that does not fit and `problem` says why."""
+    """Whether the decision log is whole; if not, the first row that is missing or does not fit, and why."""
 
     num_decisions: int
     head_hash: str

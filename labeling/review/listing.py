@@ -1,7 +1,7 @@
 """Finds waiting items by rank: priority, then risk, then age; every filter has an index that keeps this order."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -24,26 +24,34 @@ class ItemFilter:
 
 def ranked(wanted: ItemFilter) -> Select[Any]:
     """The query for items, riskiest first."""
-    query: Select[Any] = select(ItemRow)
-    if wanted.status is not None:
-        query = query.where(ItemRow.status == wanted.status.value)
-    if wanted.category is not None:
-        query = query.where(ItemRow.category == wanted.category)
-    if wanted.run_id is not None:
-        query = query.where(ItemRow.run_id == wanted.run_id)
     if wanted.reason is None:
-        return query.order_by(ItemRow.priority.desc(), ItemRow.risk.desc(), ItemRow.item_id)
-    # The reason's rows carry rank and status, so that a rare reason does not walk past every other item.
-    query = query.join(ReasonRow, ReasonRow.item_id == ItemRow.item_id).where(ReasonRow.reason == wanted.reason)
+        return _filtered(select(ItemRow), ItemRow, wanted)
+    # The reason's rows carry rank and filters, so that a rare mix does not walk past every other item.
+    query: Select[Any] = select(ItemRow).join(ReasonRow, ReasonRow.item_id == ItemRow.item_id)
     if wanted.status is not None:
-        query = query.where(ReasonRow.status == wanted.status.value)
-    return query.order_by(ReasonRow.priority.desc(), ReasonRow.risk.desc(), ReasonRow.item_id)
+        # Said of the item too, because this is the row that is locked and looked at again.
+        query = query.where(ItemRow.status == wanted.status.value)
+    return _filtered(query.where(ReasonRow.reason == wanted.reason), ReasonRow, wanted)
+
+
+def _filtered(query: Select[Any], table: type[ItemRow] | type[ReasonRow], wanted: ItemFilter) -> Select[Any]:
+    if wanted.status is not None:
+        query = query.where(table.status == wanted.status.value)
+    if wanted.category is not None:
+        query = query.where(table.category == wanted.category)
+    if wanted.run_id is not None:
+        query = query.where(table.run_id == wanted.run_id)
+    return query.order_by(table.priority.desc(), table.risk.desc(), table.item_id)
 
 
 def list_items(session: Session, wanted: ItemFilter, *, limit: int, offset: int) -> list[QueuedItem]:
     """One page of items, riskiest first."""
-    rows = session.execute(ranked(wanted).limit(limit).offset(offset)).scalars()
-    return [queued_item(row) for row in rows]
+    if wanted.status is not None:
+        return [queued_item(row) for row in session.scalars(ranked(wanted).limit(limit).offset(offset))]
+    # The indexes begin with the status, so any status is all of them, merged.
+    pages = [session.scalars(ranked(replace(wanted, status=s)).limit(offset + limit)).all() for s in ItemStatus]
+    merged = sorted((row for page in pages for row in page), key=lambda row: (-row.priority, -row.risk, row.item_id))
+    return [queued_item(row) for row in merged[offset:offset + limit]]
 
 
 def next_open(session: Session, wanted: ItemFilter, *, skipping: Collection[int] = ()) -> ItemRow | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from labeling.review.items import ItemKey, ItemStatus, OpenCounts, ReviewItem
@@ -104,11 +104,13 @@ def _place(plan: _Plan, item: ReviewItem, row: ItemRow | None) -> None:
 
 
 def _known_versions(session: Session, items: list[ReviewItem]) -> Mapping[tuple[str, str], dict[int, ItemRow]]:
-    tracks = [(item.key.video_id, item.key.track_id) for item in items]
-    query = select(ItemRow).where(tuple_(ItemRow.video_id, ItemRow.track_id).in_(tracks))
+    # By video alone, because SQLite does not use an index for pairs; other tracks of these videos are few.
+    tracks = {(item.key.video_id, item.key.track_id) for item in items}
+    query = select(ItemRow).where(ItemRow.video_id.in_(sorted({video_id for video_id, _ in tracks})))
     known: dict[tuple[str, str], dict[int, ItemRow]] = {}
-    for row in session.execute(query.order_by(ItemRow.item_id).with_for_update()).scalars():
-        known.setdefault((row.video_id, row.track_id), {})[row.label_version] = row
+    for row in session.scalars(query.order_by(ItemRow.item_id).with_for_update()):
+        if (row.video_id, row.track_id) in tracks:
+            known.setdefault((row.video_id, row.track_id), {})[row.label_version] = row
     return known
 
 
@@ -126,8 +128,10 @@ def _insert(session: Session, items: list[ReviewItem], now: datetime) -> None:
 
 def _reason_rows(item_id: int, item: ReviewItem, status: str = ItemStatus.OPEN.value) -> list[dict[str, Any]]:
     reasons = dict.fromkeys(flag.reason for flag in item.flags)
-    rank = {"status": status, "priority": item.priority, "risk": float(item.risk)}
-    return [{"item_id": item_id, "reason": reason, **rank} for reason in reasons]
+    beside = {
+        "status": status, "priority": item.priority, "risk": float(item.risk), "category": item.category, "run_id": item.run_id,
+    }
+    return [{"item_id": item_id, "reason": reason, **beside} for reason in reasons]
 
 
 def _rewrite(session: Session, items: Mapping[int, ReviewItem]) -> None:
@@ -165,14 +169,12 @@ def close_superseded(session: Session, current: Mapping[tuple[str, str], int], n
 
 def withdraw(session: Session, keys: Iterable[tuple[str, str, int]], because: str, now: datetime) -> int:
     """Close open items that are no longer in doubt; a claimed one stays with its reviewer, and doubt opens it again."""
-    wanted, closed = sorted(set(keys)), 0
-    identity = tuple_(ItemRow.video_id, ItemRow.track_id, ItemRow.label_version)
-    for start in range(0, len(wanted), CHUNK):
-        query = select(ItemRow.item_id).where(
-            identity.in_(wanted[start:start + CHUNK]), ItemRow.status == ItemStatus.OPEN.value
-        )
-        item_ids = list(session.execute(query.order_by(ItemRow.item_id).with_for_update()).scalars())
+    wanted = set(keys)
+    query = select(ItemRow.item_id, ItemRow.video_id, ItemRow.track_id, ItemRow.label_version)
+    rows = session.execute(query.where(ItemRow.status == ItemStatus.OPEN.value).order_by(ItemRow.item_id).with_for_update())
+    due = [item_id for item_id, *key in rows if tuple(key) in wanted]
+    for start in range(0, len(due), CHUNK):
+        item_ids = due[start:start + CHUNK]
         note_events(session, "closed", item_ids, now, detail=because)
         move(session, item_ids, ItemStatus.CLOSED, closed_because=because)
-        closed += len(item_ids)
-    return closed
+    return len(due)

@@ -12,9 +12,8 @@ from sqlalchemy import select, update
 
 from labeling.errors import BadInput
 from labeling.review import chain, decisions, listing, opening, steps
-from labeling.review.database import Database, open_database, url_of
+from labeling.review.database import Database, open_database
 from labeling.review.errors import LostLease
-from labeling.review.from_snapshot import open_from_snapshot
 from labeling.review.items import (
     ChainReport,
     Correction,
@@ -32,8 +31,6 @@ from labeling.review.listing import ItemFilter
 from labeling.review.rows import checked_name, draft, item_event, logged_decision, queued_item
 from labeling.review.tables import DecisionRow, DraftRow, EventRow, ItemRow
 from labeling.types import Prompt, ReviewDecision
-
-__all__ = ["ReviewQueue", "open_from_snapshot", "url_of", "utc_now"]
 
 Clock = Callable[[], datetime]
 MAX_PAGE = 10_000

@@ -43,6 +43,8 @@ def find(session: Session, item: int | ItemKey, *, lock: bool = False) -> ItemRo
 
 def move(session: Session, item_ids: Collection[int], status: ItemStatus, **columns: Any) -> None:
     """Give items a status, and other columns with it; their reasons follow, so that filters stay right."""
+    if not item_ids:
+        return
     values = {"status": status.value, **columns}
     session.execute(update(ItemRow).where(ItemRow.item_id.in_(item_ids)).values(values))
     session.execute(update(ReasonRow).where(ReasonRow.item_id.in_(item_ids)).values(status=status.value))

@@ -84,13 +84,14 @@ class ItemRow(Base):
 
 _rank = (ItemRow.priority.desc(), ItemRow.risk.desc(), ItemRow.item_id)
 Index("ix_review_item_rank", ItemRow.status, *_rank)
-Index("ix_review_item_category", ItemRow.status, ItemRow.category, *_rank)
+# What stands behind the rank is there to filter by without a look at the row.
+Index("ix_review_item_category", ItemRow.status, ItemRow.category, *_rank, ItemRow.run_id)
 Index("ix_review_item_run", ItemRow.status, ItemRow.run_id, *_rank)
 Index("ix_review_item_lease", ItemRow.status, ItemRow.lease_expires_at)
 
 
 class ReasonRow(Base):
-    """One reason of one item, with the item's rank and status beside it, so that a rare reason is found by index."""
+    """One reason of one item, with what items are ranked and filtered by, so that any mix of filters is one index's work."""
 
     __tablename__ = "review_item_reason"
 
@@ -99,11 +100,14 @@ class ReasonRow(Base):
     status: Mapped[str] = mapped_column(String(8))
     priority: Mapped[int]
     risk: Mapped[float]
+    category: Mapped[str | None] = mapped_column(Text)
+    run_id: Mapped[str] = mapped_column(Text)
 
 
 Index(
     "ix_review_item_reason_rank",
     ReasonRow.reason, ReasonRow.status, ReasonRow.priority.desc(), ReasonRow.risk.desc(), ReasonRow.item_id,
+    ReasonRow.category, ReasonRow.run_id,
 )
 
 

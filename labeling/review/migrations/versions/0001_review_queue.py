@@ -62,7 +62,7 @@ def _items() -> None:
     )
     rank: Columns = [sa.text("priority DESC"), sa.text("risk DESC"), "item_id"]
     op.create_index("ix_review_item_rank", "review_item", ["status", *rank])
-    op.create_index("ix_review_item_category", "review_item", ["status", "category", *rank])
+    op.create_index("ix_review_item_category", "review_item", ["status", "category", *rank, "run_id"])
     op.create_index("ix_review_item_run", "review_item", ["status", "run_id", *rank])
     op.create_index("ix_review_item_lease", "review_item", ["status", "lease_expires_at"])
 
@@ -75,8 +75,11 @@ def _reasons() -> None:
         sa.Column("status", sa.String(8), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("risk", sa.Double(), nullable=False),
+        sa.Column("category", sa.Text()),
+        sa.Column("run_id", sa.Text(), nullable=False),
     )
-    columns: Columns = ["reason", "status", sa.text("priority DESC"), sa.text("risk DESC"), "item_id"]
+    rank: Columns = [sa.text("priority DESC"), sa.text("risk DESC"), "item_id"]
+    columns: Columns = ["reason", "status", *rank, "category", "run_id"]
     op.create_index("ix_review_item_reason_rank", "review_item_reason", columns)
 
 
