@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from flows.demo_clips import DemoTruth, clip_names, read_demo, render_demo
-from flows.demo_shapes import Shape, draw_frame, ground_HW3, texture_TT3
 from labeling import rle
 from labeling.types import Prompt
 
@@ -101,15 +100,3 @@ def test_drawing_again_gives_the_same_bytes_and_the_truth_reads_back(demo: DemoT
     ]
     assert digests[0] == digests[1]
     assert read_demo(tmp_path).masks == again.masks == demo.masks
-
-
-def test_a_shape_covers_its_area_and_what_lies_above_takes_pixels_from_it() -> None:
-    ground = ground_HW3((60, 80), colour_rgb=(100, 100, 100), seed=0)
-    disc = Shape(1, 12.0, lambda time: (40, 30), (200, 0, 0), 1)
-    lid = Shape(0, 6.0, lambda time: (40, 30), (0, 200, 0), 2, square=True)
-    skins = [texture_TT3(shape.colour_rgb, seed=shape.seed) for shape in (disc, lid)]
-    _, alone = draw_frame(ground, [disc], skins[:1], frame_idx=0, num_frames=2)
-    _, covered = draw_frame(ground, [disc, lid], skins, frame_idx=0, num_frames=2)
-    assert alone[1].sum() == 441  # lattice points within 12 of one of them
-    assert alone[1].sum() - covered[1].sum() == 13 * 13
-    assert set(covered) == {1}
