@@ -17,6 +17,7 @@ from rich.console import Console
 
 from flows.commands import checkpoints, dead_letters, export, review
 from flows.configure import load_config, require_settings
+from flows.screen import console
 from labeling.errors import BadConfiguration, LabelingError, StoreBusy, Unavailable
 
 OK, DEAD_LETTERS, BAD_CONFIGURATION, INTERRUPTED, FAILED = range(5)
@@ -35,7 +36,6 @@ app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(export.app, name="export")
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides, e.g. `source.uri=s3://videos/raw model=tiny`")]
-console = Console()
 
 RUN_EXAMPLES = """
 Examples:
@@ -141,7 +141,9 @@ def termination_as_interrupt() -> Iterator[None]:
 
 def main() -> None:
     """Run the command line and turn errors into messages and exit codes."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    for name in ("flows", "labeling"):
+        logging.getLogger(name).setLevel(logging.INFO)
     sys.exit(run_command(sys.argv[1:]))
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
+from labeling.qc.rules import checked_rules
 
 PATHS = frozenset(
     {
@@ -85,6 +86,7 @@ def check(config: LabelConfig) -> None:
             "workers is set aside before a worker is given up"
         )
     check_time_range(config.source.time_range)
+    checked_rules(config.qc)
     if config.tracker.overrides.get("non_overlap_masks"):
         raise BadConfiguration(
             "tracker.overrides.non_overlap_masks is true; the pipeline tracks each object as if it were alone. "

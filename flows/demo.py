@@ -41,7 +41,8 @@ def run_demo(out: str, console: Console) -> Outcome:
     truth = render_demo(folder / "clips")
     with local_s3():
         upload(truth)
-        console.print(f"[bold]2. serving[/] {len(truth.videos)} videos from s3://{BUCKET} at {os.environ['AWS_ENDPOINT_URL']}")
+        place = f"s3://{BUCKET} at {os.environ['AWS_ENDPOINT_URL']}"
+        console.print(f"[bold]2. serving[/] {len(truth.videos)} videos and a broken one from {place}")
         config = demo_config(folder)
         console.print("[bold]3. labelling[/] through Prefect and Ray")
         outcome = label_dataset(config)
@@ -94,7 +95,7 @@ def upload(truth: DemoTruth) -> None:
 
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     bucket = open_objects(f"s3://{BUCKET}")
-    for name in truth.videos:
+    for name in (*truth.videos, truth.broken):
         bucket.put_file(f"clips/{name}", truth.folder / name)
     bucket.put_file("prompts.jsonl", truth.prompts)
 

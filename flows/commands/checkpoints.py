@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
+from flows.screen import console
 from labeling.errors import BadConfiguration
 from labeling.track.checkpoints import fetch_checkpoint, find_checkpoint, list_checkpoints, verify_checkpoint
 
 app = typer.Typer(no_args_is_help=True, help="The released SAM 2 weights: list, fetch, verify.")
-console = Console()
 
 Folder = Annotated[Path, typer.Option(help="Where checkpoints lie")]
 DEFAULT_FOLDER = Path("checkpoints")

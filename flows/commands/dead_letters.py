@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from flows.configure import config_from_dict, load_config, require_settings
+from flows.screen import console
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
 from labeling.objects import Objects, open_objects
@@ -15,7 +15,6 @@ from labeling.store.ledger import read_ledger
 from labeling.store.runs import read_config
 
 app = typer.Typer(no_args_is_help=True, help="What could not be labelled, why, and another try.")
-console = Console()
 
 Where = Annotated[list[str], typer.Argument(help="`store.root=...`")]
 Run = Annotated[str | None, typer.Option("--run", help="One run's letters; for replay the latest run that left any")]

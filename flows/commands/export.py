@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows.configure import load_config, require_settings
+from flows.screen import console
 from labeling.errors import BadConfiguration
 from labeling.export.coco import export_coco
 from labeling.export.davis import export_davis
 
 app = typer.Typer(no_args_is_help=True, help="Write a snapshot in another format: coco, davis.")
-console = Console()
 
 Where = Annotated[list[str], typer.Argument(help="`store.root=...`")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where it goes; an earlier export there is replaced")]

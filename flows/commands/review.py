@@ -4,15 +4,14 @@ import getpass
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows.configure import load_config, require_settings
 from flows.reviewing import queue_url
+from flows.screen import console
 from labeling.review import commands
 from labeling.review.queue import ReviewQueue
 
 app = typer.Typer(no_args_is_help=True, help="Settle what the judge doubts: list, claim, decide.")
-console = Console()
 
 Where = Annotated[list[str], typer.Argument(help="`store.root=...` (and `run.review_url=...` where the queue is elsewhere)")]
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item's number, or VIDEO_ID/TRACK_ID@VERSION")]
