@@ -1,0 +1,22 @@
+"""The decoder's transformer: one image serves several prompts, and both sides learn of each other."""
+
+import torch
+
+from sam2.modeling.two_way_transformer import TwoWayTransformer
+from sam2.variants import NANO
+
+
+def test_one_image_serves_several_prompts() -> None:
+    transformer = TwoWayTransformer(NANO)
+    image, place, prompts = torch.randn(1, 9, 96), torch.randn(1, 9, 96), torch.randn(3, 5, 96)
+    tokens, images = transformer(image, place, prompts)
+    assert (tokens.shape, images.shape) == ((3, 5, 96), (3, 9, 96))
+    for row in range(3):
+        alone_tokens, alone_image = transformer(image, place, prompts[row : row + 1])
+        torch.testing.assert_close(tokens[row], alone_tokens[0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(images[row], alone_image[0], rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_first_block_s_tokens_attend_to_each_other_bare() -> None:
+    transformer = TwoWayTransformer(NANO)
+    assert [layer.first for layer in transformer.layers] == [True, False]
