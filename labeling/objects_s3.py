@@ -7,11 +7,13 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import botocore.loaders
 import botocore.session
+import botocore.utils
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import S3Transfer
 from botocore import exceptions as boto_errors
@@ -54,6 +56,15 @@ _NO_CREDENTIALS = (
 def _service_descriptions() -> Any:
     """What botocore ships about S3, parsed once a process: it is constant, and most of the time that a client takes."""
     return botocore.loaders.create_loader()
+
+
+def _moment(value: Any) -> datetime:
+    """Read a timestamp of an answer; botocore's own way takes two thirds of a long listing's time for this one field."""
+    try:
+        found = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        found = botocore.utils.parse_timestamp(value)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _client_config() -> Config:
@@ -162,6 +173,7 @@ class S3Objects:
             # A session of its own: boto3's default one is shared by the whole program and not safe among threads.
             session = botocore.session.Session()
             session.register_component("data_loader", _service_descriptions())
+            session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
             self._made = session.create_client("s3", config=_client_config())
         return self._made
 
