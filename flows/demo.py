@@ -95,7 +95,7 @@ def upload(truth: DemoTruth) -> None:
 
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     bucket = open_objects(f"s3://{BUCKET}")
-    for name in (*truth.videos, truth.broken):
+    for name in truth.files:
         bucket.put_file(f"clips/{name}", truth.folder / name)
     bucket.put_file("prompts.jsonl", truth.prompts)
 
@@ -105,7 +105,7 @@ def demo_config(folder: Path) -> LabelConfig:
     return load_config([
         f"source.uri=s3://{BUCKET}/clips", f"prompts.uri=s3://{BUCKET}/prompts.jsonl", f"store.root={folder / 'dataset'}",
         f"run.scratch={folder / 'scratch'}", "model=nano", "model.allow_untrained=true", "tracker=samurai", "qc=default",
-        "cluster=laptop",
+        "cluster=laptop", "run.previews=4",
     ])
 
 
@@ -116,6 +116,8 @@ def compare(truth: DemoTruth, config: LabelConfig) -> list[TruthRow]:
         key, object_id = stored.video.ref.key, stored.masklet.object_id
         first = truth.first_frame[key][object_id]
         frames = [frame for frame in stored.frames if frame.frame_idx > first]
+        if not frames:
+            continue
         found_THW = np.stack([rle.decode(frame.rle) for frame in frames])
         true_THW = np.stack([rle.decode(truth.masks[key][object_id][frame.frame_idx]) for frame in frames])
         measured = j_and_f(found_THW, true_THW)

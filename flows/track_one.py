@@ -20,7 +20,7 @@ from labeling.track.predictor import arithmetic, build_predictor, default_device
 from labeling.types import Box, FrameMask, Prompt
 
 OBJECT = 1
-ANY_LENGTH_S = 1e9
+WITHOUT_BOUND = 1e9
 
 
 def track_one(config: LabelConfig, *, video: str, box: str, frame_idx: int, out: str, console: Console) -> Path:
@@ -45,7 +45,10 @@ def track_one(config: LabelConfig, *, video: str, box: str, frame_idx: int, out:
             timeline = Timeline([m.frame_idx for m in masks], [m.pts_seconds for m in masks])
             overlays = {OBJECT: {m.frame_idx: m.rle for m in masks}}
         with FrameReader(path, probed, timeline.frame_indices) as frames:
-            render_preview(frames, timeline, overlays, folder / "overlay.mp4", max_seconds=ANY_LENGTH_S, max_width=1280)
+            render_preview(
+                frames, timeline, overlays, folder / "overlay.mp4",
+                max_seconds=WITHOUT_BOUND, max_frame_rate=WITHOUT_BOUND, max_width=1280,
+            )
     write_scores_png(folder / "scores.png", masks, presence_threshold=recipe.presence_threshold)
     seen = sum(mask.visible for mask in masks)
     console.print(f"{folder}: masks.jsonl, overlay.mp4, scores.png; {len(masks)} frames, the object is visible on {seen}")

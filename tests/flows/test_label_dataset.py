@@ -1,0 +1,189 @@
+"""A dataset's life in this process: first run, nothing due, one object changed, bad input, other rules, corrections."""
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from flows.judging import judge_again
+from flows.label_dataset import Outcome, label_dataset
+from flows.planning import print_plan
+from flows.reporting import report_again
+from flows.reviewing import open_queue
+from flows.screen import console
+from labeling import rle
+from labeling.errors import BadConfiguration
+from labeling.export.coco import export_coco
+from labeling.objects import open_objects
+from labeling.store.dead_letters import read_dead_letters
+from labeling.store.reader import read_masklets
+from labeling.types import MaskSource, Prompt, PromptSource
+from tests.flows.conftest import FRAMES, Dataset, prompt_row
+
+pytestmark = [
+    pytest.mark.usefixtures("prefect_server", "ray_here"),
+    # Ray and Prefect leave sockets and loops to the collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def masks_files(dataset: Dataset) -> dict[str, str]:
+    """Digest of every file of masks."""
+    paths = (dataset.root / "masks").rglob("*.parquet")
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in paths}
+
+
+def run(dataset: Dataset, *more: str) -> Outcome:
+    return label_dataset(dataset.config(*more))
+
+
+def test_a_run_labels_all_and_the_next_one_nothing(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset.add("a.mp4", 1, 2, 3)
+    dataset.add("sub/b.mp4".replace("/", "_"), 1)
+    outcome = run(dataset)
+    assert outcome.counts["masks"] == 4 * FRAMES
+    assert (outcome.counts["videos"], outcome.counts["tracks"], outcome.dead_letters) == (2, 4, {})
+    assert outcome.snapshot == "v000001"
+    page = Path(outcome.report)
+    assert page.name == "report.html"
+    assert outcome.run_id in page.read_text()
+    assert sum(pq.read_metadata(p).num_rows for p in (dataset.root / "masks").rglob("*.parquet")) == 4 * FRAMES
+
+    files = masks_files(dataset)
+    again = run(dataset)
+    assert (again.summary.num_jobs, again.skipped, again.snapshot) == (0, 2, "v000001")
+    assert masks_files(dataset) == files
+
+    dataset.rows[1]["box_xyxy"] = [8.0, 8.0, 44.0, 40.0]
+    print_plan(dataset.config(), console)
+    assert "prompts changed" in capsys.readouterr().out
+    changed = run(dataset)
+    assert (changed.summary.num_jobs, changed.summary.num_objects) == (1, 1)
+    after = masks_files(dataset)
+    assert files.items() < after.items(), "another object's file was touched"
+    versions = {(m.video.ref.key, m.track_id): m.masklet.label_version for m in read_masklets(str(dataset.root))}
+    assert versions == {("a.mp4", "1"): 1, ("a.mp4", "2"): 2, ("a.mp4", "3"): 1, ("sub_b.mp4", "1"): 1}
+
+
+def test_each_bad_input_is_one_dead_letter(dataset: Dataset) -> None:
+    good = dataset.add("good.mp4", 1)
+    whole = good.read_bytes()
+    for name, content in (("cut.mp4", whole[: len(whole) // 2]), ("empty.mp4", b""), ("text.mp4", b"a film about dogs\n" * 50)):
+        (dataset.clips / name).write_bytes(content)
+        dataset.rows.append(prompt_row(name, 1))
+    dataset.add("late.mp4")
+    dataset.rows += [
+        prompt_row("late.mp4", 1, frame_idx=99),
+        prompt_row("absent.mp4", 1),
+        prompt_row("good.mp4", 5, box_xyxy=[4, 4, 2, 2]),
+    ]
+    outcome = run(dataset)
+    letters = {letter.video: letter.error.reason for letter in read_dead_letters(open_objects(str(dataset.root)))}
+    assert set(letters) == {"cut.mp4", "empty.mp4", "text.mp4", "late.mp4", "absent.mp4", "good.mp4"}
+    assert letters["text.mp4"] == "not_a_video"
+    assert letters["empty.mp4"] in ("empty_video", "not_a_video")
+    assert letters["cut.mp4"] in ("decode_error", "not_a_video")
+    assert (letters["late.mp4"], letters["absent.mp4"], letters["good.mp4"]) == ("bad_prompt", "unknown_video", "bad_prompt")
+    assert outcome.dead_letters == Counter(letters.values())
+    assert [m.video.ref.key for m in read_masklets(str(dataset.root))] == ["good.mp4"]
+    assert "replay" in Path(outcome.report).read_text()
+
+    # Mended files are labelled by a replay, and their letters close.
+    (dataset.clips / "cut.mp4").write_bytes(whole)
+    mended = label_dataset(dataset.config(), only=["cut.mp4"])
+    assert mended.summary.num_jobs == 1
+    assert {m.video.ref.key for m in read_masklets(str(dataset.root))} == {"good.mp4", "cut.mp4"}
+
+
+def test_a_manifest_names_a_video_that_is_gone(dataset: Dataset) -> None:
+    dataset.add("here.mp4", 1)
+    manifest = dataset.folder / "list.jsonl"
+    manifest.write_text('{"video": "here.mp4"}\n{"video": "gone.mp4"}\n')
+    dataset.rows.append(prompt_row("gone.mp4", 1))
+    outcome = run(dataset, f"source.manifest={manifest}")
+    assert outcome.dead_letters == {"missing_video": 1}
+    assert outcome.counts["videos"] == 1
+
+
+def test_frames_are_those_of_the_range_and_stride(dataset: Dataset) -> None:
+    dataset.add("a.mp4", num_frames=24)
+    dataset.rows.append(prompt_row("a.mp4", 1, frame_idx=15))
+    run(dataset, "source.time_range=[0.5,1.5]", "source.frame_stride=3", "track.direction=both")
+    (masklet,) = read_masklets(str(dataset.root))
+    assert [f.frame_idx for f in masklet.frames] == [6, 9, 12, 15]
+    assert masklet.frames[0].pts_seconds == pytest.approx(0.5)
+
+
+def test_other_rules_make_another_snapshot_without_tracking(dataset: Dataset) -> None:
+    dataset.add("a.mp4", 1, 2)
+    first = run(dataset, "qc=off")
+    assert first.counts["accept"] == 2
+    files = masks_files(dataset)
+    snapshot = judge_again(dataset.config("qc=strict"), console)
+    assert (snapshot.name, snapshot.counts["accept"]) == ("v000002", 0)
+    assert masks_files(dataset) == files
+    report = report_again(dataset.config(), "latest")
+    assert Path(report).is_file()
+    with pytest.raises(BadConfiguration, match="run is 'never'"):
+        report_again(dataset.config(), "never")
+
+
+# No clip has so many visible frames: every masklet goes to review.
+DOUBT_ALL = "qc.rules=[{signal: visible_frames, reason: too_small, bound: at_least, review: 1000}]"
+
+
+def test_a_correction_is_tracked_by_the_next_run_and_decisions_enter_it(dataset: Dataset) -> None:
+    dataset.add("a.mp4", 1, 2)
+    run(dataset, DOUBT_ALL)
+    files = masks_files(dataset)
+    drawn = rle.from_runs([64 * 10, 20 * 48, 64 * 48 - 64 * 10 - 20 * 48], (48, 64))
+    with open_queue(dataset.config()) as queue:
+        waiting = {item.key.track_id: item for item in queue.list()}
+        assert set(waiting) <= {"1", "2"}
+        correction = Prompt(1, 3, points_xy=((20, 20),), labels=(1,), mask=drawn, source=PromptSource.CORRECTION)
+        queue.decide(waiting["1"].item_id, "correct", prompts=[correction], reviewer="ann")
+        queue.decide(waiting["2"].item_id, "accept", reviewer="ann")
+    outcome = run(dataset, DOUBT_ALL)
+    assert (outcome.summary.num_jobs, outcome.summary.num_objects) == (1, 1)
+    tracks = {m.track_id: m for m in read_masklets(str(dataset.root))}
+    assert tracks["2"].verdict.decision == "accept"
+    assert tracks["2"].decided_by == "ann"
+    assert tracks["1"].masklet.label_version == 2
+    human = {f.frame_idx: f.source for f in tracks["1"].frames}
+    assert human[3] is MaskSource.HUMAN
+    assert tracks["1"].frames[3].rle == drawn
+    assert files.items() < masks_files(dataset).items()
+    with open_queue(dataset.config()) as queue:
+        assert not queue.corrections(), "the correction is still waiting"
+        assert all(item.key.label_version == 2 for item in queue.list() if item.key.track_id == "1")
+    assert run(dataset, DOUBT_ALL).summary.num_jobs == 0
+
+
+def test_an_export_reads_what_a_run_wrote(dataset: Dataset, tmp_path: Path) -> None:
+    dataset.add("a.mp4", 1)
+    run(dataset, "qc=off")
+    told = export_coco(str(dataset.root), tmp_path / "out.json")
+    said = json.loads((tmp_path / "out.json").read_text())
+    assert told.num_tracks == 1
+    assert len(said["images"]) == FRAMES
+
+
+def test_s3_to_s3(s3: str, dataset: Dataset) -> None:
+    bucket = open_objects(s3)
+    bucket.put_file("raw/a.mp4", dataset.add("a.mp4", 1))
+    bucket.put("prompts.jsonl", json.dumps(prompt_row("a.mp4", 1)).encode())
+    overrides = dataset.overrides()[3:]
+    from flows.configure import load_config
+
+    places = [f"source.uri={s3}/raw", f"prompts.uri={s3}/prompts.jsonl", f"store.root={s3}/labels"]
+    config = load_config([*places, *overrides, f"run.review_url={dataset.folder / 'queue.sqlite'}"])
+    outcome = label_dataset(config)
+    assert outcome.counts["masks"] == FRAMES
+    assert outcome.report == f"{s3}/labels/runs/{outcome.run_id}/report.html"
+    assert label_dataset(config).summary.num_jobs == 0
+    assert not list(dataset.folder.glob("scratch/**/*.mp4")), "a download was left behind"
+
+
