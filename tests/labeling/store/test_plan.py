@@ -1,14 +1,17 @@
 """What is due and why; nothing else."""
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from labeling.objects import Objects, open_objects
-from labeling.store.keys import batch_of
-from labeling.store.ledger import read_ledger
+from labeling.store.keys import Keyer, batch_of
+from labeling.store.ledger import ledger_of, read_ledger
 from labeling.store.plan import Plan, make_plan
+from labeling.store.schemas import LEDGER
 from tests.labeling.store.made_store import RECIPE, Table, box_prompt, ref_of, write_job
 
 
@@ -130,3 +133,22 @@ def test_a_result_that_does_not_say_what_it_was_made_of(store: Objects, tmp_path
     plan = planned(store, refs, {"a.mp4": (box_prompt(1),)})
     write_job(store, replace(plan.jobs[0], components={}), tmp_path / "scratch")
     assert planned(store, refs, {"a.mp4": (box_prompt(1, 4.0),)}).entries[0].why == "inputs changed"
+
+
+def test_planning_when_nothing_is_due_costs_little() -> None:
+    num_videos = 20_000
+    refs = [ref_of(f"{i:06}.mp4", f"etag-{i}") for i in range(num_videos)]
+    table = Table({ref.key: (box_prompt(1, i % 50),) for i, ref in enumerate(refs)})
+    keyer = Keyer(RECIPE)
+    rows = {
+        "video_id": [ref.video_id for ref in refs],
+        "key": [keyer.key(ref.content_id, table.by_video[ref.key]) for ref in refs],
+        "object_id": [1] * num_videos,
+        "label_version": [1] * num_videos,
+        **{name: ["x"] * num_videos for name in ("batch", "run_id", "written_at", "components")},
+    }
+    started = time.process_time()
+    plan = make_plan(refs, table, ledger_of(pa.Table.from_pydict(rows, schema=LEDGER)), RECIPE, "run")
+    seconds = time.process_time() - started
+    assert plan.reasons == {"done": num_videos}
+    assert seconds < 6
