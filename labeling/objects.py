@@ -1,8 +1,7 @@
 """Objects by key under one root, the same whether the root is a folder or `s3://bucket/prefix`.
 
 Keys are relative to the root, with `/` between parts, in the byte order of UTF-8 when listed. An etag says that an object
-is still the one that was seen. Names that match `_HIDDEN` are this module's own (files being written, the lock, probes):
-they are never listed and cannot be keys.
+is still the one that was seen.
 """
 
 import contextlib
@@ -10,105 +9,26 @@ import errno
 import fcntl
 import logging
 import os
-import re
 import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Set
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from labeling.errors import BadConfiguration, Unavailable
+from labeling.objects_contract import Objects, ObjectStat, check_key, is_hidden, missing, written_beside
+
+__all__ = ["FolderObjects", "ObjectStat", "Objects", "check_key", "open_objects", "split_uri", "written_beside"]
 
 log = logging.getLogger(__name__)
 
-_HIDDEN = re.compile(r"\.~[^/]*\.beside")
 _LOCK_NAME = ".~lock.beside"
 _CHUNK_BYTES = 1 << 20
 # A disk that is full or away may be back on the next attempt; anything else about a path is the user's to mend.
 _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectStat:
-    """One object as a listing shows it; `modified_at` in seconds since the epoch."""
-
-    key: str
-    num_bytes: int
-    etag: str
-    modified_at: float
-
-
-class Objects(Protocol):
-    """What a room may ask of a place that keeps objects; implementations pickle and are safe to share among threads."""
-
-    @property
-    def root(self) -> str:
-        """The place: a folder's absolute path or s3://bucket/prefix."""
-
-    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
-        """Every object whose key starts with `prefix`, ascending by key; nothing where the folder is absent."""
-
-    def stat(self, key: str) -> ObjectStat | None:
-        """What the object is, or None where there is none."""
-
-    def get(self, key: str) -> bytes:
-        """The object's bytes; FileNotFoundError naming the uri where there is none."""
-
-    def put(self, key: str, body: bytes) -> str:
-        """Write the object whole, over what was there; returns its etag."""
-
-    def put_file(self, key: str, path: Path) -> str:
-        """Write a file's bytes as the object, whole, over what was there; returns its etag."""
-
-    def put_if_absent(self, key: str, body: bytes) -> bool:
-        """Write the object unless the key is taken; of many writers exactly one is told True."""
-
-    def put_if_match(self, key: str, body: bytes, etag: str) -> bool:
-        """Write the object only while it is the one with `etag`; False when it moved on or is gone."""
-
-    def delete(self, key: str) -> None:
-        """Remove the object; a missing one is fine."""
-
-    def download(self, key: str, path: Path) -> None:
-        """Copy the object to `path`, which appears whole or not at all; FileNotFoundError where there is none."""
-
-    def uri(self, key: str) -> str:
-        """The object's full name, for people and for `split_uri`."""
-
-
-def check_key(key: str, refused: Set[str] = frozenset({"", ".", ".."})) -> str:
-    """Return `key`, or raise a ValueError if one of its parts is `refused`: it could leave the root or have two names."""
-    parts = key.split("/")
-    if not key or "\0" in key or not refused.isdisjoint(parts):
-        raise ValueError(f"key is {key!r}; expected parts joined by slashes, none of them among {sorted(refused)}")
-    if _HIDDEN.fullmatch(parts[-1]):
-        raise ValueError(f"key is {key!r}; expected another name: those like '.~*.beside' are kept for files being written")
-    return key
-
-
-def is_hidden(key: str) -> bool:
-    """Whether a stored name is one of this module's own and no object."""
-    return _HIDDEN.fullmatch(key.rpartition("/")[2]) is not None
-
-
-def missing(uri: str) -> FileNotFoundError:
-    """The error for an object that is not there."""
-    return FileNotFoundError(errno.ENOENT, "no such object", uri)
-
-
-@contextlib.contextmanager
-def written_beside(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to and rename it there at the end; leaves nothing behind on an error."""
-    beside = path.with_name(f".~{uuid.uuid4().hex}.beside")
-    try:
-        yield beside
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _etag_of(found: os.stat_result) -> str:
@@ -276,7 +196,7 @@ def _walk(folder: str, base: str, prefix: str, above: frozenset[tuple[int, int]]
         if name.endswith("/"):
             if name.startswith(prefix) or prefix.startswith(name):
                 yield from _walk(entry.path, name, prefix, inside)
-        elif name.startswith(prefix) and not _HIDDEN.fullmatch(entry.name):
+        elif name.startswith(prefix) and not is_hidden(entry.name):
             found = _stat_of_file(name, entry)
             if found is not None:
                 yield found

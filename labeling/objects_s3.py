@@ -20,7 +20,7 @@ from botocore import exceptions as boto_errors
 from botocore.config import Config
 
 from labeling.errors import BadConfiguration, Unavailable
-from labeling.objects import ObjectStat, check_key, is_hidden, missing, written_beside
+from labeling.objects_contract import ObjectStat, check_key, is_hidden, missing, written_beside
 
 log = logging.getLogger(__name__)
 
