@@ -3,12 +3,12 @@
 import heapq
 from collections import deque
 from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
 from labeling.pool.budget import Tally
-from labeling.types import Job
+from labeling.types import Job, Receipt
 
 
 @dataclass(slots=True, eq=False)
@@ -22,7 +22,7 @@ class Flight:
     timeout_s: float
     tally: Tally = Tally()
     began_at: float = 0.0
-    answer_ref: Any = None
+    answer: "Future[Receipt] | None" = None
 
     @property
     def suspect(self) -> bool:

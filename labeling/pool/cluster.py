@@ -1,36 +1,22 @@
 """Ray: started in this process or joined by address, and how many actors fit into it."""
 
-import logging
 import math
-import os
-import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import ray
-from ray._raylet import Config  # type: ignore[attr-defined]
 
 from labeling.config import ClusterConfig
 from labeling.errors import BadConfiguration
+from labeling.pool.ray_process import ClusterFailed, options_for, shut_down, start, usable_cpus
 from labeling.types import ErrorRecord, Job
 
-log = logging.getLogger(__name__)
-
-# Jobs and receipts are small and no frame goes through the object store; Ray's least is 75 MiB.
-OBJECT_STORE_BYTES = 80 * 2**20
-# Ray waits 5 s before it kills an actor that does not answer; a cancelled run has to be gone by then.
-KILL_TIMEOUT_MS = 2000
-
-
-class ClusterFailed(RuntimeError):
-    """Ray did not start, did not answer, or cannot hold one actor."""
+__all__ = ["ClusterFailed", "NoWorkersLeft", "PoolStopped", "Seats", "open_cluster", "seats", "usable_cpus"]
 
 
 class NoWorkersLeft(ClusterFailed):
@@ -71,94 +57,15 @@ def open_cluster(cluster: ClusterConfig) -> Iterator[None]:
         with _exit_on_sigterm():
             yield
         return
-    options = _options(cluster)
+    options = options_for(cluster)
     with _exit_on_sigterm():
-        let_go = _on_lasting_thread(lambda: _init(options))
+        let_go = start(options)
+        _take_sigterm_back()
         try:
             yield
         finally:
-            ray.shutdown()
+            shut_down()
             let_go()
-
-
-def _options(cluster: ClusterConfig) -> dict[str, Any]:
-    # Under `ray job submit` the address comes by the environment.
-    address = cluster.address or os.environ.get("RAY_ADDRESS")
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if not address:
-        return {
-            "address": "local", "num_cpus": usable_cpus(), "include_dashboard": cluster.dashboard,
-            "object_store_memory": OBJECT_STORE_BYTES, **quiet,
-        }
-    if address.startswith("ray://"):
-        raise BadConfiguration(
-            f"cluster.address is {address!r}; expected host:port of the head or auto. Ray Client drops its actors after "
-            "30 s without a connection: run this on a node of the cluster (`ray start --address=HEAD:6379 --num-cpus=0` "
-            "makes one without capacity) or by `ray job submit`"
-        )
-    return {"address": address, **quiet}
-
-
-def _init(options: Mapping[str, Any]) -> None:
-    joins = options["address"] != "local"
-    _use_token(make=not joins)
-    os.environ.setdefault("RAY_kill_worker_timeout_milliseconds", str(KILL_TIMEOUT_MS))
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    try:
-        ray.init(**options)
-    except Exception as error:
-        where = f"at cluster.address={options['address']}" if joins else "in this process"
-        hint = (
-            "is it up, is this machine one of its nodes, and do head, workers and this process share RAY_AUTH_MODE=token "
-            "and the token (RAY_AUTH_TOKEN or ~/.ray/auth_token)?"
-            if joins
-            else "are /tmp/ray and /dev/shm writable, with a few hundred MiB free?"
-        )
-        raise ClusterFailed(f"no Ray {where}: {hint}\n{type(error).__name__}: {error}") from error
-
-
-def _use_token(*, make: bool) -> None:
-    """Turn token authentication on, because Ray listens on all interfaces whatever it is told.
-
-    A cluster of our own gets a token that lives as long as this process, unless the user has one.
-    """
-    if os.environ.get("RAY_AUTH_MODE"):
-        return
-    kept = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if not kept and not (Path.home() / ".ray" / "auth_token").exists():
-        if not make:
-            return
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    os.environ["RAY_AUTH_MODE"] = "token"
-    # Ray reads the mode when it is imported; without this it starts a server with the token and calls it without.
-    Config.initialize("")
-
-
-def _on_lasting_thread(start: Callable[[], None]) -> Callable[[], None]:
-    """Run `start` on a thread that then stays until the function returned here is called.
-
-    Linux kills Ray's processes when the thread that started them ends, even if the process goes on: a task's thread
-    must not be that one. And on a thread of its own Ray leaves this process's signal handlers alone.
-    """
-    started: Future[None] = Future()
-    over = threading.Event()
-
-    def keep() -> None:
-        try:
-            start()
-        except BaseException as error:
-            started.set_exception(error)
-            return
-        started.set_result(None)
-        over.wait()
-
-    threading.Thread(target=keep, name="ray-keeper", daemon=True).start()
-    try:
-        started.result()
-    except (KeyboardInterrupt, SystemExit):
-        started.add_done_callback(lambda _: ray.shutdown())
-        raise
-    return over.set
 
 
 @contextmanager
@@ -180,18 +87,15 @@ def _exit_on_sigterm() -> Iterator[None]:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def _take_sigterm_back() -> None:
+    """Put Python's handler in front again: Ray's native one prints a stack trace and then calls it."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if _on_main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
+
+
 def _on_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
-
-
-def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Return the CPUs that this process may use: Ray counts the host's, in a container too."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = cgroup.read_text().split()
-    except (OSError, ValueError):
-        return allowed
-    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
 
 
 def seats(cluster: ClusterConfig, nodes: Sequence[Mapping[str, Any]], num_jobs: int | None = None) -> Seats:

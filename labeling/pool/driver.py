@@ -9,8 +9,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 
-import ray
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError
 
 from labeling.config import ClusterConfig
@@ -48,6 +48,7 @@ class Driver:
         # A death is charged to the head of the queue, and its answer may have died with the actor: where one death is
         # one too many, nobody else may be in the queue.
         self.depth = max(1, cluster.in_flight_per_actor) if limits.deaths_per_video > 1 else 1
+        self.answered = threading.Event()
         self.num_finished = self.num_failed = 0
         self.last_failure: ErrorRecord | None = None
 
@@ -82,12 +83,15 @@ class Driver:
             )
         )
 
+    def _wake(self, _: object) -> None:
+        self.answered.set()
+
     def _staff(self) -> None:
         """Start an actor in every empty place, while there is something to do."""
         empty = [slot for slot in self.crew if slot.handle is None and not slot.given_up]
         if empty and not self.backlog.is_empty():
             for slot in empty:
-                slot.staff(self.recipe)
+                slot.staff(self.recipe, self._wake)
 
     def _feed(self) -> None:
         """Fill the queues level by level, so that no actor has two jobs while another has none."""
@@ -104,31 +108,27 @@ class Driver:
         flight = self.backlog.take(now, alone=alone, proven=slot.deaths == 0)
         if flight is None:
             return False
-        slot.submit(flight)
+        slot.submit(flight, self._wake)
         if alone:
             self.tell(EventKind.STARTED, slot, flight)
         return True
 
     def _land_ready(self) -> list[Receipt]:
         """Wait for what comes first (an answer, a deadline, a retry's time) and return the receipts of jobs now over."""
-        heads = {slot.head_ref: slot for slot in self.crew if slot.head_ref is not None}
-        self._wait(list(heads), self._patience_s())
-        ready = ray.wait(list(heads), num_returns=len(heads), timeout=0)[0] if heads else []
-        landed = [receipt for ref in ready if (receipt := self._land(heads.pop(ref))) is not None]
-        late = [receipt for slot in heads.values() if (receipt := self._end_if_late(slot)) is not None]
-        return landed + late
-
-    def _wait(self, refs: list[object], patience_s: float) -> None:
-        if refs:
-            ray.wait(refs, num_returns=1, timeout=patience_s)
-        else:
-            time.sleep(patience_s)
+        # Not `ray.wait`: an exception that a signal's handler raises inside it is lost, or turned into another.
+        self.answered.wait(self._patience_s())
+        self.answered.clear()
         if self.stop is not None and self.stop.is_set():
             raise PoolStopped("the pool was told to stop; its actors are killed")
+        asked = [(slot, slot.next_answer) for slot in self.crew]
+        receipts = [
+            self._land(slot) if answer.done() else self._end_if_late(slot) for slot, answer in asked if answer is not None
+        ]
+        return [receipt for receipt in receipts if receipt is not None]
 
     def _patience_s(self) -> float:
         now = time.monotonic()
-        due = [self._late_at(slot) for slot in self.crew if slot.head_ref is not None]
+        due = [self._late_at(slot) for slot in self.crew if slot.next_answer is not None]
         if any(slot.ready and not slot.flights for slot in self.crew):
             retry_at = self.backlog.next_due_at()
             due += [retry_at] if retry_at is not None else []
@@ -136,18 +136,19 @@ class Driver:
         return max(0.0, min([longest, *(at - now for at in due)]))
 
     def _late_at(self, slot: Slot) -> float:
-        if slot.setup_ref is not None:
+        if slot.setup_answer is not None:
             return slot.setup_began_at + self.cluster.setup_timeout_s
         return slot.flights[0].began_at + slot.flights[0].timeout_s + self.cluster.deadline_grace_s
 
     def _land(self, slot: Slot) -> Receipt | None:
         """Take the answer at the head of a slot; a receipt when a job is over."""
-        if slot.setup_ref is not None:
-            self._land_setup(slot)
+        if slot.setup_answer is not None:
+            self._land_setup(slot, slot.setup_answer)
             return None
         flight = slot.flights[0]
+        assert flight.answer is not None
         try:
-            receipt = ray.get(flight.answer_ref)
+            receipt = flight.answer.result()
         except RayTaskError as error:
             receipt = failed(flight.job, record_of(error), slot.name)
         except RayError as error:
@@ -155,21 +156,21 @@ class Driver:
         slot.pop_head()
         if slot.flights:
             self.tell(EventKind.STARTED, slot, slot.flights[0])
-        if receipt.ok or receipt.error.kind is not ErrorKind.DEVICE:
+        if receipt.error is None or receipt.error.kind is not ErrorKind.DEVICE:
             slot.deaths = 0
         else:
             self._replace(slot, EventKind.DIED, receipt.error, flight)
         return self._settle(slot, flight, receipt)
 
-    def _land_setup(self, slot: Slot) -> None:
+    def _land_setup(self, slot: Slot, answer: Future[ErrorRecord | None]) -> None:
         try:
-            record = ray.get(slot.setup_ref)
+            record = answer.result()
         except RayTaskError as error:
             record = record_of(error)
         except RayError as error:
             record = _record_of_death(error, slot, "in its set-up")
         if record is None:
-            slot.setup_ref = None
+            slot.setup_answer = None
             self.tell(EventKind.READY, slot)
             return
         # What poisons one set-up poisons each: the next would only take the time again.
@@ -190,7 +191,7 @@ class Driver:
         """Kill an actor that should have answered long ago; its job is over, those behind it are given back."""
         if time.monotonic() < self._late_at(slot):
             return None
-        if slot.setup_ref is not None:
+        if slot.setup_answer is not None:
             message = f"set-up took longer than cluster.setup_timeout_s={self.cluster.setup_timeout_s:g}; is its place free?"
             self._replace(slot, EventKind.KILLED, ErrorRecord(ErrorKind.DEVICE, "deadline", message), give_up=True)
             return None

@@ -55,7 +55,7 @@ def run_jobs(
 
 
 def _timeout_s(job: Job, run: RunConfig, timeout_of: Callable[[Job], float] | None) -> float:
-    timeout_s = min(run.timeout_s, timeout_of(job)) if timeout_of else run.timeout_s
-    if not (math.isfinite(timeout_s) and timeout_s > 0):
-        raise ValueError(f"timeout of job {job.name} is {timeout_s} s; expected a finite number above 0")
-    return timeout_s
+    told_s = timeout_of(job) if timeout_of else run.timeout_s
+    if not (math.isfinite(told_s) and told_s > 0):
+        raise ValueError(f"timeout of job {job.name} is {told_s} s; expected a finite number above 0")
+    return min(told_s, run.timeout_s)

@@ -3,6 +3,8 @@
 import contextlib
 import time
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +14,7 @@ from ray.exceptions import RayError
 from labeling.config import ClusterConfig
 from labeling.pool.actor import WorkerActor
 from labeling.pool.backlog import Flight
+from labeling.types import ErrorRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Slot:
     deaths: int = 0
     given_up: bool = False
     handle: Any = None
-    setup_ref: Any = None
+    setup_answer: "Future[ErrorRecord | None] | None" = None
     setup_began_at: float = 0.0
     flights: deque[Flight] = field(default_factory=deque)
 
@@ -58,36 +61,38 @@ class Slot:
     @property
     def ready(self) -> bool:
         """Whether the actor is set up."""
-        return self.handle is not None and self.setup_ref is None
+        return self.handle is not None and self.setup_answer is None
 
     @property
-    def head_ref(self) -> Any:
+    def next_answer(self) -> "Future[Any] | None":
         """The answer that comes next: to `setup`, then to the head of the queue; None when nothing is asked."""
-        if self.setup_ref is not None:
-            return self.setup_ref
-        return self.flights[0].answer_ref if self.flights else None
+        if self.setup_answer is not None:
+            return self.setup_answer
+        return self.flights[0].answer if self.flights else None
 
-    def staff(self, recipe: ActorRecipe) -> None:
-        """Start an actor and its set-up; returns at once."""
+    def staff(self, recipe: ActorRecipe, wake: Callable[[object], None]) -> None:
+        """Start an actor and its set-up; returns at once, `wake` is called on another thread when that is over."""
         self.generation += 1
         # No restarts and no retries by Ray: it would not know whom to charge, and would run poison again.
         actor_class = ray.remote(WorkerActor).options(
             num_cpus=recipe.cpus, num_gpus=recipe.gpus, max_restarts=0, max_task_retries=0
         )
         self.handle = actor_class.remote(self.name)
-        self.setup_ref = self.handle.setup.remote(recipe.pickled_work, recipe.device)
+        self.setup_answer = self.handle.setup.remote(recipe.pickled_work, recipe.device).future()
+        self.setup_answer.add_done_callback(wake)
         self.setup_began_at = time.monotonic()
 
-    def submit(self, flight: Flight) -> None:
-        """Put a flight at the end of the actor's queue."""
-        flight.answer_ref = self.handle.run.remote(flight.job, flight.timeout_s)
+    def submit(self, flight: Flight, wake: Callable[[object], None]) -> None:
+        """Put a flight at the end of the actor's queue; `wake` is called on another thread when its answer is there."""
+        flight.answer = self.handle.run.remote(flight.job, flight.timeout_s).future()
+        flight.answer.add_done_callback(wake)
         flight.began_at = time.monotonic()
         self.flights.append(flight)
 
     def pop_head(self) -> Flight:
         """Take the head out of the queue; the clock of the next one starts now."""
         head = self.flights.popleft()
-        head.answer_ref = None
+        head.answer = None
         if self.flights:
             self.flights[0].began_at = time.monotonic()
         return head
@@ -99,6 +104,6 @@ class Slot:
             with contextlib.suppress(RayError, RuntimeError, ValueError):
                 ray.kill(self.handle)
         left = tuple(self.flights)
-        self.handle = self.setup_ref = None
+        self.handle = self.setup_answer = None
         self.flights.clear()
         return left

@@ -1,0 +1,220 @@
+"""Ray's own processes: how they are started in this one, joined elsewhere, and left without a trace."""
+
+import functools
+import gc
+import logging
+import os
+import random
+import secrets
+import socket
+import subprocess
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import ray
+from ray._private import parameter, services
+from ray._private.ray_constants import PROCESS_TYPE_RAYLET
+from ray._raylet import Config  # type: ignore[attr-defined]
+
+from labeling.config import ClusterConfig
+from labeling.errors import BadConfiguration
+
+log = logging.getLogger(__name__)
+
+# Jobs and receipts are small and no frame goes through the object store; Ray's least is 75 MiB.
+OBJECT_STORE_BYTES = 80 * 2**20
+# Ray waits 5 s before it kills an actor that does not answer; a cancelled run has to be gone by then.
+KILL_TIMEOUT_MS = 2000
+EXIT_TIMEOUT_S = 3.0
+START_ATTEMPTS = 3
+# Below the range that Linux hands out by itself, so that nobody is given the port between our look and Ray's use.
+AGENT_PORTS = range(15000, 30000)
+
+
+class ClusterFailed(RuntimeError):
+    """Ray did not start, did not answer, or cannot hold one actor."""
+
+
+def options_for(cluster: ClusterConfig) -> dict[str, Any]:
+    """Return `ray.init`'s arguments: to start Ray here, or to join it by address.
+
+    Raises:
+        BadConfiguration: an address of Ray Client (`ray://`).
+    """
+    # Under `ray job submit` the address comes by the environment.
+    address = cluster.address or os.environ.get("RAY_ADDRESS")
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if not address:
+        return {
+            "address": "local", "num_cpus": usable_cpus(), "include_dashboard": cluster.dashboard,
+            "object_store_memory": OBJECT_STORE_BYTES, **quiet,
+        }
+    if address.startswith("ray://"):
+        raise BadConfiguration(
+            f"cluster.address is {address!r}; expected host:port of the head or auto. Ray Client drops its actors after "
+            "30 s without a connection: run this on a node of the cluster (`ray start --address=HEAD:6379 --num-cpus=0` "
+            "makes one without capacity) or by `ray job submit`"
+        )
+    return {"address": address, **quiet}
+
+
+def start(options: Mapping[str, Any]) -> Callable[[], None]:
+    """Start or join Ray and return what lets it go after `shut_down`; a start that runs out of time is tried again.
+
+    Raises:
+        ClusterFailed: Ray did not start or does not answer.
+    """
+    for _ in range(START_ATTEMPTS - 1):
+        try:
+            return _on_lasting_thread(lambda: _init(options, light=True))
+        except ClusterFailed as error:
+            if "timed out during startup" not in str(error):
+                raise
+            log.warning("Ray's processes took too long to start; trying again")
+        # Those processes ended with the thread that started them; what Ray held them by says that they still run.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+    return _on_lasting_thread(lambda: _init(options, light=False))
+
+
+def _init(options: Mapping[str, Any], *, light: bool) -> None:
+    joins = options["address"] != "local"
+    _use_token(make=not joins)
+    os.environ.setdefault("RAY_kill_worker_timeout_milliseconds", str(KILL_TIMEOUT_MS))
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        with nullcontext() if joins or not light else _light_start():
+            ray.init(**options)
+    except Exception as error:
+        where = f"at cluster.address={options['address']}" if joins else "in this process"
+        hint = (
+            "is it up, is this machine one of its nodes, and do head, workers and this process share RAY_AUTH_MODE=token "
+            "and the token (RAY_AUTH_TOKEN or ~/.ray/auth_token)?"
+            if joins
+            else "are /tmp/ray and /dev/shm writable, with a few hundred MiB free, and is the machine not overloaded?"
+        )
+        raise ClusterFailed(f"no Ray {where}: {hint}\n{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _light_start() -> Iterator[None]:
+    """Have `ray.init` start fewer processes, and not wait for those that a run can do without.
+
+    A raylet gives its agents 15 s to report the ports that they chose, however busy the machine is, and then ends
+    itself (ray #65983); ports that were chosen for them it does not wait for. The autoscaler's monitor and the log
+    monitor have nothing to do on one machine with quiet logs. `ray.init` has no arguments for these, so what it calls is
+    given them while it runs.
+    """
+    grpc, runtime_env, listen, export = free_ports(4)
+    parameters = functools.partial(
+        parameter.RayParams, no_monitor=True, include_log_monitor="", metrics_agent_port=grpc,
+        runtime_env_agent_port=runtime_env, dashboard_agent_listen_port=listen,
+    )
+    start_process = services.start_ray_process
+
+    def start_told(command: list[str], process_type: str, *args: Any, **kwargs: Any) -> Any:
+        if process_type == PROCESS_TYPE_RAYLET:
+            command = [*command, f"--dashboard_agent_listen_port={listen}", f"--metrics_export_port={export}"]
+        return start_process(command, process_type, *args, **kwargs)
+
+    with _replaced(parameter, "RayParams", parameters), _replaced(services, "start_ray_process", start_told):
+        yield
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return TCP ports that nobody listens on now."""
+    found: list[int] = []
+    for port in random.Random().sample(AGENT_PORTS, len(AGENT_PORTS)):
+        if len(found) == count:
+            break
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+        found.append(port)
+    return found
+
+
+def shut_down() -> None:
+    """Leave Ray; what it started here is waited for, so that neither a process nor a zombie stays behind."""
+    node = ray._private.worker._global_node
+    infos: list[Any] = [info for group in node.all_processes.values() for info in group] if node is not None else []
+    ray.shutdown()
+    for info in infos:
+        try:
+            info.process.wait(timeout=EXIT_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            info.process.kill()
+            info.process.wait()
+
+
+def _use_token(*, make: bool) -> None:
+    """Turn token authentication on, because Ray listens on all interfaces whatever it is told.
+
+    A cluster of our own gets a token that lives as long as this process, unless the user has one.
+    """
+    if os.environ.get("RAY_AUTH_MODE"):
+        return
+    kept = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if not kept and not (Path.home() / ".ray" / "auth_token").exists():
+        if not make:
+            return
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ["RAY_AUTH_MODE"] = "token"
+    # Ray reads the mode when it is imported; without this it starts a server with the token and calls it without.
+    Config.initialize("")
+
+
+def _on_lasting_thread(start: Callable[[], None]) -> Callable[[], None]:
+    """Run `start` on a thread that then stays until the function returned here is called.
+
+    Linux kills Ray's processes when the thread that started them ends, even if the process goes on: a task's thread
+    must not be that one. And on a thread of its own Ray leaves this process's signal handlers alone.
+    """
+    started: Future[None] = Future()
+    over = threading.Event()
+
+    def keep() -> None:
+        try:
+            start()
+        except BaseException as error:
+            started.set_exception(error)
+            return
+        started.set_result(None)
+        over.wait()
+
+    threading.Thread(target=keep, name="ray-keeper", daemon=True).start()
+    try:
+        started.result()
+    except (KeyboardInterrupt, SystemExit):
+        started.add_done_callback(lambda _: shut_down())
+        raise
+    return over.set
+
+
+def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Return the CPUs that this process may use: Ray counts the host's, in a container too."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = cgroup.read_text().split()
+    except (OSError, ValueError):
+        return allowed
+    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
