@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from PIL.Image import Image
 from torch import Tensor
-from torchvision.transforms import functional as TF
 
 from sam2.tracking.postprocess import small_components
 
@@ -34,10 +33,17 @@ class SAM2Transforms:
         self.max_sprinkle_area = max_sprinkle_area
 
     def __call__(self, image: np.ndarray | Image) -> Tensor:
-        """Return (3, S, S): the image resized, its aspect not kept, with antialiased bilinear, and normalised."""
-        pixels_3HW = TF.to_tensor(image)
-        resized = TF.resize(pixels_3HW, [self.resolution, self.resolution], antialias=True)
-        return TF.normalize(resized, list(MEAN_RGB), list(STD_RGB))
+        """Return (3, S, S): the image resized, its aspect not kept, with antialiased bilinear, and normalised.
+
+        Plain torch serves: importing torchvision for this takes longer than importing torch.
+        """
+        pixels_HW3 = torch.from_numpy(np.array(image))
+        pixels_3HW = pixels_HW3.permute(2, 0, 1).contiguous()
+        shares_3HW = pixels_3HW.float() / 255 if pixels_3HW.dtype == torch.uint8 else pixels_3HW.float()
+        side = (self.resolution, self.resolution)
+        resized = F.interpolate(shares_3HW[None], side, mode="bilinear", align_corners=False, antialias=True)[0]
+        mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN_RGB, STD_RGB))
+        return (resized - mean) / std
 
     def forward_batch(self, images: Sequence[np.ndarray | Image]) -> Tensor:
         """Return (B, 3, S, S)."""
