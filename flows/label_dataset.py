@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -19,8 +18,7 @@ from flows.label_video import LabelVideo
 from flows.planning import new_run_id, plan_run
 from flows.progress import Display, Tally, display
 from flows.reporting import write_run_report
-from labeling.config import LabelConfig, default_scratch
-from labeling.ingest.fetch import sweep_scratch
+from labeling.config import LabelConfig
 from labeling.objects import Objects, open_objects
 from labeling.pool.events import PoolEvent
 from labeling.pool.pool import run_jobs
@@ -52,7 +50,6 @@ class Outcome:
 def label_dataset(config: LabelConfig, only: list[str] | None = None) -> Outcome:
     """Label what is due under one root: the whole run, from the plan to the report; `only` names videos by key."""
     objects, run_id = open_objects(config.store.root), config.run.id or new_run_id()
-    sweep_scratch(Path(config.run.scratch or default_scratch()))
     with run_lock(objects, run_id, config.run.lock_stale_s) as lock, reviewing.open_queue(config) as queue:
         corrections = reviewing.collect_corrections(objects, queue)
         recipe, plan = plan_run(config, objects, run_id, corrections=corrections, only=only)

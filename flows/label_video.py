@@ -1,6 +1,7 @@
 """What happens to one video: fetch -> probe -> track -> measure -> write. The `Work` that actors are given."""
 
 import logging
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import TypeVar
 
 from labeling.config import LabelConfig, default_scratch
 from labeling.ingest.decode import FrameReader, sampled_frames
-from labeling.ingest.fetch import fetch_video, own_folder
+from labeling.ingest.fetch import fetch_video, own_folder, sweep_scratch
 from labeling.ingest.probe import probe
 from labeling.objects import Objects, open_objects
 from labeling.qc.signals import SignalMeter
@@ -48,12 +49,17 @@ class LabelVideo:
     def __init__(self, config: LabelConfig, recipe: TrackerRecipe, run_id: str) -> None:
         self.config, self.recipe, self.run_id = config, recipe, run_id
         self.scratch = Path(config.run.scratch or default_scratch())
+        # How the driver reaches S3: a worker may have been started before that was known, or elsewhere.
+        self.aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         self.device = ""
         self.predictor: Predictor | None = None
         self.store: Objects | None = None
 
     def setup(self, device: str) -> None:
-        """Build the predictor on `device` and open the store; called once in each actor."""
+        """Build the predictor on `device`, open the store, remove what dead workers left; called once in each actor."""
+        for name, value in self.aws.items():
+            os.environ.setdefault(name, value)
+        sweep_scratch(self.scratch)
         self.device = device
         self.predictor = build_predictor(self.recipe, self.config.model.checkpoint, device=device)
         self.store = open_objects(self.config.store.root)
@@ -129,7 +135,7 @@ class LabelVideo:
             checkpoint_sha256=self.recipe.checkpoint_sha256,
             tracker=self.recipe.tracker,
             precision=self.recipe.precision,
-            image_size=int(getattr(self.predictor, "image_size", 0)),
+            image_size=self.recipe.image_size,
             device=self.device,
             presence_threshold=self.recipe.presence_threshold,
             direction=self.config.track.direction.value,

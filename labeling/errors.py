@@ -2,7 +2,7 @@
 
 Reasons a user meets in dead letters: `missing_video`, `not_a_video`, `decode_error`, `empty_video`, `bad_prompt`,
 `unknown_video` (a prompt for a video that the listing lacks), `no_prompts`, `deadline`, `worker_died`, `out_of_memory`,
-`store_unavailable`, `source_unavailable`, `scratch_full`, `bad_checkpoint`, `unexpected`.
+`store_unavailable`, `source_unavailable`, `scratch_full`, `bad_checkpoint`, `bad_configuration`, `unexpected`.
 """
 
 import traceback
@@ -58,6 +58,8 @@ def record_of(error: BaseException) -> ErrorRecord:
         return ErrorRecord(ErrorKind.DEVICE, "out_of_memory", message, text)
     if "CUDA" in message or "cuDNN" in message:
         return ErrorRecord(ErrorKind.DEVICE, "device_error", message, text)
+    if isinstance(error, BadConfiguration):
+        return ErrorRecord(ErrorKind.POISON, "bad_configuration", str(error), text)
     if isinstance(error, (ConnectionError, TimeoutError)):
         return ErrorRecord(ErrorKind.TRANSIENT, "source_unavailable", message, text)
     return ErrorRecord(ErrorKind.POISON, "unexpected", message, text)

@@ -86,7 +86,7 @@ class VideoRef:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A probed video; `size_hw` is that of the upright frame, after rotation."""
+    """A probed video; `size_hw` is that of the upright frame, after a clockwise turn by `rotation_degrees`."""
 
     ref: VideoRef
     size_hw: tuple[int, int]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
 from labeling.errors import BadConfiguration, BadInput
 from labeling.track.checkpoints import sha256_of, verify_checkpoint
+from sam2.variants import CONFIGS, find_config
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,7 @@ class TrackerRecipe:
 
     model: str
     checkpoint_sha256: str
-    image_size: int | None
+    image_size: int
     apply_postprocessing: bool
     precision: str
     tracker: str
@@ -50,10 +51,9 @@ class TrackerRecipe:
 
     @property
     def config_file(self) -> str:
-        """The name that `sam2` builds from; the released SAMURAI configs carry a motion weight for each size."""
-        if self.tracker == "samurai" and self.model.startswith("sam2.1_hiera"):
-            return f"configs/samurai/{self.model}.yaml"
-        return self.model
+        """The name that `sam2` builds from; the SAMURAI configs carry a motion weight for each size."""
+        samurai = f"configs/samurai/{self.model}"
+        return samurai if self.tracker == "samurai" and samurai in CONFIGS else self.model
 
     @property
     def presence_threshold(self) -> float:
@@ -65,8 +65,7 @@ class TrackerRecipe:
     @property
     def hydra_overrides(self) -> list[str]:
         """What is laid over that config."""
-        overrides = {"image_size": self.image_size} if self.image_size else {}
-        chosen = {"samurai_mode": self.tracker == "samurai", **overrides, **self.overrides}
+        chosen = {"samurai_mode": self.tracker == "samurai", "image_size": self.image_size, **self.overrides}
         return [f"++model.{name}={_as_text(value)}" for name, value in chosen.items()]
 
 
@@ -85,10 +84,14 @@ def recipe_of(model: ModelConfig, precision: PrecisionConfig, tracker: TrackerCo
         raise BadConfiguration(f"precision is {precision.name!r}; expected one of {', '.join(PRECISIONS)}")
     if tracker.name not in TRACKERS:
         raise BadConfiguration(f"tracker is {tracker.name!r}; expected one of {', '.join(TRACKERS)}")
+    try:
+        network = find_config(model.config)
+    except ValueError as error:
+        raise BadConfiguration(f"model.config: {error}") from error
     return TrackerRecipe(
         model=model.config,
         checkpoint_sha256=checkpoint_digest(model),
-        image_size=model.image_size,
+        image_size=model.image_size or network.image_size,
         apply_postprocessing=model.apply_postprocessing,
         precision=precision.name,
         tracker=tracker.name,

@@ -62,10 +62,18 @@ def test_unknown_choices_are_named(precision: str, tracker: str, message: str) -
 
 def test_samurai_takes_the_released_config_of_its_size() -> None:
     large = recipe(config="sam2.1_hiera_l")
-    assert large.config_file == "configs/samurai/sam2.1_hiera_l.yaml"
+    assert large.config_file == "configs/samurai/sam2.1_hiera_l"
     assert recipe("sam2", config="sam2.1_hiera_l").config_file == "sam2.1_hiera_l"
-    assert recipe().config_file == "sam2.1_nano"
+    assert recipe("sam2").config_file == "sam2.1_nano"
+    assert recipe(config="sam2_hiera_l").config_file == "sam2_hiera_l"
     assert "++model.samurai_mode=true" in large.hydra_overrides
+
+
+def test_the_networks_own_size_and_the_same_size_given_are_one_recipe() -> None:
+    assert recipe(config="sam2.1_hiera_t") == recipe(config="sam2.1_hiera_t", image_size=1024)
+    assert recipe().image_size == 256
+    with pytest.raises(BadConfiguration, match=r"model\.config: .*sam2\.1_hiera_t"):
+        recipe(config="sam9")
 
 
 def test_presence_is_judged_by_the_trackers_own_threshold() -> None:
