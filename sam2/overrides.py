@@ -13,19 +13,21 @@ log = logging.getLogger(__name__)
 
 OVERRIDE = re.compile(r"^(?:\+\+|\+)?model\.(?P<key>[\w.]+)=(?P<value>.*)$", re.DOTALL)
 
-_NOT_KEYS = {"variant", "trunk", "hidden_dim", "memory_dim", "memory_attention_layers", "memory_attention_ffn_dim"} | {
-    "memory_attention_dropout", "memory_fuser_layers", "decoder_layers", "decoder_heads", "decoder_mlp_dim",
-    "iou_head_dim", "mask_prompt_channels",
-}  # fmt: skip
 _STABILITY = ("via_stability", "stability_delta", "stability_thresh")
-
-# released key -> field of ModelConfig
-KEYS = {f.name: f.name for f in fields(ModelConfig) if f.name not in _NOT_KEYS} | {
+_NESTED = {
     **{f"sam_mask_decoder_extra_args.dynamic_multimask_{end}": f"dynamic_multimask_{end}" for end in _STABILITY},
     "memory_attention.num_layers": "memory_attention_layers",
     "memory_attention.layer.dim_feedforward": "memory_attention_ffn_dim",
     "memory_attention.layer.dropout": "memory_attention_dropout",
     "memory_encoder.fuser.num_layers": "memory_fuser_layers",
+}
+_OUR_OWN = {"variant", "trunk", "hidden_dim", "memory_dim", "mask_prompt_channels", "iou_head_dim"} | {
+    f"decoder_{end}" for end in ("layers", "heads", "mlp_dim")
+}
+
+# released key -> field of ModelConfig
+KEYS = _NESTED | {
+    f.name: f.name for f in fields(ModelConfig) if f.name not in _OUR_OWN and f.name not in _NESTED.values()
 }
 TRUNK_KEYS = {f"image_encoder.trunk.{f.name}": f.name for f in fields(TrunkSizes)}
 
@@ -60,37 +62,38 @@ WITHOUT_EFFECT = {
 
 
 def apply_overrides(config: ModelConfig, overrides: Iterable[str]) -> ModelConfig:
-    """Return the config with each `++model.KEY=VALUE` (also `+model.` and `model.`) applied in order.
+    """Return the config with each `++model.KEY=VALUE` (also `+model.` and `model.`) applied; the last of a key wins.
 
     Raises ValueError for a key that is not known (with near matches), for a value of the wrong kind, and for a choice
     that the network does not have.
     """
     if isinstance(overrides, str):
         raise ValueError(f"hydra_overrides_extra={overrides!r} is one string: expected a list of strings")
+    changes: dict[str, Any] = {}
+    trunk: dict[str, Any] = {}
     for override in overrides:
-        config = _apply_one(config, override)
-    return config
+        _note(override, config, changes, trunk)
+    # made at once: sizes that follow from each other may come in any order
+    return replace(config, **changes, trunk=replace(config.trunk, **trunk))
 
 
-def _apply_one(config: ModelConfig, override: str) -> ModelConfig:
+def _note(override: str, config: ModelConfig, changes: dict[str, Any], trunk: dict[str, Any]) -> None:
+    """Add what one override says to the changes of the config or of its trunk."""
     match = OVERRIDE.match(override.strip())
     if match is None:
         raise ValueError(f"override {override!r} is not understood: expected '++model.KEY=VALUE'")
     key, value = match["key"], parse_value(match["value"])
     if key in KEYS:
-        name = KEYS[key]
-        return replace(config, **{name: _of_kind(getattr(config, name), value, override)})
-    if key in TRUNK_KEYS:
-        name = TRUNK_KEYS[key]
-        return replace(config, trunk=replace(config.trunk, **{name: _of_kind(getattr(config.trunk, name), value, override)}))
-    if key in FIXED:
+        changes[KEYS[key]] = _of_kind(getattr(config, KEYS[key]), value, override)
+    elif key in TRUNK_KEYS:
+        trunk[TRUNK_KEYS[key]] = _of_kind(getattr(config.trunk, TRUNK_KEYS[key]), value, override)
+    elif key in FIXED:
         if value != FIXED[key]:
             raise ValueError(f"override {override!r}: this network has {key}={FIXED[key]} and no other")
-        return config
-    if key in WITHOUT_EFFECT:
+    elif key in WITHOUT_EFFECT:
         log.info("%s changes no answer here", override)
-        return config
-    raise ValueError(f"override {override!r}: there is no key model.{key}. {_near(key)}")
+    else:
+        raise ValueError(f"override {override!r}: there is no key model.{key}. {_near(key)}")
 
 
 def _near(key: str) -> str:
@@ -131,6 +134,6 @@ def _of_kind(present: Any, value: Any, override: str) -> Any:
     else:
         fits = isinstance(value, tuple) and all(type(item) is int for item in value)
     if not fits:
-        kind = "list of integers" if isinstance(present, tuple) else type(present).__name__
-        raise ValueError(f"override {override!r}: expected a {kind}, as in {present!r}, got {value!r}")
+        kind = {bool: "true or false", int: "an integer", float: "a number"}.get(type(present), "a list of integers")
+        raise ValueError(f"override {override!r}: expected {kind}, as in {present!r}, got {value!r}")
     return value

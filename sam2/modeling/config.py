@@ -24,6 +24,14 @@ class TrunkSizes:
             )
         if min(self.stages) < 1 or min(self.window_spec) < 1:
             raise ValueError(f"stages={self.stages} and window_spec={self.window_spec} must be positive")
+        if len(self.window_pos_embed_bkg_spatial_size) != 2:
+            raise ValueError(
+                f"window_pos_embed_bkg_spatial_size={self.window_pos_embed_bkg_spatial_size} needs 2 entries"
+            )
+        if not all(0 <= block < sum(self.stages) for block in self.global_att_blocks):
+            raise ValueError(f"global_att_blocks={self.global_att_blocks}: there are {sum(self.stages)} blocks, from 0")
+        if self.embed_dim < 1 or self.num_heads < 1 or self.embed_dim % self.num_heads:
+            raise ValueError(f"num_heads={self.num_heads} must divide embed_dim={self.embed_dim}")
 
     @property
     def stage_dims(self) -> tuple[int, ...]:
