@@ -113,7 +113,10 @@ class Feed:
         taken = []
         for receipt in islice(self.receipts, count):
             if receipt.error is not None:
-                put_dead_letter(self.objects, dead_job(self.jobs[receipt.job_name], receipt.error))
+                job = self.jobs[receipt.job_name]
+                put_dead_letter(self.objects, dead_job(job, receipt.error))
+                told = f"{receipt.error.reason}: {receipt.error.message}"
+                log.warning("run=%s video=%s key=%s dead letter: %s", job.run_id, job.video.video_id, job.video.key, told)
             self.shown.show(receipt)
             taken.append(receipt)
         return taken
