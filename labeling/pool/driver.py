@@ -66,11 +66,11 @@ class Driver:
             landed = self._land_ready()
 
     def tell(self, kind: EventKind, slot: Slot | None = None, flight: Flight | None = None, message: str = "") -> None:
-        """Log what needs attention and hand every event to the caller."""
+        """Hand an event to the caller; where nobody listens, log what needs attention."""
         job_name, worker = flight.job.name if flight else "", slot.name if slot else ""
-        if kind in LOUD:
-            log.warning("%s %s %s %s", kind, worker, job_name, message)
         if self.on_event is None:
+            if kind in LOUD:
+                log.warning("%s %s %s %s", kind, worker, job_name, message)
             return
         self.on_event(
             PoolEvent(
@@ -120,11 +120,15 @@ class Driver:
         self.answered.clear()
         if self.stop is not None and self.stop.is_set():
             raise PoolStopped("the pool was told to stop; its actors are killed")
-        asked = [(slot, slot.next_answer) for slot in self.crew]
-        receipts = [
-            self._land(slot) if answer.done() else self._end_if_late(slot) for slot, answer in asked if answer is not None
-        ]
-        return [receipt for receipt in receipts if receipt is not None]
+        return [receipt for slot in self.crew for receipt in self._land_slot(slot) if receipt is not None]
+
+    def _land_slot(self, slot: Slot) -> Iterator[Receipt | None]:
+        """Take every answer that is there, because nothing wakes the driver for it again; then look at the clock."""
+        while (answer := slot.next_answer) is not None:
+            if not answer.done():
+                yield self._end_if_late(slot)
+                return
+            yield self._land(slot)
 
     def _patience_s(self) -> float:
         now = time.monotonic()

@@ -39,6 +39,8 @@ def run_jobs(
         PoolStopped: `stop` was set.
     """
     limits = limits_of(cluster, run)
+    if isinstance(jobs, Sized) and not len(jobs):
+        return
     flights = (Flight(job, _timeout_s(job, run, timeout_of)) for job in jobs)
     with open_cluster(cluster):
         nodes = ray.nodes()  # type: ignore[no-untyped-call]

@@ -92,10 +92,15 @@ class Unpicklable:
 
 @pytest.fixture(scope="module", autouse=True)
 def two_cpus() -> Iterator[None]:
+    """Ray with 2 CPUs, started on a thread that ends at once, as a task's may: Ray has to outlive it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("labeling.pool.ray_process.usable_cpus", lambda: 2)
-        with open_cluster(ClusterConfig()):
-            yield
+        cluster = open_cluster(ClusterConfig())
+        starter = threading.Thread(target=cluster.__enter__)
+        starter.start()
+        starter.join()
+        yield
+        cluster.__exit__(None, None, None)
     assert not ray.is_initialized()
 
 
@@ -217,7 +222,7 @@ def test_closing_early_kills_the_actors_and_pulls_no_more(notes: Path, make_jobs
     receipts = run_jobs(Obedient(notes), stream(), cluster=settings(), run=QUICK)
     assert next(receipts).ok
     assert actor_pids()
-    receipts.close()  # type: ignore[attr-defined]
+    receipts.close()
     assert_no_actors()
     assert len(pulled) <= 6      # the one that came back, two for each of two actors, one ahead
 

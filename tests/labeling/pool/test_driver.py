@@ -1,0 +1,190 @@
+"""The driver's decisions with actors that follow a script, so that thousands of fates are tried without a process."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ray.exceptions import ActorDiedError
+
+from labeling.config import ClusterConfig
+from labeling.pool.actor import failed
+from labeling.pool.backlog import Backlog, Flight
+from labeling.pool.budget import Limits
+from labeling.pool.cluster import NoWorkersLeft
+from labeling.pool.driver import Driver
+from labeling.pool.events import EventKind, PoolEvent
+from labeling.pool.slot import ActorRecipe, Slot
+from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
+
+MakeJobs = Callable[..., list[Job]]
+RECIPE = ActorRecipe(b"", 1.0, 0.0)
+FATES = ("ok", "poison", "transient", "device", "death", "preempted")
+
+
+class ScriptedSlot(Slot):
+    """A place whose actor answers at once with what the script says; one that died answers nothing more."""
+
+    def __init__(self, number: int, fates: Iterator[str], ran: Counter[str]) -> None:
+        super().__init__(number)
+        self.fates, self.ran, self.end = fates, ran, ""
+
+    def staff(self, recipe: ActorRecipe, wake: Callable[[object], None]) -> None:
+        self.generation, self.handle, self.end = self.generation + 1, object(), ""
+        self.setup_answer = Future()
+        self.setup_answer.set_result(None)
+        self.setup_answer.add_done_callback(wake)
+
+    def submit(self, flight: Flight, wake: Callable[[object], None]) -> None:
+        flight.answer = Future()
+        self.flights.append(flight)
+        if not self.end:
+            self.ran[flight.job.name] += 1
+            self.end = self._play(flight, next(self.fates, "ok"))
+        if self.end in ("death", "preempted"):
+            flight.answer.set_exception(died(preempted=self.end == "preempted"))
+        flight.answer.add_done_callback(wake)
+
+    def _play(self, flight: Flight, fate: str) -> str:
+        assert flight.answer is not None
+        if fate in ("death", "preempted"):
+            return fate
+        if fate == "ok":
+            flight.answer.set_result(Receipt(flight.job.name, flight.job.video.video_id))
+            return ""
+        flight.answer.set_result(failed(flight.job, ErrorRecord(ErrorKind(fate), fate, fate), self.name))
+        return "sick" if fate == "device" else ""
+
+    def dismiss(self) -> tuple[Flight, ...]:
+        left = tuple(self.flights)
+        self.flights.clear()
+        self.handle = self.setup_answer = None
+        return left
+
+
+def died(*, preempted: bool = False) -> ActorDiedError:
+    error = ActorDiedError()
+    error._preempted = preempted
+    return error
+
+
+def driver_of(
+    jobs: list[Job], fates: list[str], ran: Counter[str], *, workers: int, limits: Limits,
+    on_event: Callable[[PoolEvent], None] | None = None, **cluster: Any,
+) -> Driver:
+    script = iter(fates)
+    crew: list[Slot] = [ScriptedSlot(number, script, ran) for number in range(workers)]
+    backlog = Backlog(Flight(job, timeout_s=60.0) for job in jobs)
+    return Driver(RECIPE, crew, backlog, limits, ClusterConfig(**cluster), on_event, None)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    fates=st.lists(st.sampled_from(FATES), max_size=40),
+    num_jobs=st.integers(0, 12),
+    workers=st.integers(1, 4),
+    depth=st.integers(1, 3),
+    per_video=st.integers(1, 3),
+    max_attempts=st.integers(1, 3),
+)
+def test_each_job_ends_once_whatever_its_fate(
+    make_jobs: MakeJobs, fates: list[str], num_jobs: int, workers: int, depth: int, per_video: int, max_attempts: int
+) -> None:
+    jobs, ran = make_jobs(*["job"] * num_jobs), Counter[str]()
+    limits = Limits(max_attempts, per_video, per_video + 2, backoff_s=0.0)
+    seen: dict[EventKind, list[PoolEvent]] = defaultdict(list)
+    driver = driver_of(
+        jobs, fates, ran, workers=workers, limits=limits, on_event=lambda e: seen[e.kind].append(e), in_flight_per_actor=depth
+    )
+    receipts: list[Receipt] = []
+    not_done: tuple[Job, ...] = ()
+    try:
+        receipts.extend(driver.receipts(pull_all=True))
+    except NoWorkersLeft as error:
+        not_done = error.not_done
+        assert len(seen[EventKind.GIVEN_UP]) == workers
+    ended = Counter([r.job_name for r in receipts] + [job.name for job in not_done])
+    assert ended == Counter(job.name for job in jobs)
+    for receipt in receipts:
+        if receipt.error is None:
+            continue
+        expected = {"poison": range(1, 9), "transient": range(max_attempts, 9)}.get(receipt.error.reason, range(per_video, 9))
+        assert receipt.error.attempts in expected
+        assert receipt.error.attempts <= max_attempts + per_video
+    # Nothing runs without a cause: as often as it was charged, came back, or lost its machine.
+    preempted = fates.count("preempted")
+    assert all(count <= max_attempts + per_video + preempted for count in ran.values())
+    assert (driver.num_finished, driver.num_failed) == (
+        sum(r.ok for r in receipts), sum(not r.ok for r in receipts)
+    )
+
+
+def test_only_the_head_is_charged_with_a_death(make_jobs: MakeJobs) -> None:
+    jobs, ran = make_jobs("a", "b", "c"), Counter[str]()
+    events: list[PoolEvent] = []
+    limits = Limits(3, 2, 4, backoff_s=0.0)
+    driver = driver_of(jobs, ["ok", "death"], ran, workers=1, limits=limits, on_event=events.append, in_flight_per_actor=3)
+    began = time.monotonic()
+    assert all(receipt.ok for receipt in driver.receipts(pull_all=True))
+    assert time.monotonic() - began < 2.0       # answers that came together are taken together, not one per wake
+    assert ran == {jobs[0].name: 1, jobs[1].name: 2, jobs[2].name: 1}
+    assert [(e.job_name, e.attempts) for e in events if e.kind is EventKind.RETRIED] == [(jobs[1].name, 1)]
+
+
+def test_a_machine_taken_away_is_charged_to_nobody(make_jobs: MakeJobs) -> None:
+    jobs, ran = make_jobs("a", "b"), Counter[str]()
+    events: list[PoolEvent] = []
+    limits = Limits(1, 1, 2, backoff_s=0.0)
+    driver = driver_of(jobs, ["preempted"] * 5, ran, workers=1, limits=limits, on_event=events.append)
+    assert all(receipt.ok for receipt in driver.receipts(pull_all=True))
+    assert ran[jobs[0].name] == 6
+    assert [e.message for e in events if e.kind is EventKind.DIED] == ["its machine was taken away"] * 5
+
+
+def test_two_poisonous_jobs_among_good_ones_cost_no_worker_its_place(make_jobs: MakeJobs) -> None:
+    """With a good job between them, deaths of two jobs are not in a row."""
+    jobs, ran = make_jobs(*["job"] * 6), Counter[str]()
+    limits = Limits(3, 2, 3, backoff_s=0.0)
+    driver = driver_of(jobs, ["death", "death", "ok", "death", "ok", "death", "ok", "ok"], ran, workers=1, limits=limits)
+    receipts = list(driver.receipts(pull_all=True))
+    assert len(receipts) == 6
+    assert sum(r.ok for r in receipts) == 4
+    assert [r.error.attempts for r in receipts if r.error] == [2, 2]
+
+
+def test_where_one_death_is_too_many_nobody_waits_behind(make_jobs: MakeJobs) -> None:
+    limits = Limits(3, 1, 2, backoff_s=0.0)
+    driver = driver_of(make_jobs("a", "b"), [], Counter(), workers=1, limits=limits, in_flight_per_actor=4)
+    assert driver.depth == 1
+
+
+def test_an_actor_past_its_grace_is_killed_and_those_behind_go_on(make_jobs: MakeJobs) -> None:
+    jobs, ran = make_jobs("hang", "b", "c"), Counter[str]()
+    events: list[PoolEvent] = []
+    limits = Limits(3, 2, 4, backoff_s=0.0)
+    # A script that is sick without saying so: the answer never comes.
+    driver = driver_of(jobs, [], ran, workers=1, limits=limits, on_event=events.append, deadline_grace_s=0.05)
+    (slot,) = driver.crew
+    assert isinstance(slot, ScriptedSlot)
+    slot._play = lambda flight, fate: "hung" if flight.job is jobs[0] else ScriptedSlot._play(slot, flight, fate)  # type: ignore[method-assign]
+    driver.backlog = Backlog(Flight(job, timeout_s=0.05) for job in jobs)
+    receipts = {receipt.job_name: receipt for receipt in driver.receipts(pull_all=True)}
+    late = receipts[jobs[0].name].error
+    assert late is not None
+    assert (late.reason, late.attempts) == ("deadline", 1)
+    assert receipts[jobs[1].name].ok
+    assert receipts[jobs[2].name].ok
+    assert [e.job_name for e in events if e.kind is EventKind.KILLED] == [jobs[0].name]
+
+
+def test_an_exception_of_the_listener_reaches_the_caller(make_jobs: MakeJobs) -> None:
+    def refuse(event: PoolEvent) -> None:
+        raise RuntimeError("the display broke")
+
+    driver = driver_of(make_jobs("a"), [], Counter(), workers=1, limits=Limits(1, 1, 2, 0.0), on_event=refuse)
+    with pytest.raises(RuntimeError, match="the display broke"):
+        list(driver.receipts(pull_all=True))
