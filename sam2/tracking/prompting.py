@@ -103,7 +103,7 @@ def settle(network: SAM2Base, state: VideoState) -> None:
     """Encode the prompts that wait into memory, all objects of a frame at once; ValueError without any prompt."""
     if not state.tracks:
         raise ValueError("nothing to track: add points, a box or a mask for at least one object first")
-    waiting = sorted({frame_idx for track in state.tracks.values() for frame_idx in track.pending})
+    waiting = list(dict.fromkeys(frame_idx for track in state.tracks.values() for frame_idx in track.pending))
     for frame_idx in waiting:
         tracks = [track for track in state.tracks.values() if frame_idx in track.pending]
         pendings = [track.pending.pop(frame_idx) for track in tracks]

@@ -112,8 +112,7 @@ def test_a_damaged_frame_is_named(clip: Callable[..., Path]) -> None:
     path.write_bytes(damaged)
     video = VideoFile(path, side=SIDE)
     with pytest.raises(ValueError, match="frame 9 .*(cannot be decoded|cannot be read)"):
-        for frame_idx in range(20):
-            video.rgb_SS3(frame_idx)
+        list(map(video.rgb_SS3, range(20)))
 
 
 @pytest.mark.parametrize(
