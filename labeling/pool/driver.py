@@ -158,12 +158,12 @@ class Driver:
         except RayError as error:
             return self._bury(slot, error)
         slot.pop_head()
+        if receipt.error is not None and receipt.error.kind is ErrorKind.DEVICE:
+            self._replace(slot, EventKind.DIED, receipt.error, flight)
+            return self._settle(slot, flight, receipt)
+        slot.deaths = 0
         if slot.flights:
             self.tell(EventKind.STARTED, slot, slot.flights[0])
-        if receipt.error is None or receipt.error.kind is not ErrorKind.DEVICE:
-            slot.deaths = 0
-        else:
-            self._replace(slot, EventKind.DIED, receipt.error, flight)
         return self._settle(slot, flight, receipt)
 
     def _land_setup(self, slot: Slot, answer: Future[ErrorRecord | None]) -> None:
