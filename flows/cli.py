@@ -155,11 +155,11 @@ def run_command(arguments: list[str]) -> int:
 
     try:
         with termination_as_interrupt():
-            code = app(arguments, standalone_mode=False)
-            return int(code or OK)
+            code = int(app(arguments, standalone_mode=False) or OK)
+        # Typer makes 130 of Ctrl+C, Ray 143 of SIGTERM.
+        return _interrupted() if code in (130, 143) else code
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted", "what is done stays done; run again to go on")
-        return INTERRUPTED
+        return _interrupted()
     except (BadConfiguration, typer.TyperException) as error:
         _say("bad configuration", error.format_message() if isinstance(error, typer.BadParameter) else str(error))
         return BAD_CONFIGURATION
@@ -171,6 +171,11 @@ def run_command(arguments: list[str]) -> int:
         return BAD_CONFIGURATION
 
 
+def _interrupted() -> int:
+    _say("interrupted", "what is done stays done; run again to go on")
+    return INTERRUPTED
+
+
 def _say(what: str, message: str) -> None:
     Console(stderr=True).print(f"[bold red]{what}:[/] ", end="")
-    Console(stderr=True, markup=False, highlight=False).print(message)
+    Console(stderr=True, markup=False, highlight=False).print(message, soft_wrap=True)

@@ -54,7 +54,6 @@ class RunConfig:
     scratch: str | None = None
     scratch_cap_gib: float = 50.0
     timeout_s: float = 3600.0
-    timeout_per_video_second_s: float = 60.0
     max_attempts: int = 3
     retry_backoff_s: float = 2.0
     chunk_size: int = 64

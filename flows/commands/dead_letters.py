@@ -16,7 +16,7 @@ from labeling.store.runs import read_config
 
 app = typer.Typer(no_args_is_help=True, help="What could not be labelled, why, and another try.")
 
-Where = Annotated[list[str], typer.Argument(help="`store.root=...`")]
+Where = Annotated[list[str], typer.Argument(metavar="store.root=...", help="`store.root=...`")]
 Run = Annotated[str | None, typer.Option("--run", help="One run's letters; for replay the latest run that left any")]
 Reason = Annotated[str | None, typer.Option(help="Only letters with this reason")]
 

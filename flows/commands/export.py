@@ -13,7 +13,7 @@ from labeling.export.davis import export_davis
 
 app = typer.Typer(no_args_is_help=True, help="Write a snapshot in another format: coco, davis.")
 
-Where = Annotated[list[str], typer.Argument(help="`store.root=...`")]
+Where = Annotated[list[str], typer.Argument(metavar="store.root=...", help="`store.root=...`")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where it goes; an earlier export there is replaced")]
 Verdicts = Annotated[list[str], typer.Option("--verdict", help="Masklets of this verdict; may be given more than once")]
 Snapshot = Annotated[str | None, typer.Option(help="A version such as v000003; the newest without")]
