@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from sam2.build_sam import refuse_download
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.tracking import prompting
 from sam2.tracking.output import FrameOutput
@@ -187,11 +188,8 @@ class SAM2VideoPredictor(SAM2Base):
 
     @classmethod
     def from_pretrained(cls, model_id: str, **kwargs: object) -> "SAM2VideoPredictor":
-        """Refuse: weights are not fetched from a hub here."""
-        raise ValueError(
-            f"from_pretrained({model_id!r}): weights are read from files; get one with `labeling checkpoints fetch` "
-            "and pass it to sam2.build_sam.build_sam2_video_predictor(config_file, ckpt_path)"
-        )
+        """Refuse with RuntimeError: nothing here downloads on its own."""
+        refuse_download(model_id)
 
     def _prompted_track(self, state: VideoState, frame_idx: int, obj_id: int) -> tuple[int, ObjectTrack]:
         index = prompting.checked_frame(state, frame_idx)
