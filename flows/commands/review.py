@@ -13,7 +13,10 @@ from labeling.review.queue import ReviewQueue
 
 app = typer.Typer(no_args_is_help=True, help="Settle what the judge doubts: list, claim, decide.")
 
-Where = Annotated[list[str], typer.Argument(metavar="store.root=...", help="`store.root=...` (and `run.review_url=...` where the queue is elsewhere)")]
+Where = Annotated[
+    list[str],
+    typer.Argument(metavar="store.root=...", help="`store.root=...` (and `run.review_url=...` where the queue is elsewhere)"),
+]
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item's number, or VIDEO_ID/TRACK_ID@VERSION")]
 Reviewer = Annotated[str, typer.Option(help="Who reviews", default_factory=getpass.getuser)]
 

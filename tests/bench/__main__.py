@@ -1,0 +1,123 @@
+"""`make bench`: a few figures of this machine, printed as a table; see BENCHMARKS.md. No test looks at them."""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from labeling import rle
+from labeling.ingest.prompts import PromptTable
+from labeling.qc.signals import SignalMeter
+from labeling.store.keys import Recipe
+from labeling.store.ledger import Ledger
+from labeling.store.plan import make_plan
+from labeling.types import FrameMask, Prompt, VideoRef
+
+HERE = Path(__file__).resolve().parent
+HD_HW = (1080, 1920)
+NUM_VIDEOS = 100_000
+
+
+def best_ms(work: Callable[[], object], *, repeats: int = 20) -> float:
+    """The shortest of several runs, in milliseconds: what the work costs when nothing else is in the way."""
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return 1000 * min(seconds)
+
+
+def ellipse_HW() -> np.ndarray:
+    """A 1080p mask of about 200,000 pixels."""
+    y, x = np.mgrid[: HD_HW[0], : HD_HW[1]]
+    return ((y - 540) / 200) ** 2 + ((x - 960) / 330) ** 2 < 1
+
+
+def mask_rows() -> list[tuple[str, str]]:
+    """Run-length coding and signals of one 1080p mask."""
+    from pycocotools import mask as coco
+
+    mask_HW = ellipse_HW()
+    runs = rle.encode(mask_HW)
+    one = FrameMask(0, 0.0, runs, rle.area(runs), rle.box_xywh(runs), 0.9, 5.0)
+    frames = [FrameMask(i, i / 30, runs, one.area, one.box_xywh, 0.9, 5.0) for i in range(50)]
+
+    def measure() -> None:
+        meter = SignalMeter(HD_HW, Fraction(30), 0.0)
+        for frame in frames:
+            meter.add(frame)
+
+    return [
+        ("RLE of a 1080p mask, ours", f"{best_ms(lambda: rle.encode(mask_HW)):.2f} ms"),
+        ("RLE of a 1080p mask, pycocotools", f"{best_ms(lambda: coco.encode(np.asfortranarray(mask_HW, np.uint8))):.2f} ms"),
+        ("all QC signals of a 1080p mask", f"{best_ms(measure, repeats=5) / len(frames):.2f} ms"),
+    ]
+
+
+def plan_rows() -> list[tuple[str, str]]:
+    """Planning over many videos, all of them new."""
+    refs = [VideoRef(f"{i:016x}", f"{i}.mp4", f"/v/{i}.mp4", str(i), 1) for i in range(NUM_VIDEOS)]
+    table = PromptTable({ref.key: (Prompt(1, 0, box_xyxy=(0, 0, 9, 9)),) for ref in refs})
+    from labeling.store.ledger import ledger_of
+    from labeling.store.schemas import LEDGER
+
+    empty: Ledger = ledger_of(LEDGER.empty_table())
+    seconds = best_ms(lambda: make_plan(refs, table, empty, Recipe({}, {}), "bench"), repeats=2) / 1000
+    return [(f"plan over {NUM_VIDEOS:,} new videos, listing and tables in memory", f"{seconds:.1f} s")]
+
+
+def step_rows(*, num_frames: int = 40) -> list[tuple[str, str]]:
+    """The model step alone: frames in memory, masks at video size counted, one object and eight."""
+    import torch
+
+    from sam2.build_sam import build_sam2_video_predictor
+
+    rows = []
+    frames = np.random.default_rng(0).integers(0, 255, (num_frames, 270, 480, 3), np.uint8)
+    predictor = build_sam2_video_predictor("configs/samurai/sam2.1_nano.yaml", None, device="cpu")
+    for count in (1, 8):
+        state = predictor.init_state(frames, memory="window")
+        for obj_id in range(count):
+            predictor.add_new_points_or_box(state, 0, obj_id, box=np.array([40 + 10 * obj_id, 40, 200, 200], np.float32))
+        started = time.perf_counter()
+        with torch.inference_mode():
+            for out in predictor.propagate(state):
+                (out.mask_logits > 0).sum()
+        seconds = time.perf_counter() - started
+        what = f"nano at 256, {count} object(s), fp32, {torch.get_num_threads()} threads, model step"
+        rows.append((what, f"{num_frames / seconds:.1f} frames/s"))
+    return rows
+
+
+def memory_rows() -> list[tuple[str, str]]:
+    """Peak RSS of a predictor with a window, in processes of their own."""
+    told = subprocess.run([sys.executable, str(HERE / "window_rss.py")], capture_output=True, text=True, check=True)
+    lines = [line.partition(":") for line in told.stdout.splitlines() if ":" in line]
+    return [(what, measured.strip()) for what, _, measured in lines]
+
+
+def main() -> None:
+    """Measure and print."""
+    console = Console(width=140)
+    table = Table("what", "measured", box=None)
+    for rows in (mask_rows, plan_rows, step_rows, memory_rows):
+        for row in rows():
+            table.add_row(*row)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    console.print(f"{time.strftime('%Y-%m-%d')}, {machine}")
+    console.print(table)
+    console.print(f"peak RSS of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
