@@ -123,11 +123,6 @@ def batch_of(keys: Iterable[str]) -> str:
     return digest("\n".join(sorted(keys)))[:_BATCH_DIGITS]
 
 
-def sort_prompts(prompts: Iterable[Prompt]) -> tuple[Prompt, ...]:
-    """Put prompts into the one order that every run uses, whatever order the table had."""
-    return tuple(sorted(prompts, key=lambda p: (p.object_id, p.frame_idx, _prompt_text(p), p.category or "")))
-
-
 class Keyer:
     """Makes keys under one recipe, whose text and digests are made once: a plan makes a hundred thousand keys."""
 

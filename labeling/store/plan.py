@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from labeling.ingest.prompts import sort_prompts
 from labeling.store.dead_letters import DeadLetter
-from labeling.store.keys import COMPONENTS, Keyer, Recipe, sort_prompts
+from labeling.store.keys import COMPONENTS, Keyer, Recipe
 from labeling.store.ledger import Done, Ledger, components_of
 from labeling.types import ErrorKind, ErrorRecord, Job, Prompt, VideoRef
 

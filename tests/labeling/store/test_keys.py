@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labeling.config import Direction, SourceConfig, TrackConfig
-from labeling.store.keys import Keyer, KeyParts, Recipe, batch_of, canonical_json, digest, object_key, recipe_for, sort_prompts
+from labeling.ingest.prompts import sort_prompts
+from labeling.store.keys import Keyer, KeyParts, Recipe, batch_of, canonical_json, digest, object_key, recipe_for
 from labeling.types import RLE, Prompt, PromptSource
 from tests.labeling.store.made_store import RECIPE, box_prompt
 
