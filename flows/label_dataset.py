@@ -20,7 +20,7 @@ from flows.progress import Display, Tally, display
 from flows.reporting import write_run_report
 from labeling.config import LabelConfig
 from labeling.objects import Objects, open_objects
-from labeling.pool.events import PoolEvent
+from labeling.pool.events import EventKind, PoolEvent
 from labeling.pool.pool import run_jobs
 from labeling.store.dead_letters import dead_job, put_dead_letter
 from labeling.store.lock import run_lock
@@ -95,7 +95,7 @@ class Crew:
     def note(self, event: PoolEvent) -> None:
         """Take one event of the pool; what a person should know goes to the log."""
         self.most = max(self.most, event.num_workers)
-        if event.message:
+        if event.message and event.kind is not EventKind.FAILED:   # a failed job's dead letter says it
             log.warning("%s %s: %s", event.kind, event.job_name or event.worker or "pool", event.message)
 
 
