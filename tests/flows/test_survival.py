@@ -28,6 +28,7 @@ class LabelingRun:
 
     arguments: list[str]
     folder: Path
+    server: str | None = None
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
@@ -36,6 +37,8 @@ class LabelingRun:
             "XDG_CACHE_HOME": str(self.folder / "cache"),
         }
         environment.pop("PREFECT_API_URL", None)
+        if self.server:
+            environment["PREFECT_API_URL"] = self.server
         self.log = (self.folder / f"{self.mark}.log").open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "-c", "from flows.cli import main; main()", *self.arguments],
@@ -62,12 +65,15 @@ class LabelingRun:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., LabelingRun]]:
-    """Starts commands, and leaves none of their processes behind."""
+def start(tmp_path: Path, prefect_server: None) -> Iterator[Callable[..., LabelingRun]]:
+    """Starts commands, and leaves none of their processes behind; with `own_server` they start Prefect's as well."""
+    from prefect.settings import PREFECT_API_URL
+
+    shared = PREFECT_API_URL.value()
     started: list[LabelingRun] = []
 
-    def begin(*arguments: str) -> LabelingRun:
-        started.append(LabelingRun(list(arguments), tmp_path))
+    def begin(*arguments: str, own_server: bool = False) -> LabelingRun:
+        started.append(LabelingRun(list(arguments), tmp_path, None if own_server else shared))
         return started[-1]
 
     yield begin
@@ -113,7 +119,7 @@ def check_whole(dataset: Dataset) -> None:
 def test_a_killed_worker_costs_nothing_and_a_second_run_is_turned_away(
     clips: Dataset, start: Callable[..., LabelingRun]
 ) -> None:
-    run = start("run", *clips.overrides())
+    run = start("run", *clips.overrides(), own_server=True)
     until(lambda: run.processes("ray::WorkerActor.run") or run.process.poll() is not None, "a worker at work")
     second = start("run", *clips.overrides())
     victim = run.processes("ray::WorkerActor.run")[0]
