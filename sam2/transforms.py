@@ -81,6 +81,5 @@ class SAM2Transforms:
 
 def _small(pixels_BMHW: Tensor, max_area: float) -> Tensor:
     """Return the pixels of 8-connected components of at most `max_area` pixels."""
-    flat = pixels_BMHW.flatten(0, 1).cpu().numpy()
-    found = np.stack([small_components(pixels_HW, int(max_area)) for pixels_HW in flat])
+    found = small_components(pixels_BMHW.flatten(0, 1).cpu().numpy(), int(max_area))
     return torch.from_numpy(found).view(pixels_BMHW.shape).to(pixels_BMHW.device)

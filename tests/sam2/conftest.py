@@ -1,6 +1,6 @@
 """A small model with formula weights, built once: enough of a SAM 2 for everything but its answers' worth."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -11,6 +11,15 @@ from sam2.build_sam import build_sam2
 from sam2.modeling.config import ModelConfig
 from sam2.modeling.sam2_base import SAM2Base
 from tests.reference.formula import formula_weights
+
+
+@pytest.fixture(autouse=True)
+def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Small tensors gain nothing from several threads, and wait long for them where cores are shared (5x measured)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads if request.module.__name__.endswith("test_parity") else 1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
 """Overrides in Hydra's notation are read without Hydra; what is not known is refused with a way out."""
 
-import subprocess
-import sys
+import ast
+from pathlib import Path
 
 import pytest
 
+import sam2
 from sam2.overrides import apply_overrides, parse_value
 from sam2.variants import find_config
 
@@ -115,10 +116,14 @@ def test_values_are_read_as_hydra_reads_them(text: str, value: object) -> None:
     assert parse_value(text) == value
 
 
-def test_hydra_is_never_started() -> None:
-    code = (
-        "import sys; from sam2.build_sam import build_sam2; "
-        "build_sam2('sam2.1_nano', device='cpu', hydra_overrides_extra=['++model.image_size=64']); "
-        "assert not any(m.split('.')[0] in ('hydra', 'omegaconf') for m in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+def test_nothing_heavy_is_imported() -> None:
+    """Hydra's global state clashes with a caller's own; torchvision's import takes longer than torch's."""
+    imported = set()
+    for path in Path(sam2.__path__[0]).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").split(".")[0])
+    assert "torch" in imported
+    assert not imported & {"hydra", "omegaconf", "torchvision", "scipy", "cv2", "labeling", "flows"}
