@@ -65,77 +65,59 @@ def fill_holes(mask_logits_B1HW: Tensor, max_area: int) -> Tensor:
     """Return the logits with holes of at most `max_area` pixels filled: background components, 8-connected."""
     if max_area <= 0:
         return mask_logits_B1HW
-    background_BHW = (mask_logits_B1HW[:, 0] <= 0).cpu().numpy()
-    holes_BHW = np.stack([small_components(background_HW, max_area) for background_HW in background_BHW])
+    holes_BHW = small_components((mask_logits_B1HW[:, 0] <= 0).cpu().numpy(), max_area)
     if not holes_BHW.any():
         return mask_logits_B1HW
     holes_B1HW = torch.from_numpy(holes_BHW)[:, None].to(mask_logits_B1HW.device)
     return torch.where(holes_B1HW, torch.full_like(mask_logits_B1HW, FILLED_LOGIT), mask_logits_B1HW)
 
 
-def small_components(pixels_HW: NDArray[np.bool_], max_area: int) -> NDArray[np.bool_]:
-    """Return the pixels of 8-connected components that have at most `max_area` pixels.
+def small_components(pixels_BHW: NDArray[np.bool_], max_area: int) -> NDArray[np.bool_]:
+    """Return the pixels of 8-connected components, within each map, that have at most `max_area` pixels.
 
-    Works on horizontal runs: a mask has hundreds of runs where it has ten thousands of pixels.
+    Works on horizontal runs of all maps at once: a mask has hundreds of runs where it has ten thousands of pixels.
     """
-    starts, ends, rows = _runs(pixels_HW)
-    if not len(starts):
-        return np.zeros_like(pixels_HW)
-    root = _join_runs(starts, ends, rows, pixels_HW.shape[0])
-    areas = np.bincount(root, weights=ends - starts, minlength=len(starts))
-    small = np.flatnonzero(areas[root] <= max_area)
-    kept_HW = np.zeros_like(pixels_HW)
-    for run in small.tolist():
-        kept_HW[rows[run], starts[run] : ends[run]] = True
-    return kept_HW
+    count, height, width = pixels_BHW.shape
+    # an empty row under each map and an empty column on either side keep runs apart
+    padded = np.zeros((count, height + 1, width + 2), np.int8)
+    padded[:, :height, 1:-1] = pixels_BHW
+    steps = np.diff(padded.reshape(-1, width + 2), axis=1)
+    rows, starts = np.nonzero(steps == 1)
+    ends = np.nonzero(steps == -1)[1]
+    component = _components(len(rows), *_touching(rows, starts, ends, width + 2))
+    areas = np.bincount(component, weights=ends - starts, minlength=len(rows))
+    small = areas[component] <= max_area if len(rows) else np.zeros(0, bool)
+    edges = np.zeros((count * (height + 1), width + 1), np.int8)
+    edges[rows[small], starts[small]] = 1
+    edges[rows[small], ends[small]] = -1
+    return edges.cumsum(axis=1, dtype=np.int8).astype(bool).reshape(count, height + 1, width + 1)[:, :height, :width]
+
+
+def _touching(
+    rows: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64], pitch: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pairs (upper, lower) of runs in neighbouring rows that touch, corners included."""
+    above = (rows - 1) * pitch
+    first = np.searchsorted(rows * pitch + ends, above + starts, side="left")
+    stop = np.searchsorted(rows * pitch + starts, above + ends, side="right")
+    touched = np.maximum(stop - first, 0)
+    lower = np.repeat(np.arange(len(rows)), touched)
+    place = np.arange(len(lower)) - np.repeat(np.cumsum(touched) - touched, touched)
+    return np.repeat(first, touched) + place, lower
+
+
+def _components(count: int, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each of `count` nodes the least node of its component; `one` and `other` are the edges' ends."""
+    least = np.arange(count)
+    while True:
+        a, b = least[one], least[other]
+        if np.array_equal(a, b):
+            return least
+        np.minimum.at(least, a, b)
+        np.minimum.at(least, b, a)
+        while not np.array_equal(shorter := least[least], least):
+            least = shorter
 
 
 def _first(flags_BMS: Tensor) -> Tensor:
     return flags_BMS.to(torch.uint8).argmax(dim=-1)
-
-
-def _runs(pixels_HW: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    height, width = pixels_HW.shape
-    padded = np.zeros((height, width + 2), np.int8)
-    padded[:, 1:-1] = pixels_HW
-    steps = np.diff(padded, axis=1)
-    rows, starts = np.nonzero(steps == 1)
-    return starts, np.nonzero(steps == -1)[1], rows
-
-
-def _join_runs(
-    starts: NDArray[np.int64], ends: NDArray[np.int64], rows: NDArray[np.int64], height: int
-) -> NDArray[np.int64]:
-    """Return for each run the first run of its component."""
-    parent = list(range(len(starts)))
-
-    def find(run: int) -> int:
-        while parent[run] != run:
-            parent[run] = parent[parent[run]]
-            run = parent[run]
-        return run
-
-    for upper, lower in _touching(starts, ends, rows, height):
-        a, b = find(upper), find(lower)
-        parent[max(a, b)] = min(a, b)
-    return np.array([find(run) for run in range(len(starts))], np.int64)
-
-
-def _touching(
-    starts: NDArray[np.int64], ends: NDArray[np.int64], rows: NDArray[np.int64], height: int
-) -> list[tuple[int, int]]:
-    """Return pairs of runs in neighbouring rows that touch, corners included."""
-    pairs = []
-    first_of_row = np.searchsorted(rows, np.arange(height + 1)).tolist()
-    start_of, end_of = starts.tolist(), ends.tolist()
-    for row in range(1, height):
-        upper, lower = first_of_row[row - 1], first_of_row[row]
-        upper_stop, lower_stop = first_of_row[row], first_of_row[row + 1]
-        while upper < upper_stop and lower < lower_stop:
-            if start_of[upper] <= end_of[lower] and start_of[lower] <= end_of[upper]:
-                pairs.append((upper, lower))
-            if end_of[upper] < end_of[lower]:
-                upper += 1
-            else:
-                lower += 1
-    return pairs

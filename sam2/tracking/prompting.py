@@ -137,9 +137,11 @@ def motion_behind(network: SAM2Base, track: ObjectTrack, vantage: Vantage) -> Mo
     frame_idx = _nearest_behind(track, vantage)
     while frame_idx is not None:
         entry = track.entry_on(frame_idx)
-        if entry.reverse is not None:
-            motion = entry.motion if entry.reverse == vantage.reverse else None
+        if entry.reverse == vantage.reverse:
+            motion = entry.motion
             break
+        if entry.reverse is not None and frame_idx not in track.conditioning:
+            break       # tracked the other way: its filter moves away from here
         sightings.append(entry.sighting)
         frame_idx = _nearest_behind(track, replace(vantage, frame_idx=frame_idx))
     for sighting in reversed(sightings):
@@ -157,11 +159,12 @@ def _nearest_behind(track: ObjectTrack, vantage: Vantage) -> int | None:
 def _correction(
     network: SAM2Base, state: VideoState, track: ObjectTrack, frame_idx: int
 ) -> tuple[Lookback | None, bool]:
-    """Return what a prompt on this frame looks back at, and the direction; None: the frame was not tracked yet."""
+    """Return what a prompt on this frame looks back at, and the direction; None: not tracked yet, or nothing there."""
     if frame_idx not in track.tracked:
         return None, False
     vantage = Vantage(frame_idx, track.tracked[frame_idx], state.known_length)
-    return look_back(track.conditioning, track.others, vantage, network.config), vantage.reverse
+    lookback = look_back(track.conditioning, track.others, vantage, network.config)
+    return (lookback if lookback.memories else None), vantage.reverse
 
 
 def _wait(

@@ -10,7 +10,17 @@ from PIL import Image
 from sam2.build_sam import build_sam2_video_predictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 from sam2.tracking.state import VideoState
-from tests.sam2.clips import BOX, HEIGHT, SAMURAI, WIDTH, assert_equal_outputs, drawn_clip, predictor, prompt_three
+from tests.sam2.clips import (
+    BOX,
+    HEIGHT,
+    SAMURAI,
+    WIDTH,
+    assert_equal_outputs,
+    drawn_clip,
+    one_thread,  # noqa: F401
+    predictor,
+    prompt_three,
+)
 
 NAN = float("nan")
 
@@ -122,9 +132,9 @@ def test_masks_are_made_when_asked_for(state: VideoState) -> None:
     masks = {frame_idx: logits for frame_idx, _, logits in model.propagate_in_video(state)}
     for frame_idx, out in outs.items():
         assert out.mask_logits.shape == (3, 1, HEIGHT, WIDTH)
-        torch.testing.assert_close(out.mask_logits, masks[frame_idx], rtol=0, atol=0)
+        assert torch.equal(out.mask_logits, masks[frame_idx])
         expected = torch.nn.functional.interpolate(out.low_res_logits, (HEIGHT, WIDTH), mode="bilinear")
-        torch.testing.assert_close(out.mask_logits, expected)
+        assert torch.allclose(out.mask_logits, expected)
 
 
 def test_what_the_scores_say(state: VideoState) -> None:
@@ -134,13 +144,13 @@ def test_what_the_scores_say(state: VideoState) -> None:
     assert first.predicted_iou[2] == 1.0
     assert first.object_score_logits[2] == 10.0
     assert first.candidate_gap.isnan().tolist() == [True, False, True]
-    torch.testing.assert_close(first.pointer_similarity, torch.ones(3))
+    assert torch.allclose(first.pointer_similarity, torch.ones(3))
     for out in rest:
         assert out.motion_score.isnan().all()
         assert (out.candidate_gap >= 0).all()
         assert (out.pointer_similarity < 1).all()
         over, under = (out.low_res_logits > 1).sum((1, 2, 3)), (out.low_res_logits > -1).sum((1, 2, 3))
-        torch.testing.assert_close(out.stability, over / under)
+        assert torch.allclose(out.stability, over / under)
 
 
 def test_overlaps_are_decided_where_the_config_says_so(state: VideoState) -> None:
@@ -223,7 +233,7 @@ def test_a_box_that_reaches_out_of_the_frame_is_clipped(state: VideoState) -> No
     model = predictor()
     _, _, clipped = model.add_new_points_or_box(state, 0, 1, box=[-20, 8, 24, 900])
     _, _, inside = model.add_new_points_or_box(model.init_state(drawn_clip(6)), 0, 1, box=[0, 8, 24, HEIGHT])
-    torch.testing.assert_close(clipped, inside, rtol=0, atol=0)
+    assert torch.equal(clipped, inside)
 
 
 def test_built_by_its_released_name() -> None:

@@ -11,7 +11,7 @@ from sam2.tracking.output import FrameOutput
 from sam2.tracking.state import VideoState
 from tests.reference import video_steps
 from tests.reference.video_steps import NUM_FRAMES, STEPS
-from tests.sam2.clips import HEIGHT, NANO, SAMURAI, WIDTH, drawn_clip, predictor
+from tests.sam2.clips import HEIGHT, NANO, SAMURAI, WIDTH, drawn_clip, one_thread, predictor  # noqa: F401
 
 Answers = dict[str, np.ndarray]
 

@@ -1,14 +1,5 @@
-"""The nets of these tests are so small that a second thread costs more than it gives."""
+"""What all tests of tracking share."""
 
-from collections.abc import Iterator
+from tests.sam2.clips import one_thread
 
-import pytest
-import torch
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+__all__ = ["one_thread"]

@@ -25,7 +25,7 @@ def corrected(model: SAM2VideoPredictor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_corrections_stick() -> None:
     seen, again = corrected(predictor(NANO, *KEPT))
-    torch.testing.assert_close(again, seen, rtol=0, atol=0)
+    assert torch.equal(again, seen)
 
 
 def test_the_released_way_is_one_override_away() -> None:
@@ -64,7 +64,7 @@ def test_a_mask_is_believed_as_it_stands() -> None:
     _, _, logits = model.add_new_mask(state, 0, 1, mask)
     assert ((logits[0, 0] > 0).numpy() == mask).mean() > 0.97
     out = next(model.propagate(state))
-    torch.testing.assert_close(out.mask_logits, logits, rtol=0, atol=0)
+    assert torch.equal(out.mask_logits, logits)
     model.add_new_mask(state, 1, 1, np.zeros((HEIGHT, WIDTH), bool))
     outs = list(model.propagate(state))
     assert outs[1].object_score_logits.tolist() == [-10.0]
@@ -117,6 +117,17 @@ def test_after_tracking_a_cleared_prompt_leaves_an_ordinary_frame() -> None:
     assert 3 in track.others
     assert 3 not in track.tracked
     assert len(list(model.propagate(state))) == 6
+
+
+def test_a_click_on_a_tracked_frame_with_nothing_left_to_look_back_at() -> None:
+    """The released code stops at an assertion here."""
+    model = predictor()
+    state = model.init_state(drawn_clip(3))
+    model.add_new_points_or_box(state, 2, 1, box=BOX)
+    list(model.propagate(state, start_frame_idx=0))
+    model.clear_all_prompts_in_frame(state, 2, 1)
+    model.add_new_points_or_box(state, 0, 1, points=[[40, 20]], labels=[1])
+    assert len(list(model.propagate(state))) == 3
 
 
 def test_removing_an_object_leaves_the_others_as_they_are() -> None:

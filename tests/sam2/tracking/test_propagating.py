@@ -25,7 +25,7 @@ def row_of(out: FrameOutput, obj_id: int) -> FrameOutput:
 
 @BOTH
 def test_a_batch_answers_as_each_object_alone(config: str) -> None:
-    model, clip = predictor(config), drawn_clip(24)
+    model, clip = predictor(config), drawn_clip(18)
     together = model.init_state(clip)
     prompts = [(0, 5, {"box": BOX}), (0, 7, {"points": [[40, 20]], "labels": [1]}), (9, 11, {"box": [30, 20, 60, 44]})]
     for frame_idx, obj_id, given in prompts:
@@ -60,7 +60,7 @@ def test_each_frame_is_encoded_once_for_all_objects(config: str, monkeypatch: py
 
 @BOTH
 def test_chunks_equal_the_whole(config: str) -> None:
-    model, clip = predictor(config), drawn_clip(30)
+    model, clip = predictor(config), drawn_clip(20)
     whole, parts = model.init_state(clip), model.init_state(clip)
     for state in (whole, parts):
         prompt_three(model, state)
@@ -72,14 +72,14 @@ def test_chunks_equal_the_whole(config: str) -> None:
 
 @BOTH
 def test_reverse_equals_forward_on_the_reversed_clip(config: str) -> None:
-    model, clip = predictor(config), drawn_clip(26)
+    model, clip = predictor(config), drawn_clip(22)
     ahead, back = model.init_state(clip[::-1]), model.init_state(clip)
-    for state, mirror in ((ahead, lambda t: t), (back, lambda t: 25 - t)):
+    for state, mirror in ((ahead, lambda t: t), (back, lambda t: 21 - t)):
         prompt_three(model, state, mirror(0))
         model.add_new_points_or_box(state, mirror(1), 2, points=[[42, 21]], labels=[1])
         model.add_new_points_or_box(state, mirror(12), 1, points=[[20, 20]], labels=[1])
     forward = list(model.propagate(ahead))
-    mirrored = [replace(out, frame_idx=25 - out.frame_idx) for out in model.propagate(back, 25, reverse=True)]
+    mirrored = [replace(out, frame_idx=21 - out.frame_idx) for out in model.propagate(back, 21, reverse=True)]
     assert_equal_outputs(mirrored, forward, 1e-5)
     if config == SAMURAI:
         assert sum(bool((~out.motion_score.isnan()).any()) for out in forward) > 10
@@ -131,7 +131,7 @@ def test_which_frames_are_visited(how: dict[str, object], frames: list[int]) -> 
 @BOTH
 @pytest.mark.parametrize("memory", ["all", "window"])
 def test_frames_of_an_iterator_give_the_same_answers(config: str, memory: str) -> None:
-    model, clip = predictor(config), drawn_clip(30)
+    model, clip = predictor(config), drawn_clip(20)
     passing, whole = model.init_state(iter(clip), memory=memory), model.init_state(clip)
     for state in (passing, whole):
         prompt_three(model, state)
@@ -140,7 +140,7 @@ def test_frames_of_an_iterator_give_the_same_answers(config: str, memory: str) -
     for state in (passing, whole):
         model.add_new_points_or_box(state, 9, 1, points=[[8, 8]], labels=[1])
     assert_equal_outputs([*got, *model.propagate(passing, 9)], [*wanted, *model.propagate(whole, 9)])
-    assert passing["num_frames"] == 30
+    assert passing["num_frames"] == 20
 
 
 def test_what_an_iterator_cannot_do() -> None:

@@ -18,16 +18,17 @@ def states(model: SAM2VideoPredictor, clip: np.ndarray) -> tuple[VideoState, Vid
 
 
 @BOTH
-@pytest.mark.parametrize("reverse", [False, True])
-def test_window_equals_all_exactly(config: str, reverse: bool) -> None:
-    model, clip = predictor(config), drawn_clip(60)
+@pytest.mark.parametrize(("num_frames", "reverse", "each"), [(60, False, True), (40, True, False)])
+def test_window_equals_all_exactly(config: str, num_frames: int, reverse: bool, each: bool) -> None:
+    model, clip = predictor(config), drawn_clip(num_frames)
     answers = []
     for state in states(model, clip):
-        prompt_three(model, state, 59 if reverse else 0)
+        prompt_three(model, state, num_frames - 1 if reverse else 0)
         model.add_new_points_or_box(state, 25, 2, box=BOX)
         model.add_new_points_or_box(state, 33, 4, points=[[10, 10]], labels=[1])
-        answers.append(list(model.propagate(state, 59 if reverse else None, reverse=reverse)))
-    assert len(answers[0]) == 60
+        start = num_frames - 1 if reverse else None
+        answers.append(list(model.propagate(state, start, reverse=reverse, each_from_its_prompt=each)))
+    assert len(answers[0]) == num_frames
     assert_equal_outputs(answers[1], answers[0])
     if config == SAMURAI:
         selectable = [entry.selectable for track in state.tracks.values() for entry in track.others.values()]
@@ -38,11 +39,11 @@ def test_window_equals_all_exactly(config: str, reverse: bool) -> None:
 @BOTH
 def test_the_window_forgets(config: str) -> None:
     model = predictor(config)
-    whole, window = states(model, drawn_clip(60))
+    whole, window = states(model, drawn_clip(32))
     for state in (whole, window):
         prompt_three(model, state)
-        assert len(list(model.propagate(state))) == 60
-    assert {len(track.others) for track in whole.tracks.values()} == {59}
+        assert len(list(model.propagate(state))) == 32
+    assert {len(track.others) for track in whole.tracks.values()} == {31}
     for track in window.tracks.values():
         assert sum(entry.memory_1Dhw is not None for entry in track.others.values()) <= 8
         assert len(track.others) <= 16 + 7
@@ -50,7 +51,7 @@ def test_the_window_forgets(config: str) -> None:
 
 @BOTH
 def test_the_newest_frame_can_be_corrected_and_tracked_on_from(config: str) -> None:
-    model, clip = predictor(config), drawn_clip(40)
+    model, clip = predictor(config), drawn_clip(32)
     answers = []
     for state in states(model, clip):
         prompt_three(model, state)
@@ -62,7 +63,7 @@ def test_the_newest_frame_can_be_corrected_and_tracked_on_from(config: str) -> N
 
 @BOTH
 def test_tracking_again_from_the_start_is_fresh(config: str) -> None:
-    model, clip = predictor(config), drawn_clip(30)
+    model, clip = predictor(config), drawn_clip(20)
     whole, window = states(model, clip)
     for state in (whole, window):
         prompt_three(model, state)
@@ -114,16 +115,16 @@ def test_memory_must_be_one_that_there_is() -> None:
 
 @BOTH
 def test_live_tensors_do_not_grow_with_the_video(config: str) -> None:
-    model, clip = predictor(config), drawn_clip(120)
+    model, clip = predictor(config), drawn_clip(90)
     state = model.init_state(iter(clip), memory="window")
     prompt_three(model, state)
     seen = {}
     for out in model.propagate(state):
-        if out.frame_idx in (40, 119):
+        if out.frame_idx in (40, 89):
             seen[out.frame_idx] = live_tensors()
     # which far frames SAMURAI keeps besides the near ones varies a little from frame to frame
-    assert abs(seen[119][0] - seen[40][0]) <= 3 * 2 * 5
-    assert seen[119][1] <= 1.01 * seen[40][1]
+    assert abs(seen[89][0] - seen[40][0]) <= 3 * 2 * 5
+    assert seen[89][1] <= 1.01 * seen[40][1]
 
 
 def live_tensors() -> tuple[int, int]:
