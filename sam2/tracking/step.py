@@ -163,6 +163,7 @@ def _common(rows: Sequence[list[int]], device: torch.device) -> list[int] | Tens
 
 
 def _read(network: SAM2Base, decoded: Decoded, motions: Sequence[Motion | None]) -> Readout:
+    """Choose a candidate for each object: by SAMURAI's motion filter where there are several, else by predicted IoU."""
     config, size_hw = network.config, (network.image_size, network.image_size)
     mask_logits_BMHW = network.mask_absent(decoded.mask_logits_BMHW, decoded.object_score_logits_B1).float()
     predicted_iou_BM = decoded.predicted_iou_BM.float()
@@ -173,25 +174,33 @@ def _read(network: SAM2Base, decoded: Decoded, motions: Sequence[Motion | None])
         mask_logits_BMSS = resize_logits(mask_logits_BMHW, size_hw)
         choices = _choose_by_motion(config, mask_logits_BMSS, predicted_iou_BM, motions)
         best_B = torch.tensor([choice.candidate for choice in choices], device=rows_B.device)
-        mask_logits_B1HW = mask_logits_BMHW[rows_B, best_B, None]
         mask_logits_B1SS = mask_logits_BMSS[rows_B, best_B, None]
     else:
         best_B = predicted_iou_BM.argmax(dim=1)
-        mask_logits_B1HW = mask_logits_BMHW[rows_B, best_B, None]
-        mask_logits_B1SS = resize_logits(mask_logits_B1HW, size_hw)
+        mask_logits_B1SS = resize_logits(mask_logits_BMHW[rows_B, best_B, None], size_hw)
+    mask_logits_B1HW = mask_logits_BMHW[rows_B, best_B, None]
     pointer_BC = network.pointer(decoded.tokens_BMC[rows_B, best_B], decoded.object_score_logits_B1)
-    motion_score_B = torch.tensor([c.motion_score if c else float("nan") for c in choices], dtype=torch.float32)
-    scores_BK = torch.stack(
-        [
-            predicted_iou_BM[rows_B, best_B],
-            decoded.object_score_logits_B1[:, 0].float(),
-            motion_score_B.to(rows_B.device),
-            stability(mask_logits_B1HW),
-            _gap(predicted_iou_BM),
-        ],
-        dim=1,
-    )
+    scores_BK = _scores(decoded, predicted_iou_BM, best_B, mask_logits_B1HW, choices)
     return Readout(mask_logits_B1HW, mask_logits_B1SS, pointer_BC, scores_BK, choices)
+
+
+def _scores(
+    decoded: Decoded,
+    predicted_iou_BM: Tensor,
+    best_B: Tensor,
+    mask_logits_B1HW: Tensor,
+    choices: Sequence[Choice | None],
+) -> Tensor:
+    """Return `scores_BK` in the order of `SCORES`."""
+    motion_score = [choice.motion_score if choice else float("nan") for choice in choices]
+    columns = (
+        predicted_iou_BM.gather(1, best_B[:, None])[:, 0],
+        decoded.object_score_logits_B1[:, 0].float(),
+        torch.tensor(motion_score, dtype=torch.float32, device=best_B.device),
+        stability(mask_logits_B1HW),
+        _gap(predicted_iou_BM),
+    )
+    return torch.stack(columns, dim=1)
 
 
 def _choose_by_motion(
