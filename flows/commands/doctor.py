@@ -49,7 +49,7 @@ def _guarded(check: Callable[[], Finding]) -> Finding:
 
 def check_packages() -> Finding:
     """Versions of what the pipeline stands on."""
-    names = ("torch", "torchvision", "av", "ray", "prefect", "pyarrow", "boto3", "pycocotools")
+    names = ("torch", "av", "ray", "prefect", "pyarrow", "boto3", "pycocotools")
     found, missing = [], []
     for name in names:
         try:
