@@ -1,0 +1,117 @@
+"""Batches: clips of one length, some objects of each, at the model's size; what a step learns from follows from its number.
+
+Legend: V clips, O objects of each, T frames, B = V * O, S side of the model's image, H, W frame height and width.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from sam2.training.clip import Clip, ClipSource
+
+MEAN_RGB, STD_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Frames (V, T, S, S, 3) uint8 and true masks (V, O, T, S, S) bool."""
+
+    frames_VTSS3: Tensor
+    masks_VOTSS: Tensor
+
+    @property
+    def num_frames(self) -> int:
+        return self.frames_VTSS3.shape[1]
+
+    @property
+    def objects_per_clip(self) -> int:
+        return self.masks_VOTSS.shape[1]
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(self.frames_VTSS3.to(device), self.masks_VOTSS.to(device))
+
+    def all_frames(self) -> Tensor:
+        """Return all frames (V * T, 3, S, S) as the network reads them."""
+        return _normalised(self.frames_VTSS3.flatten(0, 1))
+
+    def frame(self, index: int) -> Tensor:
+        """Return one frame of each clip (V, 3, S, S) as the network reads it."""
+        return _normalised(self.frames_VTSS3[:, index])
+
+    def rows(self, index: int) -> Tensor:
+        """Return where `all_frames` has frame `index` of each clip."""
+        clips, frames = self.frames_VTSS3.shape[:2]
+        return torch.arange(clips, device=self.frames_VTSS3.device) * frames + index
+
+    def truth(self, index: int) -> Tensor:
+        """Return the true masks (B, S, S) of all objects on one frame."""
+        return self.masks_VOTSS[:, :, index].flatten(0, 1)
+
+    def soft_truth(self, index: int, side: int) -> Tensor:
+        """Return them as (B, 1, side, side): the share of each cell that the object covers."""
+        return F.interpolate(self.truth(index)[:, None].float(), (side, side), mode="area")
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """A map from step numbers to batches, as `torch.utils.data.DataLoader` wants one."""
+
+    source: ClipSource
+    seed: int
+    clips: int
+    objects: int
+    num_frames: int
+    side: int
+
+    def __len__(self) -> int:
+        return 2**40
+
+    def __getitem__(self, step: int) -> Batch:
+        """Return the batch of a step: the same number gives the same batch, whoever asks and whenever."""
+        random = np.random.default_rng([self.seed, step])
+        drawn = [self._example(random) for _ in range(self.clips)]
+        return Batch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*drawn, strict=True)))
+
+    def _example(self, random: np.random.Generator) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+        clip = self.source.clip(int(random.integers(len(self.source))), self.num_frames)
+        if random.random() < 0.5:
+            clip = _reversed(clip)
+        if random.random() < 0.5:
+            clip = Clip(clip.frames_THW3[:, :, ::-1], clip.masks_NTHW[..., ::-1], clip.name)
+        visible = np.flatnonzero(clip.masks_NTHW[:, 0].any(axis=(1, 2)))
+        chosen = np.resize(random.permutation(visible), self.objects)
+        return _at_side(_padded(clip, self.num_frames), chosen, self.side)
+
+
+def _reversed(clip: Clip) -> Clip:
+    """Return the clip backwards, if an object is visible on its last frame."""
+    if not clip.masks_NTHW[:, -1].any():
+        return clip
+    return Clip(clip.frames_THW3[::-1], clip.masks_NTHW[:, ::-1], clip.name)
+
+
+def _padded(clip: Clip, num_frames: int) -> Clip:
+    """Return the clip with its last frame repeated up to the length asked for."""
+    order = np.minimum(np.arange(num_frames), len(clip.frames_THW3) - 1)
+    return Clip(clip.frames_THW3[order], clip.masks_NTHW[:, order], clip.name)
+
+
+def _at_side(clip: Clip, chosen: npt.NDArray[np.intp], side: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    frames, masks = clip.frames_THW3, clip.masks_NTHW[chosen]
+    if frames.shape[1:3] == (side, side):
+        return np.ascontiguousarray(frames), np.ascontiguousarray(masks)
+    size = (side, side)
+    small = [np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)) for frame in frames]
+    flat = F.interpolate(torch.from_numpy(np.ascontiguousarray(masks)).float(), size, mode="area") >= 0.5
+    return np.stack(small), flat.numpy()
+
+
+def _normalised(frames_NSS3: Tensor) -> Tensor:
+    device = frames_NSS3.device
+    mean, std = torch.tensor(MEAN_RGB, device=device), torch.tensor(STD_RGB, device=device)
+    return ((frames_NSS3.float() / 255 - mean) / std).permute(0, 3, 1, 2)

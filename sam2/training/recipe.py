@@ -1,0 +1,89 @@
+"""What a training run is told: stages, rates and how often it saves. Every value has a name and a check."""
+
+from dataclasses import dataclass, field
+
+from sam2.training.losses import LossWeights
+from sam2.training.unroll import PROMPT_KINDS
+
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stretch of steps on examples of one length: stills for `frames` of 1, else clips.
+
+    A step sees `clips` clips with `objects` objects of each. The learning rate rises over `warmup` steps and then falls
+    along half a cosine to `last_share` of itself. `corrections`: of stills, how many clicks follow the first; of clips,
+    the chance that one later frame is corrected.
+    """
+
+    name: str
+    steps: int
+    frames: int
+    clips: int
+    objects: int
+    learning_rate: float
+    warmup: int = 100
+    last_share: float = 0.1
+    corrections: float = 1
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "frames", "clips", "objects"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"stage {self.name}: {name}={getattr(self, name)}; expected at least 1")
+        if not self.learning_rate > 0 or self.warmup < 0 or not 0 <= self.last_share <= 1 or self.corrections < 0:
+            raise ValueError(
+                f"stage {self.name}: learning_rate={self.learning_rate}, warmup={self.warmup}, last_share={self.last_share}, "
+                f"corrections={self.corrections}; expected a rate above 0, warmup and corrections from 0, a share in 0..1"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One training run of a variant, from `init` (a checkpoint) or from random weights.
+
+    `loss_side`: side of the maps that losses are taken on; None for the model's image, as published. `encoder_share`: the
+    image encoder's learning rate as a share of the others'. `average`: decay of the running mean of the weights, which
+    is what is written out; 0 writes the weights themselves.
+    """
+
+    model: str
+    stages: tuple[Stage, ...]
+    init: str | None = None
+    seed: int = 0
+    precision: str = "fp32"
+    loss_side: int | None = None
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    encoder_share: float = 1.0
+    average: float = 0.999
+    prompt_shares: tuple[float, float, float] = (0.4, 0.4, 0.2)
+    losses: LossWeights = field(default_factory=LossWeights)
+    save_every: int = 200
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("stages is empty: expected at least one")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision={self.precision!r}: expected one of {', '.join(PRECISIONS)}")
+        shares = self.prompt_shares
+        if len(shares) != len(PROMPT_KINDS) or abs(sum(shares) - 1) > 1e-6 or min(shares) < 0:
+            raise ValueError(f"prompt_shares={shares}: expected shares of {PROMPT_KINDS} that add up to 1")
+        if not 0 <= self.average < 1 or self.clip_norm <= 0 or self.save_every < 1 or self.log_every < 1:
+            raise ValueError(
+                f"average={self.average}, clip_norm={self.clip_norm}, save_every={self.save_every}, "
+                f"log_every={self.log_every}: expected an average in 0..1, a norm above 0, and at least 1 step"
+            )
+
+    @property
+    def total_steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> tuple[int, int]:
+        """Return the index of the stage that a step falls in, and the step's place in it."""
+        for index, stage in enumerate(self.stages):
+            if step < stage.steps:
+                return index, step
+            step -= stage.steps
+        raise ValueError(f"step is {step} behind the last stage's end; expected one below {self.total_steps}")

@@ -1,0 +1,241 @@
+"""Training, a step at a time; killed at any moment, it goes on from its last checkpoint as if nothing had happened.
+
+A step's examples, prompts and learning rate follow from the seed and the step's number alone, so that a resumed run
+sees what an unbroken one would have seen.
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from sam2.build_sam import build_sam2
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.training.batches import Batch, Batches
+from sam2.training.clip import ClipSource
+from sam2.training.losses import Losses, losses_of, mean_losses
+from sam2.training.recipe import Recipe, Stage
+from sam2.training.saving import load_checkpoint, save_checkpoint, save_weights
+from sam2.training.unroll import PROMPT_KINDS, Answer, answer_clips, answer_stills
+
+METRICS, CHECKPOINT, WEIGHTS = "metrics.jsonl", "checkpoint.pt", "weights.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one step did; `step` counts those that are done."""
+
+    step: int
+    stage: str
+    learning_rate: float
+    losses: dict[str, float]
+    grad_norm: float
+    seconds: float
+
+
+@dataclass
+class Run:
+    """A run between two steps: everything that a checkpoint holds."""
+
+    network: SAM2Base
+    optimizer: torch.optim.AdamW
+    mean: dict[str, Tensor]
+    step: int = 0
+
+
+def train(
+    recipe: Recipe, source: ClipSource, out: str | Path, *, device: str = "cpu", workers: int = 1, stop_after: int | None = None
+) -> Iterator[StepReport]:
+    """Train and yield a report of every step; checkpoint, weights and metrics lie in the folder `out`.
+
+    Goes on from `out`'s checkpoint if there is one. `workers`: processes that draw examples. `stop_after`: the most
+    steps to do now. In a process group every process takes a share of each step's clips of its own, and the first
+    one writes. Raises ValueError where the checkpoint is of another recipe or a loss is no longer finite.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    run = resume(recipe, folder, device=device)
+    last = recipe.total_steps if stop_after is None else min(recipe.total_steps, run.step + stop_after)
+    _cut_metrics(folder / METRICS, run.step)
+    while run.step < last:
+        index, place = recipe.stage_at(run.step)
+        stage = recipe.stages[index]
+        many = min(stage.steps - place, last - run.step)
+        for batch in islice(_load(recipe, stage, source, run.step, many, workers), many):
+            report = do_step(recipe, run, batch.to(torch.device(device)))
+            _write(recipe, run, report, folder, final=run.step == last)
+            yield report
+
+
+def resume(recipe: Recipe, folder: Path, *, device: str) -> Run:
+    """Return the run as `folder`'s checkpoint has it, or a fresh one."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = build_sam2(recipe.model, recipe.init, device=device, mode="train", apply_postprocessing=False)
+    optimizer = torch.optim.AdamW(_groups(recipe, network), lr=recipe.stages[0].learning_rate, betas=(0.9, 0.999))
+    run = Run(network, optimizer, {name: value.clone() for name, value in network.state_dict().items()})
+    held = load_checkpoint(folder / CHECKPOINT, asdict(recipe), device=device)
+    if held is not None:
+        network.load_state_dict(held["network"])
+        optimizer.load_state_dict(held["optimizer"])
+        run.mean, run.step = held["mean"], held["step"]
+    return run
+
+
+def do_step(recipe: Recipe, run: Run, batch: Batch) -> StepReport:
+    """Learn from one batch."""
+    began = time.perf_counter()
+    index, place = recipe.stage_at(run.step)
+    stage = recipe.stages[index]
+    rate = learning_rate(stage, place)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate * group["share"]
+    torch.manual_seed(_seed(recipe, run.step))      # dropout
+    losses = _losses(recipe, stage, run, batch)
+    if not torch.isfinite(losses.total):
+        raise ValueError(f"step {run.step}: the loss is {float(losses.total)}; lower learning_rate={rate:.3g}, or use fp32")
+    run.optimizer.zero_grad(set_to_none=True)
+    losses.total.backward()
+    _share_gradients(run.network)
+    norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.clip_norm)
+    run.optimizer.step()
+    run.step += 1
+    _follow_mean(recipe, run)
+    return StepReport(run.step, stage.name, rate, losses.numbers(), float(norm), time.perf_counter() - began)
+
+
+def learning_rate(stage: Stage, place: int) -> float:
+    """Return the rate of a stage's step: a linear rise, then half a cosine."""
+    if place < stage.warmup:
+        return stage.learning_rate * (place + 1) / stage.warmup
+    along = (place - stage.warmup) / max(1, stage.steps - stage.warmup)
+    return stage.learning_rate * (stage.last_share + (1 - stage.last_share) * 0.5 * (1 + math.cos(math.pi * along)))
+
+
+def _losses(recipe: Recipe, stage: Stage, run: Run, batch: Batch) -> Losses:
+    device = run.network.device
+    bf16 = torch.autocast(device.type, torch.bfloat16) if recipe.precision == "bf16" else nullcontext()
+    with bf16:
+        answers = _answers(recipe, stage, run, batch)
+    side = recipe.loss_side or run.network.image_size
+    truth = {answer.frame: batch.soft_truth(answer.frame, side) for answer in answers}
+    parts = []
+    for answer in answers:
+        said = answer.decoded
+        parts.append(
+            losses_of(
+                said.mask_logits_BMHW, said.predicted_iou_BM, said.object_score_logits_B1, truth[answer.frame], recipe.losses
+            )
+        )
+    return mean_losses(parts)
+
+
+def _answers(recipe: Recipe, stage: Stage, run: Run, batch: Batch) -> list[Answer]:
+    seed = _seed(recipe, run.step)
+    random = torch.Generator().manual_seed(seed)
+    if stage.frames == 1:
+        return answer_stills(run.network, batch, random, corrections=int(stage.corrections))
+    chance = np.random.default_rng(seed)
+    kind = PROMPT_KINDS[chance.choice(len(PROMPT_KINDS), p=recipe.prompt_shares)]
+    corrected = frozenset({int(chance.integers(1, stage.frames))} if chance.random() < stage.corrections else ())
+    return answer_clips(run.network, batch, random, kind=kind, corrected=corrected)
+
+
+def _load(
+    recipe: Recipe, stage: Stage, source: ClipSource, first: int, many: int, workers: int
+) -> Iterable[Batch]:
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    clips = max(1, stage.clips // world)
+    side = _side(recipe)
+    batches = Batches(source, recipe.seed, clips, stage.objects, stage.frames, side)
+    order = [step * world + rank for step in range(first, first + many)]
+    return DataLoader(
+        batches, batch_size=None, sampler=order, num_workers=workers, prefetch_factor=4 if workers else None,
+        worker_init_fn=_one_thread,
+    )
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)
+
+
+def _side(recipe: Recipe) -> int:
+    from sam2.variants import find_config
+
+    return find_config(recipe.model).image_size
+
+
+def _seed(recipe: Recipe, step: int) -> int:
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    return int(np.random.default_rng([recipe.seed, step, rank]).integers(2**62))
+
+
+def _groups(recipe: Recipe, network: SAM2Base) -> list[dict[str, Any]]:
+    """Sort parameters: vectors and embeddings do not decay, and the image encoder has a rate of its own."""
+    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+    for name, parameter in network.named_parameters():
+        decays = parameter.ndim > 1 and "embed" not in name and "token" not in name
+        groups.setdefault((name.startswith("image_encoder"), decays), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "share": recipe.encoder_share if in_encoder else 1.0,
+            "weight_decay": recipe.weight_decay if decays else 0.0,
+        }
+        for (in_encoder, decays), parameters in sorted(groups.items())
+    ]
+
+
+def _share_gradients(network: SAM2Base) -> None:
+    """Take the mean of all processes' gradients, where there are several."""
+    if not dist.is_initialized():
+        return
+    for parameter in network.parameters():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        dist.all_reduce(parameter.grad)
+        parameter.grad /= dist.get_world_size()
+
+
+@torch.no_grad()
+def _follow_mean(recipe: Recipe, run: Run) -> None:
+    """Move the running mean towards the weights; at first fast, so that random weights are soon forgotten."""
+    decay = min(recipe.average, (1 + run.step) / (10 + run.step))
+    for name, value in run.network.state_dict().items():
+        run.mean[name].lerp_(value, 1 - decay)
+
+
+def _write(recipe: Recipe, run: Run, report: StepReport, folder: Path, *, final: bool) -> None:
+    if dist.is_initialized() and dist.get_rank() != 0:
+        return
+    if final or report.step % recipe.log_every == 0:
+        with (folder / METRICS).open("a") as file:
+            file.write(json.dumps(asdict(report)) + "\n")
+    if final or report.step % recipe.save_every == 0:
+        save_checkpoint(
+            folder / CHECKPOINT,
+            {
+                "recipe": asdict(recipe), "network": run.network.state_dict(), "optimizer": run.optimizer.state_dict(),
+                "mean": run.mean, "step": run.step,
+            },
+        )
+        save_weights(folder / WEIGHTS, run.mean)
+
+
+def _cut_metrics(path: Path, step: int) -> None:
+    """Drop what a killed run logged after its last checkpoint: those steps will be done again."""
+    if not path.is_file():
+        return
+    kept = [line for line in path.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step]
+    path.write_text("".join(line + "\n" for line in kept))
