@@ -143,6 +143,23 @@ class ClusterConfig:
 
 
 @dataclass
+class DataConfig:
+    """Clips with true masks: `name` chooses the reader, `root` the folder or store where it reads files.
+
+    `first` and `count` choose clips by number (null: all there are), `split` a named list of them; `stills` is a
+    folder of pictures for drawn backgrounds, `size_hw` the [height, width] that clips are drawn or read at (null: as is).
+    """
+
+    name: str = "scenes"
+    root: str = ""
+    first: int = 0
+    count: int | None = None
+    split: str | None = None
+    stills: str | None = None
+    size_hw: list[int] | None = None
+
+
+@dataclass
 class LabelConfig:
     """Everything a run is told."""
 
