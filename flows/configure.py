@@ -1,10 +1,10 @@
-"""The one loader of `configs/`: overrides in, a checked `LabelConfig` out; serves the command line and deployments."""
+"""The one loader of `configs/`: overrides in, a checked dataclass out; serves the command line and deployments."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -14,16 +14,17 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy import make_url
 
-from labeling.config import LabelConfig
+from labeling.config import EvaluateConfig, LabelConfig, TrackerConfig
 from labeling.errors import BadConfiguration
 from labeling.qc.rules import checked_rules
 
 PATHS = frozenset(
     {
         "source.uri", "source.glob", "source.manifest", "prompts.uri", "store.root",
-        "run.scratch", "run.review_url", "model.checkpoint",
+        "run.scratch", "run.review_url", "model.checkpoint", "data.root", "data.stills", "predictions", "out",
     }
 )
+Schema = TypeVar("Schema")
 
 
 def config_folder() -> Path:
@@ -39,17 +40,41 @@ def load_config(overrides: Sequence[str] = ()) -> LabelConfig:
     Raises:
         BadConfiguration: a key that does not exist, a value of the wrong type, or a choice that is not there.
     """
-    ConfigStore.instance().store(name="label_schema", node=LabelConfig)
+    config = compose("label", LabelConfig, overrides)
+    check(config)
+    return config
+
+
+def load_evaluation(overrides: Sequence[str] = ()) -> EvaluateConfig:
+    """Compose `configs/evaluate.yaml` with Hydra overrides; raises BadConfiguration as `load_config` does."""
+    config = compose("evaluate", EvaluateConfig, overrides)
+    at_least = {
+        "num_frames": (config.num_frames, 2), "objects": (config.objects, 1), "pictures": (config.pictures, 0),
+        "worst": (config.worst, 0), "data.count": (config.data.count, 1), "data.first": (config.data.first, 0),
+    }
+    for name, (value, least) in at_least.items():
+        if value is not None and value < least:
+            raise BadConfiguration(f"{name} is {value}; expected {least} or more")
+    check_tracker(config.tracker)
+    return config
+
+
+def compose(name: str, schema: type[Schema], overrides: Sequence[str] = ()) -> Schema:
+    """Compose `configs/NAME.yaml` (whose defaults begin with `NAME_schema`) with overrides into its dataclass.
+
+    Raises:
+        BadConfiguration: a key that does not exist, a value of the wrong type, or a choice that is not there.
+    """
+    ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-            composed = hydra.compose("label", overrides=[_quoted(o) for o in overrides])
+            composed = hydra.compose(name, overrides=[_quoted(o) for o in overrides])
         config = OmegaConf.to_object(composed)
     except (HydraException, OmegaConfBaseException) as error:
         told = f"{error}" + (f": {error.__cause__}" if error.__cause__ else "")
         raise BadConfiguration(f"{told}\n(overrides given: {' '.join(overrides) or 'none'})") from error
-    assert isinstance(config, LabelConfig)
-    check(config)
+    assert isinstance(config, schema)
     return config
 
 
@@ -87,7 +112,12 @@ def check(config: LabelConfig) -> None:
         )
     check_time_range(config.source.time_range)
     checked_rules(config.qc)
-    if config.tracker.overrides.get("non_overlap_masks"):
+    check_tracker(config.tracker)
+
+
+def check_tracker(tracker: TrackerConfig) -> None:
+    """Refuse what would couple objects."""
+    if tracker.overrides.get("non_overlap_masks"):
         raise BadConfiguration(
             "tracker.overrides.non_overlap_masks is true; the pipeline tracks each object as if it were alone. "
             "Exporters resolve overlaps where a format needs it"

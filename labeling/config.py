@@ -175,6 +175,37 @@ class LabelConfig:
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
 
 
+class PromptKind(Enum):
+    """What of the truth an object is prompted with: its tight box, one click deep inside it, or the mask itself."""
+
+    box = "box"
+    click = "click"
+    mask = "mask"
+
+
+@dataclass
+class EvaluateConfig:
+    """Everything an evaluation is told.
+
+    `num_frames` and `objects` are the most that are taken of a clip (null: all, and `num_frames` chosen for drawn clips);
+    with `predictions`, a folder of results, nothing is tracked. `worst` tracks are printed and `pictures` of them drawn
+    into `out`.
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    prompt: PromptKind = PromptKind.box
+    num_frames: int | None = None
+    objects: int | None = None
+    predictions: str | None = None
+    out: str | None = None
+    pictures: int = 8
+    worst: int = 10
+    progress: bool = True
+
+
 def default_scratch() -> str:
     """The folder that downloads go to when `run.scratch` is not given."""
     return os.path.join(os.environ.get("TMPDIR", "/tmp"), "samurai-labeling")
