@@ -60,6 +60,10 @@ class VideoFile:
         self._held = self._stretch(frame_idx) if backward else {frame_idx: self._shrunk(self._frame(frame_idx))}
         return self._held[frame_idx]
 
+    def rgb_HW3(self, frame_idx: int) -> Rgb:
+        """Return the frame upright at its own size; for reading forward, nothing is held."""
+        return _upright(self._frame(frame_idx))
+
     def _stretch(self, frame_idx: int) -> dict[int, Rgb]:
         """Return the frames of one group of pictures up to this one, the last `STRETCH` of them."""
         first = max(self._index.key_before(frame_idx), frame_idx - STRETCH + 1)
