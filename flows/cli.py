@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from flows.commands import checkpoints, dead_letters, export, review
-from flows.configure import load_config, require_settings
+from flows.configure import load_config, load_evaluation, require_settings
 from flows.screen import console
 from labeling.errors import BadConfiguration, LabelingError, StoreBusy, Unavailable
 
@@ -94,6 +94,31 @@ def track(
     from flows.track_one import track_one
 
     track_one(load_config(overrides or []), video=video, box=box, frame_idx=frame, out=out, console=console)
+
+
+EVALUATE_EXAMPLES = """
+Examples:
+
+    labeling evaluate model=nano tracker=samurai data=scenes data.first=900000000 data.count=200 prompt=box
+
+    labeling evaluate model=tiny model.checkpoint=/weights/sam2.1_hiera_tiny.pt data=davis data.root=DAVIS data.split=val
+
+    labeling evaluate data=davis data.root=DAVIS data.split=val predictions=results out=outputs/evaluation
+"""
+
+
+@app.command(epilog=EVALUATE_EXAMPLES)
+def evaluate(overrides: Overrides = None) -> None:
+    """Measure J, F, presence and predicted IoU on clips with true masks (`data=scenes|solids|davis|sav|store`).
+
+    Every object is prompted with the truth of its first visible frame (`prompt=box|click|mask`) and followed as `run`
+    follows it; with `predictions=FOLDER`, results in the DAVIS layout are compared instead. Exit code 1: a clip failed.
+    """
+    config = load_evaluation(overrides or [])
+    from flows.commands.evaluate import run_evaluation
+
+    evaluation = run_evaluation(config, console)
+    raise typer.Exit(DEAD_LETTERS if evaluation.failed else OK)
 
 
 @app.command()

@@ -149,7 +149,7 @@ def _value_at(config: LabelConfig, name: str) -> object:
     return node
 
 
-def as_dict(config: LabelConfig) -> dict[str, Any]:
+def as_dict(config: LabelConfig | EvaluateConfig) -> dict[str, Any]:
     """Return the configuration as plain values, as it is kept beside a run and given to a flow."""
 
     def plain(value: object) -> Any:
