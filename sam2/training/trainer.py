@@ -59,15 +59,17 @@ def train(
 ) -> Iterator[StepReport]:
     """Train and yield a report of every step; checkpoint, weights and metrics lie in the folder `out`.
 
-    Goes on from `out`'s checkpoint if there is one. `workers`: processes that draw examples. `stop_after`: the most
-    steps to do now. In a process group every process takes a share of each step's clips of its own, and the first
-    one writes. Raises ValueError where the checkpoint is of another recipe or a loss is no longer finite.
+    Goes on from `out`'s checkpoint if there is one; closing the iterator writes one. `workers`: processes that draw
+    examples. `stop_after`: the most steps to do now. In a process group every process takes a share of each step's
+    clips of its own, and the first one writes. Raises ValueError where the checkpoint is of another recipe or a loss is
+    no longer finite.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     run = resume(recipe, folder, device=device)
     last = recipe.total_steps if stop_after is None else min(recipe.total_steps, run.step + stop_after)
-    _cut_metrics(folder / METRICS, run.step)
+    if _is_first():
+        _cut_metrics(folder / METRICS, run.step)
     while run.step < last:
         index, place = recipe.stage_at(run.step)
         stage = recipe.stages[index]
@@ -75,14 +77,21 @@ def train(
         for batch in islice(_load(recipe, stage, source, run.step, many, workers), many):
             report = do_step(recipe, run, batch.to(torch.device(device)))
             _write(recipe, run, report, folder, final=run.step == last)
-            yield report
+            try:
+                yield report
+            except GeneratorExit:       # the caller stops here, between two steps: what was learnt is kept
+                _save(recipe, run, folder)
+                raise
 
 
 def resume(recipe: Recipe, folder: Path, *, device: str) -> Run:
     """Return the run as `folder`'s checkpoint has it, or a fresh one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = build_sam2(recipe.model, recipe.init, device=device, mode="train", apply_postprocessing=False)
+        network = build_sam2(
+            recipe.model, recipe.init, device=device, mode="train", apply_postprocessing=False,
+            hydra_overrides_extra=[] if recipe.image_size is None else [f"++model.image_size={recipe.image_size}"],
+        )
     optimizer = torch.optim.AdamW(_groups(recipe, network), lr=recipe.stages[0].learning_rate, betas=(0.9, 0.999))
     run = Run(network, optimizer, {name: value.clone() for name, value in network.state_dict().items()})
     held = load_checkpoint(folder / CHECKPOINT, asdict(recipe), device=device)
@@ -173,7 +182,7 @@ def _one_thread(worker: int) -> None:
 def _side(recipe: Recipe) -> int:
     from sam2.variants import find_config
 
-    return find_config(recipe.model).image_size
+    return recipe.image_size or find_config(recipe.model).image_size
 
 
 def _seed(recipe: Recipe, step: int) -> int:
@@ -217,20 +226,28 @@ def _follow_mean(recipe: Recipe, run: Run) -> None:
 
 
 def _write(recipe: Recipe, run: Run, report: StepReport, folder: Path, *, final: bool) -> None:
-    if dist.is_initialized() and dist.get_rank() != 0:
-        return
-    if final or report.step % recipe.log_every == 0:
+    if _is_first() and (final or report.step % recipe.log_every == 0):
         with (folder / METRICS).open("a") as file:
             file.write(json.dumps(asdict(report)) + "\n")
     if final or report.step % recipe.save_every == 0:
-        save_checkpoint(
-            folder / CHECKPOINT,
-            {
-                "recipe": asdict(recipe), "network": run.network.state_dict(), "optimizer": run.optimizer.state_dict(),
-                "mean": run.mean, "step": run.step,
-            },
-        )
-        save_weights(folder / WEIGHTS, run.mean)
+        _save(recipe, run, folder)
+
+
+def _save(recipe: Recipe, run: Run, folder: Path) -> None:
+    if not _is_first():
+        return
+    save_checkpoint(
+        folder / CHECKPOINT,
+        {
+            "recipe": asdict(recipe), "network": run.network.state_dict(), "optimizer": run.optimizer.state_dict(),
+            "mean": run.mean, "step": run.step,
+        },
+    )
+    save_weights(folder / WEIGHTS, run.mean)
+
+
+def _is_first() -> bool:
+    return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def _cut_metrics(path: Path, step: int) -> None:
