@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from flows.commands import checkpoints, dead_letters, export, review
-from flows.configure import load_config, load_evaluation, require_settings
+from flows.configure import load_config, load_evaluation, load_training, require_settings
 from flows.screen import console
 from labeling.errors import BadConfiguration, LabelingError, StoreBusy, Unavailable
 
@@ -140,6 +140,29 @@ def doctor(store: Annotated[str | None, typer.Option(help="A store root to try: 
     from flows.commands.doctor import examine, render
 
     raise typer.Exit(render(examine(store), console))
+
+
+TRAIN_EXAMPLES = """
+Examples:
+
+    labeling train out=outputs/try
+
+    labeling train model=nano recipe=nano data=scenes out=outputs/nano workers=2
+
+    labeling train model=tiny model.checkpoint=/weights/sam2.1_hiera_tiny.pt recipe=finetune precision=bf16 \\
+        data=store data.root=s3://labels/cars out=outputs/tuned
+
+    labeling train ... data=davis data.root=/data/DAVIS recipe.stages.clips8.steps=500 stage.clips=2 replicas=2
+"""
+
+
+@app.command(epilog=TRAIN_EXAMPLES)
+def train(overrides: Overrides = None) -> None:
+    """Train a network, or tune one, on labelled clips; the same command goes on where it was stopped or killed."""
+    config = load_training(overrides or [])
+    from flows.training import train_network
+
+    raise typer.Exit(OK if train_network(config, console) else INTERRUPTED)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy import make_url
 
-from labeling.config import EvaluateConfig, LabelConfig, TrackerConfig
+from labeling.config import EvaluateConfig, LabelConfig, TrackerConfig, TrainConfig
 from labeling.errors import BadConfiguration
 from labeling.qc.rules import checked_rules
 
@@ -57,6 +57,11 @@ def load_evaluation(overrides: Sequence[str] = ()) -> EvaluateConfig:
             raise BadConfiguration(f"{name} is {value}; expected {least} or more")
     check_tracker(config.tracker)
     return config
+
+
+def load_training(overrides: Sequence[str] = ()) -> TrainConfig:
+    """Compose `configs/train.yaml` with Hydra overrides; raises BadConfiguration as `load_config` does."""
+    return compose("train", TrainConfig, overrides)
 
 
 def compose(name: str, schema: type[Schema], overrides: Sequence[str] = ()) -> Schema:
