@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from labeling.jf import JF, boundary_f, boundary_of, j_and_f, region_similarity
+from tests.reference.jf_masks import ANSWERS, pairs
 
 
 def plain_boundary(mask):
@@ -68,6 +69,16 @@ def test_j_counts_pixels():
     assert region_similarity(square(10), square(20)) == pytest.approx(200 / 600)
     assert region_similarity(square(10), square(50)) == 0.0
     assert region_similarity(square(10), square(10)) == 1.0
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_j_and_f_are_those_of_the_davis_evaluation(name):
+    found, true = pairs()[name]
+    assert (region_similarity(found, true), boundary_f(found, true)) == pytest.approx(ANSWERS[name], abs=1e-12)
+
+
+def test_every_reference_pair_has_its_answer():
+    assert set(pairs()) == set(ANSWERS)
 
 
 def test_empty_masks():
