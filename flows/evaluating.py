@@ -172,8 +172,8 @@ def prompt_of(number: int, true_THW: Bools, kind: PromptKind) -> Prompt | None:
         return Prompt(number, frame_idx, points_xy=((float(x), float(y)),), labels=(1,))
     box_xywh = rle.box_xywh(rle.encode(mask_HW))
     assert box_xywh is not None
-    x, y, width, height = box_xywh
-    return Prompt(number, frame_idx, box_xyxy=(x, y, x + width, y + height))
+    left, top, width, height = box_xywh
+    return Prompt(number, frame_idx, box_xyxy=(left, top, left + width, top + height))
 
 
 def _measured(clip: Clip, prompt: Prompt, masks: Sequence[FrameMask]) -> Measured:

@@ -96,7 +96,7 @@ def measure_track(
     found_T, present_T = found_THW.any(axis=(1, 2)), true_THW.any(axis=(1, 2))
     return TrackAccuracy(
         clip, object_number, prompt_frame, measured.j_per_frame, measured.f_per_frame,
-        tuple(found_T.tolist()), tuple(present_T.tolist()), tuple(float(value) for value in predicted_iou),
+        tuple(map(bool, found_T)), tuple(map(bool, present_T)), tuple(float(value) for value in predicted_iou),
     )
 
 
