@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 PARTS = ("total", "focal", "dice", "iou", "object_score", "true_iou")
+RATIOS = ("true_iou",)
 SHOWN_POINTS = 200          # of the smoothed line: one point is the mean of as many steps as that takes
 
 
@@ -68,5 +69,7 @@ def _draw(panel: Any, name: str, steps: Sequence[int], values: Sequence[float], 
         panel.axvline(step, linestyle=":", linewidth=0.8, color="grey")
     panel.set_title(name.replace("_", " "), fontsize=10)
     panel.set_xlabel("step", fontsize=8)
-    if min(values) > 0 and max(values) > 20 * min(values):
+    if name in RATIOS:
+        panel.set_ylim(0, 1)
+    elif min(values) > 0 and max(values) > 20 * min(values):
         panel.set_yscale("log")

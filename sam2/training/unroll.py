@@ -10,6 +10,7 @@ H, W low-resolution masks, C hidden channels, P points.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from sam2.modeling.sam2_base import Decoded, ImageFeatures, SAM2Base
@@ -144,11 +145,12 @@ def _remember(network: SAM2Base, features: ImageFeatures, decoded: Decoded, *, f
 
 
 def _believe(network: SAM2Base, features: ImageFeatures, truth_BSS: Tensor) -> FrameEntry:
-    """Return the entry of objects whose mask is the prompt."""
-    mask_B1SS = truth_BSS[:, None].float()
+    """Return the entry of objects whose mask is the prompt; the memory is of what tracking keeps of it, at low resolution."""
+    mask_B1SS, side = truth_BSS[:, None].float(), network.config.low_res_side
     score_B1 = (2 * truth_BSS.flatten(1).any(1, keepdim=True).float() - 1) * GIVEN_MASK_LOGIT
+    kept_B1HW = F.interpolate((2 * mask_B1SS - 1) * GIVEN_MASK_LOGIT, (side, side), mode="bilinear", antialias=True)
     memory = network.encode_memory(
-        features.vision_BChw, (2 * mask_B1SS - 1) * GIVEN_MASK_LOGIT, score_B1, from_prompt=True
+        features.vision_BChw, resize_logits(kept_B1HW, (network.image_size, network.image_size)), score_B1, from_prompt=True
     )
     return FrameEntry(memory, None, network.pointer_of_mask(features, mask_B1SS), score_B1)
 
