@@ -99,7 +99,7 @@ def track(
 EVALUATE_EXAMPLES = """
 Examples:
 
-    labeling evaluate model=nano tracker=samurai data=scenes data.first=900000000 data.count=200 prompt=box
+    labeling evaluate model=nano tracker=samurai data=scenes data.first=0 data.count=200 prompt=box
 
     labeling evaluate model=tiny model.checkpoint=/weights/sam2.1_hiera_tiny.pt data=davis data.root=DAVIS data.split=val
 
