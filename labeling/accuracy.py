@@ -93,10 +93,10 @@ def measure_track(
     measured = j_and_f(found_THW, true_THW)
     if predicted_iou and len(predicted_iou) != len(found_THW):
         raise ValueError(f"predicted_iou has {len(predicted_iou)} values; expected one for each of {len(found_THW)} frames")
-    found_T, present_T = found_THW.any(axis=(1, 2)), true_THW.any(axis=(1, 2))
+    found, present = (tuple(bool(mask_HW.any()) for mask_HW in masks_THW) for masks_THW in (found_THW, true_THW))
     return TrackAccuracy(
         clip, object_number, prompt_frame, measured.j_per_frame, measured.f_per_frame,
-        tuple(map(bool, found_T)), tuple(map(bool, present_T)), tuple(float(value) for value in predicted_iou),
+        found, present, tuple(float(value) for value in predicted_iou),
     )
 
 
