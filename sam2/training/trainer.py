@@ -90,7 +90,7 @@ def resume(recipe: Recipe, folder: Path, *, device: str) -> Run:
         torch.manual_seed(recipe.seed)
         network = build_sam2(
             recipe.model, recipe.init, device=device, mode="train", apply_postprocessing=False,
-            hydra_overrides_extra=[] if recipe.image_size is None else [f"++model.image_size={recipe.image_size}"],
+            hydra_overrides_extra=_overrides(recipe),
         )
     optimizer = torch.optim.AdamW(_groups(recipe, network), lr=recipe.stages[0].learning_rate, betas=(0.9, 0.999))
     run = Run(network, optimizer, {name: value.clone() for name, value in network.state_dict().items()})
@@ -113,7 +113,7 @@ def do_step(recipe: Recipe, run: Run, batch: Batch) -> StepReport:
     torch.manual_seed(_seed(recipe, run.step))      # dropout
     losses = _losses(recipe, stage, run, batch)
     if not torch.isfinite(losses.total):
-        raise ValueError(f"step {run.step}: the loss is {float(losses.total)}; lower learning_rate={rate:.3g}, or use fp32")
+        raise ValueError(f"step {run.step}: the loss is {losses.total.item()}; lower learning_rate={rate:.3g}, or use fp32")
     run.optimizer.zero_grad(set_to_none=True)
     losses.total.backward()
     _share_gradients(run.network)
@@ -188,6 +188,11 @@ def _side(recipe: Recipe) -> int:
 def _seed(recipe: Recipe, step: int) -> int:
     rank = dist.get_rank() if dist.is_initialized() else 0
     return int(np.random.default_rng([recipe.seed, step, rank]).integers(2**62))
+
+
+def _overrides(recipe: Recipe) -> list[str]:
+    chosen = {"image_size": recipe.image_size, "memory_attention.layer.dropout": recipe.dropout}
+    return [f"++model.{name}={value}" for name, value in chosen.items() if value is not None]
 
 
 def _groups(recipe: Recipe, network: SAM2Base) -> list[dict[str, Any]]:
