@@ -1,0 +1,72 @@
+"""Files of a run: whole or not there, refused where they are another run's, readable where weights are read."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+import torch
+
+from sam2.checkpoint import read_weights
+from sam2.training.recipe import Recipe, Stage
+from sam2.training.saving import load_checkpoint, save_checkpoint, save_half, save_weights
+
+STAGES = tuple(Stage(name, steps=3, frames=1, clips=1, objects=1, learning_rate=1e-3) for name in ("one", "two", "three"))
+RECIPE = Recipe("sam2.1_nano", STAGES)
+WEIGHTS = {"a": torch.arange(6.0).view(2, 3) / 7, "b": torch.ones(1)}
+
+
+def saved(folder: Path, step: int) -> Path:
+    save_checkpoint(folder / "checkpoint.pt", {"recipe": asdict(RECIPE), "step": step})
+    return folder / "checkpoint.pt"
+
+
+def test_a_kill_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    path = saved(tmp_path, 2)
+    with patch("os.fsync", side_effect=OSError("disk full")), pytest.raises(OSError, match="disk full"):
+        saved(tmp_path, 3)
+    assert torch.load(path, weights_only=True)["step"] == 2
+
+
+def test_weights_read_back_by_the_reader_of_released_files(tmp_path: Path) -> None:
+    save_weights(tmp_path / "w.pt", WEIGHTS)
+    save_half(tmp_path / "deeper" / "w.safetensors", WEIGHTS)
+    assert list(torch.load(tmp_path / "w.pt", weights_only=True)) == ["model"]
+    for name, value in read_weights(tmp_path / "w.pt").items():
+        assert torch.equal(value, WEIGHTS[name])
+    halves = read_weights(tmp_path / "deeper" / "w.safetensors")
+    assert {value.dtype for value in halves.values()} == {torch.float16}
+    torch.testing.assert_close(halves["a"].float(), WEIGHTS["a"], atol=1e-3, rtol=0)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["w.pt", "w.safetensors"]
+
+
+def test_nothing_there_is_a_fresh_run(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path / "checkpoint.pt", asdict(RECIPE), device="cpu") is None
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        RECIPE, replace(RECIPE, save_every=7, log_every=3, init="elsewhere.pt"),
+        replace(RECIPE, stages=(*STAGES[:2], replace(STAGES[2], steps=9), STAGES[0])),     # not reached yet
+    ],
+)
+def test_what_changes_nothing_done_may_change(tmp_path: Path, recipe: Recipe) -> None:
+    held = load_checkpoint(saved(tmp_path, 4), asdict(recipe), device="cpu")
+    assert held is not None
+    assert held["step"] == 4
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (replace(RECIPE, seed=1), "another recipe: seed differ"),
+        (replace(RECIPE, model="sam2.1_hiera_t"), "model differ"),
+        (replace(RECIPE, image_size=512), "image_size differ"),
+        (replace(RECIPE, stages=(replace(STAGES[0], clips=2), *STAGES[1:])), "stage one differ"),
+        (replace(RECIPE, stages=STAGES[:1]), "stage two differ"),
+    ],
+)
+def test_another_run_is_refused(tmp_path: Path, recipe: Recipe, said: str) -> None:
+    with pytest.raises(ValueError, match=f"{said}.*Train into another folder"):
+        load_checkpoint(saved(tmp_path, 4), asdict(recipe), device="cpu")
