@@ -109,7 +109,7 @@ def _form(random: Random, kind: int, radius: float) -> Form:
         case 0:
             return Ellipsoid(sides if random.random() < 0.5 else np.full(3, radius, np.float32))
         case 1:
-            return random.choice([box(sides * 0.8), cut_stone(random, radius), pyramid(random, radius)])
+            return (box(sides * 0.8), cut_stone(random, radius), pyramid(random, radius))[random.integers(3)]
         case 2:
             return Cylinder(radius * random.uniform(0.3, 0.8), radius * random.uniform(0.3, 0.9))
         case 3:

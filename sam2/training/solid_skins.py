@@ -164,7 +164,8 @@ def _flagstones(random: Random) -> Floats:
     squares = np.minimum(rows, 1 - rows) ** 2 + np.minimum(columns, 1 - columns) ** 2
     near = np.sqrt(np.partition(squares, 1, axis=-1)[..., :2])
     level = np.where(near[..., 1] - near[..., 0] < 0.018, 1.0, shades_C[squares.argmin(axis=-1)])
-    return np.asarray(Image.fromarray(level.astype(np.float32)).resize((TABLE_SIDE, TABLE_SIDE)), np.float32)
+    small = Image.fromarray(level.astype(np.float32))
+    return np.asarray(small.resize((TABLE_SIDE, TABLE_SIDE), Image.Resampling.BILINEAR), np.float32)
 
 
 def _boards(random: Random) -> Floats:
