@@ -33,7 +33,7 @@ NOWHERE = np.zeros(3)
 def draw_tripod(random: Random, size_hw: tuple[int, int]) -> Tripod:
     """Choose where the camera stands and how it moves."""
     distance = random.uniform(4, 9)
-    moves = random.random(4) < (0.4, 0.35, 0.35, 0.5)
+    moves = (random.random(4) < (0.5, 0.45, 0.45, 0.6)) & (random.random() < 0.75)      # else it stands still
     pan = random.normal(0, 0.08, 3) * distance * moves[1]
     return Tripod(
         look_at_3=np.array([0.0, random.uniform(0.1, 0.9), 0.0]), distance=distance, azimuth=random.uniform(0, 2 * math.pi),
@@ -62,7 +62,7 @@ def draw_lens(random: Random) -> Lens:
     return Lens(
         shutter=random.uniform(0.3, 0.9) if random.random() < 0.3 else 0.0,
         softness=int(random.choice([1, 1, 1, 3])), exposure=random.uniform(0.16, 0.45),
-        drift=float(random.choice([0.0, 0.0, 0.3])) * random.normal(), flicker=float(random.choice([0.0, 0.0, 0.06])),
+        drift=float(random.choice([0.0, 0.0, 0.3])) * random.uniform(-1, 1), flicker=float(random.choice([0.0, 0.0, 0.06])),
         balance_3=np.exp(random.normal(0, 0.1, 3)).astype(np.float32), vignette=random.uniform(0, 0.5),
         grain=float(random.choice([0.0, 2.0, 5.0, 10.0])),
     )
@@ -85,9 +85,9 @@ def draw_bodies(random: Random, tripod: Tripod, size_hw: tuple[int, int], num_fr
 
 
 def _draw_body(random: Random, camera: Camera, size_hw: tuple[int, int]) -> Body:
-    """Choose a body that looks 8 to 44 percent of the frame wide from where the camera looks at, resting for now."""
+    """Choose a body that looks 8 to 56 percent of the frame wide from where the camera looks at, resting for now."""
     far = -float(camera.eye_3 @ camera.axes_33[2])
-    seen = max(size_hw) * math.exp(random.uniform(math.log(0.04), math.log(0.22)))
+    seen = max(size_hw) * math.exp(random.uniform(math.log(0.04), math.log(0.28)))
     radius = seen * far / camera.focal
     kind = random.choice(7, p=[0.16, 0.14, 0.1, 0.14, 0.12, 0.16, 0.18])
     match kind:
