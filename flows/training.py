@@ -64,6 +64,7 @@ def recipe_of(config: TrainConfig) -> Recipe:
             stages=tuple(_stage(name, stage, config) for name, stage in told.stages.items()),
             init=_weights(config),
             image_size=model.image_size,
+            dropout=told.dropout,
             seed=told.seed,
             precision=config.precision.name,
             loss_side=told.loss_side,

@@ -255,6 +255,7 @@ class RecipeConfig:
     from_checkpoint: bool = False
     stages: dict[str, StageConfig] = field(default_factory=dict)
     seed: int = 0
+    dropout: float | None = None
     loss_side: int | None = None
     weight_decay: float = 0.05
     clip_norm: float = 1.0

@@ -42,16 +42,17 @@ class Stage:
 class Recipe:
     """One training run of a variant, from `init` (a checkpoint) or from random weights.
 
-    `image_size`: side of the model's image; None for the variant's own. `loss_side`: side of the maps that losses are
-    taken on; None for the model's image, as published. `encoder_share`: the image encoder's learning rate as a share of
-    the others'. `average`: decay of the running mean of the weights, which is what is written out; 0 writes the weights
-    themselves.
+    `image_size`: side of the model's image, `dropout`: of the memory attention; None for the variant's own. `loss_side`:
+    side of the maps that losses are taken on; None for the model's image, as published. `encoder_share`: the image
+    encoder's learning rate as a share of the others'. `average`: decay of the running mean of the weights, which is what
+    is written out; 0 writes the weights themselves.
     """
 
     model: str
     stages: tuple[Stage, ...]
     init: str | None = None
     image_size: int | None = None
+    dropout: float | None = None
     seed: int = 0
     precision: str = "fp32"
     loss_side: int | None = None

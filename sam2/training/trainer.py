@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from sam2.build_sam import build_sam2
 from sam2.modeling.sam2_base import SAM2Base
+from sam2.training.allocator import keep_freed_memory
 from sam2.training.batches import Batch, Batches
 from sam2.training.clip import ClipSource
 from sam2.training.losses import Losses, losses_of, mean_losses
@@ -66,6 +67,7 @@ def train(
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
     run = resume(recipe, folder, device=device)
     last = recipe.total_steps if stop_after is None else min(recipe.total_steps, run.step + stop_after)
     if _is_first():
