@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import torch
 
 from sam2.checkpoint import load_weights
+from sam2.embedded import embedded_weights
 from sam2.modeling.config import ModelConfig
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.overrides import apply_overrides
@@ -33,7 +34,8 @@ def build_sam2(
 ) -> SAM2Base:
     """Build the network of a named variant, for `SAM2ImagePredictor`.
 
-    `config_file`: a released path, file name or short name (`sam2.variants`). `device`: "cuda" unless given; without
+    `config_file`: a released path, file name or short name (`sam2.variants`). Without `ckpt_path` the weights are those
+    that the package holds (of `sam2.1_nano`), or random, with a warning. `device`: "cuda" unless given; without
     a GPU the CPU serves, with a warning. `apply_postprocessing`: replace an unstable single mask by the best of three.
     `hydra_overrides_extra`: `["++model.KEY=VALUE", ...]`, applied last. Raises ValueError for a name, key or
     checkpoint that does not fit.
@@ -107,6 +109,7 @@ def _build(
     # built under a caller's inference_mode, weights could never be trained, nor changes to them be seen
     with torch.inference_mode(False), torch.no_grad():
         model = kind(config)
+        ckpt_path = embedded_weights(config.variant) if ckpt_path is None else ckpt_path
         if ckpt_path is not None:
             load_weights(model, ckpt_path, variant=config.variant)
         else:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
 from labeling.errors import BadConfiguration, BadInput
 from labeling.track.checkpoints import sha256_of, verify_checkpoint
+from sam2.embedded import embedded_digest, embedded_weights
 from sam2.variants import CONFIGS, find_config
 
 if TYPE_CHECKING:
@@ -100,8 +101,11 @@ def recipe_of(model: ModelConfig, precision: PrecisionConfig, tracker: TrackerCo
 
 
 def checkpoint_digest(model: ModelConfig) -> str:
-    """Return the SHA-256 of the weights that `model` names, or "untrained" where that is allowed."""
+    """Return the SHA-256 of the weights that `model` names, or that the package holds of it, or "untrained" where
+    that is allowed."""
     if not model.checkpoint:
+        if embedded := embedded_weights(find_config(model.config).variant):
+            return embedded_digest(embedded)
         if model.allow_untrained:
             return UNTRAINED
         raise BadConfiguration(
@@ -130,8 +134,8 @@ def build_predictor(recipe: TrackerRecipe, checkpoint: str | None, *, device: st
 
     from sam2.build_sam import build_sam2_video_predictor
 
-    path = str(Path(checkpoint).expanduser()) if checkpoint else None
-    if path is not None and sha256_of(Path(path)) != recipe.checkpoint_sha256:
+    path = Path(checkpoint).expanduser() if checkpoint else embedded_weights(find_config(recipe.model).variant)
+    if path is not None and sha256_of(path) != recipe.checkpoint_sha256:
         raise BadInput(f"{path} is not the file that this run was planned with", "bad_checkpoint")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -20,8 +20,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sam2.build_sam import build_sam2
+from sam2.checkpoint import load_weights
 from sam2.modeling.sam2_base import SAM2Base
+from sam2.overrides import apply_overrides
 from sam2.training.allocator import keep_freed_memory
 from sam2.training.batches import Batch, Batches
 from sam2.training.clip import ClipSource
@@ -29,6 +30,7 @@ from sam2.training.losses import Losses, losses_of, mean_losses
 from sam2.training.recipe import Recipe, Stage
 from sam2.training.saving import load_checkpoint, save_checkpoint, save_weights
 from sam2.training.unroll import PROMPT_KINDS, Answer, answer_clips, answer_stills
+from sam2.variants import find_config
 
 METRICS, CHECKPOINT, WEIGHTS = "metrics.jsonl", "checkpoint.pt", "weights.pt"
 
@@ -90,10 +92,11 @@ def resume(recipe: Recipe, folder: Path, *, device: str) -> Run:
     """Return the run as `folder`'s checkpoint has it, or a fresh one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = build_sam2(
-            recipe.model, recipe.init, device=device, mode="train", apply_postprocessing=False,
-            hydra_overrides_extra=_overrides(recipe),
-        )
+        # not by `build_sam2`: without `init` the weights are random, whatever the package holds
+        network = SAM2Base(apply_overrides(find_config(recipe.model), _overrides(recipe)))
+    if recipe.init is not None:
+        load_weights(network, recipe.init, variant=network.config.variant)
+    network = network.to(device).train()
     optimizer = torch.optim.AdamW(_groups(recipe, network), lr=recipe.stages[0].learning_rate, betas=(0.9, 0.999))
     run = Run(network, optimizer, {name: value.clone() for name, value in network.state_dict().items()})
     held = load_checkpoint(folder / CHECKPOINT, asdict(recipe), device=device)
@@ -182,8 +185,6 @@ def _one_thread(worker: int) -> None:
 
 
 def _side(recipe: Recipe) -> int:
-    from sam2.variants import find_config
-
     return recipe.image_size or find_config(recipe.model).image_size
 
 
