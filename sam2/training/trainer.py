@@ -6,6 +6,7 @@ sees what an unbroken one would have seen.
 
 import json
 import math
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -176,12 +177,14 @@ def _load(
     order = [step * world + rank for step in range(first, first + many)]
     return DataLoader(
         batches, batch_size=None, sampler=order, num_workers=workers, prefetch_factor=4 if workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_drawing,
     )
 
 
-def _one_thread(worker: int) -> None:
+def _begin_drawing(worker: int) -> None:
+    """Leave the cores to the training, and Ctrl-C to the process that answers it."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _side(recipe: Recipe) -> int:
