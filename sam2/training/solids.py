@@ -20,6 +20,7 @@ from sam2.training.solid_view import Body, Surroundings, Tripod, camera_at, cast
 LEAST_VISIBLE = 0.0003      # of the frame: fewer pixels than that show nothing that a person would mark
 LEAST_PROMPTED = 0.0025     # of the frame: what is visible of an object on the first frame
 LEAST_CONTRAST = 7.0        # levels of 255: less between an object and what is around it, and nobody finds its edge
+MOST_OF_FRAME = 0.45        # what covers more of the first frame stands too near the eye
 TRIES = 30
 KEY = 0x50D1D               # its scenes share no random numbers with others of the same seed
 
@@ -113,7 +114,9 @@ def _exposed(scene: SolidScene) -> SolidScene:
     exposure = scene.lens.exposure / max(float(light_HW3.mean()), 1e-3)
     lens = replace(scene.lens, exposure=exposure)
     picture = develop(light_HW3, replace(lens, grain=0.0), 0, np.random.default_rng(0))
-    labels = []
+    labels: list[int] = []
+    if max((float((owner_HW == index).mean()) for index in range(len(scene.bodies))), default=1.0) > MOST_OF_FRAME:
+        return scene
     for index, body in enumerate(scene.bodies):
         mask = owner_HW == index
         if body.labelled and mask.sum() >= LEAST_PROMPTED * mask.size and contrast(picture, mask) >= LEAST_CONTRAST:
