@@ -29,7 +29,8 @@ TRIED = 16                  # videos, before a source is said to show no object
 class LabelledVideo(Protocol):
     """A video with true masks on some of its frames; frames are counted over those alone."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     @property
     def num_frames(self) -> int: ...

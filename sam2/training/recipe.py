@@ -14,7 +14,7 @@ class Stage:
 
     A step sees `clips` clips with `objects` objects of each. The learning rate rises over `warmup` steps and then falls
     along half a cosine to `last_share` of itself. `corrections`: of stills, how many clicks follow the first; of clips,
-    the chance that one later frame is corrected.
+    the chance that one later frame is corrected. `drill`: stills of ellipses without a picture (`sam2.training.drill`).
     """
 
     name: str
@@ -26,11 +26,14 @@ class Stage:
     warmup: int = 100
     last_share: float = 0.1
     corrections: float = 1
+    drill: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "frames", "clips", "objects"):
             if getattr(self, name) < 1:
                 raise ValueError(f"stage {self.name}: {name}={getattr(self, name)}; expected at least 1")
+        if self.drill and self.frames != 1:
+            raise ValueError(f"stage {self.name}: a drill has frames=1, not {self.frames}")
         if not self.learning_rate > 0 or self.warmup < 0 or not 0 <= self.last_share <= 1 or self.corrections < 0:
             raise ValueError(
                 f"stage {self.name}: learning_rate={self.learning_rate}, warmup={self.warmup}, last_share={self.last_share}, "

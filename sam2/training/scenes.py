@@ -25,6 +25,7 @@ LEAST_VISIBLE = 0.0003      # of the frame: fewer pixels than that show nothing 
 LEAST_PROMPTED = 0.0025     # of the frame: what is visible of an object on the frame that it is prompted on
 FINE = 2                    # masks are drawn this much larger, and an edge pixel is covered in part
 TRIES = 20
+MOST_LABELLED = 4
 
 Random = np.random.Generator
 Matrix = npt.NDArray[np.float64]
@@ -90,6 +91,8 @@ class Scenes:
 
     def clip(self, index: int, num_frames: int) -> Clip:
         """Draw scene `first + index`, with only those objects that the first frame shows well."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"scene {index} of {self.count}: expected 0 to {self.count - 1}")
         return draw_clip(self.first + index, num_frames, size_hw=self.size_hw, stills=self.stills)
 
 
@@ -124,12 +127,14 @@ def lay_out(
     if len(bodies) > 1 and random.random() < 0.4:
         bodies[1] = replace(bodies[1], place_xy=_meeting(random, bodies[0].place_xy, num_frames))
     if random.random() < 0.4:
-        twin = replace(bodies[0], labelled=bool(random.random() < 0.5), place_xy=_path(random, num_frames, size_hw))
+        labelled = bool(len(bodies) < MOST_LABELLED and random.random() < 0.5)
+        twin = replace(bodies[0], labelled=labelled, place_xy=_path(random, num_frames, size_hw))
         bodies.append(replace(twin, angle=random.uniform(0, 2 * math.pi), radius=twin.radius * random.uniform(0.8, 1.2)))
     random.shuffle(bodies)
-    if random.random() < 0.4:
+    if random.random() < 0.5:
         bodies.append(_screen(random, bodies, num_frames, size_hw, stills))
-    return Scene(seed, num_frames, size_hw, ground, tuple(bodies), _draw_look(random, longer), random.uniform(0, 2 * math.pi))
+    look = _draw_look(random, longer, float(ground.mean()))
+    return Scene(seed, num_frames, size_hw, ground, tuple(bodies), look, random.uniform(0, 2 * math.pi))
 
 
 def draw_frame(scene: Scene, time: float) -> tuple[Image8, npt.NDArray[np.bool_]]:
@@ -165,7 +170,7 @@ def _draw_body(random: Random, num_frames: int, size_hw: tuple[int, int], stills
     return Body(
         outline=draw_outline(random),
         skin_PP3=np.clip(skin, 0, 255).astype(np.uint8),
-        radius=math.exp(random.uniform(math.log(0.04), math.log(0.26))),
+        radius=math.exp(random.uniform(math.log(0.045), math.log(0.42 if random.random() < 0.2 else 0.28))),
         place_xy=_path(random, num_frames, size_hw),
         spin=random.choice([0.0, 0.02, 0.1]) * random.normal(),
         angle=random.uniform(0, 2 * math.pi),
@@ -179,6 +184,8 @@ def _path(random: Random, num_frames: int, size_hw: tuple[int, int]) -> Place:
     height, width = np.array(size_hw) / max(size_hw)
     x, y = random.uniform(0.1, 0.9) * width, random.uniform(0.1, 0.9) * height
     angle, speed = random.uniform(0, 2 * math.pi), math.exp(random.uniform(math.log(0.0015), math.log(0.03)))
+    if random.random() < 0.15:
+        speed = 0.0
     sway, phase = random.choice([0.0, 0.03, 0.1]), random.uniform(0, 2 * math.pi)
     rate = random.uniform(0.1, 0.6)
     dx, dy = math.cos(angle), math.sin(angle)
@@ -219,7 +226,7 @@ def _screen(
     )
 
 
-def _draw_look(random: Random, longer: int) -> Look:
+def _draw_look(random: Random, longer: int, brightness: float) -> Look:
     moving = random.random() < 0.6
     angle, speed = random.uniform(0, 2 * math.pi), moving * random.uniform(0, 0.012) * longer
     return Look(
@@ -227,7 +234,7 @@ def _draw_look(random: Random, longer: int) -> Look:
         shake=float(random.choice([0.0, 0.0, 0.004, 0.012])) * longer,
         zoom=moving * random.normal(0, 0.06),
         roll=moving * random.normal(0, 0.03),
-        gain=math.exp(random.normal(0, 0.2)),
+        gain=min(max(math.exp(random.normal(0, 0.2)), 40 / max(brightness, 20)), 210 / max(brightness, 20)),
         flicker=float(random.choice([0.0, 0.05, 0.2])),
         cast_rgb=tuple(np.exp(random.normal(0, 0.08, 3))),
         blur=float(random.choice([0.0, 0.0, 0.6, 1.2])),

@@ -27,6 +27,7 @@ from sam2.overrides import apply_overrides
 from sam2.training.allocator import keep_freed_memory
 from sam2.training.batches import Batch, Batches
 from sam2.training.clip import ClipSource
+from sam2.training.drill import drill_batch
 from sam2.training.losses import Losses, losses_of, mean_losses
 from sam2.training.recipe import Recipe, Stage
 from sam2.training.saving import load_checkpoint, save_checkpoint, save_weights
@@ -160,7 +161,7 @@ def _answers(recipe: Recipe, stage: Stage, run: Run, batch: Batch) -> list[Answe
     seed = _seed(recipe, run.step)
     random = torch.Generator().manual_seed(seed)
     if stage.frames == 1:
-        return answer_stills(run.network, batch, random, corrections=int(stage.corrections))
+        return answer_stills(run.network, batch, random, corrections=int(stage.corrections), blind=stage.drill)
     chance = np.random.default_rng(seed)
     kind = PROMPT_KINDS[chance.choice(len(PROMPT_KINDS), p=recipe.prompt_shares)]
     corrected = frozenset({int(chance.integers(1, stage.frames))} if chance.random() < stage.corrections else ())
@@ -173,12 +174,19 @@ def _load(
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     clips = max(1, stage.clips // world)
     side = _side(recipe)
+    if stage.drill:
+        return (_drill(recipe, stage, step * world + rank, clips, side) for step in range(first, first + many))
     batches = Batches(source, recipe.seed, clips, stage.objects, stage.frames, side)
     order = [step * world + rank for step in range(first, first + many)]
     return DataLoader(
         batches, batch_size=None, sampler=order, num_workers=workers, prefetch_factor=4 if workers else None,
         worker_init_fn=_begin_drawing,
     )
+
+
+def _drill(recipe: Recipe, stage: Stage, number: int, clips: int, side: int) -> Batch:
+    seed = int(np.random.default_rng([recipe.seed, number, 1]).integers(2**62))
+    return drill_batch(torch.Generator().manual_seed(seed), clips=clips, objects=stage.objects, side=side)
 
 
 def _begin_drawing(worker: int) -> None:

@@ -20,6 +20,7 @@ from sam2.tracking.postprocess import resize_logits
 from sam2.tracking.step import GIVEN_MASK_LOGIT, MASK_PROMPT_LIMIT, wants_multimask
 from sam2.training.batches import Batch
 from sam2.training.clicks import Clicks, boxes, corrective_clicks, first_clicks
+from sam2.training.drill import noise_features
 
 PROMPT_KINDS = ("box", "click", "mask")
 
@@ -32,9 +33,17 @@ class Answer:
     decoded: Decoded
 
 
-def answer_stills(network: SAM2Base, batch: Batch, random: Generator, *, corrections: int) -> list[Answer]:
-    """Prompt every object of the batch's first frames with a box, and with a click that is corrected by further ones."""
-    features = _of_objects(network.encode_image(batch.frame(0)), batch.objects_per_clip)
+def answer_stills(
+    network: SAM2Base, batch: Batch, random: Generator, *, corrections: int, blind: bool = False
+) -> list[Answer]:
+    """Prompt every object of the batch's first frames with a box, and with a click that is corrected by further ones.
+
+    `blind` puts noise in the place of the frames' features.
+    """
+    if blind:
+        features = noise_features(network, batch, random)
+    else:
+        features = _of_objects(network.encode_image(batch.frame(0)), batch.objects_per_clip)
     vision_BChw, truth_BSS = network.without_memory(features), batch.truth(0)
     answers = [Answer(0, _decode(network, vision_BChw, features, boxes(truth_BSS, random), None))]
     clicks = first_clicks(truth_BSS, random)
