@@ -28,7 +28,7 @@ def train_replicas(config: TrainConfig, recipe: Recipe) -> None:
     gpus = config.cluster.gpus_per_actor
     wants = {"CPU": config.cluster.cpus_per_actor, **({"GPU": gpus} if gpus else {})}
     with open_cluster(config.cluster):
-        _check_room(ray.cluster_resources(), wants, config.replicas)
+        _check_room(ray.cluster_resources(), wants, config.replicas)     # type: ignore[no-untyped-call]
         trainer = TorchTrainer(
             replica,
             train_loop_config=_job(config, recipe),
