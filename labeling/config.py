@@ -218,7 +218,7 @@ class StageConfig:
     warmup: int = 100
     last_share: float = 0.1
     corrections: float = 1.0
-    drill: bool = False
+    drill: str | None = None
 
 
 @dataclass

@@ -1,7 +1,8 @@
-"""Drill: where a prompt is, before what a picture shows.
+"""Drills: first where a prompt is, then what an edge is, before what a picture shows.
 
 A network that begins with random weights takes long to find out that a prompt means a place, as long as it has pictures
-to puzzle over. Ellipses before noise in place of features teach it the place alone, in minutes.
+to puzzle over. Rounded shapes before noise in place of features teach it the place alone, in minutes; the same shapes
+in plain colours teach it to stop at an edge.
 
 Legend: V clips, O objects of each, S side of the model's image, B = V * O, h, w the 1/16 map, C hidden channels.
 """
@@ -16,20 +17,22 @@ from sam2.training.batches import Batch
 
 SMALLEST, LARGEST = 0.045, 0.4      # half axes, of the image's side
 LOUDNESS = 0.3                      # of the noise, about that of a fresh encoder's features
+LEAST_SHARE = 0.25                  # of a shape that must stay visible; otherwise it lies on top
 
 
 def drill_batch(random: Generator, *, clips: int, objects: int, side: int) -> Batch:
-    """Return ellipses anywhere in frames that show nothing."""
-    count = clips * objects
-    centre_B2 = (0.1 + 0.8 * torch.rand(count, 2, generator=random)) * side
-    spread = torch.rand(count, 2, generator=random) * math.log(LARGEST / SMALLEST)
-    half_B2 = side * SMALLEST * spread.exp()
-    place = torch.arange(side) + 0.5
-    x_BS = ((place - centre_B2[:, :1]) / half_B2[:, :1]) ** 2
-    y_BS = ((place - centre_B2[:, 1:]) / half_B2[:, 1:]) ** 2
-    masks_BSS = x_BS[:, None, :] + y_BS[:, :, None] < 1
-    frames = torch.zeros(clips, 1, side, side, 3, dtype=torch.uint8)
-    return Batch(frames, masks_BSS.unflatten(0, (clips, objects))[:, :, None])
+    """Return shapes anywhere, plain coloured on grounds of two colours; a later shape covers the earlier ones."""
+    visible = _shapes(random, clips * objects, side).unflatten(0, (clips, objects))
+    frames_VSS3 = _grounds(random, clips, side)
+    colours_VO3 = torch.rand(clips, objects, 3, generator=random) * 255
+    for k in range(objects):
+        rest = visible[:, k] & ~visible[:, k + 1 :].any(1)
+        enough_V11 = (rest.flatten(1).sum(1) >= LEAST_SHARE * visible[:, k].flatten(1).sum(1))[:, None, None]
+        visible[:, k] = torch.where(enough_V11, rest, visible[:, k])
+        visible[:, k + 1 :] &= ~visible[:, k, None]
+        frames_VSS3 = torch.where(visible[:, k, :, :, None], colours_VO3[:, k, None, None], frames_VSS3)
+    frames_VSS3 = frames_VSS3 + 12 * torch.rand(clips, 1, 1, 1, generator=random) * _noise(random, frames_VSS3.shape)
+    return Batch(frames_VSS3.clamp(0, 255).to(torch.uint8)[:, None], visible[:, :, None])
 
 
 def noise_features(network: SAM2Base, batch: Batch, random: Generator) -> ImageFeatures:
@@ -38,6 +41,33 @@ def noise_features(network: SAM2Base, batch: Batch, random: Generator) -> ImageF
     side, dim = network.config.feature_side, network.config.hidden_dim
 
     def noise(channels: int, size: int) -> Tensor:
-        return (torch.randn(count, channels, size, size, generator=random) * LOUDNESS).to(network.device)
+        return (LOUDNESS * _noise(random, (count, channels, size, size))).to(network.device)
 
     return ImageFeatures(noise(dim, side), noise(dim, side)[:1], (noise(dim // 8, 4 * side), noise(dim // 4, 2 * side)))
+
+
+def _shapes(random: Generator, count: int, side: int) -> Tensor:
+    """Return (count, S, S): between a lozenge and a rectangle, at any angle."""
+    centre_B2 = (0.1 + 0.8 * torch.rand(count, 2, generator=random)) * side
+    half_B2 = side * SMALLEST * (torch.rand(count, 2, generator=random) * math.log(LARGEST / SMALLEST)).exp()
+    power_B11 = (1 + 5 * torch.rand(count, generator=random) ** 2)[:, None, None]
+    angle_B11 = (math.pi * torch.rand(count, generator=random))[:, None, None]
+    place = torch.arange(side) + 0.5
+    x_BSS = place[None, None, :] - centre_B2[:, 0, None, None]
+    y_BSS = place[None, :, None] - centre_B2[:, 1, None, None]
+    along = (x_BSS * angle_B11.cos() + y_BSS * angle_B11.sin()) / half_B2[:, 0, None, None]
+    across = (y_BSS * angle_B11.cos() - x_BSS * angle_B11.sin()) / half_B2[:, 1, None, None]
+    return along.abs() ** power_B11 + across.abs() ** power_B11 < 1
+
+
+def _grounds(random: Generator, clips: int, side: int) -> Tensor:
+    """Return (V, S, S, 3): one colour that turns into another across the frame."""
+    one, other = (255 * torch.rand(clips, 1, 1, 3, generator=random) for _ in range(2))
+    share_V = torch.rand(clips, 2, generator=random)
+    place = torch.arange(side) / side
+    slope = share_V[:, :1, None] * place[None, :, None] + share_V[:, 1:, None] * place[None, None, :]
+    return one + (other - one) * 0.5 * slope[..., None]
+
+
+def _noise(random: Generator, shape: tuple[int, ...]) -> Tensor:
+    return torch.randn(shape, generator=random)

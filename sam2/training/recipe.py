@@ -6,6 +6,7 @@ from sam2.training.losses import LossWeights
 from sam2.training.unroll import PROMPT_KINDS
 
 PRECISIONS = ("fp32", "bf16")
+DRILLS = ("blind", "plain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,8 @@ class Stage:
 
     A step sees `clips` clips with `objects` objects of each. The learning rate rises over `warmup` steps and then falls
     along half a cosine to `last_share` of itself. `corrections`: of stills, how many clicks follow the first; of clips,
-    the chance that one later frame is corrected. `drill`: stills of ellipses without a picture (`sam2.training.drill`).
+    the chance that one later frame is corrected. `drill`: stills of plain
+    shapes (`sam2.training.drill`), "blind" without pictures, or "plain".
     """
 
     name: str
@@ -26,14 +28,16 @@ class Stage:
     warmup: int = 100
     last_share: float = 0.1
     corrections: float = 1
-    drill: bool = False
+    drill: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "frames", "clips", "objects"):
             if getattr(self, name) < 1:
                 raise ValueError(f"stage {self.name}: {name}={getattr(self, name)}; expected at least 1")
-        if self.drill and self.frames != 1:
-            raise ValueError(f"stage {self.name}: a drill has frames=1, not {self.frames}")
+        if self.drill is not None and (self.drill not in DRILLS or self.frames != 1):
+            raise ValueError(
+                f"stage {self.name}: drill={self.drill!r} with frames={self.frames}; expected one of {DRILLS}, and frames=1"
+            )
         if not self.learning_rate > 0 or self.warmup < 0 or not 0 <= self.last_share <= 1 or self.corrections < 0:
             raise ValueError(
                 f"stage {self.name}: learning_rate={self.learning_rate}, warmup={self.warmup}, last_share={self.last_share}, "

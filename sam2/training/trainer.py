@@ -161,7 +161,7 @@ def _answers(recipe: Recipe, stage: Stage, run: Run, batch: Batch) -> list[Answe
     seed = _seed(recipe, run.step)
     random = torch.Generator().manual_seed(seed)
     if stage.frames == 1:
-        return answer_stills(run.network, batch, random, corrections=int(stage.corrections), blind=stage.drill)
+        return answer_stills(run.network, batch, random, corrections=int(stage.corrections), blind=stage.drill == "blind")
     chance = np.random.default_rng(seed)
     kind = PROMPT_KINDS[chance.choice(len(PROMPT_KINDS), p=recipe.prompt_shares)]
     corrected = frozenset({int(chance.integers(1, stage.frames))} if chance.random() < stage.corrections else ())
@@ -174,7 +174,7 @@ def _load(
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     clips = max(1, stage.clips // world)
     side = _side(recipe)
-    if stage.drill:
+    if stage.drill is not None:
         return (_drill(recipe, stage, step * world + rank, clips, side) for step in range(first, first + many))
     batches = Batches(source, recipe.seed, clips, stage.objects, stage.frames, side)
     order = [step * world + rank for step in range(first, first + many)]
