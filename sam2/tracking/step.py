@@ -136,10 +136,12 @@ def _condition(network: SAM2Base, features: ImageFeatures, lookbacks: Sequence[L
 def _condition_alike(network: SAM2Base, features: ImageFeatures, lookbacks: Sequence[Lookback]) -> Tensor:
     device = features.vision_BChw.device
     num_memories, num_pointers = lookbacks[0].shape
-    memories = [
-        torch.cat([lookback.memories[k][1].memory_1Dhw.to(device, non_blocking=True) for lookback in lookbacks])
-        for k in range(num_memories)
-    ]
+    # memories are bfloat16, which autocast to float16 refuses to join
+    with torch.autocast(device.type, enabled=False):
+        memories = [
+            torch.cat([lookback.memories[k][1].memory_1Dhw.to(device, non_blocking=True) for lookback in lookbacks])
+            for k in range(num_memories)
+        ]
     pointers_BPC = None
     if num_pointers:
         pointers_BPC = torch.stack(
