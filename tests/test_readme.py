@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.configure import load_config
+from flows.configure import load_config, load_evaluation, load_training
 
 TOP = Path(__file__).resolve().parent.parent
 README = (TOP / "README.md").read_text()
@@ -36,7 +36,8 @@ def test_commands_of_the_readme_exist(command: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_overrides_of_the_readme_compose(command: str) -> None:
     overrides = [word for word in shlex.split(command) if "=" in word and "..." not in word and not word.startswith("--")]
-    load_config(overrides)
+    load = {"train": load_training, "evaluate": load_evaluation}.get(shlex.split(command)[1], load_config)
+    load(overrides)
 
 
 def test_make_targets_of_the_readme_exist() -> None:
