@@ -3,65 +3,28 @@
 One number names a scene; its pictures and its true masks follow from it. Masks are of what can be seen: an object
 loses what another one covers.
 
-Legend: T frames, N objects, H, W frame height and width in pixels, P side of a skin.
+Legend: T frames, N objects, H, W frame height and width in pixels.
 """
 
-import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
 from sam2.training.clip import Clip
-from sam2.training.shapes import Outline, draw_outline
+from sam2.training.scene_bodies import SKIN_SIDE, Body, draw_body, meeting, path, screen
+from sam2.training.scene_film import Look, Matrix, camera, develop, draw_look, shift, similar, warp
 from sam2.training.textures import Floats, Image8, texture_HW3
 
-SKIN_SIDE = 128
 SKIN_REACH = 2.0            # of the object's units: where a skin ends
 LEAST_VISIBLE = 0.0003      # of the frame: fewer pixels than that show nothing that a person would mark
 LEAST_PROMPTED = 0.0025     # of the frame: what is visible of an object on the frame that it is prompted on
 FINE = 2                    # masks are drawn this much larger, and an edge pixel is covered in part
 TRIES = 20
 MOST_LABELLED = 4
-
-Random = np.random.Generator
-Matrix = npt.NDArray[np.float64]
-Place = Callable[[float], tuple[float, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A thing in the scene: an outline with a skin, drawn where `place_xy` says at a time in frames, in shares of the
-    frame's longer side. What is not `labelled` is scenery: a look-alike, or something to hide behind."""
-
-    outline: Outline
-    skin_PP3: Image8
-    radius: float
-    place_xy: Place
-    spin: float                 # radians a frame
-    angle: float
-    growth: float               # of the logarithm of the size, as a wave
-    labelled: bool = True
-    shadow: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What camera and light do to every frame of a scene."""
-
-    pan_xy: tuple[float, float]
-    shake: float
-    zoom: float
-    roll: float
-    gain: float
-    flicker: float
-    cast_rgb: tuple[float, float, float]
-    blur: float
-    noise: float
-    jpeg: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +37,6 @@ class Scene:
     ground_HW3: Image8
     bodies: tuple[Body, ...]
     look: Look
-    phase: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,37 +82,36 @@ def lay_out(
 ) -> Scene:
     """Choose everything about a scene from its seed."""
     random = np.random.default_rng([seed, attempt])
-    longer = max(size_hw)
     ground_hw = (round(size_hw[0] * 1.5), round(size_hw[1] * 1.5))
     ground = texture_HW3(random, ground_hw, stills)
-    bodies = [_draw_body(random, num_frames, size_hw, stills) for _ in range(random.choice(4, p=[0.25, 0.35, 0.25, 0.15]) + 1)]
+    bodies = [draw_body(random, num_frames, size_hw, stills) for _ in range(random.choice(4, p=[0.25, 0.35, 0.25, 0.15]) + 1)]
     if len(bodies) > 1 and random.random() < 0.4:
-        bodies[1] = replace(bodies[1], place_xy=_meeting(random, bodies[0].place_xy, num_frames))
+        bodies[1] = replace(bodies[1], place_xy=meeting(random, bodies[0].place_xy, num_frames))
     if random.random() < 0.4:
         labelled = bool(len(bodies) < MOST_LABELLED and random.random() < 0.5)
-        twin = replace(bodies[0], labelled=labelled, place_xy=_path(random, num_frames, size_hw))
+        twin = replace(bodies[0], labelled=labelled, place_xy=path(random, num_frames, size_hw))
         bodies.append(replace(twin, angle=random.uniform(0, 2 * math.pi), radius=twin.radius * random.uniform(0.8, 1.2)))
     random.shuffle(bodies)
     if random.random() < 0.5:
-        bodies.append(_screen(random, bodies, num_frames, size_hw, stills))
-    look = _draw_look(random, longer, float(ground.mean()))
-    return Scene(seed, num_frames, size_hw, ground, tuple(bodies), look, random.uniform(0, 2 * math.pi))
+        bodies.append(screen(random, bodies, num_frames, size_hw, stills))
+    look = draw_look(random, seed, longer=max(size_hw), brightness=float(ground.mean()))
+    return Scene(seed, num_frames, size_hw, ground, tuple(bodies), look)
 
 
 def draw_frame(scene: Scene, time: float) -> tuple[Image8, npt.NDArray[np.bool_]]:
     """Return the picture (H, W, 3) and the masks (N, H, W) of the labelled bodies at a time in frames."""
-    camera = _camera(scene, time)
+    view = camera(scene.look, time, scene.size_hw)
     masks_NHW, alphas = masks_at(scene, time)
-    canvas = _warp(scene.ground_HW3, camera @ _ground_pose(scene), scene.size_hw).astype(np.float32)
+    canvas = warp(scene.ground_HW3, view @ _ground_pose(scene), scene.size_hw).astype(np.float32)
     for body, alpha_HW in zip(scene.bodies, alphas, strict=True):
-        _paint(canvas, scene, body, alpha_HW, camera @ _pose(body, time, scene.size_hw))
-    return _develop(canvas, scene, time), masks_NHW
+        _paint(canvas, scene, body, alpha_HW, view @ _pose(body, time, scene.size_hw))
+    return develop(canvas, scene.look, time), masks_NHW
 
 
 def masks_at(scene: Scene, time: float) -> tuple[npt.NDArray[np.bool_], list[Floats]]:
     """Return what is visible of each labelled body (N, H, W), and the coverage in [0, 1] of every body (H, W)."""
-    camera = _camera(scene, time)
-    alphas = [_coverage(body, time, camera @ _pose(body, time, scene.size_hw), scene.size_hw) for body in scene.bodies]
+    view = camera(scene.look, time, scene.size_hw)
+    alphas = [_coverage(body, time, view @ _pose(body, time, scene.size_hw), scene.size_hw) for body in scene.bodies]
     free_HW = np.ones(scene.size_hw, np.bool_)
     visible: list[npt.NDArray[np.bool_]] = []
     for body, alpha_HW in zip(reversed(scene.bodies), reversed(alphas), strict=True):
@@ -162,110 +123,18 @@ def masks_at(scene: Scene, time: float) -> tuple[npt.NDArray[np.bool_], list[Flo
     return np.stack(visible[::-1]), alphas
 
 
-def _draw_body(random: Random, num_frames: int, size_hw: tuple[int, int], stills: Sequence[Image8]) -> Body:
-    skin = texture_HW3(random, (SKIN_SIDE, SKIN_SIDE), stills).astype(np.float32)
-    if random.random() < 0.5:      # lit from one side
-        ramp = np.linspace(random.uniform(0.5, 1), random.uniform(1, 1.3), SKIN_SIDE, dtype=np.float32)
-        skin *= (ramp[:, None] if random.random() < 0.5 else ramp)[..., None]
-    return Body(
-        outline=draw_outline(random),
-        skin_PP3=np.clip(skin, 0, 255).astype(np.uint8),
-        radius=math.exp(random.uniform(math.log(0.045), math.log(0.42 if random.random() < 0.2 else 0.28))),
-        place_xy=_path(random, num_frames, size_hw),
-        spin=random.choice([0.0, 0.02, 0.1]) * random.normal(),
-        angle=random.uniform(0, 2 * math.pi),
-        growth=random.choice([0.0, 0.15, 0.4]) * random.normal(),
-        shadow=bool(random.random() < 0.3),
-    )
-
-
-def _path(random: Random, num_frames: int, size_hw: tuple[int, int]) -> Place:
-    """Return a way through the frame: it drifts and sways; one in five leaves the frame and comes back."""
-    height, width = np.array(size_hw) / max(size_hw)
-    x, y = random.uniform(0.1, 0.9) * width, random.uniform(0.1, 0.9) * height
-    angle, speed = random.uniform(0, 2 * math.pi), math.exp(random.uniform(math.log(0.0015), math.log(0.03)))
-    if random.random() < 0.15:
-        speed = 0.0
-    sway, phase = random.choice([0.0, 0.03, 0.1]), random.uniform(0, 2 * math.pi)
-    rate = random.uniform(0.1, 0.6)
-    dx, dy = math.cos(angle), math.sin(angle)
-    if random.random() < 0.2:
-        reach, turn = random.uniform(0.5, 1.1), math.pi / max(12.0, random.uniform(0.5, 1.1) * num_frames)
-        return lambda time: (x + reach * dx * math.sin(turn * time), y + reach * dy * math.sin(turn * time))
-
-    def place(time: float) -> tuple[float, float]:
-        side = sway * (math.sin(phase + rate * time) - math.sin(phase))
-        return _fold(x + speed * dx * time - side * dy, width), _fold(y + speed * dy * time + side * dx, height)
-
-    return place
-
-
-def _fold(position: float, length: float) -> float:
-    """Turn back whatever runs far out of the frame: positions swing between a little before and a little behind it."""
-    low, span = -0.15 * length, 1.3 * length
-    along = (position - low) % (2 * span)
-    return low + (along if along < span else 2 * span - along)
-
-
-def _meeting(random: Random, other: Place, num_frames: int) -> Place:
-    """Return a way that crosses another one somewhere in the middle of the scene."""
-    when = random.uniform(0.25, 0.75) * max(1, num_frames - 1)
-    meet_x, meet_y = other(when)
-    angle, speed = random.uniform(0, 2 * math.pi), min(random.uniform(0.01, 0.05), 0.5 / max(1.0, when))
-    return lambda time: (meet_x + speed * math.cos(angle) * (time - when), meet_y + speed * math.sin(angle) * (time - when))
-
-
-def _screen(
-    random: Random, bodies: Sequence[Body], num_frames: int, size_hw: tuple[int, int], stills: Sequence[Image8]
-) -> Body:
-    """Return something that stands still, in front of a place that a body passes."""
-    x, y = bodies[random.integers(len(bodies))].place_xy(random.uniform(0.3, 0.8) * num_frames)
-    return replace(
-        _draw_body(random, num_frames, size_hw, stills),
-        place_xy=lambda time: (x, y), radius=random.uniform(0.08, 0.25), spin=0.0, growth=0.0, labelled=False,
-    )
-
-
-def _draw_look(random: Random, longer: int, brightness: float) -> Look:
-    moving = random.random() < 0.6
-    angle, speed = random.uniform(0, 2 * math.pi), moving * random.uniform(0, 0.012) * longer
-    return Look(
-        pan_xy=(speed * math.cos(angle), speed * math.sin(angle)),
-        shake=float(random.choice([0.0, 0.0, 0.004, 0.012])) * longer,
-        zoom=moving * random.normal(0, 0.06),
-        roll=moving * random.normal(0, 0.03),
-        gain=min(max(math.exp(random.normal(0, 0.2)), 40 / max(brightness, 20)), 210 / max(brightness, 20)),
-        flicker=float(random.choice([0.0, 0.05, 0.2])),
-        cast_rgb=tuple(np.exp(random.normal(0, 0.08, 3))),
-        blur=float(random.choice([0.0, 0.0, 0.6, 1.2])),
-        noise=float(random.choice([0.0, 3.0, 8.0, 14.0])),
-        jpeg=None if random.random() < 0.4 else int(random.integers(30, 95)),
-    )
-
-
-def _camera(scene: Scene, time: float) -> Matrix:
-    """Return the 3x3 matrix from the scene's pixels to the frame's at a time."""
-    look, (height, width) = scene.look, scene.size_hw
-    wave = 0.05 * time + scene.phase
-    shake_x, shake_y = np.random.default_rng([scene.seed, int(time), 7]).normal(0, 1, 2) * look.shake
-    swing = math.sin(wave) - math.sin(scene.phase)
-    x, y = look.pan_xy[0] * 20 * swing + shake_x, look.pan_xy[1] * 20 * swing + shake_y
-    scale, angle = math.exp(look.zoom * swing * 3), look.roll * swing * 3
-    return _shift(width / 2 + x, height / 2 + y) @ _similar(scale, angle) @ _shift(-width / 2, -height / 2)
-
-
 def _pose(body: Body, time: float, size_hw: tuple[int, int]) -> Matrix:
     """Return the matrix from a body's own units to the scene's pixels."""
     longer = max(size_hw)
     x, y = body.place_xy(time)
     scale = body.radius * longer * math.exp(body.growth * math.sin(0.15 * time))
-    return _shift(x * longer, y * longer) @ _similar(scale, body.angle + body.spin * time)
+    return shift(x * longer, y * longer) @ similar(scale, body.angle + body.spin * time)
 
 
 def _ground_pose(scene: Scene) -> Matrix:
     height, width = scene.size_hw
     rows, columns = scene.ground_HW3.shape[:2]
-    return _shift((width - columns) / 2, (height - rows) / 2)
+    return shift((width - columns) / 2, (height - rows) / 2)
 
 
 def _coverage(body: Body, time: float, pose: Matrix, size_hw: tuple[int, int]) -> Floats:
@@ -287,49 +156,8 @@ def _paint(canvas_HW3: Floats, scene: Scene, body: Body, alpha_HW: Floats, pose:
         drop = max(1, round(0.15 * body.radius * max(scene.size_hw)))
         canvas_HW3[drop:, drop:] *= 1 - 0.5 * alpha_HW[:-drop, :-drop, None]
     top, left, size_hw = rows[0], columns[0], (rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0])
-    skin_to_body = _similar(2 * SKIN_REACH / SKIN_SIDE, 0.0) @ _shift(-SKIN_SIDE / 2, -SKIN_SIDE / 2)
-    skin = _warp(body.skin_PP3, _shift(-left, -top) @ pose @ skin_to_body, size_hw)
+    skin_to_body = similar(2 * SKIN_REACH / SKIN_SIDE, 0.0) @ shift(-SKIN_SIDE / 2, -SKIN_SIDE / 2)
+    skin = warp(body.skin_PP3, shift(-left, -top) @ pose @ skin_to_body, size_hw)
     part = np.s_[top : top + size_hw[0], left : left + size_hw[1]]
     alpha = alpha_HW[part][..., None]
     canvas_HW3[part] += alpha * (skin - canvas_HW3[part])
-
-
-def _develop(canvas_HW3: Floats, scene: Scene, time: float) -> Image8:
-    """Do to a frame what light, lens, sensor and file do."""
-    look, random = scene.look, np.random.default_rng([scene.seed, int(time), 8])
-    light = look.gain * (1 + look.flicker * math.sin(0.3 * time + scene.phase))
-    picture = canvas_HW3 * (np.array(look.cast_rgb, np.float32) * light)
-    if look.noise:
-        picture += random.standard_normal(picture.shape, np.float32) * look.noise
-    image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
-    if look.blur:
-        image = image.filter(ImageFilter.GaussianBlur(look.blur))
-    if look.jpeg is not None:
-        held = io.BytesIO()
-        image.save(held, "JPEG", quality=look.jpeg)
-        image = Image.open(held)
-    return np.asarray(image)
-
-
-def _warp(picture_HW3: Image8, to_frame: Matrix, size_hw: tuple[int, int]) -> Image8:
-    """Return a picture of `size_hw` as seen through a matrix; what lies beyond its border repeats in the mirror."""
-    rows, columns = picture_HW3.shape[:2]
-    inverse = np.linalg.inv(to_frame)
-    x, y = np.arange(size_hw[1]) + 0.5, np.arange(size_hw[0]) + 0.5
-    source_x = inverse[0, 0] * x + (inverse[0, 1] * y)[:, None] + inverse[0, 2]
-    source_y = inverse[1, 0] * x + (inverse[1, 1] * y)[:, None] + inverse[1, 2]
-    return picture_HW3[_mirrored(source_y, rows), _mirrored(source_x, columns)]
-
-
-def _mirrored(position: Floats, length: int) -> npt.NDArray[np.intp]:
-    index = np.floor(position).astype(np.intp) % (2 * length)
-    return np.where(index < length, index, 2 * length - 1 - index)
-
-
-def _shift(x: float, y: float) -> Matrix:
-    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
-
-
-def _similar(scale: float, angle: float) -> Matrix:
-    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
-    return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
