@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from sam2.training.clip import Clip, ClipSource
+from sam2.training.clip import Clip, ClipSource, resized_masks
 
 MEAN_RGB, STD_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -107,8 +107,7 @@ def _at_side(clip: Clip, chosen: npt.NDArray[np.intp], side: int) -> tuple[npt.N
         return np.ascontiguousarray(frames), np.ascontiguousarray(masks)
     size = (side, side)
     small = [np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)) for frame in frames]
-    flat = F.interpolate(torch.from_numpy(np.ascontiguousarray(masks)).float(), size, mode="area") >= 0.5
-    return np.stack(small), flat.numpy()
+    return np.stack(small), np.stack([resized_masks(masks_THW, size) for masks_THW in masks])
 
 
 def _normalised(frames_NSS3: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
+import torch.nn.functional as F
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +39,12 @@ class ClipSource(Protocol):
     def clip(self, index: int, num_frames: int) -> Clip:
         """Return clip `index` with at most `num_frames` frames; every object is visible on the first of them."""
         ...
+
+
+def resized_masks(masks_NHW: npt.NDArray[np.bool_], size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return masks of cells that are half covered; of an object too thin for that, its best covered cell."""
+    given_1NHW = torch.from_numpy(np.ascontiguousarray(masks_NHW))[None].float()
+    share_NHW = F.interpolate(given_1NHW, size_hw, mode="area")[0]
+    most_N11 = share_NHW.amax((1, 2), keepdim=True)
+    found: npt.NDArray[np.bool_] = ((share_NHW >= 0.5) | ((most_N11 > 0) & (most_N11 < 0.5) & (share_NHW == most_N11))).numpy()
+    return found

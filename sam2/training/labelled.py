@@ -11,11 +11,9 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 from PIL import Image
 
-from sam2.training.clip import Clip
+from sam2.training.clip import Clip, resized_masks
 
 Image8 = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
@@ -106,17 +104,10 @@ def _read(video: LabelledVideo, frames: range, ids: Sequence[int], size_hw: tupl
         if picture.shape[:2] != mask_NHW.shape[1:]:
             raise ValueError(f"{video.name}: frame {frame} is {picture.shape[:2]} and its masks {mask_NHW.shape[1:]}")
     if size_hw is not None:
-        masks = [_resized_masks(mask_NHW, size_hw) for mask_NHW in masks]
+        masks = [resized_masks(mask_NHW, size_hw) for mask_NHW in masks]
         pictures = [_resized(picture, size_hw) for picture in pictures]
     return Clip(np.stack(pictures), np.stack(masks, axis=1), f"{video.name} frame {frames.start}")
 
 
 def _resized(picture_HW3: Image8, size_hw: tuple[int, int]) -> Image8:
     return np.asarray(Image.fromarray(picture_HW3).resize(size_hw[::-1], Image.Resampling.BICUBIC))
-
-
-def _resized_masks(masks_NHW: Masks, size_hw: tuple[int, int]) -> Masks:
-    """Return masks of cells that are half covered; of an object too thin for that, its best covered cell."""
-    share_NHW = F.interpolate(torch.from_numpy(np.ascontiguousarray(masks_NHW))[None].float(), size_hw, mode="area")[0]
-    most_N11 = share_NHW.amax((1, 2), keepdim=True)
-    return ((share_NHW >= 0.5) | ((most_N11 > 0) & (most_N11 < 0.5) & (share_NHW == most_N11))).numpy()

@@ -59,7 +59,8 @@ def _changed_stages(old: Any, new: Any, step: int) -> list[str]:
     for index, stage in enumerate(old):
         if step <= 0:
             break
-        if index >= len(new) or new[index] != stage:
+        # a field that the checkpoint does not know yet had its default
+        if index >= len(new) or any(new[index].get(name) != value for name, value in stage.items()):
             names.append(f"stage {stage['name']}")
         step -= stage["steps"]
     return names
