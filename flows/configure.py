@@ -14,9 +14,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy import make_url
 
-from labeling.config import EvaluateConfig, LabelConfig, TrackerConfig, TrainConfig
+from labeling.config import LabelConfig, TrackerConfig
 from labeling.errors import BadConfiguration
 from labeling.qc.rules import checked_rules
+from labeling.training_config import EvaluateConfig, TrainConfig
 
 PATHS = frozenset(
     {

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from flows.evaluating import ClipResult, Measured, guarded
 from labeling.accuracy import measure_track
-from labeling.config import DataConfig
 from labeling.errors import BadConfiguration, BadInput
+from labeling.training_config import DataConfig
 from sam2.training.davis import LEVELS, SUFFIXES, VOID, Davis, read_numbers, read_picture
 
 Numbers = npt.NDArray[np.uint8]

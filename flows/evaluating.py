@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from labeling import rle
 from labeling.accuracy import Summary, TrackAccuracy, measure_track, most_interior, summarize
-from labeling.config import PromptKind
 from labeling.errors import BadInput, record_of
 from labeling.track.follow import follow
 from labeling.track.predictor import Predictor
+from labeling.training_config import PromptKind
 from labeling.types import ErrorRecord, FrameMask, Prompt
 from sam2.training.clip import Clip, ClipSource
 

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from labeling.config import DataConfig, TrainConfig
 from labeling.errors import BadConfiguration
 from labeling.pool.cluster import ClusterFailed, open_cluster
+from labeling.training_config import DataConfig, TrainConfig
 from sam2.training.losses import LossWeights
 from sam2.training.recipe import Recipe, Stage
 

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from flows.training_data import open_source
-from labeling.config import DataConfig, StageConfig, TrainConfig
 from labeling.errors import BadConfiguration
+from labeling.training_config import DataConfig, StageConfig, TrainConfig
 from sam2.training.recipe import Recipe, Stage
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def recipe_of(config: TrainConfig) -> Recipe:
             dropout=told.dropout,
             seed=told.seed,
             precision=config.precision.name,
+            optimizer=told.optimizer,
             loss_side=told.loss_side,
             weight_decay=told.weight_decay,
             clip_norm=told.clip_norm,

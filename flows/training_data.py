@@ -12,13 +12,13 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from labeling import rle
-from labeling.config import DataConfig
 from labeling.errors import BadConfiguration
 from labeling.ingest.decode import FrameReader
 from labeling.ingest.fetch import fetch_video
 from labeling.objects import Objects, open_objects
 from labeling.store.reader import read_masklets
 from labeling.store.snapshots import Snapshot, read_snapshot, read_verdicts
+from labeling.training_config import DataConfig
 from labeling.types import Decision, FrameMask, Video
 from sam2.training.clip import Clip, ClipSource
 from sam2.training.davis import Davis

@@ -17,10 +17,10 @@ from flows.davis_results import compared, videos_with_truth
 from flows.evaluating import ClipResult, Evaluation, collect, tracked
 from flows.evaluation_output import WorstStrips, print_evaluation, write_numbers
 from flows.training_data import open_source
-from labeling.config import EvaluateConfig
 from labeling.errors import BadConfiguration
 from labeling.export.replace import replaced_folder
 from labeling.track.predictor import UNTRAINED, arithmetic, build_predictor, default_device, recipe_of
+from labeling.training_config import EvaluateConfig
 
 log = logging.getLogger(__name__)
 

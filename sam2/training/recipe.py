@@ -7,6 +7,7 @@ from sam2.training.unroll import PROMPT_KINDS
 
 PRECISIONS = ("fp32", "bf16")
 DRILLS = ("blind", "plain")
+OPTIMIZERS = ("adamw", "muon")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Recipe:
     `image_size`: side of the model's image, `dropout`: of the memory attention; None for the variant's own. `loss_side`:
     side of the maps that losses are taken on; None for the model's image, as published. `encoder_share`: the image
     encoder's learning rate as a share of the others'. `average`: decay of the running mean of the weights, which is what
-    is written out; 0 writes the weights themselves.
+    is written out; 0 writes the weights themselves. `optimizer`: see `sam2.training.optimizer`.
     """
 
     model: str
@@ -62,6 +63,7 @@ class Recipe:
     dropout: float | None = None
     seed: int = 0
     precision: str = "fp32"
+    optimizer: str = "adamw"
     loss_side: int | None = None
     weight_decay: float = 0.05
     clip_norm: float = 1.0
@@ -77,6 +79,8 @@ class Recipe:
             raise ValueError("stages is empty: expected at least one")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision={self.precision!r}: expected one of {', '.join(PRECISIONS)}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer={self.optimizer!r}: expected one of {', '.join(OPTIMIZERS)}")
         shares = self.prompt_shares
         if len(shares) != len(PROMPT_KINDS) or abs(sum(shares) - 1) > 1e-6 or min(shares) < 0:
             raise ValueError(f"prompt_shares={shares}: expected shares of {PROMPT_KINDS} that add up to 1")

@@ -5,7 +5,6 @@ sees what an unbroken one would have seen.
 """
 
 import json
-import math
 import signal
 import time
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,6 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +27,7 @@ from sam2.training.batches import Batch, Batches
 from sam2.training.clip import ClipSource
 from sam2.training.drill import drill_batch
 from sam2.training.losses import Losses, losses_of, mean_losses
+from sam2.training.optimizer import Optimizers, learning_rate
 from sam2.training.recipe import Recipe, Stage
 from sam2.training.saving import load_checkpoint, save_checkpoint, save_weights
 from sam2.training.unroll import PROMPT_KINDS, Answer, answer_clips, answer_stills
@@ -54,7 +53,7 @@ class Run:
     """A run between two steps: everything that a checkpoint holds."""
 
     network: SAM2Base
-    optimizer: torch.optim.AdamW
+    optimizer: Optimizers
     mean: dict[str, Tensor]
     step: int = 0
 
@@ -99,12 +98,12 @@ def resume(recipe: Recipe, folder: Path, *, device: str) -> Run:
     if recipe.init is not None:
         load_weights(network, recipe.init, variant=network.config.variant)
     network = network.to(device).train()
-    optimizer = torch.optim.AdamW(_groups(recipe, network), lr=recipe.stages[0].learning_rate, betas=(0.9, 0.999))
-    run = Run(network, optimizer, {name: value.clone() for name, value in network.state_dict().items()})
+    mean = {name: value.clone() for name, value in network.state_dict().items()}
+    run = Run(network, Optimizers(recipe, network), mean)
     held = load_checkpoint(folder / CHECKPOINT, asdict(recipe), device=device)
     if held is not None:
         network.load_state_dict(held["network"])
-        optimizer.load_state_dict(held["optimizer"])
+        run.optimizer.load_state_dict(held["optimizer"])
         run.mean, run.step = held["mean"], held["step"]
     return run
 
@@ -115,13 +114,12 @@ def do_step(recipe: Recipe, run: Run, batch: Batch) -> StepReport:
     index, place = recipe.stage_at(run.step)
     stage = recipe.stages[index]
     rate = learning_rate(stage, place)
-    for group in run.optimizer.param_groups:
-        group["lr"] = rate * group["share"]
+    run.optimizer.set_rate(rate)
     torch.manual_seed(_seed(recipe, run.step))      # dropout
     losses = _losses(recipe, stage, run, batch)
     if not torch.isfinite(losses.total):
         raise ValueError(f"step {run.step}: the loss is {losses.total.item()}; lower learning_rate={rate:.3g}, or use fp32")
-    run.optimizer.zero_grad(set_to_none=True)
+    run.optimizer.zero_grad()
     losses.total.backward()
     _share_gradients(run.network)
     norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.clip_norm)
@@ -129,14 +127,6 @@ def do_step(recipe: Recipe, run: Run, batch: Batch) -> StepReport:
     run.step += 1
     _follow_mean(recipe, run)
     return StepReport(run.step, stage.name, rate, losses.numbers(), float(norm), time.perf_counter() - began)
-
-
-def learning_rate(stage: Stage, place: int) -> float:
-    """Return the rate of a stage's step: a linear rise, then half a cosine."""
-    if place < stage.warmup:
-        return stage.learning_rate * (place + 1) / stage.warmup
-    along = (place - stage.warmup) / max(1, stage.steps - stage.warmup)
-    return stage.learning_rate * (stage.last_share + (1 - stage.last_share) * 0.5 * (1 + math.cos(math.pi * along)))
 
 
 def _losses(recipe: Recipe, stage: Stage, run: Run, batch: Batch) -> Losses:
@@ -209,31 +199,18 @@ def _overrides(recipe: Recipe) -> list[str]:
     return [f"++model.{name}={value}" for name, value in chosen.items() if value is not None]
 
 
-def _groups(recipe: Recipe, network: SAM2Base) -> list[dict[str, Any]]:
-    """Sort parameters: vectors and embeddings do not decay, and the image encoder has a rate of its own."""
-    groups: dict[tuple[bool, bool], list[Tensor]] = {}
-    for name, parameter in network.named_parameters():
-        decays = parameter.ndim > 1 and "embed" not in name and "token" not in name
-        groups.setdefault((name.startswith("image_encoder"), decays), []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "share": recipe.encoder_share if in_encoder else 1.0,
-            "weight_decay": recipe.weight_decay if decays else 0.0,
-        }
-        for (in_encoder, decays), parameters in sorted(groups.items())
-    ]
-
-
 def _share_gradients(network: SAM2Base) -> None:
-    """Take the mean of all processes' gradients, where there are several."""
+    """Take the mean of all processes' gradients, where there are several; in one message, small ones being slow."""
     if not dist.is_initialized():
         return
-    for parameter in network.parameters():
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        dist.all_reduce(parameter.grad)
-        parameter.grad /= dist.get_world_size()
+    parameters = list(network.parameters())
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    used = torch.tensor([p.grad is not None for p in parameters], dtype=grads[0].dtype, device=grads[0].device)
+    together = torch.cat([*(grad.flatten() for grad in grads), used])
+    dist.all_reduce(together)
+    *means, used = (together / dist.get_world_size()).split([p.numel() for p in parameters] + [len(parameters)])
+    for parameter, mean, share in zip(parameters, means, used.tolist(), strict=True):
+        parameter.grad = mean.view_as(parameter) if share else None     # none of them used it: no decay either
 
 
 @torch.no_grad()

@@ -5,21 +5,36 @@ from pathlib import Path
 
 import pytest
 
-from flows.configure import as_dict, config_folder, config_from_dict, kept_config, load_config, require_settings
+from flows.configure import (
+    as_dict,
+    config_folder,
+    config_from_dict,
+    kept_config,
+    load_config,
+    load_evaluation,
+    load_training,
+    require_settings,
+)
 from labeling.config import Direction, LabelConfig
 from labeling.errors import BadConfiguration
 
+LOADERS = {
+    load_config: {"model", "precision", "tracker", "qc", "cluster"},
+    load_evaluation: {"data", "model", "precision", "tracker"},
+    load_training: {"data", "model", "precision", "recipe", "cluster"},
+}
 CHOICES = [(p.parent.name, p.stem) for p in sorted(config_folder().glob("*/*.yaml"))]
 
 
 @pytest.mark.parametrize(("group", "name"), CHOICES, ids=lambda v: v)
 def test_every_yaml_composes(group: str, name: str) -> None:
-    chosen = getattr(load_config([f"{group}={name}"]), group)
-    assert chosen.name == name
+    for load, groups in LOADERS.items():
+        if group in groups:
+            assert getattr(load([f"{group}={name}"]), group).name == name
 
 
 def test_groups_are_all_there() -> None:
-    assert {group for group, _ in CHOICES} == {"model", "precision", "tracker", "qc", "cluster"}
+    assert {group for group, _ in CHOICES} == set().union(*LOADERS.values())
 
 
 def test_the_yaml_and_the_schema_agree_on_defaults() -> None:

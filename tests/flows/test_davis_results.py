@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from flows.davis_results import compared, videos_with_truth
-from labeling.config import DataConfig
 from labeling.errors import BadConfiguration
+from labeling.training_config import DataConfig
 from tests.flows.fixtures_evaluation import SIZE_HW, square_clip
 
 

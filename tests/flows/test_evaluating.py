@@ -5,9 +5,10 @@ import pytest
 
 from flows.evaluating import ClipFrames, Evaluation, collect, follow_clip, prompt_of, tracked
 from labeling import rle
-from labeling.config import ModelConfig, PrecisionConfig, PromptKind, TrackerConfig
+from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
 from labeling.jf import boundary_f
 from labeling.track.predictor import arithmetic, build_predictor, recipe_of
+from labeling.training_config import PromptKind
 from sam2.training.scenes import Scenes
 from tests.flows.fixtures_evaluation import SIZE_HW, Clips, Knowing, square_clip
 

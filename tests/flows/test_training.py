@@ -15,8 +15,8 @@ from rich.console import Console
 from flows import cli
 from flows.configure import config_folder, load_training
 from flows.training import CURVES, KEPT_FOR_EVALUATION, recipe_of, train_network, training_data
-from labeling.config import DataConfig
 from labeling.errors import BadConfiguration
+from labeling.training_config import DataConfig
 
 TOP = Path(__file__).resolve().parents[2]
 TINY = ["model.image_size=64", "data.size_hw=[64,64]", "stage.clips=1", "stage.objects=1", "workers=0", "device=cpu"]

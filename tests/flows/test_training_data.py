@@ -10,7 +10,7 @@ from PIL import Image
 
 from flows.training_data import MOST_STILLS, open_source, read_stills
 from labeling import rle
-from labeling.config import DataConfig, QCConfig
+from labeling.config import QCConfig
 from labeling.errors import BadConfiguration, Unavailable
 from labeling.ingest.listing import ref_of
 from labeling.ingest.probe import probe
@@ -19,6 +19,7 @@ from labeling.qc.signals import SignalMeter
 from labeling.store.publish import publish
 from labeling.store.records import TrackRow
 from labeling.store.writer import BatchWriter
+from labeling.training_config import DataConfig
 from labeling.types import FrameMask, Prompt, Provenance, ReviewDecision
 from sam2.training.batches import Batches
 from tests.fixtures_clips import drawn_frame, write_clip

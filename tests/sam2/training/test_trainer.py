@@ -20,7 +20,7 @@ from sam2.training.batches import Batches
 from sam2.training.clip import Clip
 from sam2.training.recipe import Recipe, Stage
 from sam2.training.saving import save_weights
-from sam2.training.trainer import do_step, learning_rate, resume, train
+from sam2.training.trainer import do_step, resume, train
 from tests.sam2.training.tiny import CLIPS, RECIPE, SCENES, STILLS, run_to
 
 TOP = Path(__file__).resolve().parents[3]
@@ -143,29 +143,6 @@ def test_the_mean_forgets_where_it_began(tmp_path: Path) -> None:
     do_step(replace(RECIPE, average=0.0), run, Batches(SCENES, 0, 1, 2, 1, 64)[0])
     for name, value in run.network.state_dict().items():
         torch.testing.assert_close(run.mean[name], value)
-
-
-def test_learning_rate_rises_then_falls() -> None:
-    stage = Stage("s", steps=12, frames=1, clips=1, objects=1, learning_rate=2.0, warmup=2, last_share=0.25)
-    rates = [learning_rate(stage, place) for place in range(12)]
-    assert rates[:3] == [1.0, 2.0, 2.0]
-    assert rates[7] == pytest.approx(2.0 * (0.25 + 0.75 * 0.5))       # half way down
-    assert rates[11] == pytest.approx(2.0 * (0.25 + 0.75 * 0.5 * (1 + math.cos(0.9 * math.pi))))
-    assert rates[2:] == sorted(rates[2:], reverse=True)
-
-
-def test_vectors_do_not_decay_and_the_encoder_has_its_own_rate(tmp_path: Path) -> None:
-    recipe = replace(RECIPE, encoder_share=0.6, weight_decay=0.3)
-    run = resume(recipe, tmp_path, device="cpu")
-    place = {id(p): group for group in run.optimizer.param_groups for p in group["params"]}
-    parameters = dict(run.network.named_parameters())
-    assert set(place) == {id(p) for p in parameters.values()}
-    assert place[id(parameters["image_encoder.neck.convs.0.conv.weight"])]["share"] == 0.6
-    elsewhere = place[id(parameters["mask_downsample.weight"])]
-    assert (elsewhere["share"], elsewhere["weight_decay"]) == (1.0, 0.3)
-    assert place[id(parameters["mask_downsample.bias"])]["weight_decay"] == 0.0
-    do_step(recipe, run, Batches(SCENES, 0, 1, 2, 1, 64)[0])
-    assert place[id(parameters["image_encoder.neck.convs.0.conv.weight"])]["lr"] == pytest.approx(0.6 * 0.5e-3)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,74 @@
+"""Which weights move how: rates, decay, and Muon for matrices."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from sam2.training.batches import Batches
+from sam2.training.optimizer import learning_rate
+from sam2.training.recipe import Stage
+from sam2.training.trainer import do_step, resume
+from tests.sam2.training.tiny import RECIPE, SCENES
+
+
+def test_learning_rate_rises_then_falls() -> None:
+    stage = Stage("s", steps=12, frames=1, clips=1, objects=1, learning_rate=2.0, warmup=2, last_share=0.25)
+    rates = [learning_rate(stage, place) for place in range(12)]
+    assert rates[:3] == [1.0, 2.0, 2.0]
+    assert rates[7] == pytest.approx(2.0 * (0.25 + 0.75 * 0.5))       # half way down
+    assert rates[11] == pytest.approx(2.0 * (0.25 + 0.75 * 0.5 * (1 + math.cos(0.9 * math.pi))))
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+
+
+def test_vectors_do_not_decay_and_the_encoder_has_its_own_rate(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, encoder_share=0.6, weight_decay=0.3)
+    run = resume(recipe, tmp_path, device="cpu")
+    place = {id(p): group for group in run.optimizer.param_groups for p in group["params"]}
+    parameters = dict(run.network.named_parameters())
+    assert set(place) == {id(p) for p in parameters.values()}
+    assert place[id(parameters["image_encoder.neck.convs.0.conv.weight"])]["share"] == 0.6
+    elsewhere = place[id(parameters["mask_downsample.weight"])]
+    assert (elsewhere["share"], elsewhere["weight_decay"]) == (1.0, 0.3)
+    assert place[id(parameters["mask_downsample.bias"])]["weight_decay"] == 0.0
+    do_step(recipe, run, Batches(SCENES, 0, 1, 2, 1, 64)[0])
+    assert place[id(parameters["image_encoder.neck.convs.0.conv.weight"])]["lr"] == pytest.approx(0.6 * 0.5e-3)
+
+
+def test_muon_moves_matrices_and_adamw_the_rest(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, optimizer="muon")
+    run = resume(recipe, tmp_path, device="cpu")
+    parameters = dict(run.network.named_parameters())
+    adamw, muon = ({id(p) for group in part.param_groups for p in group["params"]} for part in run.optimizer.parts)
+    assert adamw | muon == {id(p) for p in parameters.values()}
+    assert not adamw & muon
+    assert id(parameters["image_encoder.trunk.blocks.0.attn.qkv.weight"]) in muon
+    for name in ("image_encoder.neck.convs.0.conv.weight", "sam_mask_decoder.iou_token.weight", "no_mem_embed"):
+        assert id(parameters[name]) in adamw
+    before = {name: p.detach().clone() for name, p in parameters.items()}
+    do_step(recipe, run, Batches(SCENES, 0, 1, 2, 2, 64)[0])
+    name = "image_encoder.trunk.blocks.0.attn.qkv.weight"
+    moved = parameters[name].detach() - before[name]
+    values = torch.linalg.svdvals(moved)
+    assert float(values.quantile(0.1)) > 0.3 * float(values.max())        # all directions alike: that is Muon's step
+
+
+def test_muon_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, optimizer="muon")
+    run = resume(recipe, tmp_path, device="cpu")
+    do_step(recipe, run, Batches(SCENES, 0, 1, 2, 2, 64)[0])
+    again = resume(recipe, tmp_path, device="cpu")
+    again.optimizer.load_state_dict(run.optimizer.state_dict())
+    again.network.load_state_dict(run.network.state_dict())
+    again.step = run.step
+    for each in (run, again):
+        do_step(recipe, each, Batches(SCENES, 0, 1, 2, 2, 64)[1])
+    left, right = run.network.state_dict(), again.network.state_dict()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_an_unknown_optimizer_is_named() -> None:
+    with pytest.raises(ValueError, match="optimizer='sgd'"):
+        replace(RECIPE, optimizer="sgd")
