@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sam2.modeling.blockwise import attend_blockwise
 from sam2.modeling.config import ModelConfig
 from sam2.modeling.layers import Attention
 from sam2.modeling.position_encoding import axial_rotations, rotate
@@ -21,13 +22,24 @@ class RotaryAttention(Attention):
 
     def forward(self, queries_BNC: Tensor, keys_BKD: Tensor, values_BKD: Tensor, *, unplaced: int = 0) -> Tensor:
         """The last `unplaced` keys (object pointers) have no place and are not turned."""
-        q, k, v = self.q_proj(queries_BNC), self.k_proj(keys_BKD), self.v_proj(values_BKD)
+        q, k = self.q_proj(queries_BNC), self.k_proj(keys_BKD)
         side = round(q.shape[1] ** 0.5)
         rotations = axial_rotations(side, q.shape[2], q.device)
         placed = k.shape[1] - unplaced
         if placed:
             k = torch.cat((rotate(k[:, :placed], rotations), k[:, placed:]), dim=1) if unplaced else rotate(k, rotations)
-        return self.attend(rotate(q, rotations), k, v, dropout=self.dropout)
+        q = rotate(q, rotations)
+        if self._blockwise_pays(q, values_BKD):
+            # weights add up to 1, so that projecting their sum of values is projecting every value, and a quarter of the work
+            q = q.expand(len(k), -1, -1)
+            return self.out_proj(self.v_proj(attend_blockwise(q, k, values_BKD.expand(len(k), -1, -1))))
+        return self.attend(q, k, self.v_proj(values_BKD), dropout=self.dropout)
+
+    def _blockwise_pays(self, q_BNC: Tensor, values_BKD: Tensor) -> bool:
+        """Return whether blocks beat the fused kernel, which wants values as wide as keys: in float32 on a CPU they do."""
+        learns = torch.is_grad_enabled() or (self.training and self.dropout > 0)
+        narrow = values_BKD.shape[2] < q_BNC.shape[2]
+        return narrow and not learns and q_BNC.device.type == "cpu" and q_BNC.dtype == torch.float32
 
 
 class MemoryAttentionLayer(nn.Module):
