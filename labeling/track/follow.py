@@ -16,6 +16,7 @@ import numpy.typing as npt
 from labeling import rle
 from labeling.config import Direction
 from labeling.errors import BadInput, DeadlineExceeded
+from labeling.track.ahead import ahead
 from labeling.track.predictor import Predictor, mask_of
 from labeling.types import RLE, FrameMask, MaskSource, Prompt, PromptSource
 
@@ -88,7 +89,7 @@ def _one_way(
         for prompt in prompts:
             _add(predictor, state, prompt, positions[prompt.frame_idx])
     _check_deadline(deadline)
-    for out in predictor.propagate(state, reverse=reverse, each_from_its_prompt=True):
+    for out in ahead(predictor.propagate(state, reverse=reverse, each_from_its_prompt=True)):
         frame_idx, pts = frames.frame_indices[out.frame_idx], frames.pts_seconds(out.frame_idx)
         logits_N1HW = out.mask_logits
         for row, object_id in enumerate(out.obj_ids):
