@@ -26,7 +26,6 @@ from labeling.review.commands import render_list
 from labeling.store.dead_letters import read_dead_letters
 from labeling.store.reader import StoredMasklet, read_masklets
 from labeling.store.snapshots import read_snapshot
-from labeling.track.predictor import UNTRAINED, checkpoint_digest
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +55,6 @@ def run_demo(out: str, console: Console) -> Outcome:
     print_rejections(config, outcome.run_id, console)
     with open_queue(config) as queue:
         console.print(render_list(queue))
-    if checkpoint_digest(config.model) == UNTRAINED:
-        console.print("[yellow]the network ran with random weights: the masks and their J&F mean nothing[/]")
     console.print(f"[bold]open {report}[/]", soft_wrap=True)
     return outcome
 
@@ -104,7 +101,7 @@ def demo_config(folder: Path) -> LabelConfig:
     """Return the demo's configuration: what a user would write on a command line."""
     return load_config([
         f"source.uri=s3://{BUCKET}/clips", f"prompts.uri=s3://{BUCKET}/prompts.jsonl", f"store.root={folder / 'dataset'}",
-        f"run.scratch={folder / 'scratch'}", "model=nano", "model.allow_untrained=true", "tracker=samurai", "qc=default",
+        f"run.scratch={folder / 'scratch'}", "model=nano", "tracker=samurai", "qc=default",
         "cluster=laptop", "run.previews=4",
     ])
 

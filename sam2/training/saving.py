@@ -26,11 +26,11 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
 
 def save_half(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write weights as float16 safetensors, as the package keeps its own."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file({name: value.detach().cpu().half().contiguous() for name, value in weights.items()}, beside)
+    beside.write_bytes(save({name: value.detach().cpu().half().contiguous() for name, value in weights.items()}))
     beside.replace(path)
 
 

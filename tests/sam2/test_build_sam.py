@@ -59,8 +59,16 @@ def test_mode_is_eval_unless_asked() -> None:
 
 def test_a_model_without_a_checkpoint_says_so(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        build_sam2("sam2.1_nano", device="cpu", hydra_overrides_extra=SMALL)
-    assert "sam2.1_nano runs untrained" in caplog.text
+        build_sam2("sam2.1_hiera_t", device="cpu", hydra_overrides_extra=SMALL)
+    assert "sam2.1_hiera_t runs untrained" in caplog.text
+
+
+def test_nano_finds_the_weights_of_the_package(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        first, second = (build_sam2("sam2.1_nano", device="cpu").state_dict() for _ in range(2))
+    assert not caplog.records
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert all(value.dtype == torch.float32 for value in first.values())
 
 
 def test_the_cpu_is_used_with_a_warning_only_where_no_device_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,9 +92,9 @@ def test_nothing_is_downloaded(name: str) -> None:
 
 def test_untrained_weights_are_drawn_as_released() -> None:
     torch.manual_seed(0)
-    model = build_sam2("sam2.1_nano", device="cpu", hydra_overrides_extra=SMALL)
+    model = build_sam2("sam2.1_hiera_t", device="cpu", hydra_overrides_extra=SMALL)
     assert model.image_encoder.trunk.pos_embed.abs().max() == 0
     assert 0.01 < model.maskmem_tpos_enc.std() < 0.03
-    assert torch.equal(model.memory_encoder.fuser.layers[0].gamma, torch.full((96,), 1e-6))
-    again = build_sam2("sam2.1_nano", device="cpu", hydra_overrides_extra=SMALL)
+    assert torch.equal(model.memory_encoder.fuser.layers[0].gamma, torch.full((256,), 1e-6))
+    again = build_sam2("sam2.1_hiera_t", device="cpu", hydra_overrides_extra=SMALL)
     assert not torch.equal(model.no_mem_embed, again.no_mem_embed)

@@ -1,6 +1,7 @@
 """From configuration to predictor: what is refused, and what the key gets to see."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
 from labeling.errors import BadConfiguration, BadInput
 from labeling.track.predictor import UNTRAINED, TrackerRecipe, build_predictor, recipe_of
+from sam2.embedded import embedded_weights
 
 
 def recipe(tracker: str = "samurai", **model: object) -> TrackerRecipe:
@@ -26,16 +28,26 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_random_weights_must_be_asked_for() -> None:
     with pytest.raises(BadConfiguration, match=r"model\.allow_untrained=true"):
-        recipe(allow_untrained=False)
-    assert recipe().checkpoint_sha256 == UNTRAINED
+        recipe(config="sam2.1_hiera_t", allow_untrained=False)
+    assert recipe(config="sam2.1_hiera_t").checkpoint_sha256 == UNTRAINED
 
 
 def test_untrained_weights_are_equal_in_every_process() -> None:
+    tiny = recipe(config="sam2.1_hiera_t", image_size=64)
     torch.manual_seed(1)
-    first = build_predictor(recipe(), None, device="cpu").state_dict()  # type: ignore[attr-defined]
+    first = build_predictor(tiny, None, device="cpu").state_dict()  # type: ignore[attr-defined]
     torch.manual_seed(2)
-    second = build_predictor(recipe(), None, device="cpu").state_dict()  # type: ignore[attr-defined]
+    second = build_predictor(tiny, None, device="cpu").state_dict()  # type: ignore[attr-defined]
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_nano_brings_its_own_weights() -> None:
+    own = embedded_weights("sam2.1_nano")
+    assert own is not None
+    digest = hashlib.sha256(own.read_bytes()).hexdigest()
+    assert recipe(allow_untrained=False).checkpoint_sha256 == digest
+    with pytest.raises(BadInput, match="not the file that this run was planned with"):
+        build_predictor(replace(recipe(), checkpoint_sha256="00" * 32), None, device="cpu")
 
 
 def test_a_checkpoint_is_known_by_its_digest(weights: Path) -> None:
