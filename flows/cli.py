@@ -5,6 +5,7 @@ Exit codes: 0 all labelled, 1 some dead letters, 2 bad configuration, 3 interrup
 """
 
 import logging
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import typer
 from rich.console import Console
 
 from flows.commands import checkpoints, dead_letters, export, review
-from flows.configure import load_config, load_evaluation, load_training, require_settings
+from flows.configure import load_bench, load_config, load_evaluation, load_training, require_settings
 from flows.screen import console
 from labeling.errors import BadConfiguration, LabelingError, StoreBusy, Unavailable
 
@@ -40,7 +41,7 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides, e.
 RUN_EXAMPLES = """
 Examples:
 
-    labeling run source.uri=clips prompts.uri=prompts.jsonl store.root=labels model=nano model.allow_untrained=true
+    labeling run source.uri=clips prompts.uri=prompts.jsonl store.root=labels model=nano
 
     labeling run source.uri=s3://videos/raw prompts.uri=s3://videos/prompts.jsonl store.root=s3://labels/cars \\
         model=base_plus model.checkpoint=/weights/sam2.1_hiera_base_plus.pt tracker=samurai qc=default cluster=laptop
@@ -119,6 +120,36 @@ def evaluate(overrides: Overrides = None) -> None:
 
     evaluation = run_evaluation(config, console)
     raise typer.Exit(DEAD_LETTERS if evaluation.failed else OK)
+
+
+BENCH_EXAMPLES = """
+Examples:
+
+    labeling bench model=nano objects=[1,4,16] lengths=[100]
+
+    labeling bench model=base_plus model.checkpoint=/weights/sam2.1_hiera_base_plus.pt precision=bf16 -o outputs/bench
+
+    labeling bench model=tiny model.allow_untrained=true model.image_size=256 lengths=[20] --peer ../sam2 -o outputs/peer
+"""
+
+
+@app.command(epilog=BENCH_EXAMPLES)
+def bench(
+    overrides: Overrides = None,
+    peer: Annotated[str | None, typer.Option(help="A checkout of the released `sam2` package to run beside")] = None,
+    out: Annotated[str | None, typer.Option("-o", "--out", help="A folder for bench.json and bench.png")] = None,
+) -> None:
+    """Measure this machine: frames/s, memory and each stage's time, for every pair of `objects` and `lengths`.
+
+    Clips are drawn. They are followed from memory, then from a local S3 to Parquet, as an actor does it. With `--peer`
+    the released package follows the same frames with the same weights, in turns with this one.
+    """
+    given = {"peer": peer, "out": out}
+    asked = [*(overrides or []), *(f"{name}={value}" for name, value in given.items() if value is not None)]
+    config = load_bench(asked)
+    from flows.benching import run_bench
+
+    run_bench(config, console, command=shlex.join(["labeling", "bench", *asked]))
 
 
 @app.command()
@@ -220,7 +251,7 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _interrupted() -> int:
-    _say("interrupted", "what is done stays done; run again to go on")
+    _say("interrupted", "what is done stays done")
     return INTERRUPTED
 
 

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy import make_url
 
+from labeling.bench_config import BenchConfig
 from labeling.config import LabelConfig, TrackerConfig
 from labeling.errors import BadConfiguration
 from labeling.qc.rules import checked_rules
@@ -22,7 +23,7 @@ from labeling.training_config import EvaluateConfig, TrainConfig
 PATHS = frozenset(
     {
         "source.uri", "source.glob", "source.manifest", "prompts.uri", "store.root",
-        "run.scratch", "run.review_url", "model.checkpoint", "data.root", "data.stills", "predictions", "out",
+        "run.scratch", "run.review_url", "model.checkpoint", "data.root", "data.stills", "predictions", "out", "peer",
     }
 )
 Schema = TypeVar("Schema")
@@ -63,6 +64,20 @@ def load_evaluation(overrides: Sequence[str] = ()) -> EvaluateConfig:
 def load_training(overrides: Sequence[str] = ()) -> TrainConfig:
     """Compose `configs/train.yaml` with Hydra overrides; raises BadConfiguration as `load_config` does."""
     return compose("train", TrainConfig, overrides)
+
+
+def load_bench(overrides: Sequence[str] = ()) -> BenchConfig:
+    """Compose `configs/bench.yaml` with Hydra overrides; raises BadConfiguration as `load_config` does."""
+    config = compose("bench", BenchConfig, overrides)
+    for name, counts, least in (("objects", config.objects, 1), ("lengths", config.lengths, 2)):
+        if not counts or min(counts) < least:
+            raise BadConfiguration(f"{name} is {counts}; expected a list of numbers, each {least} or more")
+    if config.repeats < 1:
+        raise BadConfiguration(f"repeats is {config.repeats}; expected 1 or more")
+    if len(config.size_hw) != 2 or min(config.size_hw) < 32 or any(side % 2 for side in config.size_hw):
+        raise BadConfiguration(f"size_hw is {config.size_hw}; expected [height, width], even numbers of 32 or more")
+    check_tracker(config.tracker)
+    return config
 
 
 def compose(name: str, schema: type[Schema], overrides: Sequence[str] = ()) -> Schema:
@@ -155,7 +170,7 @@ def _value_at(config: LabelConfig, name: str) -> object:
     return node
 
 
-def as_dict(config: LabelConfig | EvaluateConfig) -> dict[str, Any]:
+def as_dict(config: LabelConfig | EvaluateConfig | BenchConfig) -> dict[str, Any]:
     """Return the configuration as plain values, as it is kept beside a run and given to a flow."""
 
     def plain(value: object) -> Any:

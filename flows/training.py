@@ -135,7 +135,7 @@ def _check(config: TrainConfig) -> None:
     side = config.model.image_size
     if side is not None and (side < 64 or side % 64):
         raise BadConfiguration(f"model.image_size is {side}; expected a multiple of 64")
-    if config.recipe.from_checkpoint and not config.model.checkpoint:
+    if config.recipe.from_checkpoint and _weights(config) is None:
         raise BadConfiguration(
             f"recipe={config.recipe.name} begins with weights: give model.checkpoint=FILE in the released format "
             f"(`labeling checkpoints list` names those that can be fetched), or another recipe"
@@ -159,8 +159,12 @@ def _three(shares: list[float]) -> tuple[float, float, float]:
 
 
 def _weights(config: TrainConfig) -> str | None:
+    """Return the file that training begins with: the one given, or the package's own where the recipe wants weights."""
+    from sam2.embedded import embedded_weights
+
     if not config.model.checkpoint:
-        return None
+        own = embedded_weights(config.model.config) if config.recipe.from_checkpoint else None
+        return None if own is None else str(own)
     path = Path(config.model.checkpoint).expanduser()
     if not path.is_file():
         raise BadConfiguration(f"model.checkpoint is {config.model.checkpoint!r}; expected a file that this machine can read")

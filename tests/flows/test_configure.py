@@ -10,6 +10,7 @@ from flows.configure import (
     config_folder,
     config_from_dict,
     kept_config,
+    load_bench,
     load_config,
     load_evaluation,
     load_training,
@@ -22,6 +23,7 @@ LOADERS = {
     load_config: {"model", "precision", "tracker", "qc", "cluster"},
     load_evaluation: {"data", "model", "precision", "tracker"},
     load_training: {"data", "model", "precision", "recipe", "cluster"},
+    load_bench: {"model", "precision", "tracker"},
 }
 CHOICES = [(p.parent.name, p.stem) for p in sorted(config_folder().glob("*/*.yaml"))]
 
@@ -63,6 +65,24 @@ def test_the_yaml_and_the_schema_agree_on_defaults() -> None:
 def test_bad_configuration_is_named(overrides: list[str], message: str) -> None:
     with pytest.raises(BadConfiguration, match="(?s).*") as caught:
         load_config(overrides)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("objects=[]", "objects is []; expected a list of numbers, each 1 or more"),
+        ("objects=[1,0]", "objects is [1, 0]"),
+        ("lengths=[1]", "lengths is [1]; expected a list of numbers, each 2 or more"),
+        ("repeats=0", "repeats is 0"),
+        ("size_hw=[541,960]", "size_hw is [541, 960]; expected [height, width], even numbers"),
+        ("size_hw=[540]", "size_hw is [540]"),
+        ("lenghts=[5]", "lenghts"),
+    ],
+)
+def test_what_cannot_be_measured_is_named(override: str, message: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        load_bench([override])
     assert message in str(caught.value)
 
 

@@ -70,6 +70,13 @@ def test_a_signal_waits_for_the_step_and_keeps_it(tmp_path: Path) -> None:
     assert (out / CURVES).is_file()
 
 
+def test_nano_is_tuned_from_its_own_weights() -> None:
+    recipe = recipe_of(load_training(["out=x", "model=nano", "recipe=finetune"]))
+    assert recipe.init is not None
+    assert recipe.init.endswith("sam2.1_nano.safetensors")
+    assert recipe_of(load_training(["out=x", "model=nano", "recipe=nano"])).init is None
+
+
 def test_words_become_a_recipe(tmp_path: Path) -> None:
     (tmp_path / "w.pt").write_bytes(b"")
     recipe = recipe_of(
@@ -108,7 +115,7 @@ def test_scenes_of_evaluations_are_not_trained_on() -> None:
     ("words", "said"),
     [
         ([], "out is not set: give out=FOLDER"),
-        (["out=x", "recipe=finetune"], "recipe=finetune begins with weights: give model.checkpoint=FILE"),
+        (["out=x", "model=tiny", "recipe=finetune"], "recipe=finetune begins with weights: give model.checkpoint=FILE"),
         (["out=x", "model.checkpoint=/no/such.pt"], "model.checkpoint is '/no/such.pt'; expected a file"),
         (["out=x", "recipe.stages.stills.steps=0"], "recipe=short: stage stills: steps=0; expected at least 1"),
         (["out=x", "recipe.prompt_shares=[1]"], "expected three shares"),
