@@ -14,6 +14,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from flows.benching import measured
+from flows.configure import load_bench
 from labeling import rle
 from labeling.ingest.prompts import PromptTable
 from labeling.qc.signals import SignalMeter
@@ -76,27 +78,15 @@ def plan_rows() -> list[tuple[str, str]]:
     return [(f"plan over {NUM_VIDEOS:,} new videos, listing and tables in memory", f"{seconds:.1f} s")]
 
 
-def step_rows(*, num_frames: int = 40) -> list[tuple[str, str]]:
+def step_rows() -> list[tuple[str, str]]:
     """The model step alone: frames in memory, masks at video size counted, one object and eight."""
-    import torch
-
-    from sam2.build_sam import build_sam2_video_predictor
-
-    rows = []
-    frames = np.random.default_rng(0).integers(0, 255, (num_frames, 270, 480, 3), np.uint8)
-    predictor = build_sam2_video_predictor("configs/samurai/sam2.1_nano.yaml", None, device="cpu")
-    for count in (1, 8):
-        state = predictor.init_state(frames, memory="window")
-        for obj_id in range(count):
-            predictor.add_new_points_or_box(state, 0, obj_id, box=np.array([40 + 10 * obj_id, 40, 200, 200], np.float32))
-        started = time.perf_counter()
-        with torch.inference_mode():
-            for out in predictor.propagate(state):
-                (out.mask_logits > 0).sum()
-        seconds = time.perf_counter() - started
-        what = f"nano at 256, {count} object(s), fp32, {torch.get_num_threads()} threads, model step"
-        rows.append((what, f"{num_frames / seconds:.1f} frames/s"))
-    return rows
+    overrides = ["model=nano", "model.allow_untrained=true", "objects=[1,8]", "lengths=[40]", "size_hw=[270,480]"]
+    bench = measured(load_bench([*overrides, "repeats=1", "device=cpu", "end_to_end=false"]), command="make bench")
+    threads = bench.machine["threads"]
+    return [
+        (f"nano at 256, {row.objects} object(s), fp32, {threads} threads, model step", f"{row.frames_per_second:.1f} frames/s")
+        for row in bench.rows
+    ]
 
 
 def memory_rows() -> list[tuple[str, str]]:
