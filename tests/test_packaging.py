@@ -26,7 +26,7 @@ def test_every_yaml_is_in_the_wheel(names: set[str]) -> None:
 
 
 def test_every_source_and_template_is_in_the_wheel(names: set[str]) -> None:
-    kinds = {".py", ".html", ".css", ".mako"}
+    kinds = {".py", ".html", ".css", ".js", ".svg", ".mako"}
     wanted = {
         str(path.relative_to(TOP))
         for folder in ("flows", "sam2", "labeling")

@@ -19,7 +19,7 @@ from labeling.review.rows import (
     prompts_to_json,
 )
 from labeling.review.steps import NO_LEASE, described, expiry_of, find, is_live, move, note_event, take
-from labeling.review.tables import AppliedRow, DecisionRow, DraftRow, EventRow, ItemRow
+from labeling.review.tables import AppliedRow, DecisionRow, DraftRow, EffortRow, EventRow, ItemRow, UndoneRow
 from labeling.store.records import prompts_from_json
 from labeling.types import Prompt, ReviewDecision
 
@@ -31,12 +31,13 @@ SHORT_LEASE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What a reviewer hands in; `seconds` None means since the item was claimed."""
+    """What a reviewer hands in; `seconds` None means since the item was claimed, `clicks` None that nobody counted."""
 
     action: str
     prompts: tuple[Prompt, ...] = ()
     note: str = ""
     seconds: float | None = None
+    clicks: int | None = None
 
     def __post_init__(self) -> None:
         if self.action not in ACTIONS:
@@ -48,6 +49,8 @@ class Ruling:
             )
         if self.seconds is not None and not 0 <= self.seconds < float("inf"):
             raise BadInput(f"seconds is {self.seconds!r}; expected a time spent, 0 or more", "bad_decision")
+        if self.clicks is not None and not 0 <= self.clicks < 2**31:
+            raise BadInput(f"clicks is {self.clicks!r}; expected a count, 0 or more", "bad_decision")
         checked_note(self.note)
 
 
@@ -68,7 +71,7 @@ def decide_lease(session: Session, token: str, ruling: Ruling, now: datetime) ->
     if row is not None and is_live(row, now):
         return _log(session, row, ruling, now)
     standing = session.execute(select(DecisionRow).where(DecisionRow.lease_token == token)).scalar_one_or_none()
-    if standing is not None:
+    if standing is not None and session.get(UndoneRow, standing.seq) is None:
         return _repeated(standing, ruling)
     return _refuse(session, token, ruling, now)
 
@@ -95,6 +98,8 @@ def _log(session: Session, row: ItemRow, ruling: Ruling, now: datetime) -> Logge
         "decided_at": now, "seconds": max(0.0, float(seconds)), "note": ruling.note,
         "prompts": prompts_to_json(as_corrections(ruling.prompts, row.track_id)), "lease_token": row.lease_token,
     })
+    if ruling.clicks is not None:
+        session.add(EffortRow(seq=logged.seq, clicks=ruling.clicks))
     note_event(session, "decided", row, now, detail=ruling.action)
     move(session, [row.item_id], ItemStatus.DECIDED, **NO_LEASE)
     return logged_decision(logged)
@@ -162,9 +167,10 @@ def decisions_after(session: Session, seq: int) -> Iterator[LoggedDecision]:
 
 
 def standing_decisions(session: Session) -> list[ReviewDecision]:
-    """Each decided item's last decision, oldest first."""
+    """Each decided item's last decision, oldest first; of an item whose last one was taken back there is none."""
     last = select(func.max(DecisionRow.seq)).group_by(DecisionRow.item_id)
-    rows = session.scalars(select(DecisionRow).where(DecisionRow.seq.in_(last)).order_by(DecisionRow.seq))
+    query = select(DecisionRow).where(DecisionRow.seq.in_(last), DecisionRow.action.in_(ACTIONS))
+    rows = session.scalars(query.order_by(DecisionRow.seq))
     return [
         ReviewDecision(
             *key_of(row), action=row.action, reviewer=row.reviewer, decided_at=row.decided_at.isoformat(),
@@ -175,12 +181,13 @@ def standing_decisions(session: Session) -> list[ReviewDecision]:
 
 
 def list_corrections(session: Session, *, unapplied_only: bool) -> list[Correction]:
-    """Decided corrections, oldest first."""
+    """Decided corrections that stand, oldest first."""
     query = (
         select(DecisionRow, ItemRow.video_key, AppliedRow.run_id)
         .join(ItemRow, ItemRow.item_id == DecisionRow.item_id)
         .outerjoin(AppliedRow, AppliedRow.seq == DecisionRow.seq)
-        .where(DecisionRow.action == "correct").order_by(DecisionRow.seq)
+        .outerjoin(UndoneRow, UndoneRow.seq == DecisionRow.seq)
+        .where(DecisionRow.action == "correct", UndoneRow.seq.is_(None)).order_by(DecisionRow.seq)
     )
     if unapplied_only:
         query = query.where(AppliedRow.seq.is_(None))

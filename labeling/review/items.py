@@ -136,7 +136,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class LoggedDecision:
-    """One row of the decision log; `row_hash` covers the content and the hash before."""
+    """One row of the decision log; `row_hash` covers the content and the hash before.
+
+    `action` is accept, reject, correct, or undo: the reviewer took back what the note names.
+    """
 
     seq: int
     key: ItemKey
@@ -178,7 +181,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class ItemEvent:
-    """One step in an item's life: opened, refreshed, reopened, claimed, released, expired, decided, refused or closed."""
+    """One step in an item's life: opened, refreshed, reopened, claimed, released, expired, decided, undone, refused, closed."""
 
     kind: str
     happened_at: datetime

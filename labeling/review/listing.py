@@ -48,10 +48,15 @@ def list_items(session: Session, wanted: ItemFilter, *, limit: int, offset: int)
     """One page of items, riskiest first."""
     if wanted.status is not None:
         return [queued_item(row) for row in session.scalars(ranked(wanted).limit(limit).offset(offset))]
-    # The indexes begin with the status, so any status is all of them, merged.
-    pages = [session.scalars(ranked(replace(wanted, status=s)).limit(offset + limit)).all() for s in ItemStatus]
-    merged = sorted((row for page in pages for row in page), key=lambda row: (-row.priority, -row.risk, row.item_id))
-    return [queued_item(row) for row in merged[offset:offset + limit]]
+    # The indexes begin with the status, so any status is all of them, merged; by rank alone, which the indexes hold.
+    found: list[tuple[int, float, int]] = []
+    for status in ItemStatus:
+        table = ItemRow if wanted.reason is None else ReasonRow
+        query = ranked(replace(wanted, status=status)).with_only_columns(table.priority, table.risk, table.item_id)
+        found += [(-row[0], -row[1], row[2]) for row in session.execute(query.limit(offset + limit))]
+    item_ids = [item_id for _, _, item_id in sorted(found)[offset:offset + limit]]
+    rows = {row.item_id: row for row in session.scalars(select(ItemRow).where(ItemRow.item_id.in_(item_ids)))}
+    return [queued_item(rows[item_id]) for item_id in item_ids]
 
 
 def next_open(session: Session, wanted: ItemFilter, *, skipping: Collection[int] = ()) -> ItemRow | None:
@@ -61,6 +66,14 @@ def next_open(session: Session, wanted: ItemFilter, *, skipping: Collection[int]
         query = query.where(ItemRow.item_id.not_in(list(skipping)))
     row: ItemRow | None = session.scalars(query.limit(1).with_for_update(of=ItemRow, skip_locked=True)).one_or_none()
     return row
+
+
+def count_items(session: Session, wanted: ItemFilter) -> int:
+    """How many items a filter lets through, from one index."""
+    if wanted.reason is None:
+        return int(session.scalar(_filtered(select(func.count()), ItemRow, wanted).order_by(None)) or 0)
+    query = select(func.count()).where(ReasonRow.reason == wanted.reason)
+    return int(session.scalar(_filtered(query, ReasonRow, wanted).order_by(None)) or 0)
 
 
 def count_by_status(session: Session) -> Mapping[ItemStatus, int]:

@@ -69,6 +69,11 @@ class ReviewQueue:
         """What the queue stands on."""
         return self._database
 
+    @property
+    def clock(self) -> Clock:
+        """What the queue takes for the time."""
+        return self._clock
+
     def open_items(self, items: Iterable[ReviewItem]) -> OpenCounts:
         """Put items in; the same identity never twice, and a newer version closes the older one even while it is claimed."""
         chosen, counts = opening.newest_of_each(items)
@@ -177,14 +182,14 @@ class ReviewQueue:
 
     def decide(
         self, held: Lease | str | ItemKey | int, action: str, *, prompts: Iterable[Prompt] = (), note: str = "",
-        seconds: float | None = None, reviewer: str | None = None,
+        seconds: float | None = None, clicks: int | None = None, reviewer: str | None = None,
     ) -> LoggedDecision:
         """Accept, reject or correct (with prompts) what a lease or its token holds, or a named item in one step.
 
         A named item needs `reviewer`. A repeated call gives the decision that stands. Errors: LostLease (with the draft
         that keeps the work), AlreadySettled, ItemHeld, UnknownItem, BadInput for prompts of another object.
         """
-        ruling, now = decisions.Ruling(action, tuple(prompts), note, seconds), self._clock()
+        ruling, now = decisions.Ruling(action, tuple(prompts), note, seconds, clicks), self._clock()
         with self._database.write() as session:
             if isinstance(held, (Lease, str)):
                 token = held.token if isinstance(held, Lease) else held

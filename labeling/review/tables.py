@@ -180,3 +180,60 @@ class EventRow(Base):
     reviewer: Mapped[str | None] = mapped_column(Text)
     lease_token: Mapped[str | None] = mapped_column(String(64), index=True)
     detail: Mapped[str] = mapped_column(Text)
+
+
+class EffortRow(Base):
+    """What a decision took beside its seconds; apart from the log, whose hashes cover its own columns only."""
+
+    __tablename__ = "review_effort"
+
+    seq: Mapped[int] = mapped_column(BigId, ForeignKey("review_decision.seq"), primary_key=True, autoincrement=False)
+    clicks: Mapped[int]
+
+
+class UndoneRow(Base):
+    """A decision that its reviewer took back, and the row of the log that says so."""
+
+    __tablename__ = "review_undone"
+
+    seq: Mapped[int] = mapped_column(BigId, ForeignKey("review_decision.seq"), primary_key=True, autoincrement=False)
+    undone_by: Mapped[int] = mapped_column(BigId, ForeignKey("review_decision.seq"), unique=True)
+
+
+class WorkRow(Base):
+    """What a reviewer has on the page and not yet decided: one for each item and reviewer, as the page's own JSON."""
+
+    __tablename__ = "review_work"
+
+    work_id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"))
+    reviewer: Mapped[str] = mapped_column(Text)
+    work: Mapped[str] = mapped_column(Text)
+    kept_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("item_id", "reviewer", name="uq_review_work_owner"),)
+
+
+class TokenRow(Base):
+    """A reviewer's token: its SHA-256 alone, so that who reads the database cannot sign in."""
+
+    __tablename__ = "review_token"
+
+    token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    reviewer: Mapped[str] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(String(8))
+    made_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class SessionRow(Base):
+    """A signed-in browser: the SHA-256 of its cookie; `token_sha256` is what it signed in with, None where none was asked."""
+
+    __tablename__ = "review_session"
+
+    session_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    token_sha256: Mapped[str | None] = mapped_column(String(64))
+    reviewer: Mapped[str] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(String(8))
+    csrf: Mapped[str] = mapped_column(String(64))
+    expires_at: Mapped[datetime]

@@ -1,0 +1,133 @@
+"""`labeling review serve`: the queue and the store of a dataset behind a page, until it is stopped."""
+
+import ipaddress
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from rich.console import Console
+
+from flows.configure import require_settings
+from flows.reviewing import open_queue
+from labeling.config import LabelConfig, default_scratch
+from labeling.errors import BadConfiguration
+from labeling.objects import open_objects
+from labeling.review.accounts import Accounts
+from labeling.review.desk import Desk
+from labeling.review.queue import ReviewQueue
+from labeling.review.steps import MAX_LEASE_S
+from labeling.review.web.app import LOOPBACK, create_app
+from labeling.review.web.clicking import Clicker, Network
+from labeling.review.web.frames import FrameShelf
+from labeling.review.web.services import Services, Settings
+from labeling.review.web.storing import StoreView
+from labeling.review.web.warming import Warmer
+from labeling.track.predictor import build_predictor, default_device, recipe_of
+
+log = logging.getLogger(__name__)
+
+STOP_S = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to listen and how leases run; `hosts` are further names that the server is reached by."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    lease_s: float = 600.0
+    reviewer: str | None = None
+    hosts: tuple[str, ...] = ()
+
+
+def serve(config: LabelConfig, place: Place, console: Console) -> None:
+    """Serve the review page until SIGINT or SIGTERM.
+
+    Raises:
+        BadConfiguration: no store, a port that is taken, or an address of a network while no token was made.
+    """
+    require_settings(config, "store.root")
+    if not 0 < place.lease_s <= MAX_LEASE_S:
+        raise BadConfiguration(f"--lease-s is {place.lease_s}; expected seconds above 0 and at most {MAX_LEASE_S:.0f}")
+    with open_queue(config) as queue, listening(place) as bound:
+        server = server_for(config, queue, place, console)
+        port = bound.getsockname()[1]
+        shown = f"[{place.host}]" if ":" in place.host else place.host
+        console.print(f"[bold]review page:[/] http://{shown}:{port}/   (stop with Ctrl+C)", soft_wrap=True)
+        server.run(sockets=[bound])
+
+
+def server_for(config: LabelConfig, queue: ReviewQueue, place: Place, console: Console) -> uvicorn.Server:
+    """Make the server that `serve` runs; BadConfiguration where others could reach it and no reviewer has a token."""
+    local = is_loopback(place.host)
+    if not local and not Accounts(queue).any_tokens():
+        raise BadConfiguration(
+            f"--host is {place.host}, which others can reach, and no reviewer has a token. Make one first: "
+            f"labeling review token NAME store.root={config.store.root}; or leave --host away to serve this machine alone"
+        )
+    services = services_for(config, queue, place, console)
+    hosts = {*LOOPBACK, *map(str.lower, place.hosts)} if local else None
+    return uvicorn.Server(uvicorn.Config(
+        create_app(services, hosts=hosts), log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_S,
+        server_header=False,
+    ))
+
+
+def services_for(config: LabelConfig, queue: ReviewQueue, place: Place, console: Console) -> Services:
+    """Put together what requests are served with."""
+    scratch = Path(config.run.scratch or default_scratch()) / "review"
+    cap = int(config.run.scratch_cap_gib * 2**30)
+    frames = FrameShelf(scratch, source_root=config.source.uri or None, cap_bytes=cap)
+    settings = Settings(place.lease_s, place.reviewer, open_door=is_loopback(place.host), dataset=config.store.root)
+    build, why = network_of(config)
+    if build is None:
+        console.print(f"[yellow]no network:[/] {why} Reviewers can settle items, without masks from clicks.", soft_wrap=True)
+    return Services(
+        queue=queue, desk=Desk(queue), accounts=Accounts(queue), store=StoreView(open_objects(config.store.root)),
+        frames=frames, warmer=Warmer(frames), clicker=Clicker(build, why=why), settings=settings,
+    )
+
+
+def network_of(config: LabelConfig) -> tuple[Callable[[], Network] | None, str]:
+    """Return what builds the configured network, or None and why there is none."""
+    try:
+        recipe = recipe_of(config.model, config.precision, config.tracker)
+    except BadConfiguration as error:
+        return None, f"{error}."
+    device = default_device()
+
+    def build() -> Network:
+        predictor = build_predictor(recipe, config.model.checkpoint, device=device)
+        return Network(predictor, recipe.precision, device)
+
+    return build, ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextmanager
+def listening(place: Place) -> Iterator[socket.socket]:
+    """Listen at a place for the block; BadConfiguration where that is not possible."""
+    if not 0 <= place.port < 1 << 16:
+        raise BadConfiguration(f"--port is {place.port}; expected 0 (any that is free) to 65535")
+    try:
+        family = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)[0][0]
+        bound = socket.create_server((place.host, place.port), family=family)
+    except OSError as error:
+        raise BadConfiguration(
+            f"cannot listen at {place.host} port {place.port} ({error}); give --host and --port that are free, --port 0 for any"
+        ) from error
+    with bound:
+        yield bound

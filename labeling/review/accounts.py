@@ -1,0 +1,108 @@
+"""Who may review: tokens that a person is given once, and the sessions of browsers that signed in with them.
+
+Both are secrets of 32 random bytes; the database holds only their SHA-256.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from labeling.errors import BadInput
+from labeling.review.database import Database
+from labeling.review.queue import Clock, ReviewQueue
+from labeling.review.rows import checked_name
+from labeling.review.tables import SessionRow, TokenRow
+
+ROLES = ("reviewer", "senior")
+SESSION_S = 14 * 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewer:
+    """Who is signed in; `csrf` is what each write must bring back."""
+
+    name: str
+    role: str
+    csrf: str
+
+
+class Accounts:
+    """Tokens and sessions in a queue's database; safe to share between threads."""
+
+    def __init__(self, queue: ReviewQueue) -> None:
+        self._database: Database = queue.database
+        self._clock: Clock = queue.clock
+
+    def make_token(self, name: str, *, role: str = "reviewer") -> str:
+        """Make and return a reviewer's new token; it cannot be shown again. Older tokens go on working."""
+        reviewer = checked_name(name)
+        if role not in ROLES:
+            raise BadInput(f"role is {role!r}; expected {' or '.join(ROLES)}", "bad_role")
+        token = secrets.token_urlsafe(32)
+        with self._database.write() as session:
+            session.add(TokenRow(token_sha256=sha256(token), reviewer=reviewer, role=role, made_at=self._clock()))
+        return token
+
+    def revoke(self, name: str) -> int:
+        """Make all tokens of a reviewer useless and sign them out; how many tokens that were."""
+        reviewer, now = checked_name(name), self._clock()
+        theirs = (TokenRow.reviewer == reviewer) & TokenRow.revoked_at.is_(None)
+        with self._database.write() as session:
+            count = session.execute(select(func.count()).select_from(TokenRow).where(theirs)).scalar_one()
+            session.execute(update(TokenRow).where(theirs).values(revoked_at=now))
+            session.execute(delete(SessionRow).where(SessionRow.reviewer == reviewer))
+        return int(count)
+
+    def any_tokens(self) -> bool:
+        """Whether signing in asks for a token: once one was ever made, a revoked one counts too."""
+        with self._database.read() as session:
+            return session.execute(select(TokenRow.token_sha256).limit(1)).first() is not None
+
+    def sign_in(self, token: str) -> tuple[str, Reviewer] | None:
+        """Begin a session with a token; returns the cookie and who it is, or None for a token that is unknown or revoked."""
+        with self._database.write() as session:
+            found = session.get(TokenRow, sha256(token))
+            if found is None or found.revoked_at is not None:
+                return None
+            return self._begin(session, found.reviewer, found.role, found.token_sha256)
+
+    def sign_in_by_name(self, name: str, *, role: str = "senior") -> tuple[str, Reviewer]:
+        """Begin a session without a token, for a machine's own user; BadInput for a name that is none."""
+        reviewer = checked_name(name)
+        with self._database.write() as session:
+            return self._begin(session, reviewer, role, None)
+
+    def who(self, cookie: str) -> Reviewer | None:
+        """Whose session a cookie is, or None where it has ended; one without a token ends when the first token is made."""
+        with self._database.read() as session:
+            row = session.get(SessionRow, sha256(cookie))
+            if row is None or row.expires_at <= self._clock():
+                return None
+            known = Reviewer(row.reviewer, row.role, row.csrf)
+            if row.token_sha256 is not None:
+                return known
+        return None if self.any_tokens() else known
+
+    def sign_out(self, cookie: str) -> None:
+        """End a session."""
+        with self._database.write() as session:
+            session.execute(delete(SessionRow).where(SessionRow.session_sha256 == sha256(cookie)))
+
+    def _begin(self, session: Session, reviewer: str, role: str, token_sha256: str | None) -> tuple[str, Reviewer]:
+        now: datetime = self._clock()
+        cookie, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        session.execute(delete(SessionRow).where(SessionRow.expires_at <= now))
+        session.add(SessionRow(
+            session_sha256=sha256(cookie), token_sha256=token_sha256, reviewer=reviewer, role=role, csrf=csrf,
+            expires_at=now + timedelta(seconds=SESSION_S),
+        ))
+        return cookie, Reviewer(reviewer, role, csrf)
+
+
+def sha256(secret: str) -> str:
+    """The SHA-256 of a secret, in hex."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,153 @@
+"""Items lent to another annotation tool and taken back: a changed mask is a correction, an unchanged item can be accepted.
+
+What a tool's file holds is read in full before anything is decided, so a bad file changes nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from labeling import rle
+from labeling.errors import BadInput, LabelingError
+from labeling.objects import Objects
+from labeling.review.commands import item_of
+from labeling.review.items import ItemStatus, QueuedItem
+from labeling.review.queue import ReviewQueue
+from labeling.store.reader import StoredMasklet, read_masklets
+from labeling.types import RLE, Prompt, PromptSource
+
+WAITING = (ItemStatus.OPEN, ItemStatus.CLAIMED)
+DEFAULT_LABEL = "object"
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """A waiting item with its masklet: what a tool is given."""
+
+    item: QueuedItem
+    masklet: StoredMasklet
+
+    @property
+    def label(self) -> str:
+        """The name of its class in the tool."""
+        return self.item.category or DEFAULT_LABEL
+
+    @property
+    def masks(self) -> Mapping[int, RLE]:
+        """The masks that are not empty, by frame."""
+        return {f.frame_idx: f.rle for f in self.masklet.frames if f.visible}
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What a tool's file says of one item: `name` is its number or identity, `masks` by frame, those that are not empty.
+
+    `frames` are the frames that were looked at, None for all of them; `accepted` says that whoever did so found it good.
+    `certain` is False where the item is known by a number alone that the tool may have given anew.
+    """
+
+    name: str
+    masks: Mapping[int, RLE]
+    frames: frozenset[int] | None = None
+    accepted: bool = False
+    seconds: float | None = None
+    certain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one returned item: `what` is correct, accept or left; `detail` says on which frames, or why."""
+
+    name: str
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    lent: Lent
+    returned: Returned
+    changed: Mapping[int, RLE] = field(default_factory=dict)
+    lost: Sequence[int] = ()
+
+
+def lend(queue: ReviewQueue, objects: Objects, names: Iterable[str]) -> list[Lent]:
+    """Find waiting items by number or identity, each once.
+
+    Raises BadInput for one that is settled, UnknownItem for one that is not there.
+    """
+    found = {item.item_id: item for item in (queue.get(item_of(name)) for name in names)}
+    for item in found.values():
+        if item.status not in WAITING:
+            raise BadInput(f"item {item.key} is {item.status}; expected one that waits for a decision", "settled_item")
+    return [_lent(objects, item) for item in found.values()]
+
+
+def take_back(
+    queue: ReviewQueue, objects: Objects, returned: Sequence[Returned], *, reviewer: str, note: str
+) -> Iterator[Taken]:
+    """Decide what came back: correct where masks changed, accept where it was accepted; the rest is left with a reason.
+
+    Repeatable. Raises BadInput, before anything is decided, for an item that is not there or a mask that does not fit.
+    """
+    waiting, settled = [], []
+    for one in returned:
+        item = queue.get(item_of(one.name))
+        if item.status in WAITING:
+            waiting.append(_compare(_lent(objects, item), one))
+        else:
+            settled.append(Taken(str(item.key), "left", f"it is {item.status} already"))
+    yield from settled
+    for change in waiting:
+        yield _decide(queue, change, reviewer, note)
+
+
+def joined(masks: Sequence[RLE]) -> RLE:
+    """Return the pixels that are on in any of the masks, which are of one size; at least one is given."""
+    return masks[0] if len(masks) == 1 else rle.encode(np.logical_or.reduce([rle.decode(mask) for mask in masks]))
+
+
+def _lent(objects: Objects, item: QueuedItem) -> Lent:
+    found = next(read_masklets(objects, video=item.key.video_id, track=item.key.track_id), None)
+    if found is None or found.masklet.label_version != item.key.label_version:
+        raise BadInput(f"item {item.key} is not the newest version in the store; expected one that is", "stale_item")
+    return Lent(item, found)
+
+
+def _compare(lent: Lent, returned: Returned) -> _Change:
+    size_hw, tracked = lent.masklet.video.size_hw, {f.frame_idx for f in lent.masklet.frames}
+    for frame_idx, mask in returned.masks.items():
+        where = f"item {lent.item.key}, frame {frame_idx}"
+        if mask.size_hw != size_hw:
+            raise BadInput(f"{where}: the mask is {mask.size_hw} (h, w); expected the video's {size_hw}", "bad_mask")
+        if frame_idx not in tracked:
+            raise BadInput(f"{where}: the object was not tracked there; expected frames {_told(sorted(tracked))}", "bad_mask")
+    before = lent.masks
+    changed = {f: mask for f, mask in sorted(returned.masks.items()) if before.get(f) != mask}
+    lost = [f for f in before if f not in returned.masks and (returned.frames is None or f in returned.frames)]
+    return _Change(lent, returned, changed, lost)
+
+
+def _decide(queue: ReviewQueue, change: _Change, reviewer: str, note: str) -> Taken:
+    item, changed, returned = change.lent.item, change.changed, change.returned
+    name = str(item.key)
+    if not returned.certain and not any(change.lent.masks.get(f) == mask for f, mask in returned.masks.items()):
+        return Taken(name, "left", "a group alone names it and no mask is as it was lent: give its masks the attribute `item`")
+    if change.lost:
+        why = f"the mask is gone on frames {_told(change.lost)}; no correction can say that an object is away: reject the item"
+        return Taken(name, "left", why)
+    if not changed and not returned.accepted:
+        return Taken(name, "left", "no mask changed and nobody accepted it")
+    object_id = int(item.key.track_id)
+    prompts = [Prompt(object_id, f, mask=mask, source=PromptSource.CORRECTION) for f, mask in changed.items()]
+    action = "correct" if changed else "accept"
+    try:
+        queue.decide(item.item_id, action, prompts=prompts, reviewer=reviewer, note=note, seconds=returned.seconds)
+    except LabelingError as error:   # held or settled by somebody else meanwhile
+        return Taken(name, "left", str(error))
+    return Taken(name, action, f"frames {_told(list(changed))}" if changed else "no mask changed")
+
+
+def _told(frames: Sequence[int]) -> str:
+    return ", ".join(map(str, frames[:8])) + (f", ... ({len(frames)} in all)" if len(frames) > 8 else "")

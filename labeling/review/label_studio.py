@@ -1,0 +1,127 @@
+"""Label Studio JSON: one task for each frame of an item, its mask as a pre-annotation that BrushLabels can edit.
+
+Label Studio has boxes on videos and no masks, so frames go there as pictures. A submitted annotation says that a frame was
+looked at; an item all of whose tasks are submitted is accepted, or corrected where a mask was changed.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from xml.sax.saxutils import quoteattr
+
+from PIL import Image
+
+from labeling import rle
+from labeling.errors import BadInput
+from labeling.ingest.decode import FrameReader
+from labeling.ingest.fetch import fetch_video
+from labeling.review.brush import decode_brush, encode_brush
+from labeling.review.exchange import Lent, Returned, joined
+from labeling.types import RLE, require
+
+FROM_NAME, TO_NAME = "mask", "image"
+QUALITY = 95
+
+
+def tasks_of(lent: Sequence[Lent], *, image_url: str, every: int = 1) -> Iterator[dict[str, Any]]:
+    """Yield the tasks; a picture's address is `image_url` and its name. `every` n lends every n-th frame."""
+    for one in lent:
+        frames = one.masklet.frames[::every]
+        height, width = one.masklet.video.size_hw
+        beside = {"to_name": TO_NAME, "original_width": width, "original_height": height, "image_rotation": 0}
+        for frame in frames:
+            name = str(one.item.key)
+            data = {"image": image_url + quote(picture_name(one, frame.frame_idx)), "item": name, "frame": frame.frame_idx}
+            data |= {"frames": len(frames), "video": one.item.video_key}
+            region = {"id": f"{one.item.item_id}-{frame.frame_idx}", "type": "brushlabels", "from_name": FROM_NAME, **beside}
+            region["value"] = {"format": "rle", "rle": encode_brush(frame.rle), "brushlabels": [one.label]}
+            yield {"data": data, "predictions": [{"model_version": name, "result": [region] if frame.visible else []}]}
+
+
+def label_config(lent: Sequence[Lent]) -> str:
+    """Return the labelling setup that a project needs for these tasks."""
+    labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in sorted({one.label for one in lent}))
+    brush = f'  <BrushLabels name="{FROM_NAME}" toName="{TO_NAME}">\n{labels}  </BrushLabels>\n'
+    return f'<View>\n  <Image name="{TO_NAME}" value="$image" zoom="true"/>\n{brush}</View>\n'
+
+
+def picture_name(one: Lent, frame_idx: int) -> str:
+    """Name a frame's picture; items of one video share it."""
+    return f"{one.item.key.video_id}-{frame_idx:06d}.jpg"
+
+
+def write_pictures(lent: Sequence[Lent], folder: Path, *, scratch: Path, every: int = 1) -> int:
+    """Write the frames of the tasks as JPEG below `folder` and return how many; their videos are fetched to `scratch`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    by_video: dict[str, list[Lent]] = defaultdict(list)
+    for one in lent:
+        by_video[one.item.key.video_id].append(one)
+    count = 0
+    for own in by_video.values():
+        video = own[0].masklet.video
+        wanted = sorted({f.frame_idx for one in own for f in one.masklet.frames[::every]})
+        with fetch_video(video.ref, scratch, run_id="review") as path, FrameReader(path, video, wanted) as frames:
+            for k, frame_idx in enumerate(wanted):
+                Image.fromarray(frames[k]).save(folder / picture_name(own[0], frame_idx), quality=QUALITY)
+        count += len(wanted)
+    return count
+
+
+def read_label_studio(path: Path) -> list[Returned]:
+    """Read Label Studio's JSON export; tasks that nobody submitted say nothing, those that were skipped neither.
+
+    Raises BadInput that names the file and the first task in it that cannot be read.
+    """
+    try:
+        tasks = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        expected = "expected Label Studio's export as JSON"
+        raise BadInput(f"{path} cannot be read ({error}); {expected}", "bad_exchange_file") from error
+    if not isinstance(tasks, list) or not tasks:
+        raise BadInput(f"{path} holds no list of tasks; expected Label Studio's export as JSON", "bad_exchange_file")
+    by_item: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for number, task in enumerate(tasks, start=1):
+        try:
+            read = _read_task(task)
+            by_item[read["item"]].append(read)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadInput(f"{path}, task {number}: {_said(error)}", "bad_exchange_file") from error
+    return [_returned(name, reads) for name, reads in by_item.items()]
+
+
+def _returned(name: str, reads: Sequence[Mapping[str, Any]]) -> Returned:
+    seen = {read["frame"]: read for read in reads if read["seen"]}
+    return Returned(
+        name,
+        {frame_idx: read["mask"] for frame_idx, read in seen.items() if read["mask"] is not None},
+        frames=frozenset(seen),
+        accepted=len(seen) == reads[0]["frames"],
+        seconds=sum(read["seconds"] for read in seen.values()),
+    )
+
+
+def _read_task(task: Mapping[str, Any]) -> dict[str, Any]:
+    data = task["data"]
+    item, frame, frames = data["item"], data["frame"], data["frames"]
+    require(isinstance(item, str) and bool(item), "item", item, "the item's identity")
+    require(isinstance(frame, int) and isinstance(frames, int), "frame, frames", (frame, frames), "whole numbers")
+    said = [a for a in task["annotations"] if not a.get("was_cancelled")]
+    require(len(said) <= 1, "annotations", f"{len(said)} of item {item}, frame {frame}", "one: keep the one that holds")
+    masks = [_mask(region) for a in said for region in a["result"]]
+    parts = [mask for mask in masks if rle.area(mask)]
+    seconds = sum(float(a.get("lead_time") or 0.0) for a in said)
+    mask = joined(parts) if parts else None
+    return {"item": item, "frame": frame, "frames": frames, "seen": bool(said), "mask": mask, "seconds": seconds}
+
+
+def _mask(region: Mapping[str, Any]) -> RLE:
+    kind, value = region["type"], region["value"]
+    require(kind == "brushlabels" and value.get("format") == "rle", "region", kind, "brushlabels with format rle")
+    return decode_brush(value["rle"], (region["original_height"], region["original_width"]))
+
+
+def _said(error: Exception) -> str:
+    return f"{error} is missing; expected a task that this project wrote" if isinstance(error, KeyError) else str(error)

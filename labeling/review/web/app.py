@@ -1,0 +1,51 @@
+"""The application: routes, guard, errors, and the page's own files."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from labeling.review.web import deciding, items, pages, sessions
+from labeling.review.web.errors import Refused, install
+from labeling.review.web.guard import Guard
+from labeling.review.web.services import Services
+from labeling.store.schemas import code_version
+
+STATIC = Path(__file__).parent / "static"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+def create_app(services: Services, *, hosts: Collection[str] | None = LOOPBACK, static: Path = STATIC) -> FastAPI:
+    """Make the application; `hosts` are the names that it answers to, None for any.
+
+    The services are closed when the application shuts down; the queue stays its owner's.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        services.close()
+
+    app = FastAPI(
+        title="samurai-labeling review", version=code_version(), docs_url=None, redoc_url=None,
+        openapi_url="/api/openapi.json", lifespan=lifespan,
+    )
+    app.state.services = services
+    install(app)
+    for router in (sessions.router, pages.router, items.router, deciding.router):
+        app.include_router(router)
+
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        """The page."""
+        index = static / "index.html"
+        if not index.is_file():
+            raise Refused(404, "not_found", "the page is not in this installation", "install samurai-labeling again")
+        return FileResponse(index, headers={"Cache-Control": "no-cache"})
+
+    app.mount("/static", StaticFiles(directory=static, check_dir=False), name="static")
+    app.add_middleware(Guard, hosts=hosts)
+    return app

@@ -1,0 +1,132 @@
+"""The network at the reviewer's hand: a mask from clicks on one frame, and a short span tracked from corrections."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from labeling.config import Direction
+from labeling.errors import BadInput, DeadlineExceeded, Unavailable
+from labeling.ingest.decode import FrameReader
+from labeling.review.web.keeping import Shelf
+from labeling.track.click import Clicked, FrameInHand, click, take_frame
+from labeling.track.follow import follow
+from labeling.track.predictor import Predictor, arithmetic
+from labeling.types import RLE, Box, FrameMask, Point, Prompt
+
+MAX_SPAN = 120
+FRAMES_KEPT = 8
+DEADLINE_S = 60.0
+WAIT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A predictor with the arithmetic and device that it runs with."""
+
+    predictor: Predictor
+    precision: str = "fp32"
+    device: str = "cpu"
+
+
+class Clicker:
+    """Answers clicks and short propagations with a network that is built when first asked for.
+
+    `build` None means that this server has no network; `why` is what is told then.
+    """
+
+    def __init__(self, build: Callable[[], Network] | None, *, why: str = "") -> None:
+        self._build, self._why = build, why or "this server runs without a network; start it with model=..."
+        self._built: Network | None = None
+        self._building, self._tracking = threading.Lock(), threading.Lock()
+        self._frames: Shelf[tuple[str, int], FrameInHand] = Shelf(FRAMES_KEPT)
+        self._asked: dict[str, threading.Event] = {}
+
+    def network(self) -> Network:
+        """The network, built the first time; Unavailable where there is none."""
+        if self._build is None:
+            raise Unavailable(self._why, "no_network")
+        with self._building:
+            if self._built is None:
+                self._built = self._build()
+            return self._built
+
+    def click(
+        self, content_id: str, frame_idx: int, rgb: Callable[[], npt.NDArray[np.uint8]], *, points_xy: Sequence[Point],
+        labels: Sequence[int], box_xyxy: Box | None, mask: RLE | None,
+    ) -> Clicked:
+        """The mask that clicks give on a frame; `rgb` reads it where it is not in hand. BadInput for a bad prompt."""
+        network = self.network()
+        frame = self._frames.of((content_id, frame_idx), lambda: take_frame(network.predictor, rgb()))
+        return click(
+            network.predictor, frame, points_xy=points_xy, labels=labels, box_xyxy=box_xyxy, mask=mask,
+            precision=network.precision, device=network.device,
+        )
+
+    def track(
+        self, frames: FrameReader, prompts: Sequence[Prompt], *, size_hw: tuple[int, int], direction: Direction, who: str
+    ) -> tuple[Mapping[int, FrameMask], bool]:
+        """Track one object through at most 120 frames; the masks by frame, and whether that is all of them.
+
+        What `who` asked for before is given up: a page that asks again no longer waits for it.
+        """
+        network = self.network()
+        found: dict[int, FrameMask] = {}
+        given_up = self._newest_of(who)
+        with self._one_at_a_time(), arithmetic(network.precision, device=network.device):
+            deadline = time.time() + DEADLINE_S
+            try:
+                for one in follow(
+                    network.predictor, frames, prompts, size_hw=size_hw, direction=direction, deadline=deadline
+                ):
+                    found[one.mask.frame_idx] = one.mask
+                    if given_up.is_set():
+                        return found, False
+            except DeadlineExceeded:
+                return found, False
+        return found, True
+
+    def _newest_of(self, who: str) -> threading.Event:
+        """Give up what a reviewer asked for before; the event that a later question will set."""
+        with self._building:
+            before, self._asked[who] = self._asked.get(who), threading.Event()
+            if before is not None:
+                before.set()
+            return self._asked[who]
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        if not self._tracking.acquire(timeout=WAIT_S):
+            raise Unavailable("the network is busy tracking for somebody else; try again in a moment", "busy")
+        try:
+            yield
+        finally:
+            self._tracking.release()
+
+
+def window(
+    frame_indices: Sequence[int], corrected: Sequence[int], *, direction: Direction, span: tuple[int, int] | None
+) -> tuple[int, ...]:
+    """The frames to track through: at most 120 of those in `span`, from the corrections on the asked way.
+
+    BadInput where a corrected frame is not among the tracked ones, or the corrections are too far apart.
+    """
+    inside = [i for i in frame_indices if span is None or span[0] <= i < span[1]]
+    places = {frame_idx: place for place, frame_idx in enumerate(inside)}
+    missing = [i for i in corrected if i not in places]
+    if missing:
+        shown = f"{inside[0]} to {inside[-1]}" if inside else "none"
+        raise BadInput(f"frame {missing[0]} is not among the tracked ones ({shown})", "bad_prompt")
+    first, last = (places[pick(corrected)] for pick in (min, max))
+    if last - first >= MAX_SPAN:
+        message = f"the corrections lie {last - first + 1} frames apart; at most {MAX_SPAN} are tracked as a preview"
+        raise BadInput(f"{message}: preview fewer at a time", "bad_prompt")
+    spare = MAX_SPAN - (last - first + 1)
+    before = {Direction.forward: 0, Direction.backward: spare, Direction.both: spare // 2}[direction]
+    start = max(0, first - before)
+    stop = last + 1 if direction is Direction.backward else min(len(inside), start + MAX_SPAN)
+    return tuple(inside[start:stop])

@@ -1,0 +1,147 @@
+"""What a reviewer does to an item they hold: clicks with an answer at once, drafts, decisions, and taking one back."""
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+from fastapi import APIRouter
+
+from labeling import rle
+from labeling.config import Direction
+from labeling.errors import BadInput
+from labeling.review.errors import AlreadySettled
+from labeling.review.items import QueuedItem
+from labeling.review.web.bodies import MAX_WORK_BYTES, CorrectionBody, Decide, Draft, Preview, Propagate, Runs, Undo
+from labeling.review.web.clicking import window
+from labeling.review.web.errors import Refused
+from labeling.review.web.items import ItemIdPath, as_rle, found
+from labeling.review.web.pages import as_item, holder_of
+from labeling.review.web.services import Served
+from labeling.review.web.sessions import Writing
+from labeling.review.web.storing import Track
+from labeling.track.follow import check_prompts
+from labeling.types import RLE, FrameMask, Prompt, PromptSource
+
+router = APIRouter(prefix="/api")
+
+
+@router.post("/items/{item_id}/preview")
+def preview(item_id: ItemIdPath, body: Preview, services: Served, who: Writing) -> dict[str, Any]:
+    """The mask that clicks give on one frame; nothing is stored."""
+    started = perf_counter()
+    holder_of(services, body.token, who, item_id=item_id, live=True)
+    item, track = found(services, item_id)
+    place = track.places.get(body.frame_idx)
+    if place is None:
+        raise Refused(400, "bad_request", f"frame {body.frame_idx} was not tracked", "choose one of the video's frames")
+    clicked = services.clicker.click(
+        track.video.ref.content_id, body.frame_idx, lambda: services.frames.rgb(track.video, body.frame_idx),
+        points_xy=[(x, y) for x, y, _ in body.points], labels=[label for *_, label in body.points],
+        box_xyxy=body.box, mask=track.frames[place].rle if body.from_mask else None,
+    )
+    return {
+        "mask": as_rle(clicked.mask), "predicted_iou": clicked.predicted_iou, "object_score": clicked.object_score,
+        "milliseconds": round(1000 * (perf_counter() - started), 1),
+    }
+
+
+@router.put("/items/{item_id}/draft")
+def draft(item_id: ItemIdPath, body: Draft, services: Served, who: Writing) -> dict[str, Any]:
+    """Keep work in hand, even when the lease has run out meanwhile."""
+    holder_of(services, body.token, who, item_id=item_id)
+    try:
+        text = body.as_text()
+    except ValueError as error:
+        raise Refused(400, "bad_request", f"work cannot be kept: {error}", "send plain JSON") from error
+    if len(text) > MAX_WORK_BYTES:
+        raise Refused(413, "too_large", f"work has {len(text)} bytes; at most {MAX_WORK_BYTES} are kept")
+    return {"draft_id": services.desk.keep_work(item_id, who.name, text)}
+
+
+@router.post("/items/{item_id}/decision")
+def decision(item_id: ItemIdPath, body: Decide, services: Served, who: Writing) -> dict[str, Any]:
+    """Settle an item; the same decision sent again is the one that stands, and one that comes too late is kept."""
+    holder_of(services, body.token, who, item_id=item_id)
+    prompts: Sequence[Prompt] = ()
+    if body.corrections:
+        item, track = found(services, item_id)
+        prompts = corrections_of(body.corrections, item, track)
+    logged = services.queue.decide(
+        body.token, body.action, prompts=prompts, note=body.note, seconds=body.seconds, clicks=body.clicks
+    )
+    services.desk.drop_work(item_id, who.name)
+    services.counts.forget()
+    services.efforts.forget()
+    return {"seq": logged.seq, "action": logged.action, "key": str(logged.key)}
+
+
+@router.post("/undo")
+def undo(body: Undo, services: Served, who: Writing) -> dict[str, Any]:
+    """Take back my last decision, unless somebody has gone on from it; its item is open again."""
+    logged = services.desk.decision(body.seq)
+    published = services.store.published(logged.key) if logged is not None and logged.action != "correct" else None
+    if published is not None:
+        raise AlreadySettled(f"decision {body.seq} is published in {published} already")
+    item = services.desk.undo(body.seq, who.name)
+    services.counts.forget()
+    services.efforts.forget()
+    return {"item": as_item(item)}
+
+
+@router.post("/items/{item_id}/propagate")
+def propagate(item_id: ItemIdPath, body: Propagate, services: Served, who: Writing) -> dict[str, Any]:
+    """Track the object from corrections through at most 120 frames, to be looked at; nothing is stored."""
+    holder_of(services, body.token, who, item_id=item_id, live=True)
+    item, track = found(services, item_id)
+    prompts = corrections_of(body.corrections, item, track)
+    direction = Direction(body.direction)
+    corrected = [prompt.frame_idx for prompt in prompts]
+    indices = window(track.frame_indices, corrected, direction=direction, span=body.span)
+    with services.frames.reading(track.video, indices) as frames:
+        tracked, complete = services.clicker.track(
+            frames, prompts, size_hw=track.video.size_hw, direction=direction, who=who.name
+        )
+    return {"frames": {str(i): _previewed(mask) for i, mask in sorted(tracked.items())}, "complete": complete}
+
+
+def corrections_of(bodies: Sequence[CorrectionBody], item: QueuedItem, track: Track) -> tuple[Prompt, ...]:
+    """The corrections as prompts of the item's object, checked against its video; Refused says what is wrong with one."""
+    try:
+        prompts = tuple(_prompt(body, item, track) for body in bodies)
+        frames = [prompt.frame_idx for prompt in prompts]
+        if len(set(frames)) < len(frames):
+            raise ValueError("two corrections are on one frame; expected one for each")
+        check_prompts(prompts, track.frame_indices, track.video.size_hw)
+    except (BadInput, ValueError) as error:
+        raise Refused(400, "bad_request", str(error), "correct it and send it again") from error
+    return prompts
+
+
+def _prompt(body: CorrectionBody, item: QueuedItem, track: Track) -> Prompt:
+    if body.absent and (body.mask or body.points or body.box):
+        raise ValueError(f"frame {body.frame_idx}: absent came with clicks, a box or a mask; expected it alone")
+    size_hw = track.video.size_hw
+    return Prompt(
+        object_id=int(item.key.track_id),
+        frame_idx=body.frame_idx,
+        points_xy=tuple((x, y) for x, y, _ in body.points),
+        labels=tuple(label for *_, label in body.points),
+        box_xyxy=body.box,
+        mask=rle.empty(size_hw) if body.absent else _mask(body.mask, size_hw),
+        category=item.category,
+        source=PromptSource.CORRECTION,
+    )
+
+
+def _mask(runs: Runs | None, size_hw: tuple[int, int]) -> RLE | None:
+    """The mask as it is kept, once it is known to be one of the video's size."""
+    if runs is None:
+        return None
+    if runs.size != size_hw:
+        raise ValueError(f"mask has size {list(runs.size)}; expected the video's, {list(size_hw)}")
+    given = RLE(runs.size, runs.counts)
+    return rle.from_runs(rle.runs_of(given), size_hw)
+
+
+def _previewed(mask: FrameMask) -> dict[str, Any]:
+    return {"mask": as_rle(mask.rle), "predicted_iou": mask.predicted_iou, "object_score": mask.object_score}

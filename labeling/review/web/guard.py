@@ -1,0 +1,114 @@
+"""What every request passes before it is looked at: its host, its origin, its kind and its length; and headers on the way out.
+
+A page of another site must not reach a server on this machine: its name may lead here (so the host is checked), and its
+forms may be sent here (so a write must be JSON, with an origin of ours where the browser says one).
+"""
+
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from labeling.review.web.errors import Refused
+
+KIB = 1024
+MAX_BODY = 64 * KIB
+# Masks of corrections travel as run lengths, some KiB each.
+MAX_BODIES = {"decision": 16 * KIB * KIB, "propagate": 16 * KIB * KIB, "draft": 320 * KIB}
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Guard:
+    """Middleware; `hosts` are the names that the server answers to, None for any."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None = None) -> None:
+        self._app, self._hosts = app, None if hosts is None else frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _with_headers(send, scope["path"])
+        try:
+            self._check(scope)
+            passed = receive if scope["method"] in SAFE else await _read_whole(scope, receive)
+        except Refused as refused:
+            await refused.response()(scope, receive, answer)
+            return
+        await self._app(scope, passed, answer)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if self._hosts is not None and _name_of(host) not in self._hosts:
+            raise Refused(403, "forbidden", f"this server does not answer to {host[:80]!r}", "use the address that it printed")
+        if scope["method"] in SAFE:
+            return
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != host:
+            raise Refused(403, "forbidden", "a page of another site asked for a change", "open the page on this server")
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        empty = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
+        if kind != "application/json" and not empty:
+            raise Refused(400, "bad_request", f"Content-Type is {kind[:80]!r}; expected application/json")
+
+
+def _name_of(host: str) -> str:
+    """The host without its port; an IPv6 address in brackets."""
+    return host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0].lower()
+
+
+def limit_of(path: str) -> int:
+    """How many bytes a request to a path may have."""
+    return MAX_BODIES.get(path.rstrip("/").rpartition("/")[2], MAX_BODY)
+
+
+async def _read_whole(scope: Scope, receive: Receive) -> Receive:
+    """Read a body up to its limit, and return what gives it again."""
+    limit, body, more = limit_of(scope["path"]), bytearray(), True
+    declared = Headers(scope=scope).get("content-length", "0")
+    if declared.isdecimal() and int(declared[:12]) > limit:
+        raise _too_large(limit)
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > limit:
+            raise _too_large(limit)
+    whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+    async def again() -> Message:
+        return whole.pop() if whole else await receive()
+
+    return again
+
+
+def _too_large(limit: int) -> Refused:
+    return Refused(413, "too_large", f"the request has more than {limit} bytes", "send less at a time")
+
+
+def _with_headers(send: Send, path: str) -> Send:
+    more = {"Cache-Control": "no-store"} if path.startswith("/api/") else {}
+
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers: Any = MutableHeaders(scope=message)
+            for name, value in (HEADERS | more).items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return answer

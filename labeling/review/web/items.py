@@ -1,0 +1,180 @@
+"""One item with all that a decision needs: scores, flags, masks, frames, the other objects, what was done before."""
+
+import json
+import math
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from labeling import rle
+from labeling.review.accounts import Reviewer, sha256
+from labeling.review.explain import explanation
+from labeling.review.items import ItemHistory, QueuedItem
+from labeling.review.suspicious import suspicious_frames
+from labeling.review.web.bodies import BIGGEST
+from labeling.review.web.errors import Refused
+from labeling.review.web.frames import ahead_of, shown_width
+from labeling.review.web.pages import as_item
+from labeling.review.web.services import Served, Services
+from labeling.review.web.sessions import Reading
+from labeling.review.web.storing import Neighbour, Track
+from labeling.review.web.warming import MOST_FRAMES
+from labeling.types import RLE, Prompt, PromptSource, QCFlag
+
+router = APIRouter(prefix="/api/items/{item_id}")
+
+ItemIdPath = Annotated[int, Path(ge=1, le=BIGGEST)]
+FrameIdxQuery = Annotated[int, Query(ge=0, le=2**31 - 1)]
+FrameIdxPath = Annotated[int, Path(ge=0, le=2**31 - 1)]
+MAX_MASKS = 2_000
+DEFAULT_WIDTH = 1280
+# A frame of a video never changes under its content id, but the page's address names only the item.
+CACHE = "private, max-age=3600"
+
+
+def found(services: Services, item_id: int) -> tuple[QueuedItem, Track]:
+    """An item and its track; UnknownItem where either is missing."""
+    item = services.queue.get(item_id)
+    return item, services.store.track(item.key, item.snapshot)
+
+
+@router.get("")
+def detail(
+    item_id: ItemIdPath, services: Served, who: Reading, width: Annotated[int, Query(ge=16, le=4096)] = DEFAULT_WIDTH
+) -> dict[str, Any]:
+    """Everything about one item; `width` is that of the frames to make ahead."""
+    history = services.queue.history(item_id)
+    item = history.item
+    track = services.store.track(item.key, item.snapshot)
+    doubted = suspicious_frames(track.frames, item.flags, iou_bound=track.iou_bound)
+    ahead = ahead_of(track.frame_indices, doubted, most=MOST_FRAMES)
+    services.warmer.wish(track.video, ahead, width=shown_width(width, track.video))
+    neighbours = services.store.neighbours(item.key, item.snapshot)
+    return {
+        "item": as_item(item),
+        "video": _video(track),
+        "scores": _scores(track),
+        "thresholds": {"predicted_iou": track.iou_bound, "object_score": track.presence_threshold},
+        "flags": [as_flag(flag) for flag in item.flags],
+        "suspicious": list(doubted),
+        "objects": [_object(one, item) for one in neighbours],
+        "prompts": [as_prompt(p) for p in track.prompts if p.source is PromptSource.SEED],
+        "corrections": [as_prompt(p) for p in track.prompts if p.source is PromptSource.CORRECTION],
+        "verdict": {"verdict": track.verdict.decision.value, "risk": item.risk},
+        "notes": _notes(history),
+        "history": _events(history),
+        "drafts": _drafts(services, history, who),
+        "consensus": {"wanted": 1, "have": len({d.reviewer for d in history.decisions if d.action != "undo"})},
+    }
+
+
+@router.get("/masks")
+def masks(
+    item_id: ItemIdPath, services: Served, _who: Reading, start: FrameIdxQuery = 0, end: FrameIdxQuery = 2**31 - 1,
+    track: Annotated[str, Query(max_length=20)] = "",
+) -> dict[str, Any]:
+    """The masks of a half-open span of frames; `track` names another object of the same video."""
+    item, own = found(services, item_id)
+    chosen = own if track in ("", item.key.track_id) else services.store.other_track(item.key, item.snapshot, track)
+    inside = [frame for frame in chosen.frames if start <= frame.frame_idx < end]
+    if len(inside) > MAX_MASKS:
+        message = f"{len(inside)} frames lie from {start} to {end}; at most {MAX_MASKS} are sent at once"
+        raise Refused(413, "too_large", message, "ask for a shorter span")
+    return {"frames": {str(frame.frame_idx): as_rle(frame.rle) for frame in inside}}
+
+
+@router.get("/frames/{frame_idx}.jpg", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+def frame(
+    item_id: ItemIdPath, frame_idx: FrameIdxPath, request: Request, services: Served, _who: Reading,
+    width: Annotated[int, Query(ge=16, le=4096)] = DEFAULT_WIDTH,
+) -> Response:
+    """One frame of the item's video as JPEG."""
+    _, track = found(services, item_id)
+    if frame_idx >= track.video.num_frames:
+        raise Refused(404, "not_found", f"frame {frame_idx} is beyond the video's {track.video.num_frames} frames")
+    shown = shown_width(width, track.video)
+    tag = f'"{sha256(track.video.ref.content_id)[:16]}-{frame_idx}-{shown}"'
+    headers = {"ETag": tag, "Cache-Control": CACHE, "Vary": "Cookie"}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    body = services.frames.jpeg(track.video, frame_idx, width=shown)
+    return Response(body, media_type="image/jpeg", headers=headers)
+
+
+def _video(track: Track) -> dict[str, Any]:
+    video = track.video
+    return {
+        "width": video.size_hw[1], "height": video.size_hw[0], "frame_rate": float(video.frame_rate),
+        "num_frames": video.num_frames, "frames": list(track.frame_indices),
+        "pts_seconds": [round(frame.pts_seconds, 6) for frame in track.frames],
+    }
+
+
+def _scores(track: Track) -> dict[str, list[float | None]]:
+    return {
+        name: [_number(getattr(frame, name)) for frame in track.frames]
+        for name in ("predicted_iou", "object_score", "area", "motion_iou")
+    }
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 4)
+
+
+def _object(one: Neighbour, item: QueuedItem) -> dict[str, Any]:
+    return {
+        "track_id": one.track_id, "category": one.category, "spans": [list(span) for span in one.spans],
+        "flags": [as_flag(flag) for flag in one.flags], "prompts": [as_prompt(prompt) for prompt in one.prompts],
+        "is_item": one.track_id == item.key.track_id,
+    }
+
+
+def as_flag(flag: QCFlag) -> dict[str, Any]:
+    """A flag with its sentence."""
+    return {
+        "reason": flag.reason, "frame_start": flag.frame_span[0], "frame_end": flag.frame_span[1],
+        "value": _number(flag.value), "threshold": _number(flag.threshold), "explanation": explanation(flag),
+    }
+
+
+def as_prompt(prompt: Prompt) -> dict[str, Any]:
+    """A prompt as the page gets it; an empty mask says that the object is not there."""
+    points = [[x, y, label] for (x, y), label in zip(prompt.points_xy, prompt.labels, strict=True)]
+    absent = prompt.mask is not None and not rle.area(prompt.mask)
+    return {
+        "frame_idx": prompt.frame_idx, "box": list(prompt.box_xyxy) if prompt.box_xyxy else None, "points": points,
+        "mask": as_rle(prompt.mask) if prompt.mask else None, "source": prompt.source.value, "absent": absent,
+    }
+
+
+def as_rle(mask: RLE) -> dict[str, Any]:
+    """A mask's run lengths."""
+    return {"size": list(mask.size_hw), "counts": mask.counts}
+
+
+def _notes(history: ItemHistory) -> list[dict[str, Any]]:
+    return [{"reviewer": d.reviewer, "at": d.decided_at.isoformat(), "note": d.note} for d in history.decisions if d.note]
+
+
+def _events(history: ItemHistory) -> list[dict[str, Any]]:
+    return [
+        {"at": event.happened_at.isoformat(), "kind": event.kind, "reviewer": event.reviewer, "detail": event.detail}
+        for event in history.events
+    ]
+
+
+def _drafts(services: Services, history: ItemHistory, who: Reviewer) -> list[dict[str, Any]]:
+    """My work in hand, and my decisions that came too late."""
+    work = services.desk.work(history.item.item_id, who.name)
+    mine = [] if work is None else [
+        {"draft_id": work.work_id, "kind": "work", "kept_at": work.kept_at.isoformat(), "work": json.loads(work.work)}
+    ]
+    refused = [
+        {
+            "draft_id": draft.draft_id, "kind": "refused", "kept_at": draft.kept_at.isoformat(), "action": draft.action,
+            "note": draft.note, "seconds": draft.seconds, "refused_because": draft.refused_because,
+            "corrections": [as_prompt(prompt) for prompt in draft.prompts],
+        }
+        for draft in history.drafts if draft.reviewer == who.name
+    ]
+    return [*mine, *refused]

@@ -1,0 +1,91 @@
+"""Signing in and out, and who a request comes from."""
+
+import hmac
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from labeling.review.accounts import SESSION_S, Reviewer
+from labeling.review.web.bodies import Empty, Login
+from labeling.review.web.errors import Refused
+from labeling.review.web.services import Served, Services
+from labeling.store.schemas import code_version
+
+COOKIE = "labeling_session"
+CSRF = "X-CSRF-Token"
+
+router = APIRouter(prefix="/api")
+
+
+def reader(request: Request, services: Served) -> Reviewer:
+    """Who asks; 401 without a session."""
+    cookie = request.cookies.get(COOKIE)
+    found = services.accounts.who(cookie) if cookie else None
+    if found is None:
+        raise Refused(401, "unauthorized", "nobody is signed in", "sign in")
+    return found
+
+
+def writer(request: Request, who: Annotated[Reviewer, Depends(reader)]) -> Reviewer:
+    """Who asks for a change; 403 without the session's own token in a header, which no other site can know."""
+    given = request.headers.get(CSRF, "")
+    if not hmac.compare_digest(given.encode(), who.csrf.encode()):
+        raise Refused(403, "forbidden", f"{CSRF} is missing or of another session", "load the page again")
+    return who
+
+
+Reading = Annotated[Reviewer, Depends(reader)]
+Writing = Annotated[Reviewer, Depends(writer)]
+
+
+@router.get("/me")
+def me(request: Request, response: Response, services: Served) -> dict[str, Any]:
+    """Who is signed in; on this machine, without tokens, a server started for one reviewer signs them in."""
+    try:
+        return _greeting(reader(request, services), services)
+    except Refused:
+        name = services.settings.reviewer
+        if name is None or _asks_for_token(services):
+            raise
+    cookie, who = services.accounts.sign_in_by_name(name)
+    _set_cookie(request, response, cookie)
+    return _greeting(who, services)
+
+
+@router.post("/login")
+def login(body: Login, request: Request, response: Response, services: Served) -> dict[str, Any]:
+    """Begin a session: with a token, or by name alone on this machine while no token was ever made."""
+    if _asks_for_token(services) or body.token:
+        begun = services.accounts.sign_in(body.token)
+        if begun is None or body.reviewer not in ("", begun[1].name):
+            raise Refused(401, "unauthorized", "the token is not one that works", "ask for one: labeling review token NAME")
+    else:
+        begun = services.accounts.sign_in_by_name(body.reviewer)
+    _set_cookie(request, response, begun[0])
+    return _greeting(begun[1], services)
+
+
+@router.post("/logout")
+def logout(
+    request: Request, response: Response, services: Served, _who: Writing, _body: Empty | None = None
+) -> dict[str, Any]:
+    """End the session."""
+    services.accounts.sign_out(request.cookies.get(COOKIE, ""))
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return {}
+
+
+def _asks_for_token(services: Services) -> bool:
+    return not services.settings.open_door or services.accounts.any_tokens()
+
+
+def _set_cookie(request: Request, response: Response, cookie: str) -> None:
+    secure = request.url.scheme == "https"
+    response.set_cookie(COOKIE, cookie, max_age=int(SESSION_S), httponly=True, samesite="strict", secure=secure)
+
+
+def _greeting(who: Reviewer, services: Services) -> dict[str, Any]:
+    return {
+        "reviewer": who.name, "role": who.role, "csrf": who.csrf, "lease_seconds": services.settings.lease_s,
+        "dataset": services.settings.dataset, "server_version": code_version(),
+    }

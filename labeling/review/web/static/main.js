@@ -1,0 +1,205 @@
+// Puts the page together: sign in, the queue, the bench, and which key or button does what.
+
+import { Ahead } from "/static/ahead.js";
+import { Api } from "/static/api.js";
+import { Bench } from "/static/bench.js";
+import { Correcting } from "/static/correcting.js";
+import { DecisionPanel, EditBar, Transport } from "/static/controls.js";
+import { byId } from "/static/dom.js";
+import { Drafts } from "/static/drafts.js";
+import { Editor } from "/static/editor.js";
+import { itemFacts, leaseText, paceText, titleOf } from "/static/facts.js";
+import { KeysDialog } from "/static/keys_dialog.js";
+import { KeyMap, listen } from "/static/keys.js";
+import { Lease } from "/static/lease.js";
+import { Notices } from "/static/notices.js";
+import { Player } from "/static/player.js";
+import { QueuePanel } from "/static/queue.js";
+import { ReasonsPanel } from "/static/reasons.js";
+import { Review } from "/static/review.js";
+import { signIn } from "/static/login.js";
+import { Stage } from "/static/stage.js";
+import { setUpTheme } from "/static/theme.js";
+import { Timeline } from "/static/timeline.js";
+
+const ZOOM = 1.25;
+
+const api = new Api();
+const notices = new Notices();
+const report = (error) => notices.fail(error);
+const keymap = new KeyMap();
+const player = new Player();
+const stage = new Stage(byId("stage"), byId("canvas"));
+const timeline = new Timeline(byId("timeline"));
+const editor = new Editor();
+const lease = new Lease(api);
+const note = byId("note");
+const correcting = new Correcting({ api, editor, report: { changed: () => showState(), failed: (error) => refused(error) } });
+const transport = new Transport({
+  run, keymap, onSpeed: (speed) => { player.speed = speed; player.pause(); },
+  onOpacity: (opacity) => { stage.opacity = opacity; stage.redraw(); },
+});
+const bench = new Bench({ player, stage, timeline, editor, correcting, transport, report });
+const drafts = new Drafts({ api, report: (error) => refused(error) });
+const ahead = new Ahead({ api, stageWidth: () => stage.width });
+const queue = new QueuePanel({ api, report });
+const review = new Review({
+  api, lease, drafts, ahead, bench, editor, correcting, notices, note, filters: () => queue.filters,
+});
+const reasons = new ReasonsPanel();
+const decisions = new DecisionPanel({ run, keymap });
+const editBar = new EditBar({ run, keymap, correcting });
+const keysDialog = new KeysDialog(byId("keys"), keymap);
+
+const RUN = {
+  accept: () => review.decide("accept"),
+  reject: () => review.decide("reject"),
+  skip: () => review.skip(),
+  undo: () => (editor.undo() ? null : review.undoDecision()),
+  redo: () => editor.redo(),
+  play: () => player.toggle(),
+  back: () => player.step(-1),
+  forward: () => player.step(1),
+  back10: () => player.step(-10),
+  forward10: () => player.step(10),
+  prevFlag: () => suspicious(-1),
+  nextFlag: () => suspicious(1),
+  first: () => player.step(-player.at),
+  last: () => player.step(player.frames.length),
+  edit: () => review.canDecide && bench.setEditing(!bench.editing),
+  absent: () => markAbsent(),
+  propagate: () => track(),
+  clear: () => bench.editing && editor.clear(bench.frameIdx),
+  leave: () => { bench.setEditing(false); stage.root.focus({ preventScroll: true }); },
+  cursorUp: () => crosshair(0, -1),
+  cursorDown: () => crosshair(0, 1),
+  cursorLeft: () => crosshair(-1, 0),
+  cursorRight: () => crosshair(1, 0),
+  pointOn: () => review.canDecide && bench.clickAtCursor(1),
+  pointOff: () => review.canDecide && bench.clickAtCursor(0),
+  mask: () => { stage.maskOn = !stage.maskOn; transport.showMask(stage.maskOn); stage.redraw(); },
+  zoomIn: () => stage.zoomBy(ZOOM),
+  zoomOut: () => stage.zoomBy(1 / ZOOM),
+  fit: () => stage.fit(),
+  help: () => keysDialog.show(),
+};
+
+/** Does what the key or button of that name stands for; without an item only some of it makes sense. */
+function run(id) {
+  if (!bench.bundle && !["undo", "help"].includes(id)) return false;
+  return RUN[id]();
+}
+
+function suspicious(direction) {
+  const { suspicious: frames = [] } = bench.detail;
+  if (!player.seekAmong(frames, direction)) notices.say(`No ${direction > 0 ? "later" : "earlier"} suspicious frame.`);
+}
+
+function markAbsent() {
+  if (!review.canDecide) return;
+  if (!bench.editing) bench.setEditing(true);
+  editor.toggleAbsent(bench.frameIdx);
+}
+
+async function track() {
+  if (!review.canDecide || editor.isEmpty) return;
+  try {
+    const tracked = await correcting.propagate();
+    const cut = tracked?.complete === false ? " The time was up before the end." : "";
+    if (tracked) notices.say(`Tracked ${tracked.count} frames as a preview.${cut} Look, then save the correction.`);
+  } catch (error) {
+    refused(error);
+  }
+}
+
+/** An error of a preview or a draft: a lost lease is one whoever finds out. */
+function refused(error) {
+  if (error.code === "lost_lease" && lease.token) lease.lose(error);
+  else notices.fail(error);
+}
+
+function crosshair(dx, dy) {
+  if (!review.canDecide) return;
+  const [x, y] = bench.moveCursor(dx, dy);
+  notices.say(`Crosshair at ${Math.round(x)}, ${Math.round(y)}.`);
+}
+
+function showState() {
+  const hasWork = !editor.isEmpty;
+  const canUndo = editor.canUndo || review.last !== null;
+  decisions.show({ canDecide: review.canDecide, editing: bench.editing, hasWork, busy: review.busy, canUndo,
+    undoes: editor.canUndo ? "click" : "decision" });
+  editBar.show({ editing: bench.editing, editor, frameIdx: bench.frameIdx });
+  byId("start").disabled = review.busy;
+}
+
+function showItem() {
+  const { detail } = bench;
+  byId("empty").hidden = Boolean(detail);
+  byId("item-title").textContent = detail ? titleOf(detail.item) : "No item in hand";
+  byId("item-facts").textContent = detail ? itemFacts(detail) : "";
+  byId("lease").hidden = !detail;
+  byId("lease").textContent = detail && !lease.token ? "read only" : "";
+  byId("empty-text").textContent = `${review.last ? "Nothing in hand. " : ""}Take the riskiest item that waits.`;
+  if (detail) reasons.show(detail);
+  else reasons.clear();
+  queue.mark(detail?.item ?? null);
+  queue.refresh();
+  showPace();
+  showState();
+  if (!document.querySelector("dialog[open]")) (detail ? stage.root : byId("start")).focus({ preventScroll: true });
+}
+
+async function showPace() {
+  const stats = await api.stats().catch(() => null);
+  byId("pace").textContent = stats ? paceText(stats) : "";
+}
+
+function showLease() {
+  byId("lease").textContent = leaseText(lease);
+  byId("lease").classList.toggle("short", lease.secondsLeft < 60);
+}
+
+async function begin() {
+  const me = await signIn(api);
+  review.leaseSeconds = me.lease_seconds;
+  byId("dataset").textContent = me.dataset ?? "";
+  byId("who").textContent = me.role === "senior" ? `${me.reviewer} (senior)` : me.reviewer;
+  byId("logout").hidden = false;
+  await queue.refresh();
+  if (!(await review.resume())) showItem();
+  document.body.dataset.ready = "true";
+}
+
+let drawn = 0;
+function oncePerTurn() {
+  if (!drawn) drawn = requestAnimationFrame(() => { drawn = 0; showState(); });
+}
+
+function connect() {
+  listen(keymap, run);
+  byId("start").addEventListener("click", () => review.next());
+  byId("help").addEventListener("click", () => keysDialog.show());
+  byId("logout").addEventListener("click", () => api.logout().catch(report).finally(() => location.reload()));
+  note.addEventListener("input", () => review.noted());
+  review.addEventListener("item", showItem);
+  review.addEventListener("state", showState);
+  bench.addEventListener("work", oncePerTurn);
+  lease.addEventListener("tick", showLease);
+  queue.addEventListener("pick", ({ detail }) => review.pick(detail.itemId, detail.status));
+  queue.addEventListener("filter", () => ahead.drop());
+  reasons.addEventListener("seek", ({ detail }) => bench.seek(detail.frameIdx));
+  // After the mouse or a choice, keys mean the frame again and not the control that was used last.
+  const refocus = (event, controls) => {
+    if (bench.bundle && event.target.closest(controls)) stage.root.focus({ preventScroll: true });
+  };
+  document.addEventListener("click", (event) => event.detail > 0
+    && refocus(event, ".transport button, .decide button, .edit-bar button"));
+  document.addEventListener("pointerup", (event) => refocus(event, "input[type=range]"));
+  document.addEventListener("change", (event) => refocus(event, ".transport select, .edit-bar select"));
+  api.onSignedOut = () => signIn(api).then(() => notices.say("Signed in again.")).catch(report);
+}
+
+setUpTheme(byId("theme"), () => { timeline.redraw(); stage.redraw(); });
+connect();
+begin().catch(report);

@@ -1,0 +1,212 @@
+"""What the store knows of an item: its track with masks and scores, its verdict, the other objects of the video.
+
+A snapshot never changes, so its tables are read once; whether there is a newer one is asked every two seconds.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+
+from labeling.objects import Objects
+from labeling.review.errors import UnknownItem
+from labeling.review.items import ItemKey
+from labeling.review.web.keeping import Recent, Shelf
+from labeling.store import layout
+from labeling.store.mask_rows import read_mask_rows
+from labeling.store.parquet import open_file
+from labeling.store.records import mask_from_row, prompts_from_json, verdict_from_row, video_from_row
+from labeling.store.snapshots import Snapshot, newest_snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
+from labeling.types import FrameMask, Prompt, QCFlag, Verdict, Video
+
+Span = tuple[int, int]
+NEWEST_S = 2.0
+TRACKS_KEPT, VIDEOS_KEPT, SNAPSHOTS_KEPT = 12, 12, 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """One version of one object's masks, ascending by frame, with what made and judged it.
+
+    `presence_threshold` is the object score above which the tracker kept a mask; `iou_bound` the predicted IoU below which
+    the rules doubt, None where they have no such rule.
+    """
+
+    video: Video
+    frames: tuple[FrameMask, ...]
+    prompts: tuple[Prompt, ...]
+    verdict: Verdict
+    decided_by: str | None
+    presence_threshold: float
+    iou_bound: float | None
+    places: Mapping[int, int]
+
+    @property
+    def frame_indices(self) -> tuple[int, ...]:
+        """The source index of each tracked frame."""
+        return tuple(frame.frame_idx for frame in self.frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One object of a video: where it is visible, as half-open spans of source frames, and what is doubted of it."""
+
+    track_id: str
+    category: str | None
+    spans: tuple[Span, ...]
+    flags: tuple[QCFlag, ...]
+    prompts: tuple[Prompt, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tables:
+    snapshot: Snapshot
+    verdicts: Any
+    tracks: Any
+    videos: Any
+
+    def of_video(self, video_id: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """The rows (track, verdict) of one video; both tables are in the same order."""
+        kept = pc.equal(self.verdicts["video_id"], video_id)
+        tracks, verdicts = self.tracks.filter(kept).to_pylist(), self.verdicts.filter(kept).to_pylist()
+        return list(zip(tracks, verdicts, strict=True))
+
+    def video(self, video_id: str, batch: str) -> Video:
+        kept = pc.and_(pc.equal(self.videos["video_id"], video_id), pc.equal(self.videos["batch"], batch))
+        return video_from_row(self.videos.filter(kept).to_pylist()[0])
+
+
+class StoreView:
+    """Reads what items need of a store; safe to share between threads."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._newest: Recent[str, Snapshot] = Recent(NEWEST_S)
+        self._tables: Shelf[str, _Tables] = Shelf(SNAPSHOTS_KEPT)
+        self._tracks: Shelf[ItemKey, Track] = Shelf(TRACKS_KEPT)
+        self._neighbours: Shelf[tuple[str, str], tuple[Neighbour, ...]] = Shelf(VIDEOS_KEPT)
+
+    def track(self, key: ItemKey, snapshot: str) -> Track:
+        """An item's track; `snapshot` is the one that the item was opened from, for versions that are no longer current.
+
+        UnknownItem where the store does not have it any more.
+        """
+        return self._tracks.of(key, lambda: self._read_track(key, snapshot))
+
+    def other_track(self, key: ItemKey, snapshot: str, track_id: str) -> Track:
+        """Another object's track on an item's video; UnknownItem where there is none."""
+        tables, _ = self._find(key, snapshot)
+        for row, _ in tables.of_video(key.video_id):
+            if row["track_id"] == track_id:
+                return self.track(_key_of(row), tables.snapshot.name)
+        raise UnknownItem(f"the video has no object {track_id!r}")
+
+    def neighbours(self, key: ItemKey, snapshot: str) -> tuple[Neighbour, ...]:
+        """Every object of an item's video, itself among them, by object."""
+        tables, _ = self._find(key, snapshot)
+        return self._neighbours.of(
+            (key.video_id, tables.snapshot.name), lambda: self._read_neighbours(tables, key.video_id)
+        )
+
+    def published(self, key: ItemKey) -> str | None:
+        """The snapshot that has a person's word on this version, or None."""
+        tables = self._newest_tables()
+        rows = tables.of_video(key.video_id) if tables else []
+        said = any(_key_of(track) == key and verdict["decided_by"] is not None for track, verdict in rows)
+        return tables.snapshot.name if tables and said else None
+
+    def _find(self, key: ItemKey, snapshot: str) -> tuple[_Tables, tuple[dict[str, Any], dict[str, Any]]]:
+        for tables in (self._newest_tables(), self._named_tables(snapshot)):
+            for rows in tables.of_video(key.video_id) if tables else ():
+                if tables and _key_of(rows[0]) == key:
+                    return tables, rows
+        raise UnknownItem(f"the store has no version {key.label_version} of object {key.track_id} any more")
+
+    def _newest_tables(self) -> _Tables | None:
+        try:
+            newest = self._newest.of("", lambda: _required(newest_snapshot(self._objects)))
+        except LookupError:
+            return None
+        return self._tables.of(newest.name, lambda: self._read_tables(newest))
+
+    def _named_tables(self, name: str) -> _Tables | None:
+        try:
+            return self._tables.of(name, lambda: self._read_tables(read_snapshot(self._objects, name)))
+        except ValueError:
+            return None
+
+    def _read_tables(self, snapshot: Snapshot) -> _Tables:
+        verdicts, tracks, videos = (read(self._objects, snapshot) for read in (read_verdicts, read_tracks, read_videos))
+        return _Tables(snapshot, verdicts, tracks, videos)
+
+    def _read_track(self, key: ItemKey, snapshot: str) -> Track:
+        tables, (row, said) = self._find(key, snapshot)
+        frames = tuple(mask_from_row(mask) for mask in read_mask_rows(self._objects, row).to_pylist())
+        return Track(
+            video=tables.video(row["video_id"], row["batch"]),
+            frames=frames,
+            prompts=prompts_from_json(row["prompts"]),
+            verdict=verdict_from_row(said),
+            decided_by=said["decided_by"],
+            presence_threshold=row["presence_threshold"],
+            iou_bound=_iou_bound(tables.snapshot.qc),
+            places={frame.frame_idx: place for place, frame in enumerate(frames)},
+        )
+
+    def _read_neighbours(self, tables: _Tables, video_id: str) -> tuple[Neighbour, ...]:
+        rows = tables.of_video(video_id)
+        visible = {batch: self._visible(video_id, batch) for batch in {track["batch"] for track, _ in rows}}
+        return tuple(
+            Neighbour(
+                track_id=track["track_id"],
+                category=track["category"],
+                spans=spans_of(visible[track["batch"]][track["track_id"]]),
+                flags=verdict_from_row(said).flags,
+                prompts=prompts_from_json(track["prompts"]),
+            )
+            for track, said in rows
+        )
+
+    def _visible(self, video_id: str, batch: str) -> Mapping[str, list[tuple[int, bool]]]:
+        """Where each object of one batch is visible, without reading a mask."""
+        with open_file(self._objects, layout.data_file("masks", video_id, batch)) as opened:
+            columns = opened.read(columns=["track_id", "frame_idx", "visible"]).to_pydict()
+        found: dict[str, list[tuple[int, bool]]] = defaultdict(list)
+        for track_id, frame_idx, seen in zip(columns["track_id"], columns["frame_idx"], columns["visible"], strict=True):
+            found[track_id].append((frame_idx, seen))
+        return found
+
+
+def spans_of(seen: Sequence[tuple[int, bool]]) -> tuple[Span, ...]:
+    """Join tracked frames in which an object is visible into half-open spans of source frames."""
+    spans: list[Span] = []
+    open_since: int | None = None
+    last = -1
+    for frame_idx, visible in sorted(seen):
+        if visible and open_since is None:
+            open_since = frame_idx
+        if not visible and open_since is not None:
+            spans.append((open_since, last + 1))
+            open_since = None
+        last = frame_idx
+    if open_since is not None:
+        spans.append((open_since, last + 1))
+    return tuple(spans)
+
+
+def _key_of(row: Mapping[str, Any]) -> ItemKey:
+    return ItemKey(row["video_id"], row["track_id"], row["label_version"])
+
+
+def _required(snapshot: Snapshot | None) -> Snapshot:
+    if snapshot is None:
+        raise LookupError
+    return snapshot
+
+
+def _iou_bound(qc: Mapping[str, Any]) -> float | None:
+    rules = qc.get("rules") or []
+    bounds = [rule.get("review") for rule in rules if str(rule.get("signal", "")).startswith("predicted_iou_softmin")]
+    return next((float(bound) for bound in bounds if bound is not None), None)

@@ -1,0 +1,252 @@
+"""Items go to CVAT and Label Studio and come back: what was changed there is a correction, and nothing else is."""
+
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.cli import run_command
+from labeling import rle
+from labeling.config import QCConfig, RuleConfig
+from labeling.errors import BadInput
+from labeling.ingest.listing import ref_of as file_ref
+from labeling.objects import FolderObjects
+from labeling.review.brush import decode_brush, encode_brush
+from labeling.review.cvat import cvat_xml, label_setup, read_cvat
+from labeling.review.exchange import Lent, Returned, lend, take_back
+from labeling.review.from_snapshot import open_from_snapshot
+from labeling.review.items import ItemStatus
+from labeling.review.label_studio import label_config, read_label_studio, tasks_of
+from labeling.review.queue import ReviewQueue
+from labeling.store.ledger import read_ledger
+from labeling.store.plan import make_plan
+from labeling.store.publish import publish
+from labeling.types import VideoRef
+from tests.fixtures_clips import write_clip
+from tests.labeling.store.made_store import RECIPE, SIZE_HW, Table, box_prompt, mask_of, write_job
+
+STRICT = QCConfig("strict", [RuleConfig("visible_share", "object_lost", "at_least", 0.9, 0.1)])
+FIXED_HW = np.zeros(SIZE_HW, bool)
+FIXED_HW[5:7, 8:11] = True
+FIXED_HW[5, 9] = False
+FIXED = rle.encode(FIXED_HW)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderObjects:
+    """A root where objects 1 and 2 of a.mp4 and 1 of b.mp4 wait; all are lost on frames 4 and 5."""
+    root, clips = FolderObjects(tmp_path / "store"), tmp_path / "clips"
+    clips.mkdir()
+    prompts = {"a.mp4": (box_prompt(1, category="car"), box_prompt(2, category="car")), "b.mp4": (box_prompt(1),)}
+    refs: list[VideoRef] = []
+    for key in prompts:
+        made = file_ref(str(write_clip(clips / key, num_frames=6, size_hw=SIZE_HW, rate=Fraction(30000, 1001))))
+        refs.append(made)
+    by_uri = {ref.key: prompts[Path(ref.uri).name] for ref in refs}
+    for job in make_plan(refs, Table(by_uri), read_ledger(root), RECIPE, "one").jobs:
+        write_job(root, job, tmp_path / "scratch", lost_after=4)
+    return root
+
+
+@pytest.fixture
+def queue(store: FolderObjects, tmp_path: Path, sqlite_template: Path) -> ReviewQueue:
+    (tmp_path / "store" / "review.sqlite").write_bytes(sqlite_template.read_bytes())
+    queue = ReviewQueue(str(tmp_path / "store" / "review.sqlite"))
+    assert open_from_snapshot(queue, store, publish(store, STRICT, run_id="one")).opened == 3
+    return queue
+
+
+def of_video(queue: ReviewQueue, name: str) -> list[str]:
+    return sorted(str(item.key) for item in queue.list() if item.video_key.endswith(name))
+
+
+def decided(queue: ReviewQueue) -> dict[str, tuple[str, list[tuple[int, object]]]]:
+    return {str(d.key): (d.action, [(p.frame_idx, p.mask) for p in d.prompts]) for d in queue.decisions_since()}
+
+
+def test_cvat_and_back_is_one_correction(queue: ReviewQueue, store: FolderObjects, tmp_path: Path) -> None:
+    first, second = of_video(queue, "a.mp4")
+    text = cvat_xml(lend(queue, store, [first, second])).decode()
+    number = queue.get(lend(queue, store, [first])[0].item.key).item_id
+    # An 8 x 8 rectangle: no zeros, 64 ones; object 1 begins at x = 3.
+    box = '<mask frame="0" keyframe="1" outside="0" occluded="0" left="3" top="4" width="8" height="8" z_order="0" rle="0, 64">'
+    assert text.count("<track ") == 2 * 4
+    assert text.count(box) == 1
+    assert f'label="car" source="auto" group_id="{number}"' in text
+    (label,) = label_setup(lend(queue, store, [first, second]))
+    assert (label["name"], [a["name"] for a in label["attributes"]]) == ("car", ["item", "accepted"])
+    # A reviewer changes frame 2 of the first; CVAT adds the end of each shape, renumbers tracks, drops unknown attributes.
+    changed = 'left="8" top="5" width="3" height="2" z_order="0" rle="0, 1, 1, 4"'
+    at = text.index(f"{first}</attribute>", text.index('frame="2"'))
+    head, tail = text[:at], text[at:]
+    start = head.rindex("<mask")
+    head = head[:start] + re.sub(r'left=.*?rle="[^"]*"', changed, head[start:])
+    returned = re.sub(r'\s*<attribute name="(item|accepted)">[^<]*</attribute>', "", head + tail)
+    end = '<mask frame="5" outside="1" rle="1" left="0" top="0" width="1" height="1"/>'
+    returned = returned.replace("</track>", f"{end}</track>")
+    with zipfile.ZipFile(tmp_path / "back.zip", "w") as out:
+        out.writestr("annotations.xml", returned)
+    told = list(take_back(queue, store, read_cvat(tmp_path / "back.zip"), reviewer="ada", note="from cvat"))
+    assert [(t.what, t.detail) for t in told] == [("correct", "frames 2"), ("left", "no mask changed and nobody accepted it")]
+    assert decided(queue) == {first: ("correct", [(2, FIXED)])}
+    again = list(take_back(queue, store, read_cvat(tmp_path / "back.zip"), reviewer="ada", note="from cvat"))
+    assert [t.detail for t in again] == ["it is decided already", "no mask changed and nobody accepted it"]
+    assert queue.verify_chain().num_decisions == 1
+
+
+def test_a_group_that_cvat_numbered_anew_decides_nothing(queue: ReviewQueue, store: FolderObjects) -> None:
+    first, _ = of_video(queue, "a.mp4")
+    (told,) = take_back(queue, store, [Returned(first, {0: FIXED, 1: FIXED}, certain=False)], reviewer="ada", note="")
+    assert (told.what, decided(queue)) == ("left", {})
+    assert "a group alone names it" in told.detail
+
+
+def label_studio_tasks(queue: ReviewQueue, store: FolderObjects, names: list[str]) -> list[dict]:
+    """The tasks after a team submitted all of them unchanged, three seconds each."""
+    tasks = json.loads(json.dumps(list(tasks_of(lend(queue, store, names), image_url="http://pictures/"))))
+    for task in tasks:
+        (given,) = task.pop("predictions")
+        task["annotations"] = [{"result": given["result"], "was_cancelled": False, "lead_time": 3.0}]
+    return tasks
+
+
+def test_label_studio_and_back_is_one_correction_and_one_acceptance(
+    queue: ReviewQueue, store: FolderObjects, tmp_path: Path
+) -> None:
+    first, second = of_video(queue, "a.mp4")
+    (other,) = of_video(queue, "b.mp4")
+    tasks = label_studio_tasks(queue, store, [first, second, other])
+    assert len(tasks) == 3 * 6
+    assert [len(task["annotations"][0]["result"]) for task in tasks[:6]] == [1, 1, 1, 1, 0, 0]
+    region = tasks[2]["annotations"][0]["result"][0]
+    assert decode_brush(region["value"]["rle"], SIZE_HW) == mask_of(1, 2).rle
+    assert (region["type"], region["original_width"], region["value"]["brushlabels"]) == ("brushlabels", SIZE_HW[1], ["car"])
+    region["value"]["rle"] = encode_brush(FIXED)
+    tasks[-1]["annotations"] = []   # nobody looked at the last frame of the other video
+    (tmp_path / "back.json").write_text(json.dumps(tasks))
+    told = list(take_back(queue, store, read_label_studio(tmp_path / "back.json"), reviewer="ada", note=""))
+    assert [t.what for t in told] == ["correct", "accept", "left"]
+    assert decided(queue) == {first: ("correct", [(2, FIXED)]), second: ("accept", [])}
+    assert [d.seconds for d in queue.decisions_since()] == [18.0, 18.0]
+
+
+def test_a_new_mask_is_a_correction_and_an_item_that_lost_one_is_left(queue: ReviewQueue, store: FolderObjects) -> None:
+    first, second = of_video(queue, "a.mp4")
+    masks = dict(lend(queue, store, [first])[0].masks)
+    added, fewer = masks | {4: FIXED}, {f: m for f, m in lend(queue, store, [second])[0].masks.items() if f != 1}
+    returned = [Returned(first, added), Returned(second, fewer, accepted=True)]
+    told = list(take_back(queue, store, returned, reviewer="ada", note=""))
+    assert [t.what for t in told] == ["correct", "left"]
+    assert "gone on frames 1" in told[1].detail
+    assert decided(queue) == {first: ("correct", [(4, FIXED)])}
+
+
+def test_what_does_not_fit_changes_nothing(queue: ReviewQueue, store: FolderObjects) -> None:
+    first, second = of_video(queue, "a.mp4")
+    good = Returned(first, {0: FIXED}, accepted=True)
+    for bad, said in (
+        (Returned(second, {9: FIXED}), "frame 9: the object was not tracked there"),
+        (Returned(second, {0: rle.empty((2, 2))}), r"the mask is \(2, 2\)"),
+        (Returned("77", {}), "item is '77'"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            list(take_back(queue, store, [good, bad], reviewer="ada", note=""))
+    assert not decided(queue)
+    queue.decide(lend(queue, store, [first])[0].item.item_id, "reject", reviewer="ada")
+    with pytest.raises(BadInput, match="is decided; expected one that waits"):
+        lend(queue, store, [first])
+    with pytest.raises(BadInput, match="items are of 2 videos"):
+        cvat_xml(lend(queue, store, [second, *of_video(queue, "b.mp4")]))
+
+
+def one_task(**changed: object) -> list[dict]:
+    task = {"data": {"item": "1", "frame": 0, "frames": 1}, "annotations": [{"result": []}]}
+    return [{**task, **changed}]
+
+
+BOX = [{"result": [{"type": "rectanglelabels", "value": {}}]}]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "cannot be read"), ("{}", "no list of tasks"), (one_task(data={}), "task 1: 'item' is missing"),
+        (one_task(annotations=BOX), "task 1: region is 'rectanglelabels'"), ([1], "task 1"),
+        (one_task(annotations=[{"result": []}] * 2), "keep the one that holds"),
+    ],
+    ids=["cut", "no list", "no item", "a box", "a number", "two"],
+)
+def test_bad_json_is_named(tmp_path: Path, content: object, said: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(BadInput, match=said) as caught:
+        read_label_studio(path)
+    assert str(path) in str(caught.value)
+
+
+def swap(old: str, new: str) -> Callable[[str], str]:
+    return lambda text: text.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text[:-40], "is no XML"), (swap("annotations", "notes"), "begins with <notes>"),
+        (lambda text: '<!DOCTYPE a [<!ENTITY b "c">]>' + text, "declares a document type"),
+        (swap('rle="0, 64"', 'rle="0, 63"'), "track 0, frame 0: rle is '63 pixels'"),
+        (swap('left="3"', 'left="-3"'), "left is '-3'"),
+        (swap('left="3"', 'left="30"'), "a box inside the video's"), (swap('frame="0"', 'frame="x"'), "frame is 'x'"),
+        (lambda text: re.sub(r"(?s)<track .*</track>", "", text), "no track holds"),
+        (lambda text: re.sub(r"group_id=.\d+.", "", text).replace('"item"', '"other"'), "a mask of no item"),
+        (lambda text: re.sub(r"(?s)<original_size>.*</original_size>", "", text), "original_size is"),
+        (lambda text: text.replace("<mask", "<polygon").replace("</mask", "</polygon"), "a polygon"),
+    ],
+)
+def test_bad_xml_is_named(
+    queue: ReviewQueue, store: FolderObjects, tmp_path: Path, change: Callable[[str], str], said: str
+) -> None:
+    path, text = tmp_path / "bad.xml", cvat_xml(lend(queue, store, of_video(queue, "a.mp4"))).decode()
+    path.write_text(change(text.partition("?>")[2].strip()))
+    with pytest.raises(BadInput, match=said) as caught:
+        read_cvat(path)
+    assert str(path) in str(caught.value)
+
+
+def test_the_commands_lend_and_take_back(
+    queue: ReviewQueue, store: FolderObjects, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = of_video(queue, "a.mp4")
+    here, xml, tasks = f"store.root={tmp_path / 'store'}", tmp_path / "a.xml", tmp_path / "a.json"
+    assert run_command(["review", "export", "cvat", first, second, here, "-o", str(xml)]) == 0
+    assert run_command(["review", "import", "cvat", str(xml), here, "--accept-unchanged", "--reviewer", "ada"]) == 0
+    assert {action for action, _ in decided(queue).values()} == {"accept"}
+    (other,) = of_video(queue, "b.mp4")
+    assert run_command(["review", "export", "label-studio", other, here, "-o", str(tasks), "--every", "2"]) == 0
+    told = [task["data"] for task in json.loads(tasks.read_text())]
+    assert [(data["frame"], data["frames"]) for data in told] == [(0, 3), (2, 3), (4, 3)]
+    assert told[0]["image"].startswith("/data/local-files/?d=a_frames/")
+    pictures = sorted((tmp_path / "a_frames").iterdir())
+    assert [picture.name for picture in pictures] == [data["image"].rpartition("/")[2] for data in told]
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == SIZE_HW[::-1]
+    assert 'Label value="object"' in xml.with_suffix(".xml").read_text()
+    capsys.readouterr()
+    # Pre-annotations that nobody submitted say nothing.
+    back = [task | {"annotations": []} for task in json.loads(tasks.read_text())]
+    tasks.write_text(json.dumps(back))
+    assert run_command(["review", "import", "label-studio", str(tasks), here]) == 0
+    assert "nobody accepted it" in capsys.readouterr().out
+    assert queue.counts()[ItemStatus.OPEN] == 1
+    assert run_command(["review", "import", "label-studio", str(tasks), here, "--accept-unchanged"]) == 2
+    assert run_command(["review", "export", "cvat", here, "-o", str(xml)]) == 2
+
+
+def test_a_setup_names_each_label_once(queue: ReviewQueue, store: FolderObjects) -> None:
+    lent: list[Lent] = lend(queue, store, [*of_video(queue, "a.mp4"), *of_video(queue, "b.mp4")])
+    assert label_config(lent).count("<Label ") == 2

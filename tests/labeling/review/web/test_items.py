@@ -1,0 +1,111 @@
+"""One item in full: what the store has of it, its masks, and its frames, decoded to the right index."""
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from labeling import rle
+from labeling.objects import FolderObjects
+from labeling.review.queue import ReviewQueue
+from labeling.review.web.services import Services
+from labeling.types import RLE
+from tests.labeling.review.web.served import NUM_FRAMES, SEEN, Browser, refusal, services_of
+from tests.labeling.store.made_store import SIZE_HW, mask_of
+
+
+@pytest.fixture
+def cat(queue: ReviewQueue) -> int:
+    """The number of the item about object 1 of a.mp4."""
+    return queue.list(category="cat")[0].item_id
+
+
+def test_an_item_has_all_that_a_decision_needs(browser: Browser, cat: int) -> None:
+    said = browser.get(f"/api/items/{cat}").json()
+    assert (said["item"]["item_id"], said["item"]["category"], said["item"]["video_key"]) == (cat, "cat", "a.mp4")
+    video = said["video"]
+    assert (video["height"], video["width"], video["num_frames"]) == (*SIZE_HW, NUM_FRAMES)
+    assert video["frames"] == list(range(NUM_FRAMES))
+    assert video["pts_seconds"][6] == pytest.approx(6 / 29.97, abs=1e-6)
+    assert said["scores"]["predicted_iou"] == [0.9375] * NUM_FRAMES
+    assert said["scores"]["area"] == [64] * SEEN + [0] * (NUM_FRAMES - SEEN)
+    assert said["scores"]["motion_iou"] == [None] + [0.5] * (NUM_FRAMES - 1)
+    assert said["thresholds"] == {"predicted_iou": None, "object_score": -1.0}
+    (flag,) = said["flags"]
+    assert (flag["reason"], flag["frame_start"], flag["frame_end"], flag["value"]) == ("object_lost", SEEN, NUM_FRAMES, 0.5)
+    assert "visible share is 0.5, below the bound 0.9" in flag["explanation"].lower()
+    assert said["suspicious"] == [SEEN]
+    assert said["verdict"] == {"verdict": "review", "risk": said["item"]["risk"]}
+    assert (said["corrections"], said["notes"], said["drafts"]) == ([], [], [])
+    assert said["consensus"] == {"wanted": 1, "have": 0}
+    assert [event["kind"] for event in said["history"]] == ["opened"]
+
+
+def test_the_other_objects_come_with_where_they_are_seen(browser: Browser, cat: int) -> None:
+    said = browser.get(f"/api/items/{cat}").json()
+    assert [(o["track_id"], o["category"], o["spans"], o["is_item"]) for o in said["objects"]] == [
+        ("1", "cat", [[0, SEEN]], True), ("10", None, [[0, SEEN]], False),
+    ]
+    prompt = {"frame_idx": 0, "box": [2, 2, 10, 10], "points": [], "mask": None, "source": "seed", "absent": False}
+    assert said["prompts"] == said["objects"][0]["prompts"] == [prompt]
+
+
+def test_masks_are_those_of_the_store(browser: Browser, cat: int) -> None:
+    frames = browser.get(f"/api/items/{cat}/masks", start=10, end=14).json()["frames"]
+    assert sorted(frames, key=int) == ["10", "11", "12", "13"]
+    for frame_idx, runs in frames.items():
+        expected = mask_of(1, int(frame_idx), empty=int(frame_idx) >= SEEN)
+        assert RLE(tuple(runs["size"]), runs["counts"]) == expected.rle
+    other = browser.get(f"/api/items/{cat}/masks", end=1, track="10").json()["frames"]["0"]
+    assert rle.box_xywh(RLE(tuple(other["size"]), other["counts"])) == mask_of(10, 0).box_xywh
+    assert len(browser.get(f"/api/items/{cat}/masks").json()["frames"]) == NUM_FRAMES
+    refusal(browser.get(f"/api/items/{cat}/masks", track="99"), 404, "not_found")
+
+
+@pytest.mark.parametrize("frame_idx", [0, 5, 23, 7, 22])
+def test_a_frame_is_the_right_one(browser: Browser, cat: int, frame_idx: int) -> None:
+    answer = browser.get(f"/api/items/{cat}/frames/{frame_idx}.jpg")
+    assert answer.headers["content-type"] == "image/jpeg"
+    picture = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert picture.shape == (*SIZE_HW, 3)
+    # The clip's ground is a grey that rises by 4 with each frame.
+    assert abs(float(np.median(picture[:4])) - (16 + 4 * frame_idx)) < 2.5
+
+
+def test_a_frame_that_is_there_already_is_not_sent_again(browser: Browser, cat: int) -> None:
+    first = browser.get(f"/api/items/{cat}/frames/3.jpg")
+    assert first.headers["cache-control"].startswith("private, max-age=")
+    path, tag = f"/api/items/{cat}/frames/3.jpg", first.headers["etag"]
+    again = browser.client.get(path, headers={"If-None-Match": tag})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert browser.client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+    assert browser.get(path, width=16).headers["etag"] == tag
+
+
+def test_what_is_not_there_is_not_found(browser: Browser, cat: int) -> None:
+    for path in ("999", "999/masks", "999/frames/0.jpg", f"{cat}/frames/{NUM_FRAMES}.jpg", f"{cat}/frames/0.png"):
+        refusal(browser.get(f"/api/items/{path}"), 404, "not_found")
+    for path in ("0", "x", str(2**63), f"{cat}/frames/-1.jpg", f"{cat}/frames/x.jpg", f"{cat}/frames/0.jpg?width=1"):
+        refusal(browser.get(f"/api/items/{path}"), 400, "bad_request")
+
+
+def test_nobody_sees_anything_without_signing_in(services: Services, cat: int) -> None:
+    stranger = Browser.of(services)
+    for path in ("queue", "stats", f"items/{cat}", f"items/{cat}/masks", f"items/{cat}/frames/0.jpg"):
+        refusal(stranger.get(f"/api/{path}"), 401, "unauthorized")
+
+
+def test_a_video_that_is_gone_is_said_to_be_and_may_be_elsewhere(
+    queue: ReviewQueue, objects: FolderObjects, tmp_path: Path, cat: int
+) -> None:
+    gone = services_of(queue, objects, tmp_path, source_root=str(tmp_path / "nowhere"))
+    error = refusal(Browser.of(gone).sign_in().get(f"/api/items/{cat}/frames/4.jpg"), 503, "unavailable")
+    assert "source.uri" in error["hint"]
+    clips = shutil.copytree(Path(objects.root).parent / "clips", tmp_path / "elsewhere")
+    moved = services_of(queue, objects, tmp_path, source_root=clips)
+    assert Browser.of(moved).sign_in().get(f"/api/items/{cat}/frames/4.jpg").status_code == 200
+    for services in (gone, moved):
+        services.close()

@@ -1,0 +1,259 @@
+"""The review page in Chromium, against the real server on a small real store."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labeling import rle
+from labeling.objects import FolderObjects
+from labeling.review.items import ItemStatus
+from labeling.review.queue import ReviewQueue
+from labeling.review.web.clicking import Clicker
+from tests.labeling.review.samples import HandClock
+from tests.labeling.review.web.page_looks import PATIENCE_MS, at, check_masks, go_to, says, start
+from tests.labeling.review.web.page_server import CHROMIUM, FLAGS, filled_queue, page_services, serving, small_network
+from tests.labeling.review.web.page_store import LOST, SIZE_HW, WRONG, make_store
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright for Python (the extra dev has it)")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """One browser for all tests."""
+    if CHROMIUM is None:
+        needs = "needs Chromium (Debian: apt-get install chromium)"
+        pytest.fail(needs) if os.environ.get("LABELING_CI") else pytest.skip(needs)
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS), timeout=2 * PATIENCE_MS)
+        playwright.expect.set_options(timeout=PATIENCE_MS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page_objects(tmp_path_factory: pytest.TempPathFactory) -> FolderObjects:
+    """The store of both clips, with four doubted masklets."""
+    return make_store(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def clicker() -> Clicker:
+    """The network, built when a test first clicks."""
+    return Clicker(small_network)
+
+
+@pytest.fixture
+def page_queue(tmp_path: Path, sqlite_template: Path, clock: HandClock, page_objects: FolderObjects) -> Iterator[ReviewQueue]:
+    """The queue behind the page; its clock is the test's."""
+    shutil.copy(sqlite_template, tmp_path / "queue.sqlite")
+    with filled_queue(tmp_path / "queue.sqlite", page_objects, clock=clock) as queue:
+        yield queue
+
+
+@pytest.fixture
+def address(page_queue: ReviewQueue, page_objects: FolderObjects, clicker: Clicker, tmp_path: Path) -> Iterator[str]:
+    """Where the server is."""
+    with serving(page_services(page_queue, page_objects, tmp_path / "scratch", clicker)) as found:
+        yield found
+
+
+@pytest.fixture
+def page(chromium: Any, address: str) -> Iterator[Any]:
+    """The page, loaded; at the end it has complained of nothing."""
+    complaints: list[str] = []
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE_MS)
+    opened = context.new_page()
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    # What the server refuses is shown on the page, and Chromium notes it here too.
+    opened.on("console", lambda said: said.type == "error" and "Failed to load resource" not in said.text
+              and complaints.append(said.text))
+    opened.goto(address)
+    opened.locator("body[data-ready]").wait_for()
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+def test_the_page_has_landmarks_names_and_a_title(page: Any) -> None:
+    for role, name in (("navigation", "Queue"), ("main", "Item"), ("complementary", "Reasons and decision")):
+        playwright.expect(page.get_by_role(role, name=name)).to_be_visible()
+    start(page)
+    nameless = page.get_by_role("button", name="", exact=True)
+    assert nameless.count() == 0
+    says(page, "#reasons", "bound")
+    strip = page.get_by_role("slider", name="Frame")
+    before = int(strip.get_attribute("aria-valuenow"))
+    page.keyboard.press("f")
+    playwright.expect(strip).to_have_attribute("aria-valuenow", str(before + 1))
+    assert f"frame {before + 1}, predicted IoU" in strip.get_attribute("aria-valuetext")
+
+
+def test_accepting_and_taking_it_back_by_the_keyboard(page: Any, page_queue: ReviewQueue) -> None:
+    start(page)
+    first = page.locator("#item-title").text_content()
+    page.keyboard.press("a")
+    says(page, "#status", "Accepted")
+    playwright.expect(page.locator("#item-title")).not_to_have_text(first)
+    (accepted,) = page_queue.decisions_since()
+    assert (accepted.action, accepted.reviewer) == ("accept", "ada")
+    assert accepted.seconds >= 0
+    page.keyboard.press("Control+z")
+    says(page, "#status", "taken back")
+    playwright.expect(page.locator("#item-title")).to_have_text(first)
+    item = page_queue.get(accepted.key)
+    assert (item.status, item.reviewer) == (ItemStatus.CLAIMED, "ada")
+    assert [logged.action for logged in page_queue.decisions_since()] == ["accept", "undo"]
+
+
+def test_rejecting_with_a_note_and_skipping(page: Any, page_queue: ReviewQueue) -> None:
+    start(page)
+    page.locator("#note").fill("two objects in one mask")
+    page.get_by_role("button", name="Reject").click()
+    says(page, "#status", "Rejected")
+    (rejected,) = page_queue.decisions_since()
+    assert (rejected.action, rejected.note) == ("reject", "two objects in one mask")
+    second = page.locator("#item-title").text_content()
+    page.keyboard.press("s")
+    says(page, "#status", "Skipped")
+    playwright.expect(page.locator("#item-title")).not_to_have_text(second)
+    counts = page_queue.counts()
+    assert (counts[ItemStatus.OPEN], counts[ItemStatus.CLAIMED], counts[ItemStatus.DECIDED]) == (2, 1, 1)
+
+
+def test_letters_in_the_note_decide_nothing(page: Any, page_queue: ReviewQueue) -> None:
+    start(page)
+    page.locator("#note").press_sequentially("arse")
+    playwright.expect(page.locator("#note")).to_have_value("arse")
+    assert list(page_queue.decisions_since()) == []
+
+
+def test_a_correction_with_clicks_a_box_and_an_absence(page: Any, page_queue: ReviewQueue) -> None:
+    start(page, "car")
+    frame = WRONG[0]
+    go_to(page, frame)
+    page.keyboard.press("e")
+    on, beside = (24 + 3 * frame, 34), (140 - 2 * frame, 68)
+    page.mouse.click(*at(page, *on))
+    says(page, "#edit-bar", "1 click, predicted IoU")
+    page.mouse.click(*at(page, *beside), button="right")
+    says(page, "#edit-bar", "2 clicks, predicted IoU")
+    page.keyboard.press("Control+z")
+    says(page, "#edit-bar", "1 click, predicted IoU")
+    page.keyboard.press("Control+Shift+z")
+    says(page, "#edit-bar", "2 clicks, predicted IoU")
+
+    go_to(page, LOST[0])
+    page.keyboard.press("o")
+    says(page, "#edit-bar", "object absent")
+    page.keyboard.press("f")
+    says(page, "#hud", f"frame {LOST[1]}")
+    page.mouse.move(*at(page, 84, 20))
+    page.mouse.down()
+    page.mouse.move(*at(page, 114, 50), steps=3)
+    page.mouse.up()
+    says(page, "#edit-bar", "box, predicted IoU")
+
+    page.get_by_label("Direction").select_option("forward")
+    page.keyboard.press("Enter")
+    says(page, "#status", "as a preview")
+    says(page, "#decide", "Save correction")
+    page.keyboard.press("a")
+    says(page, "#status", "Correction saved")
+    (saved,) = page_queue.corrections()
+    first, absent, boxed = saved.prompts
+    assert (first.frame_idx, first.labels) == (frame, (1, 0))
+    assert first.points_xy[0] == pytest.approx(on, abs=1.5)
+    assert first.points_xy[1] == pytest.approx(beside, abs=1.5)
+    assert (absent.frame_idx, rle.area(absent.mask)) == (LOST[0], 0)
+    assert boxed.box_xyxy == pytest.approx((84, 20, 114, 50), abs=1.5)
+    assert rle.area(first.mask) > 0
+
+
+def test_a_correction_by_the_keyboard_alone(page: Any, page_queue: ReviewQueue) -> None:
+    start(page, "car")
+    for key in ("e", "l", "l", "i", "p"):
+        page.keyboard.press(key)
+    says(page, "#edit-bar", "1 click, predicted IoU")
+    page.keyboard.press("a")
+    says(page, "#status", "Correction saved")
+    (saved,) = page_queue.corrections()
+    (prompt,) = saved.prompts
+    assert prompt.labels == (1,)
+    height, width = SIZE_HW
+    (x, y), = prompt.points_xy
+    assert 0 < x < width
+    assert 0 < y < height
+
+
+def test_a_lost_lease_keeps_the_work(page: Any, page_queue: ReviewQueue, clock: HandClock) -> None:
+    start(page, "car")
+    go_to(page, WRONG[0])
+    page.keyboard.press("e")
+    page.mouse.click(*at(page, 24 + 3 * WRONG[0], 34))
+    says(page, "#edit-bar", "1 click, predicted IoU")
+    clock.pass_s(3600)
+    page.keyboard.press("a")
+    says(page, "#notice", "lease on this item is lost")
+    playwright.expect(page.get_by_role("button", name="Save correction")).to_be_disabled()
+    says(page, "#edit-bar", "1 click")
+    page.get_by_role("button", name="Claim again").click()
+    says(page, "#status", "yours again")
+    page.keyboard.press("a")
+    says(page, "#status", "Correction saved")
+    (saved,) = page_queue.corrections()
+    assert [prompt.frame_idx for prompt in saved.prompts] == [WRONG[0]]
+
+
+def test_clicks_are_still_there_after_a_reload(page: Any) -> None:
+    start(page, "car")
+    title = page.locator("#item-title").text_content()
+    go_to(page, WRONG[0])
+    page.keyboard.press("e")
+    page.mouse.click(*at(page, 24 + 3 * WRONG[0], 34))
+    says(page, "#edit-bar", "1 click")
+    page.reload()
+    says(page, "#item-title", title)
+    says(page, "#edit-bar", "1 click, predicted IoU")
+
+
+def test_a_key_in_use_is_warned_of_and_can_be_taken(page: Any, page_queue: ReviewQueue) -> None:
+    start(page)
+    page.keyboard.press("?")
+    page.locator('[data-action="accept"].key-button').click()
+    page.keyboard.press("r")
+    says(page, ".keys-message", "R is used for: Reject")
+    page.get_by_role("button", name="Use it here instead").click()
+    page.get_by_role("button", name="Close").click()
+    page.reload()
+    playwright.expect(page.locator("#hud")).to_contain_text("frame")
+    page.keyboard.press("r")
+    says(page, "#status", "Accepted")
+    assert [logged.action for logged in page_queue.decisions_since()] == ["accept"]
+
+
+def test_suspicious_frames_and_steps(page: Any) -> None:
+    start(page, "car")
+    first = page.locator("#hud").text_content().split()[1]
+    go_to(page, 11)
+    page.keyboard.press("]")
+    says(page, "#hud", f"frame {first} ")
+    page.keyboard.press("Home")
+    page.keyboard.press("[")
+    says(page, "#status", "No earlier suspicious frame")
+    page.keyboard.press("Space")
+    playwright.expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    page.keyboard.press("Space")
+    playwright.expect(page.get_by_role("button", name="Play")).to_be_visible()
+
+
+def test_masks_are_read_and_traced_as_the_package_does(chromium: Any, address: str) -> None:
+    context = chromium.new_context(bypass_csp=True)
+    opened = context.new_page()
+    opened.goto(address)
+    check_masks(opened)
+    context.close()
