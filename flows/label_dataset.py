@@ -22,6 +22,7 @@ from labeling.config import LabelConfig
 from labeling.objects import Objects, open_objects
 from labeling.pool.events import EventKind, PoolEvent
 from labeling.pool.pool import run_jobs
+from labeling.review.queue import ReviewQueue
 from labeling.store.dead_letters import dead_job, put_dead_letter
 from labeling.store.lock import run_lock
 from labeling.store.plan import Plan
@@ -53,17 +54,25 @@ def label_dataset(config: LabelConfig, only: list[str] | None = None) -> Outcome
     with run_lock(objects, run_id, config.run.lock_stale_s) as lock, reviewing.open_queue(config) as queue:
         corrections = reviewing.collect_corrections(objects, queue)
         recipe, plan = plan_run(config, objects, run_id, corrections=corrections, only=only)
-        write_config(objects, run_id, kept_config(config))
-        write_plan(objects, plan)
-        log.info("run %s: %d of %d videos are due", run_id, len(plan.jobs), len(plan.entries))
-        for letter in plan.dead:
-            put_dead_letter(objects, letter)
-        summary = label_jobs(config, objects, recipe, plan, lock.check)
-        write_summary(objects, summary)
-        decisions = queue.pending_decisions()
-        snapshot = publish(objects, config.qc, run_id=run_id, decisions=decisions, still_held=lock.check)
-        reviewing.open_items(objects, queue, snapshot, run_id)
-        report = write_run_report(config, objects, run_id, snapshot)
+        return carry_out(config, objects, queue, recipe, plan, lock.check)
+
+
+def carry_out(
+    config: LabelConfig, objects: Objects, queue: ReviewQueue, recipe: TrackerRecipe, plan: Plan, check_lock: Callable[[], None]
+) -> Outcome:
+    """Do what a plan says, from its dead letters to the report; the caller holds the root's lock."""
+    run_id = plan.run_id
+    write_config(objects, run_id, kept_config(config))
+    write_plan(objects, plan)
+    log.info("run %s: %d of %d videos are due", run_id, len(plan.jobs), len(plan.entries))
+    for letter in plan.dead:
+        put_dead_letter(objects, letter)
+    summary = label_jobs(config, objects, recipe, plan, check_lock)
+    write_summary(objects, summary)
+    decisions = queue.pending_decisions()
+    snapshot = publish(objects, config.qc, run_id=run_id, decisions=decisions, still_held=check_lock)
+    reviewing.open_items(objects, queue, snapshot, run_id)
+    report = write_run_report(config, objects, run_id, snapshot)
     skipped = len(plan.entries) - len(plan.jobs)
     return Outcome(run_id, snapshot.name, summary, skipped, dead_by_reason(plan, summary), snapshot.counts, report)
 

@@ -3,16 +3,21 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from labeling.config import LabelConfig
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts, write_prompts
 from labeling.objects import Objects, open_objects
 from labeling.review.from_snapshot import open_from_snapshot
+from labeling.review.items import Correction
 from labeling.review.queue import ReviewQueue
+from labeling.review.standing import undone_corrections
+from labeling.store.records import prompts_from_json
 from labeling.store.snapshots import Snapshot, read_tracks
+from labeling.types import PromptSource
 
 # Reviewers' corrections as a prompt table of the dataset: the loop closes through data.
 CORRECTIONS = "corrections.jsonl"
@@ -38,13 +43,15 @@ def open_queue(config: LabelConfig) -> Iterator[ReviewQueue]:
 
 
 def collect_corrections(objects: Objects, queue: ReviewQueue) -> PromptTable:
-    """Bring the queue's corrections into the dataset's own table and return all that it holds."""
+    """Bring the queue's corrections into the dataset's own table, without those taken back since, and return what it holds."""
     kept = read_corrections(objects)
+    undone = {(c.video_key, prompt) for c in undone_corrections(queue) for prompt in c.prompts}
     decided = queue.corrections(unapplied_only=False)
     fresh = PromptTable({})
     for correction in decided:
         fresh = merge_prompts(fresh, PromptTable({correction.video_key: tuple(correction.prompts)}))
-    merged = merge_prompts(kept, fresh)
+    left = {video: tuple(p for p in prompts if (video, p) not in undone) for video, prompts in kept.by_video.items()}
+    merged = merge_prompts(PromptTable({video: prompts for video, prompts in left.items() if prompts}), fresh)
     if dict(merged.by_video) != dict(kept.by_video):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / CORRECTIONS
@@ -65,8 +72,25 @@ def open_items(objects: Objects, queue: ReviewQueue, snapshot: Snapshot, run_id:
 
     Returns how many items are new.
     """
-    tracks = read_tracks(objects, snapshot).select(["video_id", "track_id", "label_version"]).to_pylist()
-    current = {(row["video_id"], row["track_id"]): row["label_version"] for row in tracks}
-    applied = [c for c in queue.corrections() if current.get(c.key[:2], 0) > c.key.label_version]
-    queue.mark_applied(applied, run_id=run_id)
-    return open_from_snapshot(queue, objects, snapshot).opened
+    opened = open_from_snapshot(queue, objects, snapshot).opened
+    # Last, so that whoever is killed before this finds the corrections waiting and does the rest.
+    queue.mark_applied(tracked_from(objects, queue, snapshot), run_id=run_id)
+    return opened
+
+
+def tracked_from(objects: Objects, queue: ReviewQueue, snapshot: Snapshot) -> list[Correction]:
+    """Return the waiting corrections that a newer version was tracked from: not one that was decided while a run went on."""
+    waiting = queue.corrections()
+    if not waiting:
+        return []
+    columns = ["video_id", "track_id", "label_version", "prompts"]
+    rows = read_tracks(objects, snapshot).select(columns).to_pylist()
+    current = {(row["video_id"], row["track_id"]): row for row in rows}
+    return [c for c in waiting if (row := current.get(c.key[:2])) and _newer_with(row, c)]
+
+
+def _newer_with(track: Mapping[str, Any], correction: Correction) -> bool:
+    """Whether a row of `tracks` is a newer version that has a correction on each of the correction's frames."""
+    told = {p.frame_idx for p in prompts_from_json(track["prompts"]) if p.source is PromptSource.CORRECTION}
+    newer: bool = track["label_version"] > correction.key.label_version
+    return newer and {p.frame_idx for p in correction.prompts} <= told

@@ -5,13 +5,19 @@ from typing import Annotated
 
 import typer
 
+from flows.commands import review_apply, review_exchange
 from flows.configure import load_config, require_settings
 from flows.reviewing import queue_url
 from flows.screen import console
 from labeling.review import commands
+from labeling.review.accounts import Accounts
 from labeling.review.queue import ReviewQueue
 
 app = typer.Typer(no_args_is_help=True, help="Settle what the judge doubts: list, claim, decide.")
+app.command("apply")(review_apply.apply)
+app.command("audit")(review_exchange.audit)
+app.command("export")(review_exchange.export_items)
+app.command("import")(review_exchange.import_items)
 
 Where = Annotated[
     list[str],
@@ -80,4 +86,37 @@ def decide(
         decided = commands.decide_item(queue, item, action, reviewer=reviewer, token=token, prompts_uri=prompts, note=note)
         console.print(commands.render_decision(decided))
     if action == "correct":
-        console.print("the next `labeling run` tracks this object again from the correction")
+        console.print("`labeling review apply`, or the next `labeling run`, tracks this object again from the correction")
+
+
+@app.command()
+def serve(
+    where: Where,
+    host: Annotated[str, typer.Option(help="The address to listen at; one that others reach demands tokens")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one")] = 8765,
+    reviewer: Annotated[str | None, typer.Option(help="Sign whoever opens the page on this machine in by this name")] = None,
+    lease_s: Annotated[float, typer.Option(help="Seconds that an item is held without a sign of life")] = 600.0,
+    name: Annotated[list[str] | None, typer.Option(help="Another name that the server is reached by")] = None,
+) -> None:
+    """Open the review page: `labeling review serve store.root=labels`; `source.uri=...` where the videos have moved."""
+    config = load_config(where)
+    from flows.serving import Place
+    from flows.serving import serve as serve_page
+
+    serve_page(config, Place(host, port, lease_s, reviewer, tuple(name or ())), console)
+
+
+@app.command()
+def token(
+    reviewer: Annotated[str, typer.Argument(metavar="NAME", help="Whose token it is")],
+    where: Where,
+    role: Annotated[str, typer.Option(help="reviewer or senior")] = "reviewer",
+    revoke: Annotated[bool, typer.Option("--revoke", help="Make this reviewer's tokens useless instead")] = False,
+) -> None:
+    """Make a token that a reviewer signs in with; it is shown once, and only its SHA-256 is kept."""
+    with open_queue(where) as queue:
+        accounts = Accounts(queue)
+        if revoke:
+            console.print(f"{accounts.revoke(reviewer)} tokens of {reviewer} revoked", markup=False)
+            return
+        console.print(accounts.make_token(reviewer, role=role), markup=False, highlight=False, soft_wrap=True)
