@@ -10,8 +10,8 @@ from rich.console import Console
 
 from flows.evaluating import ClipResult, Evaluation, follow_clip
 from flows.evaluation_output import CELL_WIDTH, GAP, WorstStrips, print_evaluation, strip_of, write_numbers
-from labeling.config import PromptKind
 from labeling.errors import record_of
+from labeling.training_config import PromptKind
 from tests.flows.fixtures_evaluation import Knowing, square_clip
 
 

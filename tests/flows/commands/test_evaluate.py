@@ -1,4 +1,4 @@
-"""`labeling evaluate` from its words to its files, with an untrained nano on tiny scenes."""
+"""`labeling evaluate` from its words to its files, with nano on tiny scenes."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_scenes_through_the_network(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert run(*TINY, f"tracker={tracker}", f"out={out}", "pictures=1", "prompt=mask", "objects=1") == 0
     told = capsys.readouterr().out
     assert "scene 3" in told
-    assert "random weights" in told
+    assert "random weights" not in told
     rows = [json.loads(line) for line in (out / "tracks.jsonl").read_text().splitlines()]
     assert [(row["clip"], row["frames"]) for row in rows] == [("scene 3", 2), ("scene 4", 2)]
     summary = json.loads((out / "summary.json").read_text())
@@ -33,6 +33,11 @@ def test_scenes_through_the_network(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert summary["recipe"]["tracker"] == tracker
     assert summary["config"]["prompt"] == "mask"
     assert len(list((out / "pictures").iterdir())) == 1
+
+
+def test_random_weights_are_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*TINY, "model=tiny", "objects=1", "prompt=mask") == 0
+    assert "random weights" in capsys.readouterr().out
 
 
 def test_a_predictor_that_knows_is_all_right(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +86,7 @@ def test_predictions_are_compared_without_a_model(tmp_path: Path, capsys: pytest
     ("words", "said"),
     [
         (["model.allow_untrained=true"], "data=scenes goes on without end: give data.count"),
-        (["data.count=1"], "has no checkpoint"),
+        (["data.count=1", "model=tiny"], "has no checkpoint"),
         (["data.count=0"], "data.count is 0; expected 1 or more"),
         (["num_frames=1"], "num_frames is 1; expected 2 or more"),
         (["prompt=polygon"], "polygon"),
