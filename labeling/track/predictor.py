@@ -58,10 +58,10 @@ class TrackerRecipe:
 
     @property
     def presence_threshold(self) -> float:
-        """The object score above which this tracker keeps a mask: 0, or SAMURAI's lower `min_obj_score_logits`."""
+        """The object score above which this tracker keeps a mask: 0, or SAMURAI's `min_obj_score_logits`."""
         if self.tracker != "samurai":
             return 0.0
-        return float(self.overrides.get("min_obj_score_logits", -1.0))
+        return float(self.overrides.get("min_obj_score_logits", find_config(self.config_file).min_obj_score_logits))
 
     @property
     def hydra_overrides(self) -> list[str]:

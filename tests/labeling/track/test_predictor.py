@@ -89,7 +89,8 @@ def test_the_networks_own_size_and_the_same_size_given_are_one_recipe() -> None:
 
 
 def test_presence_is_judged_by_the_trackers_own_threshold() -> None:
-    assert recipe().presence_threshold == -1.0
+    assert recipe().presence_threshold == 0.0       # nano has a threshold of its own
+    assert recipe(config="sam2.1_hiera_t").presence_threshold == -1.0
     assert recipe("sam2").presence_threshold == 0.0
     lower = recipe_of(
         ModelConfig(allow_untrained=True), PrecisionConfig(), TrackerConfig("samurai", {"min_obj_score_logits": -0.5})
