@@ -119,7 +119,7 @@ def test_absent_objects_get_no_mask_and_the_pointer_of_absence(nano: SAM2Base) -
 
 def test_samurai_counts_an_object_present_down_to_its_own_threshold() -> None:
     model = build_sam2(
-        "configs/samurai/sam2.1_nano.yaml", device="cpu", hydra_overrides_extra=["++model.image_size=64"]
+        "configs/samurai/sam2.1_hiera_t.yaml", device="cpu", hydra_overrides_extra=["++model.image_size=64"]
     )
     logits = model.mask_absent(torch.ones(3, 1, 2, 2), torch.tensor([[-0.5], [-1.0], [-2.0]]))
     assert logits[:, 0, 0, 0].tolist() == [1.0, ABSENT_LOGIT, ABSENT_LOGIT]

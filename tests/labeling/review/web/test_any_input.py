@@ -17,7 +17,7 @@ from tests.labeling.review.web.served import Browser, fill, services_of
 NUMBERS = st.one_of(st.integers(-2, 30), st.integers(), st.sampled_from([2**31, 2**63, -(2**63) - 1, 10**30]))
 WORDS = st.one_of(st.text(max_size=12), st.sampled_from(["\0", "open", "any", "../..", "x" * 3000, "object_lost", "forward"]))
 ANYTHING = st.recursive(
-    st.one_of(st.none(), st.booleans(), NUMBERS, st.floats(allow_nan=False), WORDS),
+    st.one_of(st.none(), st.booleans(), NUMBERS, st.floats(allow_nan=False, allow_infinity=False), WORDS),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(WORDS, inner, max_size=3)),
     max_leaves=12,
 )
