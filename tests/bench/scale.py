@@ -82,8 +82,9 @@ def commit_ledger(objects: object, plan: Plan) -> None:
 
 
 @flow(name="bench-pool", validate_parameters=False)
-def pool_flow(jobs: list[Job]) -> None:
+def pool_flow(count: int) -> None:
     """Do with sleeping jobs what `flows.label_dataset.label_jobs` does with real ones."""
+    jobs = made_jobs(count)
     with tempfile.TemporaryDirectory() as name:
         config = load_config([f"store.root={name}", "run.progress=false", "cluster=laptop"])
         chunk, done = max(config.run.chunk_size, -(-len(jobs) // config.run.max_chunks)), 0
@@ -107,11 +108,16 @@ def pool_flow(jobs: list[Job]) -> None:
 def bench_pool(count: int) -> None:
     """Time `count` sleeping jobs."""
     logging.getLogger("prefect").setLevel(logging.ERROR)
+    pool_flow(count)
+
+
+def made_jobs(count: int) -> list[Job]:
+    """Return jobs of one object each, of videos that are not there."""
     prompt = Prompt(1, 0, box_xyxy=(0, 0, 9, 9))
-    pool_flow([
+    return [
         Job("bench", VideoRef(f"{k:016x}", f"{k}.mp4", f"/v/{k}.mp4", str(k), 1), (prompt,), {1: f"{k:x}"}, {1: 1}, f"{k:016x}")
         for k in range(count)
-    ])
+    ]
 
 
 def rss_mib() -> float:
