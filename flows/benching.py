@@ -5,7 +5,7 @@ import importlib.util
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
@@ -20,9 +20,10 @@ from flows.bench_machine import describe_machine
 from flows.bench_measure import Asked, Row
 from flows.bench_peer_process import check_checkout
 from flows.configure import as_dict
+from flows.local_s3 import local_s3
+from flows.out_folder import out_folder
 from labeling.bench_config import BenchConfig
 from labeling.errors import BadConfiguration
-from labeling.export.replace import replaced_folder
 from labeling.track.predictor import UNTRAINED, default_device, recipe_of
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def run_bench(config: BenchConfig, console: Console, *, command: str = "labeling
     from flows.bench_output import print_bench
     from flows.bench_plot import write_plot
 
-    with _out(config.out) as folder:
+    with out_folder(config.out, marker=NUMBERS) as folder:
         bench = measured(config, command=command)
         if folder is not None:
             write_bench(folder / NUMBERS, bench)
@@ -113,25 +114,9 @@ def _served(end_to_end: bool) -> Iterator[str | None]:
         )
     import boto3
 
-    from flows.demo import local_s3
-
     with local_s3():
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         yield f"s3://{BUCKET}"
-
-
-@contextmanager
-def _out(out: str | None) -> Iterator[Path | None]:
-    """Give a folder that takes the place of `out` at the end; refused before anything is measured if it cannot."""
-    if out is None:
-        yield None
-        return
-    with ExitStack() as stack:
-        try:
-            folder = stack.enter_context(replaced_folder(Path(out).expanduser(), marker=NUMBERS))
-        except (ValueError, OSError) as error:
-            raise BadConfiguration(f"out: {error}") from error
-        yield folder
 
 
 def write_bench(path: Path, bench: Bench) -> None:

@@ -3,8 +3,6 @@
 import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +12,11 @@ from rich.table import Table
 from flows.configure import load_config
 from flows.demo_clips import DemoTruth, render_demo
 from flows.label_dataset import Outcome, label_dataset
+from flows.local_s3 import local_s3
 from flows.reporting import print_outcome, write_run_report
 from flows.reviewing import open_queue
 from labeling import rle
 from labeling.config import LabelConfig
-from labeling.errors import BadConfiguration
 from labeling.export.records import TruthRow
 from labeling.jf import j_and_f
 from labeling.objects import open_objects
@@ -57,33 +55,6 @@ def run_demo(out: str, console: Console) -> Outcome:
         console.print(render_list(queue))
     console.print(f"[bold]open {report}[/]", soft_wrap=True)
     return outcome
-
-
-@contextmanager
-def local_s3() -> Iterator[str]:
-    """Serve S3 from memory on 127.0.0.1 while the block runs, and point the AWS variables at it."""
-    try:
-        from moto.server import ThreadedMotoServer
-    except ImportError as error:
-        raise BadConfiguration("the demo needs moto's server: pip install 'samurai-labeling[demo]'") from error
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    ours = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    before = {name: os.environ.get(name) for name in ours}
-    os.environ.update(ours)
-    try:
-        yield ours["AWS_ENDPOINT_URL"]
-    finally:
-        server.stop()
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 def upload(truth: DemoTruth) -> None:

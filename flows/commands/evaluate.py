@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from flows.configure import as_dict
 from flows.davis_results import compared, videos_with_truth
 from flows.evaluating import ClipResult, Evaluation, collect, tracked
 from flows.evaluation_output import WorstStrips, print_evaluation, write_numbers
+from flows.out_folder import out_folder
 from flows.training_data import open_source
 from labeling.errors import BadConfiguration
-from labeling.export.replace import replaced_folder
 from labeling.track.predictor import UNTRAINED, arithmetic, build_predictor, default_device, recipe_of
 from labeling.training_config import EvaluateConfig
 
@@ -39,7 +39,7 @@ def run_evaluation(config: EvaluateConfig, console: Console) -> Evaluation:
         BadConfiguration: what cannot be read or built, or an `out` that holds other files.
         KeyboardInterrupt: after what was measured until then is printed and written.
     """
-    with _out(config.out) as folder:
+    with out_folder(config.out, marker=MARKER) as folder:
         strips = WorstStrips(config.pictures if folder else 0)
         evaluation, described = _measure(config, strips)
         if folder is not None:
@@ -53,20 +53,6 @@ def run_evaluation(config: EvaluateConfig, console: Console) -> Evaluation:
     if evaluation.interrupted:
         raise KeyboardInterrupt
     return evaluation
-
-
-@contextmanager
-def _out(out: str | None) -> Iterator[Path | None]:
-    """Give a folder that takes the place of `out` at the end; refused before anything is measured if it cannot."""
-    if out is None:
-        yield None
-        return
-    with ExitStack() as stack:
-        try:
-            folder = stack.enter_context(replaced_folder(Path(out).expanduser(), marker=MARKER))
-        except (ValueError, OSError) as error:
-            raise BadConfiguration(f"out: {error}") from error
-        yield folder
 
 
 def _measure(config: EvaluateConfig, strips: WorstStrips) -> tuple[Evaluation, Described]:

@@ -80,7 +80,7 @@ def plan_rows() -> list[tuple[str, str]]:
 
 def step_rows() -> list[tuple[str, str]]:
     """The model step alone: frames in memory, masks at video size counted, one object and eight."""
-    overrides = ["model=nano", "model.allow_untrained=true", "objects=[1,8]", "lengths=[40]", "size_hw=[270,480]"]
+    overrides = ["model=nano", "objects=[1,8]", "lengths=[40]", "size_hw=[270,480]"]
     bench = measured(load_bench([*overrides, "repeats=1", "device=cpu", "end_to_end=false"]), command="make bench")
     threads = bench.machine["threads"]
     return [

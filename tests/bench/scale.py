@@ -20,7 +20,7 @@ from flows.label_dataset import Crew, Feed, label_chunk
 from flows.planning import plan_run
 from flows.progress import Tally, display
 from labeling.ingest.prompts import PromptTable
-from labeling.objects import open_objects
+from labeling.objects import Objects, open_objects
 from labeling.pool.pool import run_jobs
 from labeling.store import layout, schemas
 from labeling.store.parquet import to_bytes
@@ -54,7 +54,7 @@ def bench_plan(count: int) -> None:
         pq.write_table(pa.table({**rows, **boxes}), folder / "prompts.parquet")
         config = load_config([
             f"source.uri={folder / 'videos'}", f"prompts.uri={folder / 'prompts.parquet'}", f"store.root={folder / 'store'}",
-            "model=nano", "model.allow_untrained=true",
+            "model=nano",
         ])
         objects = open_objects(config.store.root)
         _, plan = plan_run(config, objects, "first", corrections=PromptTable({}))
@@ -66,7 +66,7 @@ def bench_plan(count: int) -> None:
             print(f"plan over {count:,} videos, {len(plan.jobs)} due: {wall:.1f} s, {cpu:.1f} s of CPU", flush=True)
 
 
-def commit_ledger(objects: object, plan: Plan) -> None:
+def commit_ledger(objects: Objects, plan: Plan) -> None:
     """Leave behind what a run of the plan would have left in the ledger, and a snapshot that names it."""
     rows = [
         {
@@ -76,9 +76,9 @@ def commit_ledger(objects: object, plan: Plan) -> None:
         for job in plan.jobs for o in job.keys
     ]
     key = layout.compact(1)
-    objects.put(key, to_bytes(pa.Table.from_pylist(rows, schema=schemas.LEDGER)))     # type: ignore[attr-defined]
+    objects.put(key, to_bytes(pa.Table.from_pylist(rows, schema=schemas.LEDGER)))
     snapshot = Snapshot(1, None, "first", "", key, "", "", "", "", {}, {})
-    objects.put(layout.snapshot(1), snapshot.to_json())     # type: ignore[attr-defined]
+    objects.put(layout.snapshot(1), snapshot.to_json())
 
 
 @flow(name="bench-pool", validate_parameters=False)
