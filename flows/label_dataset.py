@@ -108,14 +108,14 @@ class Crew:
             log.warning("%s %s: %s", event.kind, event.job_name or event.worker or "pool", event.message)
 
 
-@dataclass(frozen=True, slots=True)
 class Feed:
-    """The pool's receipts as they come, and where each is noted."""
+    """The pool's receipts as they come, and where each is noted.
 
-    receipts: Iterator[Receipt]
-    objects: Objects
-    jobs: Mapping[str, Job]
-    shown: Display
+    No dataclass: Prefect looks into those for results to wait for, at every chunk through every job of the run.
+    """
+
+    def __init__(self, receipts: Iterator[Receipt], objects: Objects, jobs: Mapping[str, Job], shown: Display) -> None:
+        self.receipts, self.objects, self.jobs, self.shown = receipts, objects, jobs, shown
 
     def take(self, count: int) -> list[Receipt]:
         """Wait for the next receipts; a failed job becomes a dead letter at once."""

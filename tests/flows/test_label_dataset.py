@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from prefect.utilities.collections import visit_collection
 
 from flows.judging import judge_again
-from flows.label_dataset import Outcome, label_dataset
+from flows.label_dataset import Feed, Outcome, label_dataset
 from flows.planning import print_plan
 from flows.reporting import report_again
 from flows.reviewing import open_queue
@@ -66,6 +67,13 @@ def test_a_run_labels_all_and_the_next_one_nothing(dataset: Dataset, capsys: pyt
     assert files.items() < after.items(), "another object's file was touched"
     versions = {(m.video.ref.key, m.track_id): m.masklet.label_version for m in read_masklets(str(dataset.root))}
     assert versions == {("a.mp4", "1"): 1, ("a.mp4", "2"): 2, ("a.mp4", "3"): 1, ("sub_b.mp4", "1"): 1}
+
+
+def test_prefect_does_not_walk_through_a_runs_jobs(dataset: Dataset) -> None:
+    seen: list[object] = []
+    feed = Feed(iter(()), open_objects(str(dataset.root)), {"job": object()}, object())      # type: ignore[dict-item, arg-type]
+    visit_collection(feed, visit_fn=seen.append, return_data=False)
+    assert seen == [feed]
 
 
 def test_each_bad_input_is_one_dead_letter(dataset: Dataset) -> None:
