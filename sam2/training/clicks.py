@@ -34,8 +34,7 @@ def first_clicks(mask_BSS: Tensor, random: Generator) -> Clicks:
     """Return one positive click on each mask: half of them anywhere on it, half well inside."""
     side = mask_BSS.shape[-1]
     window = max(3, INNER_WINDOW * side // 256 // 2 * 2 + 1)
-    across = F.avg_pool2d(mask_BSS[:, None].float(), (1, window), stride=1, padding=(0, window // 2))
-    depth_BSS = F.avg_pool2d(across, (window, 1), stride=1, padding=(window // 2, 0))[:, 0]
+    depth_BSS = _window_sum(_window_sum(mask_BSS.float(), window, dim=1), window, dim=2) / window**2
     inside_B = torch.rand(len(mask_BSS), generator=random).to(mask_BSS.device) < 0.5
     chance_BSS = _noise(mask_BSS, random)
     weight_BSS = torch.where(inside_B[:, None, None], depth_BSS + 1e-3 * chance_BSS, chance_BSS)
@@ -55,6 +54,14 @@ def corrective_clicks(mask_BSS: Tensor, found_BSS: Tensor, random: Generator) ->
     x_B, y_B = points_B2.long().unbind(1)
     on_object_B = mask_BSS[torch.arange(len(mask_BSS), device=mask_BSS.device), y_B, x_B]
     return points_B2[:, None], torch.where(on_object_B, POSITIVE, NEGATIVE)[:, None]
+
+
+def _window_sum(value_BSS: Tensor, window: int, *, dim: int) -> Tensor:
+    """Return the sum over an odd window about each place along one axis, zeros beyond the edges."""
+    half = window // 2
+    edges = (half + 1, half) if dim == 2 else (0, 0, half + 1, half)
+    up_to = F.pad(value_BSS, edges).cumsum(dim)     # as dear for a wide window as for a narrow one
+    return up_to.narrow(dim, window, value_BSS.shape[dim]) - up_to.narrow(dim, 0, value_BSS.shape[dim])
 
 
 def _noise(like_BSS: Tensor, random: Generator) -> Tensor:

@@ -217,8 +217,7 @@ def _share_gradients(network: SAM2Base) -> None:
 def _follow_mean(recipe: Recipe, run: Run) -> None:
     """Move the running mean towards the weights; at first fast, so that random weights are soon forgotten."""
     decay = min(recipe.average, (1 + run.step) / (10 + run.step))
-    for name, value in run.network.state_dict().items():
-        run.mean[name].lerp_(value, 1 - decay)
+    torch._foreach_lerp_(list(run.mean.values()), list(run.network.state_dict().values()), 1 - decay)
 
 
 def _write(recipe: Recipe, run: Run, report: StepReport, folder: Path, *, final: bool) -> None:
