@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import torch
 
 from sam2.checkpoint import load_weights
+from sam2.compiling import compile_network
 from sam2.embedded import embedded_weights
 from sam2.modeling.config import ModelConfig
 from sam2.modeling.sam2_base import SAM2Base
@@ -61,13 +62,12 @@ def build_sam2_video_predictor(
     """Build a video predictor; arguments as in `build_sam2`.
 
     `apply_postprocessing` also binarises prompted masks for the memory and fills holes of up to 8 low-resolution
-    pixels. `vos_optimized` is accepted and changes nothing: no variant of the predictor is compiled.
+    pixels. `vos_optimized` compiles the network (`sam2.compiling`): masks may differ by rounding. Raises RuntimeError
+    where this machine cannot compile.
     """
     from sam2.sam2_video_predictor import SAM2VideoPredictor
 
     _warn_of_ignored(kwargs)
-    if vos_optimized:
-        log.info("vos_optimized=True changes nothing here: the predictor already batches objects and is not compiled")
     config = find_config(config_file)
     if apply_postprocessing:
         config = replace(
@@ -77,7 +77,10 @@ def build_sam2_video_predictor(
             fill_hole_area=8,
         )
     config = apply_overrides(config, hydra_overrides_extra)
-    return _build(SAM2VideoPredictor, config, ckpt_path, device=device, mode=mode)
+    predictor = _build(SAM2VideoPredictor, config, ckpt_path, device=device, mode=mode)
+    if vos_optimized:
+        compile_network(predictor)
+    return predictor
 
 
 def build_sam2_hf(model_id: str, **kwargs: Any) -> NoReturn:

@@ -12,6 +12,7 @@ from sam2.build_sam import refuse_download
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.tracking import prompting
 from sam2.tracking.output import FrameOutput
+from sam2.tracking.portions import Portion
 from sam2.tracking.prompts import mask_prompt, point_prompt
 from sam2.tracking.propagating import propagate
 from sam2.tracking.state import ObjectTrack, VideoState
@@ -52,6 +53,7 @@ class SAM2VideoPredictor(SAM2Base):
             storage_device=torch.device("cpu") if offload_state_to_cpu else self.device,
             known_length=frames.num_frames,
             windowed=windowed,
+            frames_at_once=Portion("frames", self.config.encode_batch),
         )
 
     @torch.inference_mode()
@@ -184,7 +186,7 @@ class SAM2VideoPredictor(SAM2Base):
         """Forget all objects and their prompts; the video stays."""
         inference_state.tracks.clear()
         inference_state.reverse = None
-        inference_state.seen = None
+        inference_state.seen = {}
 
     @classmethod
     def from_pretrained(cls, model_id: str, **kwargs: object) -> "SAM2VideoPredictor":

@@ -92,6 +92,7 @@ class ModelConfig:
     clear_non_cond_mem_around_input: bool = False
     fill_hole_area: int = 0                     # in low-resolution pixels; 0: off
     non_overlap_masks: bool = False
+    encode_batch: int = 1                       # frames that tracking gives the image encoder at once
 
     # SAMURAI (Yang et al. 2024)
     samurai_mode: bool = False
@@ -108,6 +109,8 @@ class ModelConfig:
             raise ValueError(
                 f"image_size={self.image_size}: expected a positive multiple of 32, the stride of the trunk's last stage"
             )
+        if self.encode_batch < 1:
+            raise ValueError(f"encode_batch={self.encode_batch}: expected at least 1 frame")
         if self.num_maskmem < 1:
             raise ValueError(f"num_maskmem={self.num_maskmem}: expected at least 1, the conditioning slot")
         if self.hidden_dim % self.memory_dim:

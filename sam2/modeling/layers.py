@@ -112,7 +112,7 @@ class Derived:
     def get(self, sources: Iterable[Tensor], *, key: object, compute: Callable[[], Tensor]) -> Tensor:
         """Return `compute()`, or what it returned for the same key and the same values of the sources."""
         sources = tuple(sources)
-        if torch.is_grad_enabled() or any(s.device.type != "cpu" for s in sources):
+        if torch.compiler.is_compiling() or torch.is_grad_enabled() or any(s.device.type != "cpu" for s in sources):
             return compute()
         last = self._last
         if last is not None and last[0] == key and all(map(_same, last[1], sources)):

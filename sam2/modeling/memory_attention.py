@@ -20,11 +20,11 @@ class RotaryAttention(Attention):
         super().__init__(dim, heads=1, kv_dim=kv_dim)
         self.dropout = dropout
 
-    def forward(self, queries_BNC: Tensor, keys_BKD: Tensor, values_BKD: Tensor, *, unplaced: int = 0) -> Tensor:
+    def forward(
+        self, queries_BNC: Tensor, keys_BKD: Tensor, values_BKD: Tensor, rotations: Tensor, *, unplaced: int = 0
+    ) -> Tensor:
         """The last `unplaced` keys (object pointers) have no place and are not turned."""
         q, k = self.q_proj(queries_BNC), self.k_proj(keys_BKD)
-        side = round(q.shape[1] ** 0.5)
-        rotations = axial_rotations(side, q.shape[2], q.device)
         placed = k.shape[1] - unplaced
         if placed:
             k = torch.cat((rotate(k[:, :placed], rotations), k[:, placed:]), dim=1) if unplaced else rotate(k, rotations)
@@ -55,10 +55,12 @@ class MemoryAttentionLayer(nn.Module):
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(dim) for _ in range(3))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x_BNC: Tensor, memory_BKD: Tensor, keys_BKD: Tensor, *, pointer_tokens: int) -> Tensor:
+    def forward(
+        self, x_BNC: Tensor, memory_BKD: Tensor, keys_BKD: Tensor, rotations: Tensor, *, pointer_tokens: int
+    ) -> Tensor:
         normed = self.norm1(x_BNC)
-        x_BNC = x_BNC + self.dropout(self.self_attn(normed, normed, normed))
-        remembered = self.cross_attn_image(self.norm2(x_BNC), keys_BKD, memory_BKD, unplaced=pointer_tokens)
+        x_BNC = x_BNC + self.dropout(self.self_attn(normed, normed, normed, rotations))
+        remembered = self.cross_attn_image(self.norm2(x_BNC), keys_BKD, memory_BKD, rotations, unplaced=pointer_tokens)
         x_BNC = x_BNC + self.dropout(remembered)
         hidden = self.dropout(F.relu(self.linear1(self.norm3(x_BNC))))
         return x_BNC + self.dropout(self.linear2(hidden))
@@ -78,6 +80,7 @@ class MemoryAttention(nn.Module):
         """Return (B, N, C). The frame's position is added once, a tenth of it, at the input; the memory's to the keys."""
         x_BNC = x_BNC + 0.1 * x_pos_1NC
         keys_BKD = memory_BKD + memory_pos_BKD
+        rotations = axial_rotations(round(x_BNC.shape[1] ** 0.5), x_BNC.shape[2], x_BNC.device)
         for layer in self.layers:
-            x_BNC = layer(x_BNC, memory_BKD, keys_BKD, pointer_tokens=pointer_tokens)
+            x_BNC = layer(x_BNC, memory_BKD, keys_BKD, rotations, pointer_tokens=pointer_tokens)
         return self.norm(x_BNC)

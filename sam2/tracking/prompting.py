@@ -4,16 +4,18 @@ Legend: h = w the feature side, S the side of the network's square image, H x W 
 """
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from sam2.modeling.sam2_base import ImageFeatures, SAM2Base
 from sam2.tracking.bank import Lookback, Vantage, look_back
 from sam2.tracking.entry import FrameEntry
 from sam2.tracking.motion import Motion, advance
+from sam2.tracking.portions import in_portions
 from sam2.tracking.postprocess import absent_logits, resize_logits, without_overlap
 from sam2.tracking.prompts import PointPrompt
 from sam2.tracking.state import ObjectTrack, Pending, VideoState
@@ -50,13 +52,34 @@ def checked_frame(state: VideoState, frame_idx: object) -> int:
     return index
 
 
-def features_of(network: SAM2Base, state: VideoState, frame_idx: int) -> ImageFeatures:
-    """Return the image features of a frame; those of the last frame asked for are at hand."""
-    if state.seen is None or state.seen[0] != frame_idx:
-        state.seen = None
-        image_3SS = normalised(state.frames.rgb_SS3(frame_idx), state.device)
-        state.seen = (frame_idx, network.encode_image(image_3SS[None]))
-    return state.seen[1]
+def features_of(
+    network: SAM2Base, state: VideoState, frame_idx: int, *, coming: Sequence[int] = ()
+) -> ImageFeatures:
+    """Return the image features of a frame; those of the last pass of the encoder are at hand.
+
+    `coming` are frames that will be asked for next: a pass takes along as many as the state has at once.
+    """
+    if frame_idx not in state.seen:
+        state.seen = {}
+        images = _readable(state, [frame_idx, *coming[: state.frames_at_once.most - 1]])
+        parts = in_portions(
+            state.frames_at_once, len(images), lambda rows: network.encode_image(torch.stack(images[rows])),
+            make_room=state.make_room,
+        )
+        features = [part[k] for part in parts for k in range(len(part))]
+        state.seen = dict(zip([frame_idx, *coming], features, strict=False))
+    return state.seen[frame_idx]
+
+
+def _readable(state: VideoState, indices: Sequence[int]) -> list[Tensor]:
+    """Return the images (3, S, S) of frames up to the first that cannot be read; its error waits until its turn."""
+    images = [normalised(state.frames.rgb_SS3(indices[0]), state.device)]
+    for frame_idx in indices[1:]:
+        try:
+            images.append(normalised(state.frames.rgb_SS3(frame_idx), state.device))
+        except ValueError:
+            break
+    return images
 
 
 def add_points(

@@ -3,9 +3,10 @@
 Legend: N objects on a frame, C hidden channels.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import count
+from itertools import count, islice
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.tracking.bank import Vantage, look_back
 from sam2.tracking.entry import SCORES, FrameEntry
 from sam2.tracking.output import FrameOutput
+from sam2.tracking.portions import in_portions
 from sam2.tracking.prompting import features_of, motion_behind
 from sam2.tracking.state import ObjectTrack, VideoState
 from sam2.tracking.step import track_objects
@@ -35,21 +37,30 @@ def propagate(
     start = _start(state, start_frame_idx, first, reverse)
     _check(state, start, first, reverse)
     running = dict(state.tracks)
-    for frame_idx in _order(state, start, max_frame_num_to_track, reverse, each_from_its_prompt):
+    order = _order(state, start, max_frame_num_to_track, reverse, each_from_its_prompt)
+    for frame_idx, coming in _with_coming(order, network.config.encode_batch - 1):
         alive = {obj_id: track for obj_id, track in running.items() if state.tracks.get(obj_id) is track}
         if not alive:
             return
         joined = {obj_id: track for obj_id, track in alive.items() if _has_begun(first[obj_id], frame_idx, reverse)}
         if joined:
-            yield _track_frame(network, state, joined, Vantage(frame_idx, reverse, state.known_length))
+            yield _track_frame(network, state, joined, Vantage(frame_idx, reverse, state.known_length), coming)
+
+
+def _with_coming(order: Iterator[int], many: int) -> Iterator[tuple[int, list[int]]]:
+    """Yield every frame with up to `many` that follow it."""
+    waiting = deque(islice(order, many + 1))
+    while waiting:
+        yield waiting.popleft(), list(waiting)
+        waiting.extend(islice(order, 1))
 
 
 def _track_frame(
-    network: SAM2Base, state: VideoState, tracks: Mapping[int, ObjectTrack], vantage: Vantage
+    network: SAM2Base, state: VideoState, tracks: Mapping[int, ObjectTrack], vantage: Vantage, coming: list[int]
 ) -> FrameOutput:
     frame_idx = vantage.frame_idx
     free = [track for track in tracks.values() if frame_idx not in track.conditioning]
-    fresh = _follow(network, state, free, vantage) if free else []
+    fresh = _follow(network, state, free, vantage, coming) if free else []
     for track, entry in zip(free, fresh, strict=True):
         track.others[frame_idx] = entry.stored_on(state.storage_device)
     new = {id(track): entry for track, entry in zip(free, fresh, strict=True)}
@@ -64,12 +75,17 @@ def _track_frame(
     return _output(network, state, frame_idx, tracks, entries)
 
 
-def _follow(network: SAM2Base, state: VideoState, tracks: list[ObjectTrack], vantage: Vantage) -> list[FrameEntry]:
-    features = features_of(network, state, vantage.frame_idx)
-    lookbacks = [look_back(track.conditioning, track.others, vantage, network.config) for track in tracks]
-    motions = [motion_behind(network, track, vantage) for track in tracks]
-    entries = track_objects(network, features, lookbacks, motions)
-    return [replace(entry, reverse=vantage.reverse) for entry in entries]
+def _follow(
+    network: SAM2Base, state: VideoState, tracks: list[ObjectTrack], vantage: Vantage, coming: list[int]
+) -> list[FrameEntry]:
+    features = features_of(network, state, vantage.frame_idx, coming=coming)
+
+    def follow(rows: slice) -> list[FrameEntry]:
+        lookbacks = [look_back(track.conditioning, track.others, vantage, network.config) for track in tracks[rows]]
+        return track_objects(network, features, lookbacks, [motion_behind(network, track, vantage) for track in tracks[rows]])
+
+    parts = in_portions(state.objects_at_once, len(tracks), follow, make_room=state.make_room)
+    return [replace(entry, reverse=vantage.reverse) for part in parts for entry in part]
 
 
 def _pass_prompt(network: SAM2Base, track: ObjectTrack, vantage: Vantage) -> None:

@@ -3,6 +3,8 @@
 Legend: h = w the feature side, S the side of the network's square image.
 """
 
+import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -11,8 +13,11 @@ from torch import Tensor
 
 from sam2.modeling.sam2_base import ImageFeatures
 from sam2.tracking.entry import FrameEntry
+from sam2.tracking.portions import Portion
 from sam2.tracking.prompts import PointPrompt
 from sam2.video.source import FrameSource, normalised
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,8 @@ class VideoState:
 
     `storage_device` holds the maps of the memory bank. `known_length` is the length as it was known at the start: the
     pointers' time scale must not change on the way. `windowed`: the bank keeps what tracking in one direction can
-    still select; `reverse` is the direction that a window is bound to. `seen` caches the features of one frame.
+    still select; `reverse` is the direction that a window is bound to. `seen` holds the features of the frames that were
+    encoded last. `frames_at_once` and `objects_at_once` shrink when the device runs out of memory.
     """
 
     frames: FrameSource
@@ -93,7 +99,9 @@ class VideoState:
     windowed: bool = False
     tracks: dict[int, ObjectTrack] = field(default_factory=dict)
     reverse: bool | None = None
-    seen: tuple[int, ImageFeatures] | None = None
+    seen: dict[int, ImageFeatures] = field(default_factory=dict)
+    frames_at_once: Portion = field(default_factory=lambda: Portion("frames", 1))
+    objects_at_once: Portion = field(default_factory=lambda: Portion("objects", sys.maxsize))
 
     KEYS = ("num_frames", "video_height", "video_width", "obj_ids", "device", "storage_device", "images")
 
@@ -108,6 +116,17 @@ class VideoState:
     @property
     def size_hw(self) -> tuple[int, int]:
         return self.frames.size_hw
+
+    def make_room(self) -> bool:
+        """Move the memory bank from the device to the CPU; return whether there was anything to move."""
+        if self.storage_device.type == "cpu":
+            return False
+        log.warning("the device is out of memory: the memory bank moves to the CPU")
+        self.storage_device = torch.device("cpu")
+        for track in self.tracks.values():
+            for entries in (track.conditioning, track.others):
+                entries.update({frame_idx: entry.stored_on(self.storage_device) for frame_idx, entry in entries.items()})
+        return True
 
     def __getitem__(self, key: str) -> object:
         if key == "video_height":

@@ -44,7 +44,7 @@ def test_overrides_win_over_postprocessing() -> None:
 
 def test_a_video_predictor_is_a_network() -> None:
     predictor = build_sam2_video_predictor(
-        "configs/samurai/sam2.1_nano.yaml", device="cpu", hydra_overrides_extra=SMALL, vos_optimized=True
+        "configs/samurai/sam2.1_nano.yaml", device="cpu", hydra_overrides_extra=SMALL
     )
     assert isinstance(predictor, SAM2VideoPredictor)
     assert predictor.image_size == 64

@@ -3,7 +3,10 @@
 import torch
 
 from sam2.modeling.memory_attention import MemoryAttention, RotaryAttention
+from sam2.modeling.position_encoding import axial_rotations
 from sam2.variants import NANO
+
+ROTATIONS = axial_rotations(3, 8, torch.device("cpu"))
 
 
 def test_pointers_have_no_place() -> None:
@@ -11,16 +14,16 @@ def test_pointers_have_no_place() -> None:
     queries, keys = torch.randn(1, 9, 8), torch.randn(1, 9, 4)
     pointers = torch.randn(1, 3, 4)
     memory, shuffled = (torch.cat((keys, p), dim=1) for p in (pointers, pointers[:, [2, 0, 1]]))
-    answered = attention(queries, memory, memory, unplaced=3)
-    torch.testing.assert_close(attention(queries, shuffled, shuffled, unplaced=3), answered)
+    answered = attention(queries, memory, memory, ROTATIONS, unplaced=3)
+    torch.testing.assert_close(attention(queries, shuffled, shuffled, ROTATIONS, unplaced=3), answered)
     moved = torch.cat((keys[:, torch.randperm(9)], pointers), dim=1)
-    assert not torch.allclose(attention(queries, moved, moved, unplaced=3), answered)
+    assert not torch.allclose(attention(queries, moved, moved, ROTATIONS, unplaced=3), answered)
 
 
 def test_pointers_alone_can_be_remembered() -> None:
     attention = RotaryAttention(8, kv_dim=4)
     pointers = torch.randn(2, 3, 4)
-    assert attention(torch.randn(1, 9, 8), pointers, pointers, unplaced=3).shape == (2, 9, 8)
+    assert attention(torch.randn(1, 9, 8), pointers, pointers, ROTATIONS, unplaced=3).shape == (2, 9, 8)
 
 
 def test_maps_commute_with_their_positions() -> None:
