@@ -9,25 +9,29 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
-from prefect import flow, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import reviewing
 from flows.configure import kept_config
+from flows.discreet import discreet
+from flows.failure_budget import overspent
 from flows.label_video import LabelVideo
 from flows.planning import new_run_id, plan_run
-from flows.progress import Display, Tally, display
+from flows.progress import Display, display
 from flows.reporting import write_run_report
+from flows.run_metrics import RunMeter, metered
+from labeling import logs
 from labeling.config import LabelConfig
 from labeling.objects import Objects, open_objects
-from labeling.pool.events import EventKind, PoolEvent
 from labeling.pool.pool import run_jobs
 from labeling.review.queue import ReviewQueue
 from labeling.store.dead_letters import dead_job, put_dead_letter
 from labeling.store.lock import run_lock
 from labeling.store.plan import Plan
 from labeling.store.publish import publish
-from labeling.store.runs import RunSummary, summarize, write_config, write_plan, write_summary
+from labeling.store.run_state import Doing
+from labeling.store.runs import RunSummary, RunTotals, summarize, write_config, write_plan, write_summary
 from labeling.track.predictor import TrackerRecipe
 from labeling.types import Job, Receipt
 
@@ -36,7 +40,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to; `dead_letters` counts this run's by reason."""
+    """What a run came to; `dead_letters` counts this run's by reason, `stopped` says why it ended before its plan did."""
 
     run_id: str
     snapshot: str
@@ -45,13 +49,16 @@ class Outcome:
     dead_letters: Mapping[str, int]
     counts: Mapping[str, int]
     report: str
+    stopped: str = ""
 
 
-@flow(name="label-dataset", flow_run_name="{config.store.root}", validate_parameters=False, retries=0)
+@discreet(name="label-dataset", flow_run_name="{config.store.root}", validate_parameters=False, retries=0)
 def label_dataset(config: LabelConfig, only: list[str] | None = None) -> Outcome:
     """Label what is due under one root: the whole run, from the plan to the report; `only` names videos by key."""
     objects, run_id = open_objects(config.store.root), config.run.id or new_run_id()
-    with run_lock(objects, run_id, config.run.lock_stale_s) as lock, reviewing.open_queue(config) as queue:
+    logs.use(config.logging.format)
+    held = run_lock(objects, run_id, config.run.lock_stale_s)
+    with logs.named(run=run_id), held as lock, reviewing.open_queue(config) as queue:
         corrections = reviewing.collect_corrections(objects, queue)
         recipe, plan = plan_run(config, objects, run_id, corrections=corrections, only=only)
         return carry_out(config, objects, queue, recipe, plan, lock.check)
@@ -67,45 +74,45 @@ def carry_out(
     log.info("run %s: %d of %d videos are due", run_id, len(plan.jobs), len(plan.entries))
     for letter in plan.dead:
         put_dead_letter(objects, letter)
-    summary = label_jobs(config, objects, recipe, plan, check_lock)
-    write_summary(objects, summary)
-    decisions = queue.pending_decisions()
-    snapshot = publish(objects, config.qc, run_id=run_id, decisions=decisions, still_held=check_lock)
-    reviewing.open_items(objects, queue, snapshot, run_id)
-    report = write_run_report(config, objects, run_id, snapshot)
+    with metered(config, objects, plan) as meter:
+        summary = label_jobs(config, recipe, plan, check_lock, meter)
+        write_summary(objects, summary)
+        meter.now(Doing.PUBLISH)
+        decisions = queue.pending_decisions()
+        snapshot = publish(objects, config.qc, run_id=run_id, decisions=decisions, still_held=check_lock)
+        reviewing.open_items(objects, queue, snapshot, run_id, reviewers=config.run.reviewers)
+        meter.now(Doing.REPORT, snapshot=snapshot.name)
+        report = write_run_report(config, objects, run_id, snapshot, queue=queue)
+        meter.now(Doing.DONE)
     skipped = len(plan.entries) - len(plan.jobs)
-    return Outcome(run_id, snapshot.name, summary, skipped, dead_by_reason(plan, summary), snapshot.counts, report)
+    stopped = overspent(summary.num_jobs, summary.failures_by_reason, config.run.max_dead_letter_share)
+    return Outcome(run_id, snapshot.name, summary, skipped, dead_by_reason(plan, summary), snapshot.counts, report, stopped)
 
 
 def label_jobs(
-    config: LabelConfig, objects: Objects, recipe: TrackerRecipe, plan: Plan, check_lock: Callable[[], None]
+    config: LabelConfig, recipe: TrackerRecipe, plan: Plan, check_lock: Callable[[], None], meter: RunMeter
 ) -> RunSummary:
     """Run the plan's jobs on the pool, a Prefect task run for every chunk of them, and add the receipts up."""
-    started, crew = time.monotonic(), Crew()
+    started = time.monotonic()
     chunk = max(config.run.chunk_size, math.ceil(len(plan.jobs) / config.run.max_chunks))
-    receipts: list[Receipt] = []
+    totals = RunTotals()
     if plan.jobs:
         work = LabelVideo(config, recipe, plan.run_id)
-        stream = run_jobs(work, plan.jobs, cluster=config.cluster, run=config.run, on_event=crew.note)
-        with closing(stream), display(Tally(len(plan.jobs)), enabled=config.run.progress) as shown:
-            feed = Feed(stream, objects, {job.name: job for job in plan.jobs}, shown)
-            while len(receipts) < len(plan.jobs):
+        stream = run_jobs(
+            work, plan.jobs, cluster=config.cluster, run=config.run, on_event=meter.crew.note, cost_of=bytes_to_track
+        )
+        with closing(stream), display(meter.tally, enabled=config.run.progress) as shown:
+            jobs, share = {job.name: job for job in plan.jobs}, config.run.max_dead_letter_share
+            feed = Feed(stream, meter.objects, jobs, totals, shown, share, meter.took)
+            while totals.num_jobs < len(plan.jobs) and not feed.stopped:
                 check_lock()
-                receipts += label_chunk(feed, min(chunk, len(plan.jobs) - len(receipts)))
-    return summarize(plan, receipts, num_workers=crew.most, wall_seconds=time.monotonic() - started)
+                label_chunk(feed, min(chunk, len(plan.jobs) - totals.num_jobs))
+    return summarize(plan.run_id, totals, num_workers=meter.crew.most, wall_seconds=time.monotonic() - started)
 
 
-@dataclass(slots=True)
-class Crew:
-    """Hears what the pool says and remembers how many workers it had at most."""
-
-    most: int = 0
-
-    def note(self, event: PoolEvent) -> None:
-        """Take one event of the pool; what a person should know goes to the log."""
-        self.most = max(self.most, event.num_workers)
-        if event.message and event.kind is not EventKind.FAILED:   # a failed job's dead letter says it
-            log.warning("%s %s: %s", event.kind, event.job_name or event.worker or "pool", event.message)
+def bytes_to_track(job: Job) -> float:
+    """How much work a job is beside others: its video's bytes, for each object."""
+    return float(max(1, job.video.num_bytes) * len(job.keys))
 
 
 class Feed:
@@ -114,27 +121,40 @@ class Feed:
     No dataclass: Prefect looks into those for results to wait for, at every chunk through every job of the run.
     """
 
-    def __init__(self, receipts: Iterator[Receipt], objects: Objects, jobs: Mapping[str, Job], shown: Display) -> None:
-        self.receipts, self.objects, self.jobs, self.shown = receipts, objects, jobs, shown
+    def __init__(
+        self, receipts: Iterator[Receipt], objects: Objects, jobs: Mapping[str, Job], totals: RunTotals, shown: Display,
+        share: float = 1.0, took: Callable[[Job, Receipt], None] = lambda _job, _receipt: None,
+    ) -> None:
+        self.receipts, self.objects, self.jobs, self.totals, self.shown = receipts, objects, jobs, totals, shown
+        self.share, self.stopped, self.took, self.num_chunks = share, "", took, 0
 
-    def take(self, count: int) -> list[Receipt]:
-        """Wait for the next receipts; a failed job becomes a dead letter at once."""
-        taken = []
+    def take(self, count: int) -> None:
+        """Wait for the next receipts, fewer where too many videos have failed; a failed job becomes a dead letter at once."""
         for receipt in islice(self.receipts, count):
+            job = self.jobs[receipt.job_name]
             if receipt.error is not None:
-                job = self.jobs[receipt.job_name]
                 put_dead_letter(self.objects, dead_job(job, receipt.error))
                 told = f"{receipt.error.reason}: {receipt.error.message}"
-                log.warning("run=%s video=%s key=%s dead letter: %s", job.run_id, job.video.video_id, job.video.key, told)
+                log.warning("dead letter of %s: %s", job.video.key, told, extra={"video": job.video.video_id})
             self.shown.show(receipt)
-            taken.append(receipt)
-        return taken
+            self.took(job, receipt)
+            self.totals.add(job, receipt)
+            tally = self.shown.tally
+            self.stopped = overspent(tally.videos + tally.dead.total(), tally.dead, self.share)
+            if self.stopped:
+                log.warning("the run stops here: %s", self.stopped)
+                break
 
 
 @task(name="label-chunk", cache_policy=NO_CACHE)
-def label_chunk(feed: Feed, count: int) -> list[Receipt]:
-    """Label the next `count` videos; the pool works ahead, so no chunk waits for the last video of another."""
-    return feed.take(count)
+def label_chunk(feed: Feed, count: int) -> None:
+    """Label the next `count` videos; the pool works ahead, so no chunk waits for the last video of another.
+
+    It returns nothing: Prefect would note each receipt of a list until the run is over.
+    """
+    feed.num_chunks += 1
+    with logs.named(chunk=feed.num_chunks):
+        feed.take(count)
 
 
 def dead_by_reason(plan: Plan, summary: RunSummary) -> dict[str, int]:

@@ -4,16 +4,17 @@ import dataclasses
 import logging
 import sys
 import time
+from collections.abc import Sequence
 
 from ray import cloudpickle
 
 from labeling.errors import record_of
+from labeling.logs import Lines
+from labeling.pool.call import Haul
 from labeling.pool.work import Work
 from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
 
 log = logging.getLogger(__name__)
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s worker=%(worker)s run=%(run)s job=%(job)s %(message)s"
 
 
 class JobNames(logging.Filter):
@@ -49,8 +50,19 @@ class WorkerActor:
         self.work = work
         return None
 
-    def run(self, job: Job, timeout_s: float) -> Receipt:
-        """Do one job within `timeout_s` from now; an exception comes back as the receipt's error record."""
+    def run(self, asked: Sequence[tuple[Job, float]], enough_s: float) -> Haul:
+        """Do jobs in order, each within its own seconds from when it begins; after `enough_s` no further one begins.
+
+        An exception comes back as a receipt's error record.
+        """
+        began, receipts = time.monotonic(), list[Receipt]()
+        for job, timeout_s in asked:
+            if receipts and (self.sick or time.monotonic() - began > enough_s):
+                break
+            receipts.append(self._do(job, timeout_s))
+        return Haul(tuple(receipts), time.monotonic() - began)
+
+    def _do(self, job: Job, timeout_s: float) -> Receipt:
         self.names.run, self.names.job = job.run_id, job.name
         receipt = self._receipt(job, timeout_s)
         # A device error leaves the accelerator in an unknown state: the jobs queued behind must not start on it.
@@ -78,6 +90,6 @@ def failed(job: Job, record: ErrorRecord, worker: str) -> Receipt:
 def log_with(names: JobNames) -> None:
     """Send this process's log to standard error, which Ray keeps in a file per worker, with names on each line."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    handler.setFormatter(Lines())
     handler.addFilter(names)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -3,26 +3,31 @@
 import heapq
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import count
 
 from labeling.pool.budget import Tally
-from labeling.types import Job, Receipt
+from labeling.types import Job
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """A job on its way: what it has used up, and, while a worker holds it, the answer to come.
+    """A job on its way, and what it has used up.
 
-    `began_at` (monotonic seconds) is when it came to the head of its worker's queue, as the driver saw it.
+    `cost` says how much work it is beside the others, in any one measure. `lost` says that it was in a call of several
+    whose answer never came.
     """
 
     job: Job
     timeout_s: float
     tally: Tally = Tally()
-    began_at: float = 0.0
-    answer: "Future[Receipt] | None" = None
+    cost: float = 1.0
+    lost: bool = False
+
+    @property
+    def apart(self) -> bool:
+        """Whether it goes in a call of its own: what happens to that is its own doing."""
+        return self.lost or self.tally.attempts > 0
 
     @property
     def suspect(self) -> bool:
@@ -76,6 +81,16 @@ class Backlog:
             return self._ahead.popleft()
         return self._suspects.pop() if suspect_is_due else None
 
+    def take_with(self, first: Flight, room: float, most: int) -> tuple[Flight, ...]:
+        """Return `first` and, if it may have company, those that come next: `most` at most, their costs within `room`."""
+        taken, left = [first], room - first.cost
+        while not first.apart and len(taken) < most and (ready := self._ready()) and not ready[0].apart:
+            if ready[0].cost > left:
+                break
+            left -= ready[0].cost
+            taken.append(ready.popleft())
+        return tuple(taken)
+
     def give_back(self, flights: Iterable[Flight]) -> None:
         """Take back flights that never ran, ahead of all that wait; their order stays."""
         for flight in reversed(tuple(flights)):
@@ -104,6 +119,11 @@ class Backlog:
         """Return the jobs that were not handed out; with `pull_all` those still in the iterable too."""
         known = [*self._returned, *(w[2] for w in sorted([*self._retries.heap, *self._suspects.heap])), *self._ahead]
         return tuple(f.job for f in [*known, *(self._fresh if pull_all else ())])
+
+    def _ready(self) -> deque[Flight]:
+        if not self._returned:
+            self._has_fresh()
+        return self._returned or self._ahead
 
     def _has_fresh(self) -> bool:
         if not self._ahead:

@@ -101,17 +101,22 @@ def _on_main_thread() -> bool:
 def seats(cluster: ClusterConfig, nodes: Sequence[Mapping[str, Any]], num_jobs: int | None = None) -> Seats:
     """Say how many actors to start: what was asked for, at most what fits, at most one per job.
 
-    `nodes` is what `ray.nodes()` returns. Ray would leave actors beyond that waiting for ever, without an error.
+    `nodes` is what `ray.nodes()` returns. Ray would leave actors beyond that waiting for ever, without an error; with
+    `cluster.max_actors` that is what is wanted: an autoscaler counts those that wait, and a node that joins takes them.
 
     Raises:
-        BadConfiguration: an actor that asks for nothing, or for one and a half GPUs.
-        ClusterFailed: no node can hold one actor.
+        BadConfiguration: an actor that asks for nothing, or for one and a half GPUs; two numbers of actors.
+        ClusterFailed: no node can hold one actor, and none is waited for.
     """
     _check(cluster)
     alive = [node["Resources"] for node in nodes if node["Alive"]]
     fit = sum(_fit(cluster, node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive)
     wants = f"{cluster.cpus_per_actor:g} CPUs and {cluster.gpus_per_actor:g} GPUs"
     has = "; ".join(f"{node.get('CPU', 0.0):g} CPUs and {node.get('GPU', 0.0):g} GPUs" for node in alive) or "none"
+    if cluster.max_actors is not None:
+        count = cluster.max_actors if num_jobs is None else min(cluster.max_actors, max(1, num_jobs))
+        waits = f"{fit} of {count} actors fit now, the others wait for nodes; there are: {has}"
+        return Seats(count, waits if fit < count else "")
     if fit == 0:
         raise ClusterFailed(
             f"no actor fits: each wants {wants}, the cluster's nodes have: {has}. "
@@ -130,8 +135,11 @@ def _check(cluster: ClusterConfig) -> None:
         )
     if gpus > 1 and gpus != int(gpus):
         raise BadConfiguration(f"cluster.gpus_per_actor is {gpus}; expected a part of one GPU or a whole number of them")
-    if cluster.actors is not None and cluster.actors < 1:
-        raise BadConfiguration(f"cluster.actors is {cluster.actors}; expected 1 or more, or null for as many as fit")
+    for name, number in (("actors", cluster.actors), ("max_actors", cluster.max_actors)):
+        if number is not None and number < 1:
+            raise BadConfiguration(f"cluster.{name} is {number}; expected 1 or more, or null for as many as fit")
+    if cluster.actors is not None and cluster.max_actors is not None:
+        raise BadConfiguration(f"cluster.actors is {cluster.actors} and cluster.max_actors {cluster.max_actors}; expected one")
 
 
 def _fit(cluster: ClusterConfig, cpus: float, gpus: float) -> int:

@@ -1,7 +1,9 @@
 """The driver's side of a pool at work: feeds queues, waits for answers, and settles what errors, deaths and hangs cost.
 
-An actor's queue holds few jobs and runs them in order, so the driver waits for the head of each queue only: what is
+An actor's queue holds few calls and runs them in order, so the driver waits for the head of each queue only: what is
 behind the head has not begun, and when the actor dies the head alone is charged. A job that was charged runs alone.
+A call holds one job, or several that last milliseconds. When several are lost with their actor, nobody knows which it
+died of: none is charged, and each goes in a call of its own from then on.
 """
 
 import dataclasses
@@ -11,14 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
-from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from labeling.config import ClusterConfig
 from labeling.errors import record_of
 from labeling.pool.actor import failed
 from labeling.pool.backlog import Backlog, Flight
 from labeling.pool.budget import Limits, is_spent, rule_on
-from labeling.pool.cluster import NoWorkersLeft, PoolStopped
+from labeling.pool.call import MAX_JOBS, Call, Haul, Pace
+from labeling.pool.cluster import PoolStopped
+from labeling.pool.death import no_workers_left, record_of_death, record_of_lateness
 from labeling.pool.events import EventKind, PoolEvent
 from labeling.pool.slot import ActorRecipe, Slot
 from labeling.types import ErrorKind, ErrorRecord, Receipt
@@ -47,8 +51,9 @@ class Driver:
         self.cluster, self.on_event, self.stop = cluster, on_event, stop
         # A death is charged to the head of the queue, and its answer may have died with the actor: where one death is
         # one too many, nobody else may be in the queue.
-        self.depth = max(1, cluster.in_flight_per_actor) if limits.deaths_per_video > 1 else 1
-        self.answered = threading.Event()
+        several = limits.deaths_per_video > 1
+        self.depth, self.most_per_call = (max(1, cluster.in_flight_per_actor), MAX_JOBS) if several else (1, 1)
+        self.pace, self.answered = Pace(), threading.Event()
         self.num_finished = self.num_failed = 0
         self.last_failure: ErrorRecord | None = None
 
@@ -59,10 +64,10 @@ class Driver:
             self._staff()
             self._feed()
             yield from landed
-            if not any(slot.flights for slot in self.crew) and self.backlog.is_empty():
+            if not any(slot.calls for slot in self.crew) and self.backlog.is_empty():
                 return
             if all(slot.given_up for slot in self.crew):
-                raise self._no_workers_left(pull_all)
+                raise no_workers_left(len(self.crew), self.last_failure, self.backlog.left(pull_all=pull_all))
             landed = self._land_ready()
 
     def tell(self, kind: EventKind, slot: Slot | None = None, flight: Flight | None = None, message: str = "") -> None:
@@ -78,7 +83,7 @@ class Driver:
                 attempts=flight.tally.attempts if flight else 0,
                 num_finished=self.num_finished,
                 num_failed=self.num_failed,
-                num_in_flight=sum(len(s.flights) for s in self.crew),
+                num_in_flight=sum(s.num_in_flight for s in self.crew),
                 num_workers=sum(s.ready for s in self.crew),
             )
         )
@@ -94,24 +99,28 @@ class Driver:
                 slot.staff(self.recipe, self._wake)
 
     def _feed(self) -> None:
-        """Fill the queues level by level, so that no actor has two jobs while another has none."""
+        """Fill the queues level by level, so that no actor has two calls while another has none."""
         for level in range(self.depth):
             for slot in self.crew:
-                if slot.ready and len(slot.flights) == level and not self._feed_one(slot):
+                if slot.ready and len(slot.calls) == level and not self._feed_one(slot):
                     return
 
     def _feed_one(self, slot: Slot) -> bool:
-        """Give a slot one more flight if it may have one; False when nobody can have any."""
-        now, alone = time.monotonic(), not slot.flights
-        if not alone and (self.backlog.suspect_is_due(now) or slot.flights[0].suspect):
+        """Give a slot one more call if it may have one; False when nobody can have any."""
+        now, alone = time.monotonic(), not slot.calls
+        if not alone and (self.backlog.suspect_is_due(now) or slot.calls[0].flights[0].suspect):
             return True
         flight = self.backlog.take(now, alone=alone, proven=slot.deaths == 0)
         if flight is None:
             return False
-        slot.submit(flight, self._wake)
+        slot.submit(self.backlog.take_with(flight, self.pace.room, self.most_per_call), self._wake)
         if alone:
-            self.tell(EventKind.STARTED, slot, flight)
+            self._tell_started(slot)
         return True
+
+    def _tell_started(self, slot: Slot) -> None:
+        for flight in slot.calls[0].flights if slot.calls else ():
+            self.tell(EventKind.STARTED, slot, flight)
 
     def _land_ready(self) -> list[Receipt]:
         """Wait for what comes first (an answer, a deadline, a retry's time) and return the receipts of jobs now over."""
@@ -120,51 +129,59 @@ class Driver:
         self.answered.clear()
         if self.stop is not None and self.stop.is_set():
             raise PoolStopped("the pool was told to stop; its actors are killed")
-        return [receipt for slot in self.crew for receipt in self._land_slot(slot) if receipt is not None]
+        return [receipt for slot in self.crew for receipt in self._land_slot(slot)]
 
-    def _land_slot(self, slot: Slot) -> Iterator[Receipt | None]:
+    def _land_slot(self, slot: Slot) -> Iterator[Receipt]:
         """Take every answer that is there, because nothing wakes the driver for it again; then look at the clock."""
         while (answer := slot.next_answer) is not None:
             if not answer.done():
-                yield self._end_if_late(slot)
+                yield from self._end_if_late(slot)
                 return
-            yield self._land(slot)
+            yield from self._land(slot)
 
     def _patience_s(self) -> float:
         now = time.monotonic()
-        due = [self._late_at(slot) for slot in self.crew if slot.next_answer is not None]
-        if any(slot.ready and not slot.flights for slot in self.crew):
+        due = [slot.late_at(self.cluster) for slot in self.crew if slot.next_answer is not None]
+        if any(slot.ready and not slot.calls for slot in self.crew):
             retry_at = self.backlog.next_due_at()
             due += [retry_at] if retry_at is not None else []
         longest = STOP_POLL_S if self.stop is not None else LONGEST_WAIT_S
         return max(0.0, min([longest, *(at - now for at in due)]))
 
-    def _late_at(self, slot: Slot) -> float:
-        if slot.setup_answer is not None:
-            return slot.setup_began_at + self.cluster.setup_timeout_s
-        return slot.flights[0].began_at + slot.flights[0].timeout_s + self.cluster.deadline_grace_s
-
-    def _land(self, slot: Slot) -> Receipt | None:
-        """Take the answer at the head of a slot; a receipt when a job is over."""
+    def _land(self, slot: Slot) -> list[Receipt]:
+        """Take the answer at the head of a slot; receipts of the jobs that are over."""
         if slot.setup_answer is not None:
             self._land_setup(slot, slot.setup_answer)
-            return None
-        flight = slot.flights[0]
-        assert flight.answer is not None
+            return []
+        call = slot.calls[0]
         try:
-            receipt = flight.answer.result()
+            haul = call.answer.result()
         except RayTaskError as error:
-            receipt = failed(flight.job, record_of(error), slot.name)
+            if len(call.flights) > 1:
+                self._lose(slot.pop_head())
+                self._tell_started(slot)
+                return []
+            haul = Haul((failed(call.flights[0].job, record_of(error), slot.name),), 0.0)
         except RayError as error:
             return self._bury(slot, error)
         slot.pop_head()
-        if receipt.error is not None and receipt.error.kind is ErrorKind.DEVICE:
-            self._replace(slot, EventKind.DIED, receipt.error, flight)
-            return self._settle(slot, flight, receipt)
-        slot.deaths = 0
-        if slot.flights:
-            self.tell(EventKind.STARTED, slot, slot.flights[0])
-        return self._settle(slot, flight, receipt)
+        return self._share_out(slot, call, haul)
+
+    def _share_out(self, slot: Slot, call: Call, haul: Haul) -> list[Receipt]:
+        """Settle each job of a call that was done; the others go back, they did not begin."""
+        done = call.flights[: len(haul.receipts)]
+        self.backlog.give_back(call.flights[len(done):])
+        if all(receipt.error is None for receipt in haul.receipts):
+            self.pace.learn(sum(flight.cost for flight in done), haul.seconds)
+        ended: list[Receipt] = []
+        for flight, receipt in zip(done, haul.receipts, strict=True):
+            if receipt.error is not None and receipt.error.kind is ErrorKind.DEVICE:
+                self._replace(slot, EventKind.DIED, receipt.error, flight)
+            else:
+                slot.deaths = 0
+            ended += self._settle(slot, flight, receipt)
+        self._tell_started(slot)
+        return ended
 
     def _land_setup(self, slot: Slot, answer: Future[ErrorRecord | None]) -> None:
         try:
@@ -172,7 +189,7 @@ class Driver:
         except RayTaskError as error:
             record = record_of(error)
         except RayError as error:
-            record = _record_of_death(error, slot, "in its set-up")
+            record = record_of_death(error, slot)
         if record is None:
             slot.setup_answer = None
             self.tell(EventKind.READY, slot)
@@ -180,33 +197,39 @@ class Driver:
         # What poisons one set-up poisons each: the next would only take the time again.
         self._replace(slot, EventKind.DIED, record, give_up=record.kind is ErrorKind.POISON)
 
-    def _bury(self, slot: Slot, error: RayError) -> Receipt | None:
+    def _bury(self, slot: Slot, error: RayError) -> list[Receipt]:
         """The actor died: charge the head of its queue, or nobody when the machine was taken away."""
         if getattr(error, "preempted", False):
             self.tell(EventKind.DIED, slot, message="its machine was taken away")
             self.backlog.give_back(slot.dismiss())
-            return None
-        flight = slot.pop_head()
-        record = _record_of_death(error, slot, f"while it held job {flight.job.name}")
-        self._replace(slot, EventKind.DIED, record, flight)
-        return self._settle(slot, flight, failed(flight.job, record, slot.name))
+            return []
+        return self._charge(slot, EventKind.DIED, record_of_death(error, slot))
 
-    def _end_if_late(self, slot: Slot) -> Receipt | None:
+    def _end_if_late(self, slot: Slot) -> list[Receipt]:
         """Kill an actor that should have answered long ago; its job is over, those behind it are given back."""
-        if time.monotonic() < self._late_at(slot):
-            return None
+        if time.monotonic() < slot.late_at(self.cluster):
+            return []
+        record = record_of_lateness(slot, self.cluster)
         if slot.setup_answer is not None:
-            message = f"set-up took longer than cluster.setup_timeout_s={self.cluster.setup_timeout_s:g}; is its place free?"
-            self._replace(slot, EventKind.KILLED, ErrorRecord(ErrorKind.DEVICE, "deadline", message), give_up=True)
-            return None
-        flight = slot.pop_head()
-        record = ErrorRecord(
-            ErrorKind.POISON, "deadline",
-            f"still running {self.cluster.deadline_grace_s:g} s after its time limit of {flight.timeout_s:g} s; "
-            f"{slot.name} was killed",
-        )
-        self._replace(slot, EventKind.KILLED, record, flight)
-        return self._settle(slot, flight, failed(flight.job, record, slot.name))
+            self._replace(slot, EventKind.KILLED, record, give_up=True)
+            return []
+        return self._charge(slot, EventKind.KILLED, record)
+
+    def _charge(self, slot: Slot, kind: EventKind, record: ErrorRecord) -> list[Receipt]:
+        """Replace an actor at the cost of the job that it held; where it held several, none of them is charged."""
+        call = slot.pop_head()
+        if len(call.flights) > 1:
+            self._replace(slot, kind, record)
+            self._lose(call)
+            return []
+        self._replace(slot, kind, record, call.flights[0])
+        return self._settle(slot, call.flights[0], failed(call.flights[0].job, record, slot.name))
+
+    def _lose(self, call: Call) -> None:
+        """Have the jobs of a call that was not answered tried again, one by one."""
+        for flight in call.flights:
+            flight.lost = True
+        self.backlog.give_back(call.flights)
 
     def _replace(
         self, slot: Slot, kind: EventKind, record: ErrorRecord, flight: Flight | None = None, *, give_up: bool = False
@@ -220,37 +243,18 @@ class Driver:
             slot.given_up = True
             self.tell(EventKind.GIVEN_UP, slot, message=f"after {slot.deaths} deaths in a row: {record.message}")
 
-    def _settle(self, slot: Slot, flight: Flight, receipt: Receipt) -> Receipt | None:
-        """Decide what a job's outcome means: over, or to be tried again."""
+    def _settle(self, slot: Slot, flight: Flight, receipt: Receipt) -> list[Receipt]:
+        """Decide what a job's outcome means: over (its receipt), or to be tried again (nothing)."""
         if receipt.error is None:
             self.num_finished += 1
             self.tell(EventKind.FINISHED, slot, flight)
-            return receipt
+            return [receipt]
         ruling = rule_on(flight.tally, receipt.error.kind, self.limits)
         flight.tally = ruling.tally
         if ruling.again:
             self.backlog.retry(flight, time.monotonic() + ruling.delay_s)
             self.tell(EventKind.RETRIED, slot, flight, receipt.error.message)
-            return None
+            return []
         self.num_failed += 1
         self.tell(EventKind.FAILED, slot, flight, receipt.error.message)
-        return dataclasses.replace(receipt, error=dataclasses.replace(receipt.error, attempts=flight.tally.attempts))
-
-    def _no_workers_left(self, pull_all: bool) -> NoWorkersLeft:
-        not_done = self.backlog.left(pull_all=pull_all)
-        record = self.last_failure
-        why = f"{record.message}\n{record.traceback}".rstrip() if record else "unknown"
-        return NoWorkersLeft(
-            f"all {len(self.crew)} workers were given up, {len(not_done)} jobs are not done; the last failed with: {why}",
-            record, not_done,
-        )
-
-
-def _record_of_death(error: RayError, slot: Slot, when: str) -> ErrorRecord:
-    """Return the record of an actor's death, with the line of Ray's report that says of what."""
-    text = str(error)
-    cause = next((line for line in reversed(text.splitlines()) if line.strip()), type(error).__name__)
-    reason = "out_of_memory" if isinstance(error, OutOfMemoryError) or "memory monitor" in text else "worker_died"
-    unstarted = isinstance(error, ActorDiedError) and error.actor_init_failed
-    brief = text if unstarted else cause.split(" Some common causes")[0].strip()
-    return ErrorRecord(ErrorKind.DEVICE, reason, f"{slot.name} died {when}: {brief}", text[-8000:])
+        return [dataclasses.replace(receipt, error=dataclasses.replace(receipt.error, attempts=flight.tally.attempts))]

@@ -25,12 +25,15 @@ def run_jobs(
     run: RunConfig,
     on_event: Callable[[PoolEvent], None] | None = None,
     timeout_of: Callable[[Job], float] | None = None,
+    cost_of: Callable[[Job], float] | None = None,
     stop: threading.Event | None = None,
 ) -> Generator[Receipt, None, None]:
     """Run every job on a pool of actors and yield one receipt for each, in the order that they come.
 
     Jobs are pulled as workers have room for them. A job may take `run.timeout_s`, or what `timeout_of` says where that
-    is less. Closing the generator, an exception in the caller, SIGINT, SIGTERM and `stop` kill the actors.
+    is less. Jobs that last milliseconds go several to a call; `cost_of` says how much work a job is beside the others,
+    in any measure, so that a long one is told from them before it runs. Closing the generator, an exception in the
+    caller, SIGINT, SIGTERM and `stop` kill the actors.
 
     Raises:
         BadConfiguration: budgets or resources that contradict each other.
@@ -41,7 +44,7 @@ def run_jobs(
     limits = limits_of(cluster, run)
     if isinstance(jobs, Sized) and not len(jobs):
         return
-    flights = (Flight(job, _timeout_s(job, run, timeout_of)) for job in jobs)
+    flights = (Flight(job, _timeout_s(job, run, timeout_of), cost=_cost(job, cost_of)) for job in jobs)
     with open_cluster(cluster):
         nodes = ray.nodes()  # type: ignore[no-untyped-call]
         allowed = seats(cluster, nodes, len(jobs) if isinstance(jobs, Sized) else None)
@@ -58,6 +61,16 @@ def run_jobs(
 
 def _timeout_s(job: Job, run: RunConfig, timeout_of: Callable[[Job], float] | None) -> float:
     told_s = timeout_of(job) if timeout_of else run.timeout_s
-    if not (math.isfinite(told_s) and told_s > 0):
-        raise ValueError(f"timeout of job {job.name} is {told_s} s; expected a finite number above 0")
+    _require_positive(told_s, f"timeout of job {job.name} is {told_s} s")
     return min(told_s, run.timeout_s)
+
+
+def _cost(job: Job, cost_of: Callable[[Job], float] | None) -> float:
+    told = cost_of(job) if cost_of else 1.0
+    _require_positive(told, f"cost of job {job.name} is {told}")
+    return told
+
+
+def _require_positive(value: float, said: str) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{said}; expected a finite number above 0")

@@ -1,4 +1,4 @@
-"""One worker's place in the pool: its actor, the actor's replacements, and the flights that wait in its queue."""
+"""One worker's place in the pool: its actor, the actor's replacements, and the calls that wait in its queue."""
 
 import contextlib
 import time
@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 from labeling.config import ClusterConfig
 from labeling.pool.actor import WorkerActor
 from labeling.pool.backlog import Flight
+from labeling.pool.call import CALL_S, Call
 from labeling.types import ErrorRecord
 
 
@@ -51,7 +52,7 @@ class Slot:
     handle: Any = None
     setup_answer: "Future[ErrorRecord | None] | None" = None
     setup_began_at: float = 0.0
-    flights: deque[Flight] = field(default_factory=deque)
+    calls: deque[Call] = field(default_factory=deque)
 
     @property
     def name(self) -> str:
@@ -68,7 +69,18 @@ class Slot:
         """The answer that comes next: to `setup`, then to the head of the queue; None when nothing is asked."""
         if self.setup_answer is not None:
             return self.setup_answer
-        return self.flights[0].answer if self.flights else None
+        return self.calls[0].answer if self.calls else None
+
+    @property
+    def num_in_flight(self) -> int:
+        """How many jobs the actor holds."""
+        return sum(len(call.flights) for call in self.calls)
+
+    def late_at(self, cluster: ClusterConfig) -> float:
+        """When the next answer is overdue and its actor is to be killed, in monotonic seconds."""
+        if self.setup_answer is not None:
+            return self.setup_began_at + cluster.setup_timeout_s
+        return self.calls[0].began_at + self.calls[0].longest_s + cluster.deadline_grace_s
 
     def staff(self, recipe: ActorRecipe, wake: Callable[[object], None]) -> None:
         """Start an actor and its set-up; returns at once, `wake` is called on another thread when that is over."""
@@ -82,19 +94,18 @@ class Slot:
         self.setup_answer.add_done_callback(wake)
         self.setup_began_at = time.monotonic()
 
-    def submit(self, flight: Flight, wake: Callable[[object], None]) -> None:
-        """Put a flight at the end of the actor's queue; `wake` is called on another thread when its answer is there."""
-        flight.answer = self.handle.run.remote(flight.job, flight.timeout_s).future()
-        flight.answer.add_done_callback(wake)
-        flight.began_at = time.monotonic()
-        self.flights.append(flight)
+    def submit(self, flights: tuple[Flight, ...], wake: Callable[[object], None]) -> None:
+        """Put a call at the end of the actor's queue; `wake` is called on another thread when its answer is there."""
+        asked = [(flight.job, flight.timeout_s) for flight in flights]
+        answer = self.handle.run.remote(asked, CALL_S).future()
+        answer.add_done_callback(wake)
+        self.calls.append(Call(flights, answer, time.monotonic()))
 
-    def pop_head(self) -> Flight:
+    def pop_head(self) -> Call:
         """Take the head out of the queue; the clock of the next one starts now."""
-        head = self.flights.popleft()
-        head.answer = None
-        if self.flights:
-            self.flights[0].began_at = time.monotonic()
+        head = self.calls.popleft()
+        if self.calls:
+            self.calls[0].began_at = time.monotonic()
         return head
 
     def dismiss(self) -> tuple[Flight, ...]:
@@ -103,7 +114,7 @@ class Slot:
             # The actor, or all of Ray, may be gone already.
             with contextlib.suppress(RayError, RuntimeError, ValueError):
                 ray.kill(self.handle)
-        left = tuple(self.flights)
+        left = tuple(flight for call in self.calls for flight in call.flights)
         self.handle = self.setup_answer = None
-        self.flights.clear()
+        self.calls.clear()
         return left

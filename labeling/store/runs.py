@@ -4,14 +4,15 @@ the next plan draws from those summaries.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from labeling.objects import Objects
+from labeling.redact import redacted
 from labeling.store import layout
 from labeling.store.plan import Plan
-from labeling.types import Receipt
+from labeling.types import Job, Receipt
 
 CONFIG, PLAN, SUMMARY = "config.json", "plan.json", "summary.json"
 _RUNS_LOOKED_AT = 5
@@ -48,27 +49,51 @@ class Estimate:
     num_jobs: int
 
 
-def summarize(plan: Plan, receipts: Sequence[Receipt], *, num_workers: int, wall_seconds: float) -> RunSummary:
-    """Add up a run's receipts."""
-    bytes_of = {job.name: job.video.num_bytes for job in plan.jobs}
-    good = [r for r in receipts if r.ok]
-    stages: Counter[str] = Counter()
-    for receipt in good:
-        stages.update(receipt.seconds_by_stage)
+@dataclass(slots=True)
+class RunTotals:
+    """A run's receipts, added up as they come: a run of a hundred thousand videos keeps none of them."""
+
+    num_jobs: int = 0
+    num_failed: int = 0
+    num_objects: int = 0
+    num_masks: int = 0
+    num_frames: int = 0
+    video_seconds: float = 0.0
+    labelled_bytes: int = 0
+    seconds_by_stage: Counter[str] = field(default_factory=Counter)
+    failures_by_reason: Counter[str] = field(default_factory=Counter)
+
+    def add(self, job: Job, receipt: Receipt) -> None:
+        """Count one job that is over."""
+        self.num_jobs += 1
+        if receipt.error is not None:
+            self.num_failed += 1
+            self.failures_by_reason[receipt.error.reason] += 1
+            return
+        self.num_objects += receipt.num_objects
+        self.num_masks += receipt.num_masks
+        self.num_frames += receipt.num_frames
+        self.video_seconds += receipt.video_seconds
+        self.labelled_bytes += job.video.num_bytes
+        self.seconds_by_stage.update(receipt.seconds_by_stage)
+
+
+def summarize(run_id: str, totals: RunTotals, *, num_workers: int, wall_seconds: float) -> RunSummary:
+    """Say what a run came to."""
     return RunSummary(
-        run_id=plan.run_id,
-        num_jobs=len(receipts),
-        num_failed=len(receipts) - len(good),
-        num_objects=sum(r.num_objects for r in good),
-        num_masks=sum(r.num_masks for r in good),
-        num_frames=sum(r.num_frames for r in good),
+        run_id=run_id,
+        num_jobs=totals.num_jobs,
+        num_failed=totals.num_failed,
+        num_objects=totals.num_objects,
+        num_masks=totals.num_masks,
+        num_frames=totals.num_frames,
         num_workers=num_workers,
-        video_seconds=sum(r.video_seconds for r in good),
-        labelled_bytes=sum(bytes_of.get(r.job_name, 0) for r in good),
-        worker_seconds=sum(stages.values()),
+        video_seconds=totals.video_seconds,
+        labelled_bytes=totals.labelled_bytes,
+        worker_seconds=sum(totals.seconds_by_stage.values()),
         wall_seconds=wall_seconds,
-        seconds_by_stage=dict(stages),
-        failures_by_reason=dict(Counter(r.error.reason for r in receipts if r.error is not None)),
+        seconds_by_stage=dict(totals.seconds_by_stage),
+        failures_by_reason=dict(totals.failures_by_reason),
     )
 
 
@@ -87,7 +112,7 @@ def write_config(objects: Objects, run_id: str, config: Mapping[str, Any]) -> st
 def write_plan(objects: Objects, plan: Plan) -> str:
     """Keep what a run was to do: every video that will run, and of the others how many there are for each reason."""
     will_run = [asdict(entry) for entry in plan.entries if entry.will_run]
-    dead = [{"video": d.video, "reason": d.error.reason, "message": d.error.message} for d in plan.dead]
+    dead = redacted([{"video": d.video, "reason": d.error.reason, "message": d.error.message} for d in plan.dead])
     said = {"run_id": plan.run_id, "reasons": plan.reasons, "due_bytes": plan.due_bytes, "will_run": will_run, "dead": dead}
     return write_run_file(objects, plan.run_id, PLAN, said)
 
@@ -119,12 +144,20 @@ def read_summary(objects: Objects, run_id: str) -> RunSummary:
     return RunSummary(**_read(objects, run_id, SUMMARY))
 
 
-def estimate(plan: Plan, summaries: Iterable[RunSummary], *, num_workers: int) -> Estimate | None:
-    """Say how long a plan should take, from past runs' seconds per byte of video; None when no run says anything."""
+def seconds_per_byte(summaries: Iterable[RunSummary]) -> float | None:
+    """Return how long past runs' workers took for a byte of video; None when no run says anything."""
     useful = [s for s in summaries if s.labelled_bytes > 0 and s.worker_seconds > 0]
     if not useful:
         return None
-    per_byte = sum(s.worker_seconds for s in useful) / sum(s.labelled_bytes for s in useful)
+    return sum(s.worker_seconds for s in useful) / sum(s.labelled_bytes for s in useful)
+
+
+def estimate(plan: Plan, summaries: Iterable[RunSummary], *, num_workers: int) -> Estimate | None:
+    """Say how long a plan should take, from past runs' seconds per byte of video; None when no run says anything."""
+    useful = [s for s in summaries if s.labelled_bytes > 0 and s.worker_seconds > 0]
+    per_byte = seconds_per_byte(useful)
+    if per_byte is None:
+        return None
     workers = max(1, min(num_workers, len(plan.jobs)))
     num_jobs = sum(s.num_jobs - s.num_failed for s in useful)
     return Estimate(per_byte * plan.due_bytes / workers, workers, num_jobs)

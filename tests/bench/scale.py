@@ -16,15 +16,17 @@ import pyarrow.parquet as pq
 from prefect import flow
 
 from flows.configure import load_config
-from flows.label_dataset import Crew, Feed, label_chunk
+from flows.label_dataset import Feed, bytes_to_track, label_chunk
 from flows.planning import plan_run
 from flows.progress import Tally, display
+from flows.run_metrics import Crew
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import Objects, open_objects
 from labeling.pool.pool import run_jobs
 from labeling.store import layout, schemas
 from labeling.store.parquet import to_bytes
 from labeling.store.plan import Plan
+from labeling.store.runs import RunTotals
 from labeling.store.snapshots import Snapshot
 from labeling.types import Job, Prompt, Receipt, VideoRef
 
@@ -87,21 +89,21 @@ def pool_flow(count: int) -> None:
     jobs = made_jobs(count)
     with tempfile.TemporaryDirectory() as name:
         config = load_config([f"store.root={name}", "run.progress=false", "cluster=laptop"])
-        chunk, done = max(config.run.chunk_size, -(-len(jobs) // config.run.max_chunks)), 0
-        stream = run_jobs(Sleeper(), jobs, cluster=config.cluster, run=config.run, on_event=Crew().note)
+        chunk, totals = max(config.run.chunk_size, -(-len(jobs) // config.run.max_chunks)), RunTotals()
+        tenths = {-(-len(jobs) * tenth // (10 * chunk)) for tenth in (1, 5, 10)}
+        stream = run_jobs(Sleeper(), jobs, cluster=config.cluster, run=config.run, on_event=Crew().note, cost_of=bytes_to_track)
         with display(Tally(len(jobs)), enabled=False) as shown:
-            feed = Feed(stream, open_objects(name), {job.name: job for job in jobs}, shown)
-            took = len(label_chunk(feed, 1))        # Ray and the workers are up
-            wall, cpu, first_mib, runs = time.perf_counter(), time.process_time(), rss_mib(), 0
-            while took + done < len(jobs):
-                done += len(label_chunk(feed, min(chunk, len(jobs) - took - done)))
-                runs += 1
-                if runs in (10, 50, 100):
-                    print(f"{done:,} jobs: driver {rss_mib():.0f} MiB (from {first_mib:.0f})", flush=True)
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            feed = Feed(stream, open_objects(name), {job.name: job for job in jobs}, totals, shown)
+            label_chunk(feed, chunk)                # Ray and the workers are up
+            first, wall, cpu, first_mib = totals.num_jobs, time.perf_counter(), time.process_time(), rss_mib()
+            while totals.num_jobs < len(jobs):
+                label_chunk(feed, min(chunk, len(jobs) - totals.num_jobs))
+                if feed.num_chunks in tenths:
+                    print(f"{totals.num_jobs:,} jobs: driver {rss_mib():.0f} MiB (from {first_mib:.0f})", flush=True)
+            wall, cpu, done = time.perf_counter() - wall, time.process_time() - cpu, totals.num_jobs - first
         print(
-            f"pool, {done:,} jobs of {1000 * SLEEP_S:.0f} ms in {runs + 1} task runs: {1000 * wall / done:.2f} ms a job, "
-            f"driver {1000 * cpu / done:.2f} ms of CPU a job, {rss_mib():.0f} MiB at the end (from {first_mib:.0f})"
+            f"pool, {len(jobs):,} jobs of {1000 * SLEEP_S:.0f} ms in {feed.num_chunks} task runs, {totals.num_failed} failed; "
+            f"after the first: {1000 * wall / done:.2f} ms a job, driver {1000 * cpu / done:.2f} ms of CPU a job"
         )
 
 

@@ -21,6 +21,7 @@ from labeling.export.coco import export_coco
 from labeling.objects import open_objects
 from labeling.store.dead_letters import read_dead_letters
 from labeling.store.reader import read_masklets
+from labeling.store.runs import RunTotals
 from labeling.types import MaskSource, Prompt, PromptSource
 from tests.flows.conftest import FRAMES, Dataset, prompt_row
 
@@ -71,7 +72,8 @@ def test_a_run_labels_all_and_the_next_one_nothing(dataset: Dataset, capsys: pyt
 
 def test_prefect_does_not_walk_through_a_runs_jobs(dataset: Dataset) -> None:
     seen: list[object] = []
-    feed = Feed(iter(()), open_objects(str(dataset.root)), {"job": object()}, object())      # type: ignore[dict-item, arg-type]
+    jobs = {"job": object()}
+    feed = Feed(iter(()), open_objects(str(dataset.root)), jobs, RunTotals(), object())      # type: ignore[arg-type]
     visit_collection(feed, visit_fn=seen.append, return_data=False)
     assert seen == [feed]
 

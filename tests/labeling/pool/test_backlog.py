@@ -73,6 +73,33 @@ def test_a_worker_that_just_died_gets_a_suspect_last(make_jobs: MakeJobs) -> Non
     assert [taken(backlog, proven=False), taken(backlog, proven=False)] == ["fresh", "suspect"]
 
 
+def test_company_is_what_comes_next_and_fits(make_jobs: MakeJobs) -> None:
+    a, b, c, d, e = flights(make_jobs("a", "b", "c", "d", "e"))
+    d.cost = 50.0
+    backlog = Backlog(iter([c, d, e]))
+    backlog.give_back([a, b])
+    assert backlog.take(0.0, alone=True) is a
+    assert backlog.take_with(a, room=0.0, most=9) == (a,)
+    assert backlog.take(0.0, alone=True) is b
+    assert backlog.take_with(b, room=10.0, most=9) == (b, c)
+    assert backlog.take(0.0, alone=True) is d
+    assert backlog.take_with(d, room=51.0, most=1) == (d,)
+    assert backlog.take_with(d, room=51.0, most=2) == (d, e)
+    assert backlog.is_empty()
+
+
+def test_a_job_with_a_past_goes_without_company(make_jobs: MakeJobs) -> None:
+    tried, lost, plain = flights(make_jobs("tried", "lost", "plain"))
+    tried.tally, lost.lost = Tally(errors=1), True
+    backlog = Backlog([plain])
+    backlog.give_back([lost])
+    assert backlog.take_with(tried, room=9.0, most=9) == (tried,)
+    assert backlog.take(0.0, alone=True) is lost
+    assert backlog.take_with(lost, room=9.0, most=9) == (lost,)
+    backlog.give_back([lost])
+    assert backlog.take_with(plain, room=9.0, most=9) == (plain,)
+
+
 def test_what_is_left_is_named_with_or_without_the_rest_of_the_iterable(make_jobs: MakeJobs) -> None:
     a, b, c, d, e = flights(make_jobs("a", "b", "c", "d", "e"))
     backlog = Backlog(iter([c, d, e]))

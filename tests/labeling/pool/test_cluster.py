@@ -36,6 +36,14 @@ def test_more_than_fit_are_capped_and_it_is_said() -> None:
     assert "9 actors asked for, 2 fit" in allowed.told
 
 
+def test_a_cluster_that_grows_is_asked_for_more_than_fit_now() -> None:
+    growing = ClusterConfig(gpus_per_actor=1, max_actors=8)
+    assert seats(growing, [node(64, 2), node(64)]).count == 8
+    assert "2 of 8 actors fit now" in seats(growing, [node(64, 2), node(64)]).told
+    assert seats(growing, [node(0)], num_jobs=3).count == 3
+    assert seats(growing, [node(64, 8)]) == Seats(8)
+
+
 def test_no_more_actors_than_jobs() -> None:
     assert seats(ClusterConfig(), [node(8)], num_jobs=3) == Seats(3)
     assert seats(ClusterConfig(), [node(8)], num_jobs=0) == Seats(1)
@@ -55,6 +63,8 @@ def test_an_actor_that_no_node_holds_is_an_error_that_says_what_there_is() -> No
         (ClusterConfig(cpus_per_actor=-1), "cpus_per_actor"),
         (ClusterConfig(gpus_per_actor=1.5), "gpus_per_actor"),
         (ClusterConfig(actors=0), "actors"),
+        (ClusterConfig(max_actors=0), "max_actors"),
+        (ClusterConfig(actors=1, max_actors=2), "expected one"),
     ],
 )
 def test_resources_that_make_no_sense_are_refused(cluster: ClusterConfig, named: str) -> None:

@@ -15,6 +15,7 @@ from labeling.config import ClusterConfig
 from labeling.pool.actor import failed
 from labeling.pool.backlog import Backlog, Flight
 from labeling.pool.budget import Limits
+from labeling.pool.call import MAX_JOBS, NUM_SEEN, Call, Haul
 from labeling.pool.cluster import NoWorkersLeft
 from labeling.pool.driver import Driver
 from labeling.pool.events import EventKind, PoolEvent
@@ -23,7 +24,8 @@ from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
 
 MakeJobs = Callable[..., list[Job]]
 RECIPE = ActorRecipe(b"", 1.0, 0.0)
-FATES = ("ok", "poison", "transient", "device", "death", "preempted")
+LOST = ("death", "preempted")
+FATES = ("ok", "enough", "poison", "transient", "device", *LOST)
 
 
 class ScriptedSlot(Slot):
@@ -39,31 +41,44 @@ class ScriptedSlot(Slot):
         self.setup_answer.set_result(None)
         self.setup_answer.add_done_callback(wake)
 
-    def submit(self, flight: Flight, wake: Callable[[object], None]) -> None:
-        flight.answer = Future()
-        self.flights.append(flight)
+    def submit(self, flights: tuple[Flight, ...], wake: Callable[[object], None]) -> None:
+        answer: Future[Haul] = Future()
+        self.calls.append(Call(flights, answer, time.monotonic()))
         if not self.end:
-            self.ran[flight.job.name] += 1
-            self.end = self._play(flight, next(self.fates, "ok"))
-        if self.end in ("death", "preempted"):
-            flight.answer.set_exception(died(preempted=self.end == "preempted"))
-        flight.answer.add_done_callback(wake)
+            self._play(flights, answer)
+        elif self.end in LOST:
+            answer.set_exception(died(preempted=self.end == "preempted"))
+        answer.add_done_callback(wake)
 
-    def _play(self, flight: Flight, fate: str) -> str:
-        assert flight.answer is not None
-        if fate in ("death", "preempted"):
-            return fate
-        if fate == "ok":
-            flight.answer.set_result(Receipt(flight.job.name, flight.job.video.video_id))
-            return ""
-        flight.answer.set_result(failed(flight.job, ErrorRecord(ErrorKind(fate), fate, fate), self.name))
-        return "sick" if fate == "device" else ""
+    def _play(self, flights: tuple[Flight, ...], answer: Future[Haul]) -> None:
+        """Do the jobs of a call until one ends it: by its worker's end, or because time is up (`enough`)."""
+        receipts: list[Receipt] = []
+        for flight in flights:
+            fate = self.fate_of(flight)
+            self.ran[flight.job.name] += 1
+            if fate in ("hung", *LOST):
+                self.end = fate
+                break
+            receipts.append(self._receipt(flight, fate))
+            if fate in ("device", "enough"):
+                self.end = "sick" if fate == "device" else ""
+                break
+        if self.end in LOST:
+            answer.set_exception(died(preempted=self.end == "preempted"))
+        elif self.end != "hung":
+            answer.set_result(Haul(tuple(receipts), 0.0))
+
+    def fate_of(self, flight: Flight) -> str:
+        return next(self.fates, "ok")
+
+    def _receipt(self, flight: Flight, fate: str) -> Receipt:
+        if fate in ("ok", "enough"):
+            return Receipt(flight.job.name, flight.job.video.video_id)
+        return failed(flight.job, ErrorRecord(ErrorKind(fate), fate, fate), self.name)
 
     def dismiss(self) -> tuple[Flight, ...]:
-        left = tuple(self.flights)
-        self.flights.clear()
-        self.handle = self.setup_answer = None
-        return left
+        self.handle = None
+        return super().dismiss()
 
 
 def died(*, preempted: bool = False) -> ActorDiedError:
@@ -74,12 +89,15 @@ def died(*, preempted: bool = False) -> ActorDiedError:
 
 def driver_of(
     jobs: list[Job], fates: list[str], ran: Counter[str], *, workers: int, limits: Limits,
-    on_event: Callable[[PoolEvent], None] | None = None, **cluster: Any,
+    on_event: Callable[[PoolEvent], None] | None = None, room: float = 0.0, **cluster: Any,
 ) -> Driver:
+    """A driver with scripted actors; `room` is how many jobs it holds to be short enough for one call."""
     script = iter(fates)
     crew: list[Slot] = [ScriptedSlot(number, script, ran) for number in range(workers)]
     backlog = Backlog(Flight(job, timeout_s=60.0) for job in jobs)
-    return Driver(RECIPE, crew, backlog, limits, ClusterConfig(**cluster), on_event, None)
+    driver = Driver(RECIPE, crew, backlog, limits, ClusterConfig(**cluster), on_event, None)
+    driver.pace.room = room
+    return driver
 
 
 @settings(deadline=None, max_examples=150)
@@ -90,15 +108,17 @@ def driver_of(
     depth=st.integers(1, 3),
     per_video=st.integers(1, 3),
     max_attempts=st.integers(1, 3),
+    room=st.integers(0, 5),
 )
 def test_each_job_ends_once_whatever_its_fate(
-    make_jobs: MakeJobs, fates: list[str], num_jobs: int, workers: int, depth: int, per_video: int, max_attempts: int
+    make_jobs: MakeJobs, fates: list[str], num_jobs: int, workers: int, depth: int, per_video: int, max_attempts: int, room: int
 ) -> None:
     jobs, ran = make_jobs(*["job"] * num_jobs), Counter[str]()
     limits = Limits(max_attempts, per_video, per_video + 2, backoff_s=0.0)
     seen: dict[EventKind, list[PoolEvent]] = defaultdict(list)
     driver = driver_of(
-        jobs, fates, ran, workers=workers, limits=limits, on_event=lambda e: seen[e.kind].append(e), in_flight_per_actor=depth
+        jobs, fates, ran, workers=workers, limits=limits, on_event=lambda e: seen[e.kind].append(e), room=room,
+        in_flight_per_actor=depth,
     )
     receipts: list[Receipt] = []
     not_done: tuple[Job, ...] = ()
@@ -115,9 +135,9 @@ def test_each_job_ends_once_whatever_its_fate(
         expected = {"poison": range(1, 9), "transient": range(max_attempts, 9)}.get(receipt.error.reason, range(per_video, 9))
         assert receipt.error.attempts in expected
         assert receipt.error.attempts <= max_attempts + per_video
-    # Nothing runs without a cause: as often as it was charged, came back, or lost its machine.
+    # Nothing runs without a cause: as often as it was charged, came back, lost its machine, or, once, its call.
     preempted = fates.count("preempted")
-    assert all(count <= max_attempts + per_video + preempted for count in ran.values())
+    assert all(count <= max_attempts + per_video + preempted + 1 for count in ran.values())
     assert (driver.num_finished, driver.num_failed) == (
         sum(r.ok for r in receipts), sum(not r.ok for r in receipts)
     )
@@ -170,7 +190,7 @@ def test_an_actor_past_its_grace_is_killed_and_those_behind_go_on(make_jobs: Mak
     driver = driver_of(jobs, [], ran, workers=1, limits=limits, on_event=events.append, deadline_grace_s=0.05)
     (slot,) = driver.crew
     assert isinstance(slot, ScriptedSlot)
-    slot._play = lambda flight, fate: "hung" if flight.job is jobs[0] else ScriptedSlot._play(slot, flight, fate)  # type: ignore[method-assign]
+    slot.fate_of = lambda flight: "hung" if flight.job is jobs[0] else "ok"  # type: ignore[method-assign]
     driver.backlog = Backlog(Flight(job, timeout_s=0.05) for job in jobs)
     receipts = {receipt.job_name: receipt for receipt in driver.receipts(pull_all=True)}
     late = receipts[jobs[0].name].error
@@ -179,6 +199,56 @@ def test_an_actor_past_its_grace_is_killed_and_those_behind_go_on(make_jobs: Mak
     assert receipts[jobs[1].name].ok
     assert receipts[jobs[2].name].ok
     assert [e.job_name for e in events if e.kind is EventKind.KILLED] == [jobs[0].name]
+
+
+def test_short_jobs_go_several_to_a_call_once_enough_have_come_back(make_jobs: MakeJobs) -> None:
+    jobs, ran = make_jobs(*["job"] * 200), Counter[str]()
+    driver = driver_of(jobs, [], ran, workers=1, limits=Limits(3, 2, 4, backoff_s=0.0))
+    (slot,) = driver.crew
+    sizes: list[int] = []
+    submit = slot.submit
+    slot.submit = lambda flights, wake: (sizes.append(len(flights)), submit(flights, wake))[-1]  # type: ignore[method-assign]
+    assert Counter(receipt.job_name for receipt in driver.receipts(pull_all=True)) == Counter(job.name for job in jobs)
+    assert set(sizes[:NUM_SEEN]) == {1}
+    assert max(sizes) == MAX_JOBS
+    assert set(ran.values()) == {1}
+
+
+@pytest.mark.parametrize("fate", ["death", "hung"])
+def test_who_killed_a_call_of_several_is_found_one_by_one(make_jobs: MakeJobs, fate: str) -> None:
+    """The others are charged nothing and done once more at most; the guilty one pays as if it had been alone at first."""
+    jobs, ran = make_jobs(*"abcdef"), Counter[str]()
+    events: list[PoolEvent] = []
+    driver = driver_of(
+        jobs, [], ran, workers=1, limits=Limits(3, 2, 4, backoff_s=0.0), on_event=events.append, room=4.0, deadline_grace_s=0.05
+    )
+    (slot,) = driver.crew
+    assert isinstance(slot, ScriptedSlot)
+    slot.fate_of = lambda flight: fate if flight.job is jobs[2] else "ok"  # type: ignore[method-assign]
+    driver.backlog = Backlog(Flight(job, timeout_s=0.05) for job in jobs)
+    receipts = {receipt.job_name: receipt for receipt in driver.receipts(pull_all=True)}
+    guilty = receipts.pop(jobs[2].name).error
+    assert guilty is not None
+    assert (guilty.reason, guilty.attempts) == (("worker_died", 2) if fate == "death" else ("deadline", 1))
+    assert len(receipts) == 5
+    assert all(receipt.ok for receipt in receipts.values())
+    assert {e.job_name for e in events if e.kind in (EventKind.RETRIED, EventKind.FAILED)} == {jobs[2].name}
+    assert [ran[job.name] for job in jobs] == [2, 2, 1 + guilty.attempts, 1, 1, 1]
+    assert "one of 4 jobs" in next(e.message for e in events if e.kind in (EventKind.DIED, EventKind.KILLED))
+
+
+def test_jobs_that_time_was_up_for_go_together_again(make_jobs: MakeJobs) -> None:
+    jobs, ran = make_jobs(*"abcdef"), Counter[str]()
+    driver = driver_of(jobs, ["ok", "enough"], ran, workers=1, limits=Limits(3, 2, 4, 0.0), room=6.0, in_flight_per_actor=1)
+    assert len(list(driver.receipts(pull_all=True))) == 6
+    assert set(ran.values()) == {1}
+
+
+def test_where_one_death_is_too_many_each_job_goes_alone(make_jobs: MakeJobs) -> None:
+    jobs, ran = make_jobs(*"abc"), Counter[str]()
+    driver = driver_of(jobs, ["death"], ran, workers=1, limits=Limits(3, 1, 2, backoff_s=0.0), room=9.0)
+    assert sorted(r.ok for r in driver.receipts(pull_all=True)) == [False, True, True]
+    assert ran == {job.name: 1 for job in jobs}
 
 
 def test_an_exception_of_the_listener_reaches_the_caller(make_jobs: MakeJobs) -> None:

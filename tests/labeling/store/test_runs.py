@@ -9,6 +9,7 @@ from labeling.objects import FolderObjects
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import Plan, make_plan
 from labeling.store.runs import (
+    RunTotals,
     estimate,
     list_runs,
     read_config,
@@ -41,10 +42,18 @@ def receipt(plan: Plan, at: int, seconds: float, error: ErrorRecord | None = Non
     return Receipt(job.name, job.video.video_id, 10, 1, 10, 0.5, ("f",), stages, error)
 
 
+def added_up(plan: Plan, *receipts: Receipt) -> RunTotals:
+    totals = RunTotals()
+    for job, each in zip(plan.jobs, receipts, strict=False):
+        totals.add(job, each)
+    return totals
+
+
 def test_a_summary_adds_up_what_was_done_and_counts_what_failed(store: FolderObjects) -> None:
     plan = plan_of(store, 100, 300, 5000)
     failed = receipt(plan, 2, 99.0, ErrorRecord(ErrorKind.POISON, "decode_error", "no"))
-    summary = summarize(plan, [receipt(plan, 0, 2.0), receipt(plan, 1, 6.0), failed], num_workers=2, wall_seconds=5.0)
+    totals = added_up(plan, receipt(plan, 0, 2.0), receipt(plan, 1, 6.0), failed)
+    summary = summarize("run-1", totals, num_workers=2, wall_seconds=5.0)
     assert (summary.num_jobs, summary.num_failed, summary.num_masks, summary.labelled_bytes) == (3, 1, 20, 400)
     assert (summary.worker_seconds, summary.seconds_by_stage) == (8.0, {"track": 6.0, "fetch": 2.0})
     assert summary.failures_by_reason == {"decode_error": 1}
@@ -56,7 +65,7 @@ def test_a_summary_adds_up_what_was_done_and_counts_what_failed(store: FolderObj
 def test_an_estimate_is_past_seconds_per_byte_over_the_workers(store: FolderObjects) -> None:
     plan = plan_of(store, 100, 300)
     assert estimate(plan, [], num_workers=4) is None
-    summary = summarize(plan, [receipt(plan, 0, 2.0), receipt(plan, 1, 6.0)], num_workers=1, wall_seconds=8.0)
+    summary = summarize("run-1", added_up(plan, receipt(plan, 0, 2.0), receipt(plan, 1, 6.0)), num_workers=1, wall_seconds=8.0)
     told = estimate(plan_of(store, 1000, 1000, 1000), [summary], num_workers=2)
     assert told is not None
     assert (told.seconds, told.num_workers, told.num_jobs) == (30.0, 2, 2)

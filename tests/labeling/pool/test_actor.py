@@ -1,0 +1,68 @@
+"""What an actor does with a call, without a process."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from ray import cloudpickle
+
+from labeling.errors import BadInput
+from labeling.pool import actor
+from labeling.pool.actor import WorkerActor
+from labeling.types import Job, Receipt
+
+MakeJobs = Callable[..., list[Job]]
+
+
+class Worded:
+    """Does what a job's key says, and keeps the time limits it was given."""
+
+    def __init__(self) -> None:
+        self.left_s: list[float] = []
+
+    def setup(self, device: str) -> None:
+        pass
+
+    def __call__(self, job: Job, *, deadline: float) -> Receipt:
+        self.left_s.append(deadline - time.time())
+        if job.video.key == "bad":
+            raise BadInput("no frame in it", "decode_error")
+        if job.video.key == "sick":
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return Receipt(job.name, job.video.video_id)
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> WorkerActor:
+    monkeypatch.setattr(actor, "log_with", lambda names: None)
+    made = WorkerActor("worker-0.1")
+    assert made.setup(cloudpickle.dumps(Worded()), "cpu") is None
+    return made
+
+
+def outcomes(worker: WorkerActor, jobs: list[Job], enough_s: float) -> list[str]:
+    haul = worker.run([(job, 60.0) for job in jobs], enough_s)
+    assert [receipt.job_name for receipt in haul.receipts] == [job.name for job in jobs][: len(haul.receipts)]
+    assert {receipt.worker for receipt in haul.receipts} == {"worker-0.1"}
+    return [receipt.error.reason if receipt.error else "ok" for receipt in haul.receipts]
+
+
+def test_a_bad_job_costs_nobody_else(worker: WorkerActor, make_jobs: MakeJobs) -> None:
+    assert outcomes(worker, make_jobs("a", "bad", "b"), enough_s=60.0) == ["ok", "decode_error", "ok"]
+
+
+def test_no_job_begins_when_time_is_up_but_the_first(worker: WorkerActor, make_jobs: MakeJobs) -> None:
+    assert outcomes(worker, make_jobs("a", "b"), enough_s=0.0) == ["ok"]
+
+
+def test_no_job_begins_on_a_sick_device(worker: WorkerActor, make_jobs: MakeJobs) -> None:
+    assert outcomes(worker, make_jobs("a", "sick", "b"), enough_s=60.0) == ["ok", "device_error"]
+
+
+def test_each_job_has_its_own_time_limit_from_its_own_beginning(worker: WorkerActor, make_jobs: MakeJobs) -> None:
+    a, b = make_jobs("a", "b")
+    worker.run([(a, 60.0), (b, 600.0)], 60.0)
+    assert isinstance(worker.work, Worded)
+    first_s, second_s = worker.work.left_s
+    assert 50 < first_s <= 60
+    assert 590 < second_s <= 600
