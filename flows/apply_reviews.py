@@ -1,7 +1,8 @@
 """Closes the loop: objects that reviewers corrected are tracked again, and nothing else that is due.
 
 Seeds and corrections together are an object's prompts; where a reviewer gave a mask, it is what the tracker is fed and what
-that frame keeps. The way each object is followed is the configuration's, `track.direction`.
+that frame keeps. A correction that is limited to a span of frames changes those alone; without one the whole object is
+followed as the configuration says, `track.direction`.
 """
 
 from collections import defaultdict
@@ -9,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prefect import flow
-
 from flows import reviewing
+from flows.discreet import discreet
 from flows.label_dataset import Outcome, carry_out
 from flows.planning import new_run_id
+from labeling import logs
 from labeling.config import LabelConfig
 from labeling.ingest.listing import list_videos
 from labeling.ingest.prompts import BadRow, PromptTable, merge_prompts, read_prompts
@@ -21,6 +22,7 @@ from labeling.objects import Objects, open_objects
 from labeling.review.items import Correction, ItemKey
 from labeling.review.queue import ReviewQueue
 from labeling.review.standing import counted_clicks
+from labeling.store.kept import keep_what_is_not_corrected
 from labeling.store.keys import recipe_for
 from labeling.store.ledger import read_ledger
 from labeling.store.lock import run_lock
@@ -86,14 +88,16 @@ class CorrectedObjects:
         return tuple(p for p in prompts if p.object_id in self.wanted.get(video, ()))
 
 
-@flow(name="apply-reviews", flow_run_name="{config.store.root}", validate_parameters=False, retries=0)
+@discreet(name="apply-reviews", flow_run_name="{config.store.root}", validate_parameters=False, retries=0)
 def apply_reviews(config: LabelConfig) -> Applied:
     """Track every object with a waiting correction again, publish, judge and open what is to be verified.
 
     Repeatable: what a killed call has tracked is not tracked again, and where nothing waits nothing is written.
     """
     objects, run_id = open_objects(config.store.root), config.run.id or new_run_id()
-    with run_lock(objects, run_id, config.run.lock_stale_s) as lock, reviewing.open_queue(config) as queue:
+    logs.use(config.logging.format)
+    held = run_lock(objects, run_id, config.run.lock_stale_s)
+    with logs.named(run=run_id), held as lock, reviewing.open_queue(config) as queue:
         waiting = queue.corrections()
         if not waiting:
             return Applied()
@@ -114,8 +118,9 @@ def plan_corrections(
         wanted[correction.video_key].add(int(correction.key.track_id))
     corrected = CorrectedObjects(table, {video: frozenset(ids) for video, ids in wanted.items()})
     refs = (ref for ref in list_videos(config.source) if ref.key in wanted)
-    plan = make_plan(refs, corrected, read_ledger(objects), recipe_for(recipe, config.source, config.track), run_id)
-    return recipe, plan
+    ledger = read_ledger(objects)
+    plan = make_plan(refs, corrected, ledger, recipe_for(recipe, config.source, config.track), run_id)
+    return recipe, keep_what_is_not_corrected(objects, ledger, plan)
 
 
 def describe(objects: Objects, queue: ReviewQueue, waiting: Sequence[Correction]) -> tuple[AppliedItem, ...]:

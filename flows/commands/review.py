@@ -5,19 +5,21 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import review_apply, review_exchange
+from flows.commands import review_apply, review_exchange, review_gold
 from flows.configure import load_config, require_settings
 from flows.reviewing import queue_url
 from flows.screen import console
 from labeling.review import commands
 from labeling.review.accounts import Accounts
 from labeling.review.queue import ReviewQueue
+from labeling.review.throughput import throughput
 
 app = typer.Typer(no_args_is_help=True, help="Settle what the judge doubts: list, claim, decide.")
 app.command("apply")(review_apply.apply)
 app.command("audit")(review_exchange.audit)
 app.command("export")(review_exchange.export_items)
 app.command("import")(review_exchange.import_items)
+app.add_typer(review_gold.app, name="gold")
 
 Where = Annotated[
     list[str],
@@ -25,6 +27,7 @@ Where = Annotated[
 ]
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item's number, or VIDEO_ID/TRACK_ID@VERSION")]
 Reviewer = Annotated[str, typer.Option(help="Who reviews", default_factory=getpass.getuser)]
+Senior = Annotated[bool, typer.Option("--senior", help="Review as a senior, who settles what others disagree on")]
 
 
 def open_queue(where: list[str]) -> ReviewQueue:
@@ -58,16 +61,24 @@ def show(item: Item, where: Where) -> None:
 
 
 @app.command()
+def stats(where: Where) -> None:
+    """Show what reviewing takes, by reviewer and kind of decision, and the backlog over time."""
+    with open_queue(where) as queue:
+        console.print(commands.render_throughput(throughput(queue)))
+
+
+@app.command()
 def claim(
     where: Where,
     reviewer: Reviewer,
     item: Annotated[str | None, typer.Option(help="A certain item, instead of the riskiest that is free")] = None,
     reason: Annotated[str | None, typer.Option(help="Only items with this reason")] = None,
     lease_s: Annotated[float, typer.Option(help="Seconds that the item is yours")] = 600.0,
+    senior: Senior = False,
 ) -> None:
     """Take an item for a while; nobody else gets it until the lease runs out."""
     with open_queue(where) as queue:
-        lease = commands.claim_item(queue, item, reviewer=reviewer, lease_s=lease_s, reason=reason)
+        lease = commands.claim_item(queue, item, reviewer=reviewer, lease_s=lease_s, reason=reason, senior=senior)
         console.print(commands.render_claim(lease))
 
 
@@ -80,13 +91,27 @@ def decide(
     prompts: Annotated[str | None, typer.Option(help="With correct: a prompt table with the corrections")] = None,
     token: Annotated[str | None, typer.Option(help="The lease's token, as claim printed it")] = None,
     note: Annotated[str, typer.Option(help="A word for whoever reads the history")] = "",
+    senior: Senior = False,
 ) -> None:
     """Accept, reject or correct: `labeling review decide 7 correct --prompts fix.jsonl store.root=labels`."""
     with open_queue(where) as queue:
-        decided = commands.decide_item(queue, item, action, reviewer=reviewer, token=token, prompts_uri=prompts, note=note)
+        decided = commands.decide_item(
+            queue, item, action, reviewer=reviewer, token=token, prompts_uri=prompts, note=note, senior=senior
+        )
         console.print(commands.render_decision(decided))
     if action == "correct":
         console.print("`labeling review apply`, or the next `labeling run`, tracks this object again from the correction")
+
+
+@app.command()
+def ask(
+    item: Item,
+    reviewers: Annotated[int, typer.Argument(help="How many are to agree on it")],
+    where: Where,
+) -> None:
+    """Ask for several reviewers of one item: `labeling review ask 7 3 store.root=labels`; a senior settles a dispute."""
+    with open_queue(where) as queue:
+        queue.ask(commands.item_of(item), reviewers)
 
 
 @app.command()

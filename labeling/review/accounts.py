@@ -17,7 +17,8 @@ from labeling.review.queue import Clock, ReviewQueue
 from labeling.review.rows import checked_name
 from labeling.review.tables import SessionRow, TokenRow
 
-ROLES = ("reviewer", "senior")
+SENIOR = "senior"
+ROLES = ("reviewer", SENIOR)
 SESSION_S = 14 * 24 * 3600.0
 
 
@@ -62,6 +63,12 @@ class Accounts:
         with self._database.read() as session:
             return session.execute(select(TokenRow.token_sha256).limit(1)).first() is not None
 
+    def holds(self, token: str) -> bool:
+        """Whether a token is one that works."""
+        with self._database.read() as session:
+            found = session.get(TokenRow, sha256(token))
+            return found is not None and found.revoked_at is None
+
     def sign_in(self, token: str) -> tuple[str, Reviewer] | None:
         """Begin a session with a token; returns the cookie and who it is, or None for a token that is unknown or revoked."""
         with self._database.write() as session:
@@ -70,7 +77,7 @@ class Accounts:
                 return None
             return self._begin(session, found.reviewer, found.role, found.token_sha256)
 
-    def sign_in_by_name(self, name: str, *, role: str = "senior") -> tuple[str, Reviewer]:
+    def sign_in_by_name(self, name: str, *, role: str = SENIOR) -> tuple[str, Reviewer]:
         """Begin a session without a token, for a machine's own user; BadInput for a name that is none."""
         reviewer = checked_name(name)
         with self._database.write() as session:

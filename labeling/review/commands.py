@@ -10,8 +10,10 @@ from rich.table import Table
 
 from labeling.errors import BadInput
 from labeling.ingest.prompts import read_prompts
+from labeling.review.gold import GoldItem, GoldScore
 from labeling.review.items import ItemHistory, ItemKey, ItemStatus, Lease, LoggedDecision, QueuedItem
 from labeling.review.queue import ReviewQueue
+from labeling.review.throughput import Throughput
 from labeling.types import Prompt, QCFlag, VideoRef
 
 _STYLE = {
@@ -65,18 +67,60 @@ def render_decision(decision: LoggedDecision) -> RenderableType:
     return f"{decision.key}: {decision.action}{clicks} by {escape(decision.reviewer)}, row {decision.seq} of the log"
 
 
+def render_throughput(done: Throughput) -> RenderableType:
+    """What reviewing takes, by reviewer and kind of decision, and how many items waited over time."""
+    effort = Table(title="what an item takes", title_justify="left")
+    for heading in ("reviewer", "decision", "items", "seconds each", "clicks each", "items an hour"):
+        effort.add_column(heading, justify="left" if heading in ("reviewer", "decision") else "right")
+    for name, kind, figures in done.rows:
+        numbers = (figures.seconds_per_item, figures.clicks_per_item, figures.items_per_hour)
+        told = ["-" if number is None else f"{number:.1f}" for number in numbers]
+        effort.add_row(escape(name), kind, str(figures.decisions), *told, end_section=kind == "all")
+    over_time = Table(title="items that wait", title_justify="left")
+    for heading in ("until", "waiting", "decided"):
+        over_time.add_column(heading, justify="left" if heading == "until" else "right")
+    for moment in done.backlog:
+        over_time.add_row(_when(moment.until), str(moment.waiting), str(moment.decided))
+    return Group(effort, over_time)
+
+
+def render_gold(items: Sequence[GoldItem]) -> RenderableType:
+    """Items of known truth, and how many have answered each."""
+    table = Table(title="gold", title_justify="left")
+    for heading in ("item", "video", "object", "version", "right answer", "true masks", "answers", "known from"):
+        table.add_column(heading, justify="right" if heading in ("item", "object", "version", "answers") else "left")
+    for gold in items:
+        key = gold.item.key
+        table.add_row(
+            str(gold.item.item_id), escape(gold.item.video_key), key.track_id, str(key.label_version),
+            "accept" if gold.good else "reject, correct", str(gold.num_masks), str(gold.answers), escape(gold.source),
+        )
+    return table
+
+
+def render_scores(scores: Sequence[GoldScore]) -> RenderableType:
+    """How reviewers have answered gold."""
+    table = Table(title="answers to gold", title_justify="left")
+    for heading in ("reviewer", "answers", "right", "J&F of drawn masks"):
+        table.add_column(heading, justify="left" if heading == "reviewer" else "right")
+    for score in scores:
+        mask_jf = "-" if score.mask_jf is None else f"{score.mask_jf:.3f}"
+        table.add_row(escape(score.reviewer), str(score.answers), f"{score.right / score.answers:.0%}", mask_jf)
+    return table
+
+
 def claim_item(
     queue: ReviewQueue, text: str | None, *, reviewer: str, lease_s: float = 600.0, reason: str | None = None,
-    category: str | None = None, run: str | None = None,
+    category: str | None = None, run: str | None = None, senior: bool = False,
 ) -> Lease | None:
     """Claim the riskiest item, or the one named by `text`."""
     item = None if text is None else item_of(text)
-    return queue.claim(reviewer, lease_s=lease_s, item=item, reason=reason, category=category, run=run)
+    return queue.claim(reviewer, lease_s=lease_s, item=item, reason=reason, category=category, run=run, senior=senior)
 
 
 def decide_item(
     queue: ReviewQueue, text: str, action: str, *, reviewer: str, token: str | None = None, prompts_uri: str | None = None,
-    note: str = "", seconds: float | None = None,
+    note: str = "", seconds: float | None = None, senior: bool = False,
 ) -> LoggedDecision:
     """Decide an item by number or identity; `prompts_uri` is the prompt table that comes with `correct`.
 
@@ -86,7 +130,7 @@ def decide_item(
     item = queue.get(item_of(text))
     prompts = corrections_from(prompts_uri, item) if prompts_uri else ()
     held = token if token is not None else item.item_id
-    return queue.decide(held, action, prompts=prompts, note=note, seconds=seconds, reviewer=reviewer)
+    return queue.decide(held, action, prompts=prompts, note=note, seconds=seconds, reviewer=reviewer, senior=senior)
 
 
 def corrections_from(prompts_uri: str, item: QueuedItem) -> Sequence[Prompt]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
 from labeling.errors import BadConfiguration, Unavailable
@@ -74,7 +74,7 @@ class Database:
     def _named_errors(self) -> Iterator[None]:
         try:
             yield
-        except OperationalError as error:
+        except (OperationalError, InterfaceError) as error:
             raise Unavailable(
                 f"review queue {self.shown_url} did not answer: {error.orig}; expected a reachable, writable database",
                 "review_unavailable",

@@ -4,13 +4,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from labeling.errors import BadInput
+from labeling.review import consensus
 from labeling.review.chain import append_decision
 from labeling.review.errors import AlreadySettled
-from labeling.review.items import Correction, ItemKey, ItemStatus, LoggedDecision
+from labeling.review.items import Correction, ItemKey, ItemStatus, LoggedDecision, Viewer
 from labeling.review.rows import (
     as_corrections,
     checked_note,
@@ -18,8 +19,9 @@ from labeling.review.rows import (
     logged_decision,
     prompts_to_json,
 )
-from labeling.review.steps import NO_LEASE, described, expiry_of, find, is_live, move, note_event, take
-from labeling.review.tables import AppliedRow, DecisionRow, DraftRow, EffortRow, EventRow, ItemRow, UndoneRow
+from labeling.review.seen import OPINION
+from labeling.review.steps import NO_LEASE, described, expiry_of, find, has_spoken, is_live, move, note_event, take
+from labeling.review.tables import AppliedRow, DecisionRow, DraftRow, EffortRow, EventRow, ItemRow, OpinionRow, UndoneRow
 from labeling.store.records import prompts_from_json
 from labeling.types import Prompt, ReviewDecision
 
@@ -76,17 +78,18 @@ def decide_lease(session: Session, token: str, ruling: Ruling, now: datetime) ->
     return _refuse(session, token, ruling, now)
 
 
-def decide_item(session: Session, item: int | ItemKey, reviewer: str, ruling: Ruling, now: datetime) -> LoggedDecision:
+def decide_item(session: Session, item: int | ItemKey, viewer: Viewer, ruling: Ruling, now: datetime) -> LoggedDecision:
     """Claim and decide one named item; repeated by the same reviewer it gives the decision that stands.
 
-    Errors: UnknownItem, AlreadySettled, ItemHeld (another reviewer's live lease), BadInput for prompts of another object.
+    Errors: UnknownItem, AlreadySettled, NeedsSenior, ItemHeld (another reviewer's live lease), BadInput for prompts of
+    another object.
     """
     row = find(session, item, lock=True)
-    last = select(DecisionRow).where(DecisionRow.item_id == row.item_id).order_by(DecisionRow.seq.desc()).limit(1)
-    standing = session.execute(last).scalar_one_or_none()
-    if row.status == ItemStatus.DECIDED and standing is not None and standing.reviewer == reviewer:
+    theirs = select(DecisionRow).where(DecisionRow.item_id == row.item_id, DecisionRow.reviewer == viewer.name, stands())
+    standing = session.scalars(theirs.order_by(DecisionRow.seq.desc()).limit(1)).first()
+    if standing is not None and (row.status == ItemStatus.DECIDED or has_spoken(session, row.item_id, viewer.name)):
         return _repeated(standing, ruling)
-    held = take(session, row.item_id, reviewer, now, expiry_of(now, SHORT_LEASE_S))
+    held = take(session, row.item_id, viewer, now, expiry_of(now, SHORT_LEASE_S))
     return _log(session, held, ruling, now)
 
 
@@ -100,8 +103,9 @@ def _log(session: Session, row: ItemRow, ruling: Ruling, now: datetime) -> Logge
     })
     if ruling.clicks is not None:
         session.add(EffortRow(seq=logged.seq, clicks=ruling.clicks))
-    note_event(session, "decided", row, now, detail=ruling.action)
-    move(session, [row.item_id], ItemStatus.DECIDED, **NO_LEASE)
+    settled = consensus.settles(session, row, logged)
+    note_event(session, "decided" if settled else OPINION, row, now, detail=ruling.action)
+    move(session, [row.item_id], ItemStatus.DECIDED if settled else ItemStatus.OPEN, **NO_LEASE)
     return logged_decision(logged)
 
 
@@ -124,7 +128,8 @@ def _refuse(session: Session, token: str, ruling: Ruling, now: datetime) -> Refu
     row = session.get_one(ItemRow, claim.item_id)
     because = lost_because(session, token, row)
     kept = _keep(session, row, claim.reviewer or "", ruling, because, now)
-    note_event(session, "refused", row, now, detail=f"{ruling.action} by {claim.reviewer}: {because}; draft {kept.draft_id}")
+    told = f"{ruling.action} by {claim.reviewer}: {because}; draft {kept.draft_id}"
+    note_event(session, "refused", row, now, detail=told, reviewer=claim.reviewer)
     message = f"lease on item {key_of(row)} is lost: {because}; your decision is kept as draft {kept.draft_id}: claim it again"
     return Refusal(message, kept.draft_id)
 
@@ -166,11 +171,20 @@ def decisions_after(session: Session, seq: int) -> Iterator[LoggedDecision]:
         yield logged_decision(row)
 
 
+def stands() -> ColumnElement[bool]:
+    """The condition for a row of the log that says something of its item and was not taken back."""
+    return DecisionRow.action.in_(ACTIONS) & DecisionRow.seq.not_in(select(UndoneRow.seq))
+
+
+def is_outcome() -> ColumnElement[bool]:
+    """The condition for a row that settles its item: it stands and is no opinion beside others'."""
+    return stands() & DecisionRow.seq.not_in(select(OpinionRow.seq).where(OpinionRow.seq.is_not(None)))
+
+
 def standing_decisions(session: Session) -> list[ReviewDecision]:
-    """Each decided item's last decision, oldest first; of an item whose last one was taken back there is none."""
-    last = select(func.max(DecisionRow.seq)).group_by(DecisionRow.item_id)
-    query = select(DecisionRow).where(DecisionRow.seq.in_(last), DecisionRow.action.in_(ACTIONS))
-    rows = session.scalars(query.order_by(DecisionRow.seq))
+    """The decision that settled each settled item, oldest first; opinions and answers to gold are none."""
+    last = select(func.max(DecisionRow.seq)).where(is_outcome()).group_by(DecisionRow.item_id)
+    rows = session.scalars(select(DecisionRow).where(DecisionRow.seq.in_(last)).order_by(DecisionRow.seq))
     return [
         ReviewDecision(
             *key_of(row), action=row.action, reviewer=row.reviewer, decided_at=row.decided_at.isoformat(),
@@ -181,13 +195,12 @@ def standing_decisions(session: Session) -> list[ReviewDecision]:
 
 
 def list_corrections(session: Session, *, unapplied_only: bool) -> list[Correction]:
-    """Decided corrections that stand, oldest first."""
+    """Corrections that settled their items and stand, oldest first."""
     query = (
         select(DecisionRow, ItemRow.video_key, AppliedRow.run_id)
         .join(ItemRow, ItemRow.item_id == DecisionRow.item_id)
         .outerjoin(AppliedRow, AppliedRow.seq == DecisionRow.seq)
-        .outerjoin(UndoneRow, UndoneRow.seq == DecisionRow.seq)
-        .where(DecisionRow.action == "correct", UndoneRow.seq.is_(None)).order_by(DecisionRow.seq)
+        .where(DecisionRow.action == "correct", is_outcome()).order_by(DecisionRow.seq)
     )
     if unapplied_only:
         query = query.where(AppliedRow.seq.is_(None))

@@ -1,6 +1,7 @@
 """What a reviewer's desk needs beside the queue: whose a lease is, work in hand, taking a decision back, figures."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,15 +9,25 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from labeling.review import consensus
 from labeling.review.chain import append_decision
 from labeling.review.decisions import ACTIONS
 from labeling.review.errors import AlreadySettled, LostLease
-from labeling.review.items import ItemStatus, LoggedDecision, QueuedItem
-from labeling.review.listing import ItemFilter, count_by_reason, count_by_status, count_items
+from labeling.review.items import ItemStatus, LoggedDecision, QueuedItem, Viewer
+from labeling.review.listing import (
+    ItemFilter,
+    count_by_category,
+    count_by_reason,
+    count_by_run,
+    count_by_status,
+    count_items,
+)
 from labeling.review.queue import ReviewQueue
 from labeling.review.rows import key_of, logged_decision, queued_item
+from labeling.review.seen import is_gold, not_as_counted
 from labeling.review.steps import find, is_live, move, note_event
-from labeling.review.tables import AppliedRow, DecisionRow, EffortRow, EventRow, ItemRow, UndoneRow, WorkRow
+from labeling.review.tables import AppliedRow, DecisionRow, EventRow, ItemRow, OpinionRow, UndoneRow, WorkRow
+from labeling.review.throughput import Effort, efforts
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +49,13 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
-    """What one reviewer's standing decisions took; `clicks_each` is None where nobody counted."""
-
-    reviewer: str
-    decisions: int
-    seconds_each: float
-    clicks_each: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """How many items there are: by status, by reason of those with the listed status, and by the list's own filters."""
+    """How many items there are by status; by reason, category and run of those with the listed one; `total` by all filters."""
 
     by_status: Mapping[ItemStatus, int]
     by_reason: Mapping[str, int]
+    by_category: Mapping[str, int]
+    by_run: Mapping[str, int]
     total: int
 
 
@@ -76,6 +79,8 @@ class Desk:
     def keep_work(self, item_id: int, reviewer: str, work: str) -> int:
         """Keep a reviewer's work in hand in place of what was kept before; returns its number."""
         with self._database.write() as session:
+            # Locked, so that two pages of one reviewer do not both find nothing kept.
+            find(session, item_id, lock=True)
             row = session.scalars(_work(item_id, reviewer)).first()
             if row is None:
                 row = WorkRow(item_id=item_id, reviewer=reviewer)
@@ -96,6 +101,11 @@ class Desk:
             for row in session.scalars(_work(item_id, reviewer)):
                 session.delete(row)
 
+    def is_opinion(self, seq: int) -> bool:
+        """Whether a row of the log settles nothing by itself."""
+        with self._database.read() as session:
+            return session.scalars(select(OpinionRow.seq).where(OpinionRow.seq == seq)).first() is not None
+
     def decision(self, seq: int) -> LoggedDecision | None:
         """A row of the log."""
         with self._database.read() as session:
@@ -103,7 +113,7 @@ class Desk:
             return None if row is None else logged_decision(row)
 
     def undo(self, seq: int, reviewer: str) -> QueuedItem:
-        """Take back a reviewer's own last decision: its item is open again, and the log has one more row that says so.
+        """Take back a reviewer's own last decision: they can have its item again, and the log has one more row that says so.
 
         AlreadySettled where the decision is not theirs or not their last one, where the item has gone on since, or where a
         run has tracked from the correction.
@@ -115,39 +125,67 @@ class Desk:
                 expected = "none is left" if last is None else f"expected {last.seq}"
                 raise AlreadySettled(f"decision {seq} is not your last one that stands: {expected}")
             row = find(session, last.item_id, lock=True)
-            _require_untouched(session, row, last)
+            opinion = session.get(OpinionRow, (row.item_id, reviewer))
+            if opinion is None or opinion.seq != seq:
+                _require_untouched(session, row, last)
+                move(session, [row.item_id], ItemStatus.OPEN)
+            else:
+                _require_unanswered(session, row, last)
+                session.delete(opinion)
             logged = append_decision(session, {
                 **key_of(row)._asdict(), "item_id": row.item_id, "action": "undo", "reviewer": reviewer, "decided_at": now,
                 "seconds": 0.0, "note": f"takes back row {seq}", "prompts": "[]", "lease_token": f"undo-{seq}",
             })
             session.add(UndoneRow(seq=seq, undone_by=logged.seq))
-            note_event(session, "undone", row, now, detail=f"row {seq}, {last.action}, by {reviewer}")
-            move(session, [row.item_id], ItemStatus.OPEN)
+            consensus.reconsider(session, row.item_id)
+            note_event(session, "undone", row, now, detail=f"row {seq}, {last.action}, by {reviewer}", reviewer=reviewer)
             return queued_item(find(session, row.item_id))
 
     def counts(self, wanted: ItemFilter) -> QueueCounts:
         """Count items; some 50 ms with 100,000 of them."""
+        listed = wanted.status or ItemStatus.OPEN
         with self._database.read() as session:
-            by_reason = count_by_reason(session, wanted.status or ItemStatus.OPEN)
             by_status = count_by_status(session)
             if wanted == ItemFilter(wanted.status):
-                return QueueCounts(by_status, by_reason, by_status[wanted.status] if wanted.status else sum(by_status.values()))
-            return QueueCounts(by_status, by_reason, count_items(session, wanted))
+                total = by_status[wanted.status] if wanted.status else sum(by_status.values())
+            else:
+                total = count_items(session, wanted)
+            by_reason, by_category, by_run = (
+                count(session, listed) for count in (count_by_reason, count_by_category, count_by_run)
+            )
+            return QueueCounts(by_status, by_reason, by_category, by_run, total)
+
+    def counts_for(self, counts: QueueCounts, wanted: ItemFilter, viewer: Viewer) -> QueueCounts:
+        """The counts as a reviewer sees the items; `counts` are of all of them, by the same filter."""
+        with self._database.read() as session:
+            settled, hidden = not_as_counted(session, viewer)
+        for items, to in ((settled, ItemStatus.DECIDED), (hidden, None)):
+            counts = _moved(counts, wanted, items, to=to) if items else counts
+        return counts
 
     def efforts(self) -> Sequence[Effort]:
-        """What reviewers' standing decisions took, the busiest first."""
-        columns = (func.count(), func.avg(DecisionRow.seconds), func.avg(EffortRow.clicks))
-        query = (
-            select(DecisionRow.reviewer, *columns)
-            .outerjoin(EffortRow, EffortRow.seq == DecisionRow.seq)
-            .where(DecisionRow.action.in_(ACTIONS), DecisionRow.seq.not_in(select(UndoneRow.seq)))
-            .group_by(DecisionRow.reviewer).order_by(func.count().desc(), DecisionRow.reviewer)
-        )
+        """What reviewers' standing decisions took, by reviewer and kind."""
         with self._database.read() as session:
-            return [
-                Effort(name, count, float(seconds), None if clicks is None else float(clicks))
-                for name, count, seconds, clicks in session.execute(query)
-            ]
+            return efforts(session)
+
+
+def _moved(counts: QueueCounts, wanted: ItemFilter, items: Collection[QueuedItem], *, to: ItemStatus | None) -> QueueCounts:
+    """The counts with items in another status than the one that was counted, or in none."""
+    listed, total, by_status = wanted.status or ItemStatus.OPEN, counts.total, Counter(dict(counts.by_status))
+    facets = [Counter(dict(one)) for one in (counts.by_reason, counts.by_category, counts.by_run)]
+    for item in items:
+        names = (item.reasons, (item.category or "",), (item.run_id,))
+        for status, step in ((item.status, -1), (to, 1)):
+            if status is None:
+                continue
+            by_status[status] += step
+            total += step * (status is wanted.status and wanted.lets_through(item))
+            for facet, own in zip(facets, names, strict=True) if status is listed else ():
+                facet.update({name: step for name in own if name in facet})
+    by_reason, by_category, by_run = ({name: n for name, n in facet.most_common() if n > 0} for facet in facets)
+    return QueueCounts(
+        {status: max(0, by_status[status]) for status in ItemStatus}, by_reason, by_category, by_run, max(0, total)
+    )
 
 
 def _work(item_id: int, reviewer: str) -> Any:
@@ -157,6 +195,15 @@ def _work(item_id: int, reviewer: str) -> Any:
 def _standing_of(reviewer: str) -> Any:
     undone = DecisionRow.seq.not_in(select(UndoneRow.seq))
     return select(DecisionRow).where(DecisionRow.reviewer == reviewer, DecisionRow.action.in_(ACTIONS), undone)
+
+
+def _require_unanswered(session: Session, row: ItemRow, last: DecisionRow) -> None:
+    """An opinion can be taken back until others go on from it; nobody does from an answer to gold."""
+    if is_gold(session, row.item_id):
+        return
+    newest = session.execute(select(func.max(DecisionRow.seq)).where(DecisionRow.item_id == row.item_id)).scalar_one()
+    if row.status != ItemStatus.OPEN or newest != last.seq:
+        raise AlreadySettled(f"item {key_of(row)} has gone on since decision {last.seq}: others are asked")
 
 
 def _require_untouched(session: Session, row: ItemRow, last: DecisionRow) -> None:

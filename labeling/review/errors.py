@@ -24,6 +24,13 @@ class AlreadySettled(LabelingError):
         super().__init__(message, reason)
 
 
+class NeedsSenior(LabelingError):
+    """Reviewers disagree on the item: only a senior can take it."""
+
+    def __init__(self, message: str, reason: str = "needs_senior") -> None:
+        super().__init__(message, reason)
+
+
 class LostLease(LabelingError):
     """The lease ran out, was released, or its item was closed; a decision that came with it is kept as a draft.
 

@@ -1,6 +1,7 @@
 """Fills the queue from a published snapshot: in with what the judge doubts, out with what it no longer does."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from labeling.objects import Objects
@@ -11,15 +12,16 @@ from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_
 from labeling.types import Decision
 
 
-def open_from_snapshot(queue: ReviewQueue, objects: Objects, snapshot: Snapshot) -> OpenCounts:
+def open_from_snapshot(queue: ReviewQueue, objects: Objects, snapshot: Snapshot, *, reviewers: int = 1) -> OpenCounts:
     """Open an item for each masklet under review, close those of older versions, withdraw those now judged clear.
 
-    Repeatable. What people have decided is left alone, in the queue and in the snapshot.
+    New items ask for so many `reviewers`. Repeatable. What people have decided is left alone, in the queue and in the snapshot.
     """
     verdicts, tracks = (read(objects, snapshot).to_pylist() for read in (read_verdicts, read_tracks))
     current = {(row["video_id"], row["track_id"]): row["label_version"] for row in verdicts}
     superseded = queue.close_superseded(current)
-    counts = queue.open_items(_in_doubt(verdicts, tracks, _video_keys(objects, snapshot), snapshot.name))
+    doubted = _in_doubt(verdicts, tracks, _video_keys(objects, snapshot), snapshot.name)
+    counts = queue.open_items(replace(item, reviewers=reviewers) for item in doubted)
     clear = [_key(row) for row in verdicts if row["verdict"] != Decision.REVIEW]
     queue.withdraw(clear, because=f"judged clear in {snapshot.name}")
     return counts + OpenCounts(superseded=superseded)

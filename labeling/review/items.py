@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 from labeling.errors import BadInput
 from labeling.types import Prompt, QCFlag, Verdict, require
 
+MAX_REVIEWERS = 9
 _NAME = re.compile(r"([0-9a-f]{16})/(-?\d+)@(\d+)")
 
 
@@ -46,7 +47,10 @@ class ItemKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReviewItem:
-    """A masklet that the judge doubts, on its way into the queue; higher `priority` goes before any risk."""
+    """A masklet that the judge doubts, on its way into the queue; higher `priority` goes before any risk.
+
+    `reviewers` is how many are to agree on it; it counts when the item is new.
+    """
 
     key: ItemKey
     video_key: str
@@ -57,6 +61,7 @@ class ReviewItem:
     frame_span: tuple[int, int] = (0, 1)
     category: str | None = None
     priority: int = 0
+    reviewers: int = 1
 
     def __post_init__(self) -> None:
         video_id, track_id, label_version = self.key
@@ -65,15 +70,18 @@ class ReviewItem:
         require(label_version >= 0, "label_version", label_version, "a version from 0 on")
         require(0.0 <= self.risk <= 1.0, "risk", self.risk, "a number in [0, 1]")
         require(0 <= self.frame_span[0] < self.frame_span[1], "frame_span", self.frame_span, "a half-open span of frames")
+        require(1 <= self.reviewers <= MAX_REVIEWERS, "reviewers", self.reviewers, f"1 to {MAX_REVIEWERS}")
 
     @classmethod
     def of_verdict(
         cls, verdict: Verdict, *, video_key: str, run_id: str, snapshot: str,
-        frame_span: tuple[int, int], category: str | None = None, priority: int = 0,
+        frame_span: tuple[int, int], category: str | None = None, priority: int = 0, reviewers: int = 1,
     ) -> Self:
         """Make the item for a verdict; `frame_span` is the masklet's."""
         key = ItemKey(verdict.video_id, verdict.track_id, verdict.label_version)
-        return cls(key, video_key, run_id, snapshot, verdict.risk, verdict.flags, frame_span, category, priority)
+        return cls(
+            key, video_key, run_id, snapshot, verdict.risk, verdict.flags, frame_span, category, priority, reviewers
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,14 @@ class QueuedItem:
     def reasons(self) -> tuple[str, ...]:
         """The reasons of the flags, worst first, each once."""
         return tuple(dict.fromkeys(flag.reason for flag in self.flags))
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """A reviewer who looks at the queue; a senior also gets what others disagree on."""
+
+    name: str
+    senior: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +197,11 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class ItemEvent:
-    """One step in an item's life: opened, refreshed, reopened, claimed, released, expired, decided, undone, refused, closed."""
+    """One step in an item's life.
+
+    opened, refreshed, reopened, claimed, released, expired, decided, opinion (a decision that others are to agree with),
+    undone, refused, closed, gold, ungold.
+    """
 
     kind: str
     happened_at: datetime

@@ -1,29 +1,51 @@
 """Finds waiting items by rank: priority, then risk, then age; every filter has an index that keeps this order."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from labeling.review.items import ItemStatus, QueuedItem
+from labeling.review.items import ItemStatus, QueuedItem, Viewer
 from labeling.review.rows import queued_item
+from labeling.review.seen import as_seen, disputed, spoken_on
+from labeling.review.steps import has_spoken
 from labeling.review.tables import ItemRow, ReasonRow
+
+# Nobody chooses from a longer list.
+MOST_FACETS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class ItemFilter:
-    """Which items: None means any; `reason` is one that the item has among others."""
+    """Which items: None means any; `reason` is one that the item has among others; a `viewer` sees them as theirs to settle."""
 
     status: ItemStatus | None = ItemStatus.OPEN
     reason: str | None = None
     category: str | None = None
     run_id: str | None = None
+    viewer: Viewer | None = None
+
+    def lets_through(self, item: QueuedItem) -> bool:
+        """Whether an item passes, whatever its status."""
+        same = self.category in (None, item.category) and self.run_id in (None, item.run_id)
+        return same and self.reason in (None, *item.reasons)
 
 
-def ranked(wanted: ItemFilter) -> Select[Any]:
-    """The query for items, riskiest first."""
+def ranked(wanted: ItemFilter, *, spoken: bool = False) -> Select[Any]:
+    """The query for items, riskiest first; with `spoken` those of a status that the viewer has had their say on."""
+    query = _ranked(wanted)
+    if wanted.viewer is None or wanted.status not in (ItemStatus.OPEN, ItemStatus.CLAIMED):
+        return query
+    theirs = spoken_on(wanted.viewer)
+    if spoken:
+        return query.where(ItemRow.item_id.in_(theirs))
+    query = query.where(ItemRow.item_id.not_in(theirs))
+    return query if wanted.viewer.senior else query.where(ItemRow.item_id.not_in(disputed()))
+
+
+def _ranked(wanted: ItemFilter) -> Select[Any]:
     if wanted.reason is None:
         return _filtered(select(ItemRow), ItemRow, wanted)
     # The reason's rows carry rank and filters, so that a rare mix does not walk past every other item.
@@ -45,14 +67,33 @@ def _filtered(query: Select[Any], table: type[ItemRow] | type[ReasonRow], wanted
 
 
 def list_items(session: Session, wanted: ItemFilter, *, limit: int, offset: int) -> list[QueuedItem]:
-    """One page of items, riskiest first."""
-    if wanted.status is not None:
-        return [queued_item(row) for row in session.scalars(ranked(wanted).limit(limit).offset(offset))]
-    # The indexes begin with the status, so any status is all of them, merged; by rank alone, which the indexes hold.
+    """One page of items, riskiest first, as the viewer sees them."""
+    parts = _parts(session, wanted)
+    if len(parts) == 1:
+        found = [queued_item(row) for row in session.scalars(parts[0].limit(limit).offset(offset))]
+    else:
+        found = _merged(session, parts, ItemRow if wanted.reason is None else ReasonRow, limit=limit, offset=offset)
+    return found if wanted.viewer is None else as_seen(session, found, wanted.viewer)
+
+
+def _parts(session: Session, wanted: ItemFilter) -> list[Select[Any]]:
+    """The queries that together give what is wanted: indexes begin with the status, so several statuses are merged."""
+    if wanted.status is None:
+        return [ranked(replace(wanted, status=status, viewer=None)) for status in ItemStatus]
+    viewer = wanted.viewer if wanted.status is ItemStatus.DECIDED else None
+    if viewer is None or session.scalar(spoken_on(viewer).limit(1)) is None:
+        return [ranked(wanted)]
+    waiting = (ItemStatus.OPEN, ItemStatus.CLAIMED)
+    return [ranked(wanted), *(ranked(replace(wanted, status=status), spoken=True) for status in waiting)]
+
+
+def _merged(
+    session: Session, parts: Sequence[Select[Any]], table: type[ItemRow] | type[ReasonRow], *, limit: int, offset: int
+) -> list[QueuedItem]:
+    # By rank alone, which the indexes hold.
     found: list[tuple[int, float, int]] = []
-    for status in ItemStatus:
-        table = ItemRow if wanted.reason is None else ReasonRow
-        query = ranked(replace(wanted, status=status)).with_only_columns(table.priority, table.risk, table.item_id)
+    for part in parts:
+        query = part.with_only_columns(table.priority, table.risk, table.item_id)
         found += [(-row[0], -row[1], row[2]) for row in session.execute(query.limit(offset + limit))]
     item_ids = [item_id for _, _, item_id in sorted(found)[offset:offset + limit]]
     rows = {row.item_id: row for row in session.scalars(select(ItemRow).where(ItemRow.item_id.in_(item_ids)))}
@@ -65,7 +106,10 @@ def next_open(session: Session, wanted: ItemFilter, *, skipping: Collection[int]
     if skipping:
         query = query.where(ItemRow.item_id.not_in(list(skipping)))
     row: ItemRow | None = session.scalars(query.limit(1).with_for_update(of=ItemRow, skip_locked=True)).one_or_none()
-    return row
+    if row is None or wanted.viewer is None or not has_spoken(session, row.item_id, wanted.viewer.name):
+        return row
+    # They had their say while the row was being locked, which the query did not see.
+    return next_open(session, wanted, skipping=[*skipping, row.item_id])
 
 
 def count_items(session: Session, wanted: ItemFilter) -> int:
@@ -81,6 +125,22 @@ def count_by_status(session: Session) -> Mapping[ItemStatus, int]:
     query = select(ItemRow.status, func.count()).group_by(ItemRow.status)
     counts = {row[0]: row[1] for row in session.execute(query)}
     return {status: counts.get(status.value, 0) for status in ItemStatus}
+
+
+def count_by_category(session: Session, status: ItemStatus) -> Mapping[str, int]:
+    """How many items of a status are of each category, most first; those without one are left out."""
+    return _count_by(session, ItemRow.category, status)
+
+
+def count_by_run(session: Session, status: ItemStatus) -> Mapping[str, int]:
+    """How many items of a status each run opened, most first."""
+    return _count_by(session, ItemRow.run_id, status)
+
+
+def _count_by(session: Session, column: Any, status: ItemStatus) -> Mapping[str, int]:
+    query = select(column, func.count()).where(ItemRow.status == status.value, column.is_not(None)).group_by(column)
+    rows = session.execute(query.order_by(func.count().desc(), column).limit(MOST_FACETS))
+    return {row[0]: row[1] for row in rows}
 
 
 def count_by_reason(session: Session, status: ItemStatus) -> Mapping[str, int]:

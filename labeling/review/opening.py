@@ -9,13 +9,13 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from labeling.review.items import ItemKey, ItemStatus, OpenCounts, ReviewItem
 from labeling.review.rows import item_columns
 from labeling.review.steps import NO_LEASE, WAITING, move, note_events
-from labeling.review.tables import ItemRow, ReasonRow
+from labeling.review.tables import ConsensusRow, GoldRow, ItemRow, ReasonRow
 
 CHUNK = 500
 SUPERSEDED = "superseded by version"
@@ -78,16 +78,27 @@ def open_chunk(session: Session, items: list[ReviewItem], now: datetime) -> Open
 
 def _plan(session: Session, items: list[ReviewItem]) -> _Plan:
     plan, known = _Plan(), _known_versions(session, items)
+    rows = [row.item_id for versions in known.values() for row in versions.values()]
+    gold = set(session.scalars(_gold().where(GoldRow.item_id.in_(rows))))
     for item in items:
         versions = known.get((item.key.video_id, item.key.track_id), {})
         if any(version > item.key.label_version for version in versions):
             plan.stale += 1
             continue
         for version, row in versions.items():
-            if version < item.key.label_version and row.status in WAITING:
+            if version < item.key.label_version and row.status in WAITING and row.item_id not in gold:
                 plan.superseded.setdefault(item.key.label_version, []).append(row.item_id)
-        _place(plan, item, versions.get(item.key.label_version))
+        known_row = versions.get(item.key.label_version)
+        if known_row is not None and known_row.item_id in gold:
+            plan.settled += 1
+        else:
+            _place(plan, item, known_row)
     return plan
+
+
+def _gold() -> Select[Any]:
+    """The query for items of known truth: they stay in the queue as they are, whatever becomes of their masklets."""
+    return select(GoldRow.item_id)
 
 
 def _place(plan: _Plan, item: ReviewItem, row: ItemRow | None) -> None:
@@ -123,6 +134,9 @@ def _insert(session: Session, items: list[ReviewItem], now: datetime) -> None:
     reasons = [row for item in items for row in _reason_rows(ids[item.key], item)]
     if reasons:
         session.execute(insert(ReasonRow), reasons)
+    asked = [{"item_id": ids[item.key], "wanted": item.reviewers} for item in items if item.reviewers > 1]
+    if asked:
+        session.execute(insert(ConsensusRow), asked)
     note_events(session, "opened", list(ids.values()), now)
 
 
@@ -155,7 +169,8 @@ def _supersede(session: Session, item_ids: list[int], version: int, now: datetim
 def close_superseded(session: Session, current: Mapping[tuple[str, str], int], now: datetime) -> int:
     """Close waiting items whose masklet has a newer version by now; `current` maps (video_id, track_id) to it."""
     query = select(ItemRow.item_id, ItemRow.video_id, ItemRow.track_id, ItemRow.label_version)
-    rows = session.execute(query.where(ItemRow.status.in_(WAITING)).order_by(ItemRow.item_id).with_for_update())
+    query = query.where(ItemRow.status.in_(WAITING), ItemRow.item_id.not_in(_gold()))
+    rows = session.execute(query.order_by(ItemRow.item_id).with_for_update())
     due: dict[int, list[int]] = {}
     for item_id, video_id, track_id, version in rows:
         newest = current.get((video_id, track_id), version)
@@ -171,7 +186,8 @@ def withdraw(session: Session, keys: Iterable[tuple[str, str, int]], because: st
     """Close open items that are no longer in doubt; a claimed one stays with its reviewer, and doubt opens it again."""
     wanted = set(keys)
     query = select(ItemRow.item_id, ItemRow.video_id, ItemRow.track_id, ItemRow.label_version)
-    rows = session.execute(query.where(ItemRow.status == ItemStatus.OPEN.value).order_by(ItemRow.item_id).with_for_update())
+    query = query.where(ItemRow.status == ItemStatus.OPEN.value, ItemRow.item_id.not_in(_gold()))
+    rows = session.execute(query.order_by(ItemRow.item_id).with_for_update())
     due = [item_id for item_id, *key in rows if tuple(key) in wanted]
     for start in range(0, len(due), CHUNK):
         item_ids = due[start:start + CHUNK]

@@ -11,7 +11,7 @@ from typing import Self
 from sqlalchemy import select, update
 
 from labeling.errors import BadInput
-from labeling.review import chain, decisions, listing, opening, steps
+from labeling.review import chain, consensus, decisions, listing, opening, seen, steps
 from labeling.review.database import Database, open_database
 from labeling.review.errors import LostLease
 from labeling.review.items import (
@@ -26,10 +26,12 @@ from labeling.review.items import (
     OpenCounts,
     QueuedItem,
     ReviewItem,
+    Viewer,
 )
 from labeling.review.listing import ItemFilter
-from labeling.review.rows import checked_name, draft, item_event, logged_decision, queued_item
-from labeling.review.tables import DecisionRow, DraftRow, EventRow, ItemRow
+from labeling.review.rows import checked_name, draft, queued_item
+from labeling.review.seen import Consensus
+from labeling.review.tables import DraftRow, ItemRow
 from labeling.types import Prompt, ReviewDecision
 
 Clock = Callable[[], datetime]
@@ -97,12 +99,15 @@ class ReviewQueue:
 
     def list(
         self, status: ItemStatus | str | None = ItemStatus.OPEN, *, reason: str | None = None, category: str | None = None,
-        run: str | None = None, limit: int = 100, offset: int = 0,
+        run: str | None = None, limit: int = 100, offset: int = 0, viewer: Viewer | None = None,
     ) -> Sequence[QueuedItem]:
-        """One page of items, highest priority and risk first; `status` None means any."""
+        """One page of items, highest priority and risk first; `status` None means any.
+
+        A `viewer` finds what they have had their say on among the decided ones.
+        """
         if not 0 < limit <= MAX_PAGE or offset < 0:
             raise BadInput(f"limit, offset are {limit}, {offset}; expected 1 to {MAX_PAGE}, and 0 or more", "bad_page")
-        wanted = ItemFilter(_status(status), reason, category, run)
+        wanted = ItemFilter(_status(status), reason, category, run, viewer)
         with self._database.read() as session:
             return listing.list_items(session, wanted, limit=limit, offset=offset)
 
@@ -124,13 +129,18 @@ class ReviewQueue:
     def history(self, item: int | ItemKey) -> ItemHistory:
         """An item with its events, decisions and drafts, oldest first."""
         with self._database.read() as session:
-            row = steps.find(session, item)
-            events = session.scalars(select(EventRow).where(EventRow.item_id == row.item_id).order_by(EventRow.event_id))
-            logged = session.scalars(select(DecisionRow).where(DecisionRow.item_id == row.item_id).order_by(DecisionRow.seq))
-            drafts = session.scalars(select(DraftRow).where(DraftRow.item_id == row.item_id).order_by(DraftRow.draft_id))
-            return ItemHistory(
-                queued_item(row), tuple(map(item_event, events)), tuple(map(logged_decision, logged)), tuple(map(draft, drafts))
-            )
+            return seen.history_of(session, steps.find(session, item))
+
+    def history_for(self, item: int | ItemKey, viewer: Viewer) -> tuple[ItemHistory, Consensus]:
+        """What a reviewer may know of an item, and how far reviewers have come with it."""
+        with self._database.read() as session:
+            whole = seen.history_of(session, steps.find(session, item))
+            return seen.history_as_seen(session, whole, viewer), seen.consensus_as_seen(session, whole, viewer)
+
+    def ask(self, item: int | ItemKey, reviewers: int) -> None:
+        """Ask for so many reviewers of a waiting item; where they disagree a senior settles it."""
+        with self._database.write() as session:
+            consensus.ask(session, item, reviewers)
 
     def drafts(self, reviewer: str | None = None) -> Sequence[Draft]:
         """Refused work, newest first, of one reviewer or of all."""
@@ -142,20 +152,23 @@ class ReviewQueue:
 
     def claim(
         self, reviewer: str, *, lease_s: float = 600.0, item: int | ItemKey | None = None, reason: str | None = None,
-        category: str | None = None, run: str | None = None, skipping: Collection[int] = (),
+        category: str | None = None, run: str | None = None, skipping: Collection[int] = (), senior: bool = False,
     ) -> Lease | None:
         """Hold the riskiest item that nobody holds, or the named one; None when nothing waits.
 
-        `skipping` are numbers of items to pass over. Errors for a named one: UnknownItem, AlreadySettled, ItemHeld.
+        Nobody gets an item twice that they have had their say on; a `senior` also gets those on which others disagree.
+        `skipping` are numbers of items to pass over. Errors for a named one: UnknownItem, AlreadySettled, NeedsSenior,
+        ItemHeld.
         """
-        name, now = checked_name(reviewer), self._clock()
+        viewer, now = Viewer(checked_name(reviewer), senior), self._clock()
         expires_at = steps.expiry_of(now, lease_s)
         with self._database.write() as session:
             if item is not None:
-                return _lease(steps.take(session, item, name, now, expires_at))
+                return _lease(steps.take(session, item, viewer, now, expires_at))
             steps.expire_leases(session, now)
-            found = listing.next_open(session, ItemFilter(ItemStatus.OPEN, reason, category, run), skipping=skipping)
-            return None if found is None else _lease(steps.grant(session, found, name, now, expires_at))
+            wanted = ItemFilter(ItemStatus.OPEN, reason, category, run, viewer)
+            found = listing.next_open(session, wanted, skipping=skipping)
+            return None if found is None else _lease(steps.grant(session, found, viewer.name, now, expires_at))
 
     def heartbeat(self, token: str, *, lease_s: float = 600.0) -> Lease:
         """Keep a lease for `lease_s` from now; LostLease when it ran out or the item is no longer held by it."""
@@ -182,12 +195,12 @@ class ReviewQueue:
 
     def decide(
         self, held: Lease | str | ItemKey | int, action: str, *, prompts: Iterable[Prompt] = (), note: str = "",
-        seconds: float | None = None, clicks: int | None = None, reviewer: str | None = None,
+        seconds: float | None = None, clicks: int | None = None, reviewer: str | None = None, senior: bool = False,
     ) -> LoggedDecision:
         """Accept, reject or correct (with prompts) what a lease or its token holds, or a named item in one step.
 
         A named item needs `reviewer`. A repeated call gives the decision that stands. Errors: LostLease (with the draft
-        that keeps the work), AlreadySettled, ItemHeld, UnknownItem, BadInput for prompts of another object.
+        that keeps the work), AlreadySettled, NeedsSenior, ItemHeld, UnknownItem, BadInput for prompts of another object.
         """
         ruling, now = decisions.Ruling(action, tuple(prompts), note, seconds, clicks), self._clock()
         with self._database.write() as session:
@@ -195,7 +208,7 @@ class ReviewQueue:
                 token = held.token if isinstance(held, Lease) else held
                 outcome = decisions.decide_lease(session, token, ruling, now)
             else:
-                outcome = decisions.decide_item(session, held, checked_name(reviewer or ""), ruling, now)
+                outcome = decisions.decide_item(session, held, Viewer(checked_name(reviewer or ""), senior), ruling, now)
         # Raised after the commit, so that the draft is kept.
         if isinstance(outcome, decisions.Refusal):
             raise LostLease(outcome.message, draft_id=outcome.draft_id)
@@ -212,7 +225,7 @@ class ReviewQueue:
             seq = page[-1].seq
 
     def pending_decisions(self) -> Sequence[ReviewDecision]:
-        """Every decided item's last word, oldest first: what `labeling.store.publish` takes as `decisions`.
+        """What settled each settled item, oldest first: what `labeling.store.publish` takes as `decisions`.
 
         All of them, each time: a decision is said of one version, and saying it twice changes nothing.
         """

@@ -9,10 +9,10 @@ from sqlalchemy import Select, insert, select, update
 from sqlalchemy.orm import Session
 
 from labeling.errors import BadInput
-from labeling.review.errors import AlreadySettled, ItemHeld, UnknownItem
-from labeling.review.items import ItemKey, ItemStatus
+from labeling.review.errors import AlreadySettled, ItemHeld, NeedsSenior, UnknownItem
+from labeling.review.items import ItemKey, ItemStatus, Viewer
 from labeling.review.rows import key_of
-from labeling.review.tables import EventRow, ItemRow, ReasonRow
+from labeling.review.tables import DisputeRow, EventRow, ItemRow, OpinionRow, ReasonRow
 
 WAITING = (ItemStatus.OPEN.value, ItemStatus.CLAIMED.value)
 NO_LEASE: Mapping[str, None] = {
@@ -57,12 +57,14 @@ def note_events(session: Session, kind: str, item_ids: Collection[int], now: dat
         session.execute(insert(EventRow), rows)
 
 
-def note_event(session: Session, kind: str, row: ItemRow, now: datetime, *, detail: str = "") -> None:
-    """Add an event to one item, with the lease it has at this moment."""
+def note_event(
+    session: Session, kind: str, row: ItemRow, now: datetime, *, detail: str = "", reviewer: str | None = None
+) -> None:
+    """Add an event to one item, with the lease it has at this moment; `reviewer` is who did it, if not the lease's."""
     session.add(
         EventRow(
             item_id=row.item_id, kind=kind, happened_at=now, detail=detail,
-            reviewer=row.lease_reviewer, lease_token=row.lease_token,
+            reviewer=reviewer or row.lease_reviewer, lease_token=row.lease_token,
         )
     )
     session.flush()
@@ -108,21 +110,31 @@ def grant(session: Session, row: ItemRow, reviewer: str, now: datetime, expires_
     return claimed
 
 
-def take(session: Session, item: int | ItemKey, reviewer: str, now: datetime, expires_at: datetime) -> ItemRow:
+def take(session: Session, item: int | ItemKey, viewer: Viewer, now: datetime, expires_at: datetime) -> ItemRow:
     """Give one named item to a reviewer; who holds it already keeps it, with the same token.
 
-    Errors: UnknownItem, AlreadySettled (decided or closed), ItemHeld (another reviewer's live lease).
+    Errors: UnknownItem, AlreadySettled (decided, by this reviewer or for good, or closed), NeedsSenior, ItemHeld (another
+    reviewer's live lease).
     """
     row = find(session, item, lock=True)
-    if row.status not in WAITING:
-        raise AlreadySettled(f"item {key_of(row)} is {described(row)}; expected one that waits for a decision")
+    spoken = has_spoken(session, row.item_id, viewer.name)
+    if row.status not in WAITING or spoken:
+        standing = ItemStatus.DECIDED.value if spoken else described(row)
+        raise AlreadySettled(f"item {key_of(row)} is {standing}; expected one that waits for a decision")
+    if not viewer.senior and session.get(DisputeRow, row.item_id) is not None:
+        raise NeedsSenior(f"item {key_of(row)} waits for a senior: its reviewers disagree")
     if is_live(row, now):
-        if row.lease_reviewer != reviewer:
+        if row.lease_reviewer != viewer.name:
             raise ItemHeld(f"item {key_of(row)} is held by {row.lease_reviewer!r} until {row.lease_expires_at}; try later")
         return extend(session, row, now, expires_at)
     if row.status == ItemStatus.CLAIMED:
         put_back(session, row, "expired", now)
-    return grant(session, row, reviewer, now, expires_at)
+    return grant(session, row, viewer.name, now, expires_at)
+
+
+def has_spoken(session: Session, item_id: int, reviewer: str) -> bool:
+    """Whether a reviewer has had their say on an item that goes on waiting."""
+    return session.get(OpinionRow, (item_id, reviewer)) is not None
 
 
 def extend(session: Session, row: ItemRow, now: datetime, expires_at: datetime) -> ItemRow:

@@ -214,6 +214,52 @@ class WorkRow(Base):
     __table_args__ = (UniqueConstraint("item_id", "reviewer", name="uq_review_work_owner"),)
 
 
+class ConsensusRow(Base):
+    """How many reviewers an item asks for, where it is more than one."""
+
+    __tablename__ = "review_consensus"
+
+    item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), primary_key=True, autoincrement=False)
+    wanted: Mapped[int]
+
+
+class DisputeRow(Base):
+    """An item whose reviewers disagree: it waits for a senior."""
+
+    __tablename__ = "review_dispute"
+
+    item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), primary_key=True, autoincrement=False)
+
+
+class OpinionRow(Base):
+    """A reviewer who has had their say on an item that goes on waiting; they do not get it again.
+
+    `seq` is the row of the log that settles nothing by itself, None for who settled the item before it became gold.
+    """
+
+    __tablename__ = "review_opinion"
+
+    item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), primary_key=True, autoincrement=False)
+    reviewer: Mapped[str] = mapped_column(Text, primary_key=True)
+    seq: Mapped[int | None] = mapped_column(BigId, ForeignKey("review_decision.seq"), unique=True)
+
+
+Index("ix_review_opinion_reviewer", OpinionRow.reviewer)
+
+
+class GoldRow(Base):
+    """An item of known truth: whether its masks are `good`, and true masks as prompts; the log after `after_seq` answers it."""
+
+    __tablename__ = "review_gold"
+
+    item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), primary_key=True, autoincrement=False)
+    good: Mapped[bool]
+    truth: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(Text)
+    after_seq: Mapped[int] = mapped_column(BigInteger)
+    added_at: Mapped[datetime]
+
+
 class TokenRow(Base):
     """A reviewer's token: its SHA-256 alone, so that who reads the database cannot sign in."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
+from labeling.config import ModelConfig, PrecisionConfig, TrackConfig, TrackerConfig
 from labeling.errors import BadConfiguration, BadInput
 from labeling.track.checkpoints import sha256_of, verify_checkpoint
 from sam2.embedded import embedded_digest, embedded_weights
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SEMANTICS_VERSION = 1
 UNTRAINED = "untrained"
 PRECISIONS = ("fp32", "bf16")
+COMPILED = "-compiled"
 TRACKERS = ("sam2", "samurai")
 
 
@@ -94,7 +95,7 @@ def recipe_of(model: ModelConfig, precision: PrecisionConfig, tracker: TrackerCo
         checkpoint_sha256=checkpoint_digest(model),
         image_size=model.image_size or network.image_size,
         apply_postprocessing=model.apply_postprocessing,
-        precision=precision.name,
+        precision=precision.name + (COMPILED if precision.compile else ""),
         tracker=tracker.name,
         overrides=dict(tracker.overrides),
     )
@@ -124,8 +125,12 @@ def checkpoint_digest(model: ModelConfig) -> str:
     return digest
 
 
-def build_predictor(recipe: TrackerRecipe, checkpoint: str | None, *, device: str) -> Predictor:
+def build_predictor(
+    recipe: TrackerRecipe, checkpoint: str | None, *, device: str, encode_batch: int = TrackConfig.encode_batch
+) -> Predictor:
     """Build the video predictor on `device`; untrained weights are equal in every actor and every run.
+
+    `encode_batch` frames go through the image encoder at once; it changes answers by rounding at most, and no key.
 
     Raises:
         BadInput: the weights do not fit the network, or are not those that the plan was made with.
@@ -143,8 +148,9 @@ def build_predictor(recipe: TrackerRecipe, checkpoint: str | None, *, device: st
             recipe.config_file,
             path,
             device=device,
-            hydra_overrides_extra=recipe.hydra_overrides,
+            hydra_overrides_extra=[*recipe.hydra_overrides, f"++model.encode_batch={encode_batch}"],
             apply_postprocessing=recipe.apply_postprocessing,
+            vos_optimized=recipe.precision.endswith(COMPILED),
         )
     return predictor
 
@@ -156,12 +162,23 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def take_peak_gpu_bytes(device: str) -> int:
+    """Return the most bytes of the GPU that this process held since the last call, 0 where it has none."""
+    import torch
+
+    if not device.startswith("cuda"):
+        return 0
+    peak = torch.cuda.max_memory_reserved(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return peak
+
+
 @contextmanager
 def arithmetic(precision: str, *, device: str) -> Iterator[None]:
     """Run the block without gradients, and in bfloat16 where `precision` says so."""
     import torch
 
-    with torch.inference_mode(), torch.autocast(device.split(":")[0], torch.bfloat16, enabled=precision == "bf16"):
+    with torch.inference_mode(), torch.autocast(device.split(":")[0], torch.bfloat16, enabled=precision.startswith("bf16")):
         yield
 
 

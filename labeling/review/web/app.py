@@ -3,19 +3,33 @@
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.responses import Response
 
-from labeling.review.web import deciding, items, pages, sessions
+from labeling.review.web import deciding, items, metrics, pages, sessions
 from labeling.review.web.errors import Refused, install
 from labeling.review.web.guard import Guard
 from labeling.review.web.services import Services
 from labeling.store.schemas import code_version
 
+# The modules' names do not change with their content: a browser asks each time, and mostly hears that nothing is new.
+REVALIDATE = "no-cache"
 STATIC = Path(__file__).parent / "static"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+class PageFiles(StaticFiles):
+    """The page's own files, each with an ETag, to be asked for anew each time."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """The file, or 304 where the browser has it as it is."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = REVALIDATE
+        return response
 
 
 def create_app(services: Services, *, hosts: Collection[str] | None = LOOPBACK, static: Path = STATIC) -> FastAPI:
@@ -35,7 +49,7 @@ def create_app(services: Services, *, hosts: Collection[str] | None = LOOPBACK, 
     )
     app.state.services = services
     install(app)
-    for router in (sessions.router, pages.router, items.router, deciding.router):
+    for router in (sessions.router, pages.router, items.router, deciding.router, metrics.router):
         app.include_router(router)
 
     @app.get("/", include_in_schema=False)
@@ -44,8 +58,8 @@ def create_app(services: Services, *, hosts: Collection[str] | None = LOOPBACK, 
         index = static / "index.html"
         if not index.is_file():
             raise Refused(404, "not_found", "the page is not in this installation", "install samurai-labeling again")
-        return FileResponse(index, headers={"Cache-Control": "no-cache"})
+        return FileResponse(index, headers={"Cache-Control": REVALIDATE})
 
-    app.mount("/static", StaticFiles(directory=static, check_dir=False), name="static")
+    app.mount("/static", PageFiles(directory=static, check_dir=False), name="static")
     app.add_middleware(Guard, hosts=hosts)
     return app

@@ -8,14 +8,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from labeling.review.rows import MAX_NAME, MAX_NOTE
 
 BIGGEST = 2**63 - 1
-MAX_WORK_BYTES = 256 * 1024
+MAX_WORK_BYTES, MAX_WORK_DEPTH = 256 * 1024, 32
 MAX_POINTS, MAX_CORRECTIONS, MAX_SKIPPED = 200, 2_000, 1_000
 
 
 def storable(text: str) -> str:
-    """Refuse what PostgreSQL cannot keep."""
-    if "\0" in text:
-        raise ValueError("expected text without NUL")
+    """Refuse what databases cannot keep: NUL, and halves of a pair of surrogates, which JSON can spell."""
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("expected text without NUL or lone surrogates")
     return text
 
 
@@ -85,13 +85,17 @@ class Preview(Held):
 
 
 class CorrectionBody(Body):
-    """What a reviewer says of one frame: clicks, a box, the mask they saw, or that the object is not there."""
+    """What a reviewer says of one frame: clicks, a box, the mask they saw, or that the object is not there.
+
+    `span` are the source frames that it may change, half-open; none for all.
+    """
 
     frame_idx: FrameIdx
     points: Points = []
     box: Corners | None = None
     mask: Runs | None = None
     absent: bool = False
+    span: tuple[FrameIdx, FrameIdx] | None = None
 
 
 Corrections = Annotated[list[CorrectionBody], Field(max_length=MAX_CORRECTIONS)]
@@ -121,14 +125,19 @@ class Draft(Held):
     work: dict[str, Any]
 
     def as_text(self) -> str:
-        """The work as it is kept; ValueError where JSON has no word for a part of it, or it is nested too deep."""
-        try:
-            return json.dumps(self.work, separators=(",", ":"), allow_nan=False)
-        except RecursionError as error:
-            raise ValueError("nested too deep") from error
+        """The work as it is kept; ValueError for what could not be sent back: NaN, lone surrogates, nesting too deep."""
+        if not _is_within(self.work, MAX_WORK_DEPTH):
+            raise ValueError(f"nested more than {MAX_WORK_DEPTH} deep")
+        text = json.dumps(self.work, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+        return storable(text)
 
 
 class Undo(Body):
     """A row of the log."""
 
     seq: ItemId
+
+
+def _is_within(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_is_within(one, levels - 1) for one in inner)

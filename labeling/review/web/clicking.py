@@ -14,8 +14,8 @@ from labeling.errors import BadInput, DeadlineExceeded, Unavailable
 from labeling.ingest.decode import FrameReader
 from labeling.review.web.keeping import Shelf
 from labeling.track.click import Clicked, FrameInHand, click, take_frame
-from labeling.track.follow import follow
 from labeling.track.predictor import Predictor, arithmetic
+from labeling.track.within import follow_from
 from labeling.types import RLE, Box, FrameMask, Point, Prompt
 
 MAX_SPAN = 120
@@ -68,9 +68,9 @@ class Clicker:
         )
 
     def track(
-        self, frames: FrameReader, prompts: Sequence[Prompt], *, size_hw: tuple[int, int], direction: Direction, who: str
+        self, frames: FrameReader, prompts: Sequence[Prompt], start: int, *, size_hw: tuple[int, int], who: str
     ) -> tuple[Mapping[int, FrameMask], bool]:
-        """Track one object through at most 120 frames; the masks by frame, and whether that is all of them.
+        """Track one object both ways from frame `start`; the masks by frame, and whether that is all of them.
 
         What `who` asked for before is given up: a page that asks again no longer waits for it.
         """
@@ -80,9 +80,7 @@ class Clicker:
         with self._one_at_a_time(), arithmetic(network.precision, device=network.device):
             deadline = time.time() + DEADLINE_S
             try:
-                for one in follow(
-                    network.predictor, frames, prompts, size_hw=size_hw, direction=direction, deadline=deadline
-                ):
+                for one in follow_from(network.predictor, frames, prompts, start, size_hw=size_hw, deadline=deadline):
                     found[one.mask.frame_idx] = one.mask
                     if given_up.is_set():
                         return found, False

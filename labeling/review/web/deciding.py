@@ -53,8 +53,8 @@ def draft(item_id: ItemIdPath, body: Draft, services: Served, who: Writing) -> d
         text = body.as_text()
     except ValueError as error:
         raise Refused(400, "bad_request", f"work cannot be kept: {error}", "send plain JSON") from error
-    if len(text) > MAX_WORK_BYTES:
-        raise Refused(413, "too_large", f"work has {len(text)} bytes; at most {MAX_WORK_BYTES} are kept")
+    if (num_bytes := len(text.encode())) > MAX_WORK_BYTES:
+        raise Refused(413, "too_large", f"work has {num_bytes} bytes; at most {MAX_WORK_BYTES} are kept")
     return {"draft_id": services.desk.keep_work(item_id, who.name, text)}
 
 
@@ -77,9 +77,11 @@ def decision(item_id: ItemIdPath, body: Decide, services: Served, who: Writing) 
 
 @router.post("/undo")
 def undo(body: Undo, services: Served, who: Writing) -> dict[str, Any]:
-    """Take back my last decision, unless somebody has gone on from it; its item is open again."""
+    """Take back my last decision, unless somebody has gone on from it; I can have its item again."""
     logged = services.desk.decision(body.seq)
-    published = services.store.published(logged.key) if logged is not None and logged.action != "correct" else None
+    # An opinion is in no snapshot, though its masklet may be there by what others decided.
+    asked = logged is not None and logged.action != "correct" and not services.desk.is_opinion(logged.seq)
+    published = services.store.published(logged.key) if logged is not None and asked else None
     if published is not None:
         raise AlreadySettled(f"decision {body.seq} is published in {published} already")
     item = services.desk.undo(body.seq, who.name)
@@ -94,12 +96,13 @@ def propagate(item_id: ItemIdPath, body: Propagate, services: Served, who: Writi
     holder_of(services, body.token, who, item_id=item_id, live=True)
     item, track = found(services, item_id)
     prompts = corrections_of(body.corrections, item, track)
-    direction = Direction(body.direction)
     corrected = [prompt.frame_idx for prompt in prompts]
-    indices = window(track.frame_indices, corrected, direction=direction, span=body.span)
+    indices = window(track.frame_indices, corrected, direction=Direction(body.direction), span=body.span)
+    # What was said before of other frames holds, here as when the correction is applied.
+    standing = [p for p in track.prompts if p.frame_idx in set(indices) - set(corrected)]
     with services.frames.reading(track.video, indices) as frames:
         tracked, complete = services.clicker.track(
-            frames, prompts, size_hw=track.video.size_hw, direction=direction, who=who.name
+            frames, [*prompts, *standing], min(corrected), size_hw=track.video.size_hw, who=who.name
         )
     return {"frames": {str(i): _previewed(mask) for i, mask in sorted(tracked.items())}, "complete": complete}
 
@@ -130,6 +133,7 @@ def _prompt(body: CorrectionBody, item: QueuedItem, track: Track) -> Prompt:
         mask=rle.empty(size_hw) if body.absent else _mask(body.mask, size_hw),
         category=item.category,
         source=PromptSource.CORRECTION,
+        span=body.span,
     )
 
 

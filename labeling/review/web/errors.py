@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from labeling.errors import BadConfiguration, BadInput, LabelingError, Unavailable
-from labeling.review.errors import AlreadySettled, ItemHeld, LostLease, UnknownItem
+from labeling.review.errors import AlreadySettled, ItemHeld, LostLease, NeedsSenior, UnknownItem
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +17,7 @@ _CODES = {401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "too_lar
 _KINDS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (UnknownItem, 404, "not_found", "take an item from the queue"),
     (ItemHeld, 409, "item_held", "take another item, or wait until the lease ends"),
+    (NeedsSenior, 409, "needs_senior", "take another item"),
     (AlreadySettled, 409, "already_settled", "take the next item"),
     (LostLease, 409, "lost_lease", "claim the item again"),
     (Unavailable, 503, "unavailable", "try again in a moment"),
@@ -36,7 +37,9 @@ class Refused(Exception):
 
     def response(self) -> JSONResponse:
         """The refusal as it is sent."""
-        body = {"code": self.code, "message": self.message, "hint": self.hint, **self.more}
+        # A message may quote what was sent, and JSON can spell text that UTF-8 has no bytes for.
+        message = self.message.encode("utf-8", "backslashreplace").decode()
+        body = {"code": self.code, "message": message, "hint": self.hint, **self.more}
         return JSONResponse({"error": body}, status_code=self.status, headers={"Cache-Control": "no-store"})
 
 

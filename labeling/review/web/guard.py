@@ -57,7 +57,7 @@ class Guard:
         if scope["method"] in SAFE:
             return
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _place_of(origin) != host:
             raise Refused(403, "forbidden", "a page of another site asked for a change", "open the page on this server")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         empty = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
@@ -68,6 +68,14 @@ class Guard:
 def _name_of(host: str) -> str:
     """The host without its port; an IPv6 address in brackets."""
     return host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0].lower()
+
+
+def _place_of(origin: str) -> str:
+    """Host and port of an origin, none where it has another form."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def limit_of(path: str) -> int:

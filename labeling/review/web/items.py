@@ -14,7 +14,7 @@ from labeling.review.suspicious import suspicious_frames
 from labeling.review.web.bodies import BIGGEST
 from labeling.review.web.errors import Refused
 from labeling.review.web.frames import ahead_of, shown_width
-from labeling.review.web.pages import as_item
+from labeling.review.web.pages import as_item, viewer_of
 from labeling.review.web.services import Served, Services
 from labeling.review.web.sessions import Reading
 from labeling.review.web.storing import Neighbour, Track
@@ -43,7 +43,7 @@ def detail(
     item_id: ItemIdPath, services: Served, who: Reading, width: Annotated[int, Query(ge=16, le=4096)] = DEFAULT_WIDTH
 ) -> dict[str, Any]:
     """Everything about one item; `width` is that of the frames to make ahead."""
-    history = services.queue.history(item_id)
+    history, consensus = services.queue.history_for(item_id, viewer_of(who))
     item = history.item
     track = services.store.track(item.key, item.snapshot)
     doubted = suspicious_frames(track.frames, item.flags, iou_bound=track.iou_bound)
@@ -60,11 +60,10 @@ def detail(
         "objects": [_object(one, item) for one in neighbours],
         "prompts": [as_prompt(p) for p in track.prompts if p.source is PromptSource.SEED],
         "corrections": [as_prompt(p) for p in track.prompts if p.source is PromptSource.CORRECTION],
-        "verdict": {"verdict": track.verdict.decision.value, "risk": item.risk},
         "notes": _notes(history),
         "history": _events(history),
         "drafts": _drafts(services, history, who),
-        "consensus": {"wanted": 1, "have": len({d.reviewer for d in history.decisions if d.action != "undo"})},
+        "consensus": {"wanted": consensus.wanted, "have": consensus.have},
     }
 
 
@@ -122,10 +121,12 @@ def _number(value: float | None) -> float | None:
 
 
 def _object(one: Neighbour, item: QueuedItem) -> dict[str, Any]:
+    # Of the item itself only why it was opened: what was judged or decided since would tell what is known of it.
+    own = one.track_id == item.key.track_id
     return {
         "track_id": one.track_id, "category": one.category, "spans": [list(span) for span in one.spans],
-        "flags": [as_flag(flag) for flag in one.flags], "prompts": [as_prompt(prompt) for prompt in one.prompts],
-        "is_item": one.track_id == item.key.track_id,
+        "flags": [as_flag(flag) for flag in (item.flags if own else one.flags)],
+        "prompts": [as_prompt(prompt) for prompt in one.prompts], "is_item": own,
     }
 
 
@@ -144,6 +145,7 @@ def as_prompt(prompt: Prompt) -> dict[str, Any]:
     return {
         "frame_idx": prompt.frame_idx, "box": list(prompt.box_xyxy) if prompt.box_xyxy else None, "points": points,
         "mask": as_rle(prompt.mask) if prompt.mask else None, "source": prompt.source.value, "absent": absent,
+        "span": list(prompt.span) if prompt.span else None,
     }
 
 

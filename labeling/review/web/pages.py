@@ -1,16 +1,17 @@
 """The queue as the page sees it: lists, claims, heartbeats, releases, figures."""
 
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator
 
-from labeling.review.accounts import Reviewer
-from labeling.review.desk import Effort, Holder
+from labeling.review.accounts import SENIOR, Reviewer
+from labeling.review.desk import Holder
 from labeling.review.errors import LostLease
-from labeling.review.items import ItemStatus, Lease, QueuedItem
+from labeling.review.items import ItemStatus, Lease, QueuedItem, Viewer
 from labeling.review.listing import ItemFilter
+from labeling.review.throughput import by_reviewer, figures_of
 from labeling.review.web.bodies import Claim, Held, Release, storable
 from labeling.review.web.errors import Refused
 from labeling.review.web.services import Served, Services
@@ -25,19 +26,21 @@ Status = Literal["open", "claimed", "decided", "closed", "any"]
 
 @router.get("/queue")
 def queue(
-    services: Served, _who: Reading, status: Status = "open", reason: Asked = "", category: Asked = "", run: Asked = "",
+    services: Served, who: Reading, status: Status = "open", reason: Asked = "", category: Asked = "", run: Asked = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 50, offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
 ) -> dict[str, Any]:
-    """One page of items, riskiest first, with how many there are."""
+    """One page of items, riskiest first, with how many there are; what I have had my say on is decided for me."""
     wanted = ItemFilter(None if status == "any" else ItemStatus(status), reason or None, category or None, run or None)
+    viewer = viewer_of(who)
     items = services.queue.list(
-        wanted.status, reason=wanted.reason, category=wanted.category, run=wanted.run_id, limit=limit, offset=offset
+        wanted.status, reason=wanted.reason, category=wanted.category, run=wanted.run_id, limit=limit, offset=offset,
+        viewer=viewer,
     )
-    counts = services.counts.of(wanted, lambda: services.desk.counts(wanted))
+    counts = services.desk.counts_for(services.counts.of(wanted, lambda: services.desk.counts(wanted)), wanted, viewer)
     return {
         "items": [as_item(item) for item in items],
         "counts": {status.value: count for status, count in counts.by_status.items()},
-        "reasons": dict(counts.by_reason),
+        "reasons": dict(counts.by_reason), "categories": dict(counts.by_category), "runs": dict(counts.by_run),
         "total": counts.total,
     }
 
@@ -47,7 +50,7 @@ def claim(body: Claim, services: Served, who: Writing) -> dict[str, Any]:
     """Hold the riskiest item that nobody holds, or a named one."""
     lease = services.queue.claim(
         who.name, lease_s=services.settings.lease_s, item=body.item_id, reason=body.reason or None,
-        category=body.category or None, run=body.run or None, skipping=body.skipping,
+        category=body.category or None, run=body.run or None, skipping=body.skipping, senior=viewer_of(who).senior,
     )
     if lease is None:
         return {"lease": None}
@@ -74,22 +77,19 @@ def release(body: Release, services: Served, who: Writing) -> dict[str, Any]:
 
 @router.get("/stats")
 def stats(services: Served, _who: Reading) -> dict[str, Any]:
-    """What settling an item takes, over all standing decisions and by reviewer."""
-    efforts = services.efforts.of("", lambda: tuple(services.desk.efforts()))
-    return {**_figures(efforts), "by_reviewer": [{"reviewer": one.reviewer, **_figures([one])} for one in efforts]}
+    """What settling an item takes, over all standing decisions, by reviewer, and by each one's kinds of decision."""
+    found = services.efforts.of("", lambda: tuple(services.desk.efforts()))
+    people = by_reviewer(found)
+    return {**asdict(figures_of(found)), "by_reviewer": [
+        {"reviewer": name, **asdict(figures_of(own)), "by_action": {
+            one.action: asdict(figures_of([one])) for one in own
+        }} for name, own in people.items()
+    ]}
 
 
-def _figures(efforts: Sequence[Effort]) -> dict[str, Any]:
-    decisions = sum(one.decisions for one in efforts)
-    seconds = sum(one.decisions * one.seconds_each for one in efforts)
-    counted = [one for one in efforts if one.clicks_each is not None]
-    clicks = sum(one.decisions * (one.clicks_each or 0.0) for one in counted)
-    return {
-        "decisions": decisions,
-        "items_per_hour": 3600.0 * decisions / seconds if seconds else None,
-        "seconds_per_item": seconds / decisions if decisions else None,
-        "clicks_per_item": clicks / sum(one.decisions for one in counted) if counted else None,
-    }
+def viewer_of(who: Reviewer) -> Viewer:
+    """Who asks, as the queue knows them."""
+    return Viewer(who.name, senior=who.role == SENIOR)
 
 
 def holder_of(services: Services, token: str, who: Reviewer, *, item_id: int | None = None, live: bool = False) -> Holder:

@@ -6,9 +6,11 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from labeling.review.accounts import Accounts
-from labeling.review.desk import Desk, Effort, QueueCounts
+from labeling.review.desk import Desk, QueueCounts
+from labeling.review.figures import QueueFigures
 from labeling.review.listing import ItemFilter
 from labeling.review.queue import ReviewQueue
+from labeling.review.throughput import Effort
 from labeling.review.web.clicking import Clicker
 from labeling.review.web.frames import FrameShelf
 from labeling.review.web.keeping import Recent
@@ -42,6 +44,7 @@ class Services:
     clicker: Clicker
     settings: Settings
     counts: Recent[ItemFilter, QueueCounts] = field(default_factory=lambda: Recent(COUNTS_S))
+    figures: Recent[str, QueueFigures] = field(default_factory=lambda: Recent(COUNTS_S))
     efforts: Recent[str, tuple[Effort, ...]] = field(default_factory=lambda: Recent(COUNTS_S))
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 A snapshot never changes, so its tables are read once; whether there is a newer one is asked every two seconds.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +13,7 @@ from labeling.objects import Objects
 from labeling.review.errors import UnknownItem
 from labeling.review.items import ItemKey
 from labeling.review.web.keeping import Recent, Shelf
-from labeling.store import layout
-from labeling.store.mask_rows import read_mask_rows
-from labeling.store.parquet import open_file
+from labeling.store.mask_rows import MaskReader, read_mask_rows
 from labeling.store.records import mask_from_row, prompts_from_json, verdict_from_row, video_from_row
 from labeling.store.snapshots import Snapshot, newest_snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
 from labeling.types import FrameMask, Prompt, QCFlag, Verdict, Video
@@ -157,26 +154,23 @@ class StoreView:
 
     def _read_neighbours(self, tables: _Tables, video_id: str) -> tuple[Neighbour, ...]:
         rows = tables.of_video(video_id)
-        visible = {batch: self._visible(video_id, batch) for batch in {track["batch"] for track, _ in rows}}
-        return tuple(
-            Neighbour(
-                track_id=track["track_id"],
-                category=track["category"],
-                spans=spans_of(visible[track["batch"]][track["track_id"]]),
-                flags=verdict_from_row(said).flags,
-                prompts=prompts_from_json(track["prompts"]),
+        with MaskReader(self._objects) as masks:
+            return tuple(
+                Neighbour(
+                    track_id=track["track_id"],
+                    category=track["category"],
+                    spans=spans_of(_visible(masks, track)),
+                    flags=verdict_from_row(said).flags,
+                    prompts=prompts_from_json(track["prompts"]),
+                )
+                for track, said in rows
             )
-            for track, said in rows
-        )
 
-    def _visible(self, video_id: str, batch: str) -> Mapping[str, list[tuple[int, bool]]]:
-        """Where each object of one batch is visible, without reading a mask."""
-        with open_file(self._objects, layout.data_file("masks", video_id, batch)) as opened:
-            columns = opened.read(columns=["track_id", "frame_idx", "visible"]).to_pydict()
-        found: dict[str, list[tuple[int, bool]]] = defaultdict(list)
-        for track_id, frame_idx, seen in zip(columns["track_id"], columns["frame_idx"], columns["visible"], strict=True):
-            found[track_id].append((frame_idx, seen))
-        return found
+
+def _visible(masks: MaskReader, track: Mapping[str, Any]) -> list[tuple[int, bool]]:
+    """Where an object is visible, without reading a mask."""
+    columns = masks.rows(track, columns=["video_id", "track_id", "frame_idx", "visible"])
+    return list(zip(columns["frame_idx"].to_pylist(), columns["visible"].to_pylist(), strict=True))
 
 
 def spans_of(seen: Sequence[tuple[int, bool]]) -> tuple[Span, ...]:

@@ -36,11 +36,12 @@ def flag(reason: str, value: float = 0.2) -> QCFlag:
 def item(
     number: int, *, risk: float = 0.5, version: int = 1, reasons: Sequence[str] = ("swap",), track: str = "7",
     category: str | None = "car", run: str = "run-1", snapshot: str = "v000001", priority: int = 0,
+    reviewers: int = 1,
 ) -> ReviewItem:
     """A review item of video `number`."""
     return ReviewItem(
         ItemKey(video_id(number), track, version), f"clip-{number}.mp4", run, snapshot, risk,
-        tuple(flag(reason) for reason in reasons), (0, 48), category, priority,
+        tuple(flag(reason) for reason in reasons), (0, 48), category, priority, reviewers,
     )
 
 

@@ -12,6 +12,7 @@ from labeling.ingest.prompts import write_prompts
 from labeling.review import commands
 from labeling.review.items import ItemKey
 from labeling.review.queue import ReviewQueue
+from labeling.review.throughput import throughput
 from labeling.types import Prompt, PromptSource
 from tests.labeling.review.samples import HandClock, item, video_id
 
@@ -29,6 +30,14 @@ def printed(what: RenderableType) -> str:
     with console.capture() as capture:
         console.print(what)
     return capture.get()
+
+
+def test_throughput_is_told_by_reviewer_and_kind(queue: ReviewQueue) -> None:
+    queue.open_items([item(1), item(2)])
+    queue.decide(1, "accept", reviewer="[b]ada", seconds=4.0, clicks=3)
+    text = printed(commands.render_throughput(throughput(queue)))
+    assert [line.split()[1] for line in text.splitlines() if "900.0" in line] == ["everybody", "everybody", "[b]ada", "[b]ada"]
+    assert "2026-03-01 12:01:00 UTC" in text
 
 
 def test_the_list_shows_the_riskiest_first_and_counts_the_rest(queue: ReviewQueue) -> None:

@@ -10,6 +10,7 @@ from labeling.review.errors import AlreadySettled, LostLease
 from labeling.review.items import ItemStatus
 from labeling.review.listing import ItemFilter
 from labeling.review.queue import ReviewQueue
+from labeling.review.throughput import Effort
 from tests.labeling.review.samples import HandClock, click, item
 
 
@@ -37,8 +38,7 @@ def test_efforts_leave_out_what_was_taken_back(desk: Desk, queue: ReviewQueue) -
         assert lease is not None
         last = queue.decide(lease, "reject", seconds=seconds, clicks=clicks).seq
     desk.undo(last, "ada")
-    (effort,) = desk.efforts()
-    assert (effort.reviewer, effort.decisions, effort.seconds_each, effort.clicks_each) == ("ada", 2, 3.0, 1.0)
+    assert list(desk.efforts()) == [Effort("ada", "reject", 2, 6.0, 1, 1)]
 
 
 def test_undo_reopens_once_and_the_log_stays_whole(desk: Desk, queue: ReviewQueue) -> None:

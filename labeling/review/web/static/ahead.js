@@ -2,12 +2,13 @@
 
 import { around, FrameCache, widthFor } from "/static/frames.js";
 import { MaskStore } from "/static/masks.js";
+import { Others } from "/static/others.js";
 import { nearest } from "/static/player.js";
 
 const FIRST_FRAMES = 12;
 const FILM_WIDTH = 160;
 
-/** Fetches an item: {itemId, detail, frames, film, masks, start}; `start` is the first suspicious position. */
+/** Fetches an item: {itemId, detail, frames, film, masks, others, start}; `start` is the first suspicious position. */
 export async function loadItem(api, itemId, stageWidth) {
   const width = widthFor(stageWidth);
   const detail = await api.detail(itemId, width);
@@ -18,6 +19,7 @@ export async function loadItem(api, itemId, stageWidth) {
     frames: new FrameCache(api, itemId, video, Math.min(video.width, width)),
     film: new FrameCache(api, itemId, video, Math.min(video.width, FILM_WIDTH)),
     masks: new MaskStore(api, itemId, video.frames),
+    others: new Others(api, itemId, detail),
   };
   if (video.frames.length) {
     bundle.frames.want(around(video.frames, start, { ahead: FIRST_FRAMES, behind: 2 }));
@@ -28,7 +30,7 @@ export async function loadItem(api, itemId, stageWidth) {
 
 /** Gives back what an item holds. */
 export function closeItem(bundle) {
-  for (const part of [bundle?.frames, bundle?.film, bundle?.masks]) part?.close();
+  for (const part of [bundle?.frames, bundle?.film, bundle?.masks, bundle?.others]) part?.close();
 }
 
 /** Guesses which item comes next and has it ready; a wrong guess costs nothing but the fetching. */

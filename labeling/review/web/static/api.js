@@ -60,7 +60,10 @@ export class Api {
   release(token, note = "") { return this.call("POST", "/api/release", { body: { token, note } }); }
   undo(seq) { return this.call("POST", "/api/undo", { body: { seq } }); }
   detail(itemId, width) { return this.call("GET", itemPath(itemId), { query: { width } }); }
-  masks(itemId, start, end) { return this.call("GET", `${itemPath(itemId)}/masks`, { query: { start, end } }); }
+  /** Masks of a half-open span of frames, of the item's own object or of another one of its video. */
+  masks(itemId, start, end, track = null) {
+    return this.call("GET", `${itemPath(itemId)}/masks`, { query: { start, end, track } });
+  }
   preview(itemId, body, signal) { return this.call("POST", `${itemPath(itemId)}/preview`, { body, signal }); }
   propagate(itemId, body, signal) { return this.call("POST", `${itemPath(itemId)}/propagate`, { body, signal }); }
   draft(itemId, token, work) { return this.call("PUT", `${itemPath(itemId)}/draft`, { body: { token, work } }); }

@@ -36,14 +36,14 @@ export class Bench extends EventTarget {
   /** Puts an item on the bench. */
   open(bundle) {
     this.bundle = bundle;
-    const { detail, frames, film, masks, start } = bundle;
+    const { detail, frames, film, masks, others, start } = bundle;
     const { video } = detail;
     this.colour = colourOf(detail.item.track_id);
     this.setEditing(false);
     this.stage.open(video);
     this.#shownFrame = null;
-    frames.onload = masks.onload = () => this.#show();
-    frames.onerror = masks.onerror = (error) => this.report(error);
+    frames.onload = masks.onload = others.onload = () => this.#show();
+    frames.onerror = masks.onerror = others.onerror = (error) => this.report(error);
     this.editor.reset([video.height, video.width]);
     this.timeline.open(detail, { film, colour: this.colour, maskOf: (frameIdx) => masks.path(frameIdx) });
     this.player.open(video.frames, video.pts_seconds, video.frame_rate, start);
@@ -75,6 +75,12 @@ export class Bench extends EventTarget {
     this.dispatchEvent(new Event("work"));
   }
 
+  /** Shows the other objects of the video faintly, or not. */
+  showOthers(on) {
+    this.stage.othersOn = on;
+    this.#show();
+  }
+
   /** The crosshair moves by some pixels of the screen; it starts in the middle of the mask. */
   moveCursor(dx, dy) {
     if (!this.editing) this.setEditing(true);
@@ -103,7 +109,9 @@ export class Bench extends EventTarget {
 
   #worked() {
     if (this.bundle) {
-      this.timeline.showWork({ corrected: this.editor.frameIdxs, tracked: this.editor.tracked });
+      const { editor } = this;
+      const limits = editor.limits(this.player.frames);
+      this.timeline.showWork({ corrected: editor.frameIdxs, tracked: editor.tracked, limits });
       this.#show();
     }
     this.dispatchEvent(new Event("work"));
@@ -134,6 +142,7 @@ export class Bench extends EventTarget {
     const held = this.editor.at(frameIdx);
     this.stage.show({
       picture, held, colour: this.colour, previewColour: previewColour(this.detail.item.track_id),
+      others: this.stage.othersOn ? bundle.others.on(frameIdx, this.player.at) : [],
       tracked: bundle.masks.path(frameIdx), preview: held?.absent ? null : this.#outlines.of(this.#workMask()?.mask),
     });
     return this.#say(this.#numbers(held));

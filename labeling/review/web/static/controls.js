@@ -3,6 +3,7 @@
 import { button, byId, el, icon, short } from "/static/dom.js";
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
+const REACHES = [["both", "all frames"], ["forward", "forward"], ["backward", "backward"], ["span", "from, to"]];
 
 /** Playback, view and position. `run(id)` does what the key of that name does. */
 export class Transport {
@@ -18,11 +19,12 @@ export class Transport {
     this.opacity = el("input", { type: "range", min: 0, max: 100, value: 45, "aria-label": "Opacity of the mask",
       on: { input: () => onOpacity(this.opacity.value / 100) } });
     this.mask = tool("mask", "mask", "Mask");
-    this.mask.setAttribute("aria-pressed", "true");
+    this.others = tool("others", "others", "Other objects");
+    for (const shown of [this.mask, this.others]) shown.setAttribute("aria-pressed", "true");
     byId("transport").append(
       tool("prevFlag", "prev-flag", "Previous suspicious frame"), tool("back", "back", "One frame back"), this.play,
       tool("forward", "forward", "One frame forward"), tool("nextFlag", "next-flag", "Next suspicious frame"),
-      this.speed, this.position, el("span", { class: "grow" }), this.mask, this.opacity,
+      this.speed, this.position, el("span", { class: "grow" }), this.others, this.mask, this.opacity,
       tool("zoomOut", "minus", "Zoom out"), tool("fit", "fit", "Fit the frame"), tool("zoomIn", "plus", "Zoom in"));
   }
 
@@ -36,6 +38,7 @@ export class Transport {
   }
 
   showMask(on) { this.mask.setAttribute("aria-pressed", String(on)); }
+  showOthers(on) { this.others.setAttribute("aria-pressed", String(on)); }
 
   showPosition(player) {
     this.position.textContent = player.frameIdx === null ? ""
@@ -74,7 +77,7 @@ export class DecisionPanel {
   }
 }
 
-/** The correction's bar: what is on this frame, its preview, and how far to track from it. */
+/** The correction's bar: what is on this frame, its preview, which frames it may change, and how many are previewed. */
 export class EditBar {
   constructor({ run, keymap, correcting }) {
     Object.assign(this, { root: byId("edit-bar"), keymap, correcting });
@@ -82,13 +85,27 @@ export class EditBar {
     this.absent = this.#tool(run, "absent", "Absent");
     this.clear = this.#tool(run, "clear", "Clear");
     this.track = this.#tool(run, "propagate", "Track");
-    const turn = () => { correcting.direction = this.direction.value; };
-    const reach = () => { correcting.length = Number(this.length.value); };
-    this.direction = el("select", { "aria-label": "Direction", on: { change: turn } },
-      ...["both", "forward", "backward"].map((value) => el("option", { value, text: value === "both" ? "both ways" : value })));
-    this.length = el("select", { "aria-label": "Frames to track", on: { change: reach } },
-      ...[30, 60, 120].map((value) => el("option", { value, text: `${value} frames`, selected: value === 60 })));
-    this.root.append(this.text, this.absent, this.clear, this.direction, this.length, this.track);
+    const turn = () => this.#turned(correcting.editor);
+    const long = () => { correcting.length = Number(this.length.value); };
+    this.direction = el("select", { "aria-label": "Direction", title: "The frames that the correction may change",
+      on: { change: turn } }, ...REACHES.map(([value, text]) => el("option", { value, text })));
+    const limit = (name, { value }) => {
+      if (value !== "") correcting.editor.reach = { [name]: Math.max(0, Math.round(Number(value))) };
+    };
+    const end = (name, label) => el("input", { type: "number", min: 0, "aria-label": label, title: label,
+      on: { change: ({ target }) => limit(name, target) } });
+    this.ends = { from: end("from", "First frame to change"), to: end("to", "Last frame to change") };
+    this.length = el("select", { "aria-label": "Frames to track", title: "Frames to preview", on: { change: long } },
+      ...[30, 60, 120].map((value) => el("option", { value, text: `show ${value}`, selected: value === 60 })));
+    this.root.append(this.text, this.absent, this.clear, this.direction, this.ends.from, this.ends.to, this.length, this.track);
+  }
+
+  /** A span starts out as what the preview shows. */
+  #turned(editor) {
+    const kind = this.direction.value;
+    const { frames } = this.correcting.held;
+    const [from, end] = editor.isEmpty ? [frames[0], frames.at(-1) + 1] : this.correcting.span();
+    editor.reach = kind === "span" ? { kind, from, to: end - 1 } : { kind, from: null, to: null };
   }
 
   #tool(run, id, label) {
@@ -102,6 +119,13 @@ export class EditBar {
     if (!editing) return;
     const held = editor.at(frameIdx);
     this.text.textContent = this.text.title = this.#said(held, editor, frameIdx);
+    const { kind } = editor.reach;
+    this.direction.value = kind;
+    this.root.classList.toggle("spanned", kind === "span");
+    for (const [name, input] of Object.entries(this.ends)) {
+      input.hidden = kind !== "span";
+      if (document.activeElement !== input) input.value = editor.reach[name] ?? "";
+    }
     this.absent.setAttribute("aria-pressed", String(Boolean(held?.absent)));
     this.clear.disabled = !held;
     this.track.disabled = editor.isEmpty || this.correcting.propagating;

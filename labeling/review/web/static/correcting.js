@@ -10,7 +10,7 @@ export class Correcting {
   #refused = new Map();
 
   constructor({ api, editor, report }) {
-    Object.assign(this, { api, editor, report, held: null, direction: "both", length: 60 });
+    Object.assign(this, { api, editor, report, held: null, length: 60 });
     editor.addEventListener("change", () => this.#later());
   }
 
@@ -85,7 +85,8 @@ export class Correcting {
     this.report.changed();
     try {
       await this.previewAll({ again: true });
-      const body = { token: held.token, corrections: editor.corrections(), direction: this.direction, span: this.span() };
+      const body = { token: held.token, corrections: editor.corrections(held.frames), direction: this.direction,
+        span: this.span() };
       const [name, answer] = [editor.name, await this.api.propagate(held.itemId, body, this.#stop.signal)];
       if (this.held !== held) return null;
       editor.keepTracked(name, answer.frames);
@@ -96,16 +97,28 @@ export class Correcting {
     }
   }
 
-  /** The half-open frame span to track: `length` tracked frames, around the corrections or to one side. */
+  get direction() {
+    const { kind } = this.editor.reach;
+    return kind === "span" ? "both" : kind;
+  }
+
+  /** The half-open frame span to preview: `length` tracked frames, around the corrections or to one side. */
   span() {
     const { frames } = this.held;
-    const corrected = this.editor.frameIdxs;
-    const [first, last] = [indexOf(frames, corrected[0]), indexOf(frames, corrected[corrected.length - 1])];
+    const [first, last] = this.#ends();
     const spare = Math.max(0, Math.min(this.length, 120) - 1 - (last - first));
     const before = { forward: 0, backward: spare, both: Math.floor(spare / 2) }[this.direction];
     const start = Math.max(0, first - before);
     const end = Math.min(frames.length - 1, last + (spare - before));
-    return [frames[start], frames[end] + 1];
+    const limits = this.editor.limits(frames) ?? [0, Infinity];
+    return [Math.max(limits[0], frames[start]), Math.min(limits[1], frames[end] + 1)];
+  }
+
+  /** The positions of the first and the last corrected frame. */
+  #ends() {
+    const { frames } = this.held;
+    const corrected = this.editor.frameIdxs;
+    return [indexOf(frames, corrected[0]), indexOf(frames, corrected[corrected.length - 1])];
   }
 }
 

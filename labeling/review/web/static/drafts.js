@@ -50,7 +50,10 @@ export class Drafts {
 /** A refused decision as work in hand. */
 function workOf({ corrections, note }) {
   const frames = corrections.map(({ frame_idx, points, box, absent }) => [frame_idx, { points, box, absent }]);
-  return { frames: Object.fromEntries(frames.filter(([, held]) => held.absent || held.points.length || held.box)), note };
+  const span = corrections.find((made) => made.span)?.span;
+  const reach = span ? { kind: "span", from: span[0], to: span[1] - 1 } : {};
+  const told = frames.filter(([, held]) => held.absent || held.points.length || held.box);
+  return { frames: Object.fromEntries(told), note, reach };
 }
 
 /** Runs a use of the browser's storage; null where it is full, broken or forbidden. */

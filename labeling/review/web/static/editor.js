@@ -1,8 +1,12 @@
 // A correction in the making: clicks, boxes and absences by frame, with undo and redo; it draws and sends nothing.
 
 const NOTHING = Object.freeze({});
+const EVERYWHERE = Object.freeze({ kind: "both", from: null, to: null });
 
-/** Tells "change" whenever what is held differs. Frames keep {points: [[x, y, label]], box, absent}. */
+/**
+ * Tells "change" whenever what is held differs. Frames keep {points: [[x, y, label]], box, absent}. `reach` says which frames
+ * the correction may change: {kind: "both" | "forward" | "backward" | "span", from, to}, the last two for a span, inclusive.
+ */
 export class Editor extends EventTarget {
   #frames = NOTHING;
   #past = [];
@@ -10,6 +14,7 @@ export class Editor extends EventTarget {
   #masks = new Map();
   #tracked = new Map();
   clicks = 0;
+  #reach = EVERYWHERE;
 
   constructor() {
     super();
@@ -22,8 +27,25 @@ export class Editor extends EventTarget {
     [this.#past, this.#future, this.clicks] = [[], [], 0];
     this.#masks.clear();
     this.#tracked.clear();
-    this.#frames = NOTHING;
+    [this.#frames, this.#reach] = [NOTHING, EVERYWHERE];
     this.#changed();
+  }
+
+  get reach() { return this.#reach; }
+  set reach(reach) {
+    this.#reach = Object.freeze({ ...this.#reach, ...reach });
+    this.#changed();
+  }
+
+  /** The half-open span of frames that may change, around every corrected frame; null for all. `frames` are the item's. */
+  limits(frames) {
+    const { kind, from, to } = this.#reach;
+    if (kind === "both" || this.isEmpty) return null;
+    const corrected = this.frameIdxs;
+    const [first, last] = [corrected[0], corrected[corrected.length - 1]];
+    const start = { forward: first, backward: frames[0], span: Math.min(first, from ?? first) }[kind];
+    const end = { forward: frames[frames.length - 1], backward: last, span: Math.max(last, to ?? last) }[kind];
+    return [start, end + 1];
   }
 
   get isEmpty() { return Object.keys(this.#frames).length === 0; }
@@ -82,35 +104,38 @@ export class Editor extends EventTarget {
   }
 
   /** The frames that a propagation of this very correction gave, or null: {"12": {mask, ...}}. */
-  get tracked() { return this.#tracked.get(JSON.stringify(this.#frames)) ?? null; }
+  get tracked() { return this.#tracked.get(this.name) ?? null; }
 
   keepTracked(name, frames) {
     this.#tracked.set(name, frames);
     this.#changed();
   }
 
-  get name() { return JSON.stringify(this.#frames); }
+  get name() { return JSON.stringify([this.#frames, this.#reach]); }
 
   /** The frames that still lack a preview. */
   get unseen() { return this.frameIdxs.filter((i) => !this.at(i).absent && !this.preview(i)); }
 
-  /** What a decision or a propagation sends. */
-  corrections() {
+  /** What a decision or a propagation sends; `frames` are the item's. */
+  corrections(frames) {
+    const span = this.limits(frames);
     return this.frameIdxs.map((frameIdx) => {
       const { points, box, absent } = this.at(frameIdx);
       // "Absent" stands alone: the server knows the empty mask that it means.
-      return { frame_idx: frameIdx, points, box, mask: absent ? null : (this.preview(frameIdx)?.mask ?? null), absent };
+      return { frame_idx: frameIdx, points, box, mask: absent ? null : (this.preview(frameIdx)?.mask ?? null), absent,
+        span };
     });
   }
 
   /** What a draft keeps, and how it comes back; a draft of another shape is refused with false. */
-  toDraft() { return { frames: this.#frames, clicks: this.clicks }; }
+  toDraft() { return { frames: this.#frames, clicks: this.clicks, reach: this.#reach }; }
 
   restore(draft) {
     const frames = draft?.frames;
     const sound = frames && Object.values(frames).every((f) => Array.isArray(f?.points));
     if (!sound || !Object.keys(frames).length) return false;
     this.clicks = draft.clicks ?? 0;
+    this.#reach = Object.freeze({ ...EVERYWHERE, ...draft.reach });
     this.#replace(frames);
     return true;
   }

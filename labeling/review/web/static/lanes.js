@@ -38,7 +38,7 @@ export class Lanes {
     return { root, canvas, object, corrections: object.is_item ? detail.corrections : [] };
   }
 
-  /** `work` holds the frames of the correction in the making: {corrected, tracked}. */
+  /** `work` holds the frames of the correction in the making: {corrected, tracked, limits}. */
   draw(axis, work, colours) {
     for (const row of this.#rows) {
       const pen = fitCanvas(row.canvas, axis.left + axis.width, HEIGHT);
@@ -47,6 +47,7 @@ export class Lanes {
       drawFlagged(pen, row.object.flags, axis, colours);
       drawSpans(pen, row.object.spans, axis, colourOf(row.object.track_id));
       drawFlags(pen, row.object.flags, axis, colours);
+      if (row.object.is_item && work.limits) drawLimits(pen, work.limits, axis, colours);
       if (row.object.is_item && work.tracked) drawTracked(pen, work.tracked, axis, colours);
       for (const prompt of row.object.prompts) drawDiamond(pen, axis.middle(prompt.frame_idx), colours);
       for (const made of row.corrections) drawRing(pen, axis.middle(made.frame_idx), colours.text);
@@ -86,6 +87,17 @@ function drawFlags(pen, flags, axis, colours) {
     pen.restore();
     pen.fillStyle = colours.alarm;
     pen.fillRect(left, 18, width, 3);
+  }
+}
+
+/** Brackets around the frames that the correction may change. */
+function drawLimits(pen, [start, end], axis, colours) {
+  pen.strokeStyle = colours.draft;
+  pen.lineWidth = 2.5;
+  for (const [x, inwards] of [[axis.x(start), 5], [axis.x(end), -5]]) {
+    pen.beginPath();
+    for (const [dx, y] of [[inwards, 2], [0, 2], [0, 20], [inwards, 20]]) pen.lineTo(x + dx, y);
+    pen.stroke();
   }
 }
 

@@ -69,6 +69,8 @@ const RUN = {
   edit: () => review.canDecide && bench.setEditing(!bench.editing),
   absent: () => markAbsent(),
   propagate: () => track(),
+  spanFrom: () => limit("from"),
+  spanTo: () => limit("to"),
   clear: () => bench.editing && editor.clear(bench.frameIdx),
   leave: () => { bench.setEditing(false); stage.root.focus({ preventScroll: true }); },
   cursorUp: () => crosshair(0, -1),
@@ -78,6 +80,7 @@ const RUN = {
   pointOn: () => review.canDecide && bench.clickAtCursor(1),
   pointOff: () => review.canDecide && bench.clickAtCursor(0),
   mask: () => { stage.maskOn = !stage.maskOn; transport.showMask(stage.maskOn); stage.redraw(); },
+  others: () => { bench.showOthers(!stage.othersOn); transport.showOthers(stage.othersOn); },
   zoomIn: () => stage.zoomBy(ZOOM),
   zoomOut: () => stage.zoomBy(1 / ZOOM),
   fit: () => stage.fit(),
@@ -99,6 +102,20 @@ function markAbsent() {
   if (!review.canDecide) return;
   if (!bench.editing) bench.setEditing(true);
   editor.toggleAbsent(bench.frameIdx);
+}
+
+/** The correction changes nothing before (or behind) this frame. */
+function limit(name) {
+  if (!review.canDecide) return;
+  if (!bench.editing) bench.setEditing(true);
+  const { frames } = player;
+  const { from, to } = { from: frames[0], to: frames.at(-1), ...known(editor.reach), [name]: bench.frameIdx };
+  editor.reach = { kind: "span", from: Math.min(from, to), to: Math.max(from, to) };
+  notices.say(`The correction changes frames ${editor.reach.from} to ${editor.reach.to}, and those that you clicked on.`);
+}
+
+function known({ from, to }) {
+  return from === null ? {} : { from, to };
 }
 
 async function track() {

@@ -4,6 +4,7 @@
 const GOOD = "#009E73";
 const BAD = "#D55E00";
 const HALO = "rgba(0, 0, 0, 0.75)";
+const FAINT_HALO = "rgba(0, 0, 0, 0.35)";
 
 /** The palette of Okabe and Ito, which people with any common colour vision can tell apart. */
 export const OKABE_ITO = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"];
@@ -32,8 +33,31 @@ export function drawMask(pen, path, { colour, scale, opacity, dashed = false, th
   pen.restore();
 }
 
-function strokeTwice(pen, path, { colour, scale, width, dash = [] }) {
-  for (const [style, lineWidth, pattern] of [[HALO, width + 2, []], [colour, width, dash]]) {
+/** Another object of the video: faint, dashed, with its number, so that it is not taken for the item's own. */
+export function drawOther(pen, { id, path, corner, colour }, scale) {
+  pen.save();
+  pen.fillStyle = colour;
+  pen.globalAlpha = 0.14;
+  pen.fill(path, "evenodd");
+  pen.globalAlpha = 0.9;
+  strokeTwice(pen, path, { colour, scale, width: 1.5, dash: [5, 4], halo: FAINT_HALO });
+  if (corner) drawNumber(pen, id, corner, scale);
+  pen.restore();
+}
+
+function drawNumber(pen, id, [x, y], scale) {
+  pen.globalAlpha = 0.9;
+  pen.font = `600 ${11 / scale}px system-ui, sans-serif`;
+  pen.lineWidth = 3 / scale;
+  pen.strokeStyle = HALO;
+  pen.fillStyle = "#FFFFFF";
+  const at = [x, Math.max(y - 4 / scale, 11 / scale)];
+  pen.strokeText(id, ...at);
+  pen.fillText(id, ...at);
+}
+
+function strokeTwice(pen, path, { colour, scale, width, dash = [], halo = HALO }) {
+  for (const [style, lineWidth, pattern] of [[halo, width + 2, []], [colour, width, dash]]) {
     pen.strokeStyle = style;
     pen.lineWidth = lineWidth / scale;
     pen.setLineDash(pattern.map((length) => length / scale));

@@ -24,8 +24,9 @@ export class MaskStore {
   onload = () => {};
   onerror = () => {};
 
-  constructor(api, itemId, frames) {
-    Object.assign(this, { api, itemId, frames, closed: false });
+  /** `track` names another object of the item's video. */
+  constructor(api, itemId, frames, track = null) {
+    Object.assign(this, { api, itemId, frames, track, closed: false });
   }
 
   /** The stored mask of a frame, or null while it is not here (or the frame has none). */
@@ -61,7 +62,7 @@ export class MaskStore {
     const start = this.frames[number * PIECE];
     const end = this.frames[Math.min(this.frames.length, (number + 1) * PIECE) - 1] + 1;
     try {
-      const answer = await this.api.masks(this.itemId, start, end);
+      const answer = await this.api.masks(this.itemId, start, end, this.track);
       for (const [frameIdx, rle] of Object.entries(answer.frames)) this.#rles.set(Number(frameIdx), rle);
       this.onload();
     } catch (error) {

@@ -6,10 +6,10 @@ import { words } from "/static/reasons.js";
 
 const LIMIT = 60;
 const STATUSES = ["open", "claimed", "decided", "closed"];
+const FACETS = ["reason", "category", "run"];
 
 /** Tells "pick" {itemId, status} when a reviewer chooses an item, and "filter" when the filters changed. */
 export class QueuePanel extends EventTarget {
-  #seen = { category: new Set(), run: new Set() };
   #items = [];
   #current = null;
   #offset = 0;
@@ -18,9 +18,12 @@ export class QueuePanel extends EventTarget {
   constructor({ api, report }) {
     super();
     Object.assign(this, { api, report, list: byId("queue"), form: byId("filters"), counts: byId("queue-counts") });
-    this.#options("status", STATUSES.map((status) => [status, status]), "open", false);
-    for (const name of ["reason", "category", "run"]) this.#options(name, [], "");
+    const asked = new URLSearchParams(location.search);
+    const status = STATUSES.includes(asked.get("status")) ? asked.get("status") : "open";
+    this.#options("status", STATUSES.map((each) => [each, each]), status, false);
+    for (const name of FACETS) this.#options(name, [], asked.get(name));
     this.form.addEventListener("change", () => {
+      this.#keepInAddress();
       this.refresh();
       this.dispatchEvent(new Event("filter"));
     });
@@ -31,6 +34,14 @@ export class QueuePanel extends EventTarget {
   get filters() {
     const value = (name) => this.form.elements[name].value || null;
     return { reason: value("reason"), category: value("category"), run: value("run") };
+  }
+
+  /** The address says what is chosen, so that a reload or a shared link shows the same. */
+  #keepInAddress() {
+    const kept = new URLSearchParams(location.search);
+    const chosen = { ...this.filters, status: this.status === "open" ? null : this.status };
+    for (const [name, value] of Object.entries(chosen)) value === null ? kept.delete(name) : kept.set(name, value);
+    history.replaceState(null, "", [location.pathname, String(kept)].filter(Boolean).join("?"));
   }
 
   get status() { return this.form.elements.status.value; }
@@ -61,16 +72,13 @@ export class QueuePanel extends EventTarget {
     }
   }
 
-  #learn({ items, counts, reasons }) {
-    for (const item of items) {
-      if (item.category) this.#seen.category.add(item.category);
-      if (item.run_id) this.#seen.run.add(item.run_id);
-    }
+  #learn({ counts, reasons, categories, runs }) {
     this.counts.textContent = `${counts.open ?? 0} open, ${counts.claimed ?? 0} held, ${counts.decided ?? 0} decided`;
-    const byCount = Object.entries(reasons).sort((a, b) => b[1] - a[1]);
-    this.#options("reason", byCount.map(([name, count]) => [name, `${words(name)} (${count})`]), this.filters.reason);
-    for (const name of ["category", "run"]) {
-      this.#options(name, [...this.#seen[name]].sort().map((value) => [value, value]), this.filters[name]);
+    const byCount = (found) => Object.entries(found).sort((a, b) => b[1] - a[1]);
+    const said = { reason: byCount(reasons), category: byCount(categories), run: Object.entries(runs).sort().reverse() };
+    for (const name of FACETS) {
+      const pairs = said[name].map(([value, count]) => [value, `${name === "reason" ? words(value) : value} (${count})`]);
+      this.#options(name, pairs, this.filters[name]);
     }
   }
 

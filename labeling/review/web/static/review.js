@@ -82,7 +82,7 @@ export class Review extends EventTarget {
     await this.correcting.previewAll({ again: true }).catch((error) => {
       if (error.code !== "unavailable") throw error;
     });
-    return { action: "correct", corrections: this.editor.corrections() };
+    return { action: "correct", corrections: this.editor.corrections(this.bench.detail.video.frames) };
   }
 
   /** Gives the item back to the queue and goes on; it does not come again in this session. */

@@ -1,7 +1,7 @@
 // The frame with its mask: drawn on a canvas, zoomed and panned, and clicked on while a correction is made.
 
 import { fitCanvas, oncePerPicture } from "/static/dom.js";
-import { drawMarks, drawMask } from "/static/marks.js";
+import { drawMarks, drawMask, drawOther } from "/static/marks.js";
 import { View } from "/static/view.js";
 
 const DRAG_PX = 4;
@@ -11,6 +11,7 @@ export class Stage extends EventTarget {
   view = new View();
   editing = false;
   maskOn = true;
+  othersOn = true;
   opacity = 0.45;
   /** Where the keyboard's crosshair is, or null. */
   cursor = null;
@@ -36,7 +37,7 @@ export class Stage extends EventTarget {
     this.show(null);
   }
 
-  /** What to draw: {picture, tracked, preview, colour, previewColour, held} with paths in pixels of the video, or null. */
+  /** What to draw: {picture, others, tracked, preview, colour, previewColour, held}, paths in pixels of the video, or null. */
   show(shown) {
     this.#shown = shown;
     this.redraw();
@@ -69,6 +70,7 @@ export class Stage extends EventTarget {
     pen.save();
     pen.translate(left, top);
     pen.scale(scale, scale);
+    for (const other of this.#shown.others ?? []) drawOther(pen, other, scale);
     if (this.maskOn) this.#drawMasks(pen, scale);
     drawMarks(pen, { scale, held: this.#shown.held, drag: this.#dragBox(), cursor: this.editing ? this.cursor : null });
     pen.restore();

@@ -7,6 +7,7 @@ import { drawStrip, stripHeight } from "/static/strip.js";
 
 const GUTTER = 120;
 const RIGHT = 12;
+const NO_WORK = Object.freeze({ corrected: [], tracked: null, limits: null });
 
 /** Frames along the x axis; every frame is a cell of the same width. */
 export class Axis {
@@ -28,7 +29,7 @@ export class Axis {
 /** Tells "seek" {frameIdx}. */
 export class Timeline extends EventTarget {
   #detail = null;
-  #extra = { corrected: [], tracked: null };
+  #extra = NO_WORK;
 
   constructor(root) {
     super();
@@ -53,7 +54,7 @@ export class Timeline extends EventTarget {
   /** Shows an item; the filmstrip draws itself with `pictureOf`. */
   open(detail, { film, maskOf, colour }) {
     this.#detail = detail;
-    this.#extra = { corrected: [], tracked: null };
+    this.#extra = NO_WORK;
     this.film.open(detail.video, { cache: film, maskOf, colour });
     this.lanes.open(detail);
     this.slider.setAttribute("aria-valuemin", detail.video.frames[0] ?? 0);
@@ -68,9 +69,9 @@ export class Timeline extends EventTarget {
     this.redraw();
   }
 
-  /** What the correction in the making holds: frames with clicks, and frames tracked from them. */
-  showWork({ corrected, tracked }) {
-    this.#extra = { corrected, tracked };
+  /** What the correction in the making holds: frames with clicks, frames tracked from them, the span that may change. */
+  showWork({ corrected, tracked, limits }) {
+    this.#extra = { corrected, tracked, limits };
     this.redraw();
   }
 

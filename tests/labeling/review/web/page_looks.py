@@ -40,6 +40,21 @@ def at(page: Any, x: float, y: float) -> tuple[float, float]:
     return left + x * scale, top + y * scale
 
 
+_PIXEL = """async ([x, y]) => {
+  await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+  const canvas = document.querySelector("#canvas");
+  const { left, top } = canvas.getBoundingClientRect();
+  const scale = window.devicePixelRatio;
+  return Array.from(canvas.getContext("2d").getImageData((x - left) * scale, (y - top) * scale, 1, 1).data);
+}"""
+
+
+def pixel(page: Any, x: float, y: float) -> list[int]:
+    """The colour of the frame at a point of the screen, once what was asked for is drawn."""
+    found: list[int] = page.evaluate(_PIXEL, [x, y])
+    return found
+
+
 def says(page: Any, selector: str, text: str) -> None:
     """Wait until a part of the page shows a text."""
     from playwright.sync_api import expect

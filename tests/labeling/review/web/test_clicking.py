@@ -129,7 +129,7 @@ def test_a_preview_is_short_and_holds_every_correction() -> None:
 def test_asking_again_gives_up_what_was_asked_before(predictor: Predictor, tmp_path: Path) -> None:
     video = Video(ref_of(str(write_clip(tmp_path / "a.mp4"))), (48, 64), Fraction(12), 24, 2.0, "h264")
     prompts = [Prompt(1, 0, box_xyxy=(4, 18, 18, 30), source=PromptSource.CORRECTION)]
-    clicker, asked = Clicker(lambda: Network(predictor)), {"size_hw": (48, 64), "direction": Direction.forward, "who": "ada"}
+    clicker, asked = Clicker(lambda: Network(predictor)), {"start": 0, "size_hw": (48, 64), "who": "ada"}
     answers: list[tuple[int, bool]] = []
 
     class Asking(FrameReader):

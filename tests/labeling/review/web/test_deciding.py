@@ -40,7 +40,7 @@ def test_a_correction_becomes_prompts_of_the_next_run(browser: Browser, queue: R
     corrections = [
         {"frame_idx": 4, "points": [[5, 6, 1], [20.5, 3, 0]], "mask": MASK},
         {"frame_idx": 14, "box": [3, 4, 12, 13]},
-        {"frame_idx": 20, "absent": True},
+        {"frame_idx": 20, "absent": True, "span": [18, 22]},
     ]
     assert decide(browser, item_id, token, "correct", corrections=corrections).json()["action"] == "correct"
     (correction,) = queue.corrections()
@@ -48,6 +48,7 @@ def test_a_correction_becomes_prompts_of_the_next_run(browser: Browser, queue: R
     assert (clicked.points_xy, clicked.labels, clicked.mask) == (((5, 6), (20.5, 3)), (1, 0), mask_of(3, 4).rle)
     assert boxed.box_xyxy == (3, 4, 12, 13)
     assert gone.mask == rle.empty(SIZE_HW)
+    assert (boxed.span, gone.span) == (None, (18, 22))
     assert {str(p.object_id) for p in correction.prompts} == {queue.get(item_id).key.track_id}
 
 
@@ -62,6 +63,8 @@ def test_a_correction_becomes_prompts_of_the_next_run(browser: Browser, queue: R
     {"frame_idx": 4, "mask": {"size": list(SIZE_HW), "counts": "00"}},
     {"frame_idx": 4, "mask": {"size": list(SIZE_HW), "counts": ""}},
     {"frame_idx": 4, "mask": MASK, "absent": True},
+    {"frame_idx": 4, "mask": MASK, "span": [5, 9]},
+    {"frame_idx": 4, "mask": MASK, "span": [4, 4]},
     {"frame_idx": 4, "mask": MASK, "object_id": 2},
 ])
 def test_a_correction_that_does_not_fit_the_video_is_refused(browser: Browser, queue: ReviewQueue, correction: Any) -> None:
@@ -113,9 +116,22 @@ def test_work_has_a_limit_and_is_json(browser: Browser) -> None:
     token, item_id = browser.claim()
     path = f"/api/items/{item_id}/draft"
     refusal(browser.send(path, {"token": token, "work": {"a": "x" * (256 * 1024)}}, method="PUT"), 413, "too_large")
-    body = b'{"token": "' + token.encode() + b'", "work": {"a": NaN}}'
     headers = {"X-CSRF-Token": browser.csrf, "Content-Type": "application/json"}
-    refusal(browser.client.put(path, content=body, headers=headers), 400, "bad_request")
+    deep = b'{"a": ' * 40 + b"1" + b"}" * 40
+    for work in (b'{"a": NaN}', b'{"a": "\\ud800"}', b'{"\\udfff": 1}', deep):
+        body = b'{"token": "' + token.encode() + b'", "work": ' + work + b"}"
+        refusal(browser.client.put(path, content=body, headers=headers), 400, "bad_request")
+    assert browser.get(f"/api/items/{item_id}").json()["drafts"] == []
+
+
+def test_text_that_nothing_can_keep_is_refused_wherever_it_stands(browser: Browser) -> None:
+    token, _ = browser.claim()
+    headers = {"X-CSRF-Token": browser.csrf, "Content-Type": "application/json"}
+    for path, body in (
+        ("claim", b'{"reason": "\\ud800"}'), ("heartbeat", b'{"token": "\\ud800"}'), ("claim", b'{"\\ud800": 1}'),
+        ("release", b'{"token": "' + token.encode() + b'", "note": "\\udfff"}'), ("login", b'{"reviewer": "\\ud800"}'),
+    ):
+        refusal(browser.client.post(f"/api/{path}", content=body, headers=headers), 400, "bad_request")
 
 
 def test_taking_back_the_last_decision(browser: Browser, queue: ReviewQueue) -> None:

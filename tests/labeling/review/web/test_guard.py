@@ -23,7 +23,7 @@ def test_this_machines_own_names_are_served(browser: Browser, host: str) -> None
 
 def test_a_page_of_another_site_changes_nothing(browser: Browser) -> None:
     headers = {"X-CSRF-Token": browser.csrf}
-    for origin in ("https://evil.example", "null", "http://127.0.0.1:9"):
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:9", "http://["):
         answer = browser.client.post("/api/claim", json={}, headers={**headers, "Origin": origin})
         refusal(answer, 403, "forbidden")
     assert browser.client.post("/api/claim", json={}, headers={**headers, "Origin": HERE}).status_code == 200
@@ -69,7 +69,11 @@ def test_the_page_and_its_files_and_nothing_else(services: Services, tmp_path: P
     (static / "page.js").write_text("export {};")
     (static / "link.txt").symlink_to(tmp_path / "inside" / "secret.txt")
     assert "review" in client.get("/").text
-    assert client.get("/static/page.js").headers["content-type"].startswith("text/javascript")
+    script = client.get("/static/page.js")
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert (client.get("/").headers["cache-control"], script.headers["cache-control"]) == ("no-cache", "no-cache")
+    again = client.get("/static/page.js", headers={"If-None-Match": script.headers["etag"]})
+    assert (again.status_code, again.content, again.headers["cache-control"]) == (304, b"", "no-cache")
     for path in ("../secret.txt", "..%2fsecret.txt", "%2e%2e/secret.txt", "....//secret.txt", "link.txt", "/etc/passwd"):
         refusal(client.get(f"/static/{path}"), 404, "not_found")
 

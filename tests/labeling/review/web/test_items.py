@@ -10,6 +10,7 @@ from PIL import Image
 
 from labeling import rle
 from labeling.objects import FolderObjects
+from labeling.review.gold import Gold, Truth
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.services import Services
 from labeling.types import RLE
@@ -38,10 +39,28 @@ def test_an_item_has_all_that_a_decision_needs(browser: Browser, cat: int) -> No
     assert (flag["reason"], flag["frame_start"], flag["frame_end"], flag["value"]) == ("object_lost", SEEN, NUM_FRAMES, 0.5)
     assert "visible share is 0.5, below the bound 0.9" in flag["explanation"].lower()
     assert said["suspicious"] == [SEEN]
-    assert said["verdict"] == {"verdict": "review", "risk": said["item"]["risk"]}
     assert (said["corrections"], said["notes"], said["drafts"]) == ([], [], [])
     assert said["consensus"] == {"wanted": 1, "have": 0}
     assert [event["kind"] for event in said["history"]] == ["opened"]
+
+
+def test_gold_shows_what_any_item_shows(browser: Browser, queue: ReviewQueue) -> None:
+    gold, plain = (item.item_id for item in queue.list(limit=2))
+    queue.decide(gold, "accept", reviewer="evelyn", note="fine")
+    Gold(queue).add(gold, Truth(True, {}, "accepted"))
+    answers = [browser.get(f"/api/items/{item_id}") for item_id in (gold, plain)]
+    assert all("gold" not in answer.text and "evelyn" not in answer.text for answer in answers)
+    first, second = (answer.json() for answer in answers)
+    assert first.keys() == second.keys()
+    for said in ("notes", "drafts", "consensus", "corrections"):
+        assert first[said] == second[said]
+    assert [event["kind"] for event in first["history"]] == ["opened"]
+    assert first["item"]["status"] == "open"
+    assert browser.get("/api/queue").json()["counts"]["open"] == 3
+    token, item_id = browser.claim(item_id=gold)
+    seq = browser.send(f"/api/items/{item_id}/decision", {"token": token, "action": "reject"}).json()["seq"]
+    assert browser.get("/api/queue").json()["counts"] == {"open": 2, "claimed": 0, "decided": 1, "closed": 0}
+    assert browser.send("/api/undo", {"seq": seq}).json()["item"]["status"] == "open"
 
 
 def test_the_other_objects_come_with_where_they_are_seen(browser: Browser, cat: int) -> None:
@@ -49,7 +68,9 @@ def test_the_other_objects_come_with_where_they_are_seen(browser: Browser, cat: 
     assert [(o["track_id"], o["category"], o["spans"], o["is_item"]) for o in said["objects"]] == [
         ("1", "cat", [[0, SEEN]], True), ("10", None, [[0, SEEN]], False),
     ]
-    prompt = {"frame_idx": 0, "box": [2, 2, 10, 10], "points": [], "mask": None, "source": "seed", "absent": False}
+    prompt = {
+        "frame_idx": 0, "box": [2, 2, 10, 10], "points": [], "mask": None, "source": "seed", "absent": False, "span": None,
+    }
     assert said["prompts"] == said["objects"][0]["prompts"] == [prompt]
 
 

@@ -10,13 +10,15 @@ import pytest
 
 from labeling import rle
 from labeling.objects import FolderObjects
+from labeling.review.accounts import Accounts
 from labeling.review.items import ItemStatus
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.clicking import Clicker
 from tests.labeling.review.samples import HandClock
-from tests.labeling.review.web.page_looks import PATIENCE_MS, at, check_masks, go_to, says, start
+from tests.labeling.review.web.page_looks import PATIENCE_MS, at, check_masks, go_to, pixel, says, start
 from tests.labeling.review.web.page_server import CHROMIUM, FLAGS, filled_queue, page_services, serving, small_network
-from tests.labeling.review.web.page_store import LOST, SIZE_HW, WRONG, make_store
+from tests.labeling.review.web.page_store import LOST, NUM_FRAMES, SIZE_HW, WRONG, make_store
+from tests.labeling.review.web.served import services_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright for Python (the extra dev has it)")
 
@@ -172,6 +174,7 @@ def test_a_correction_with_clicks_a_box_and_an_absence(page: Any, page_queue: Re
     assert (absent.frame_idx, rle.area(absent.mask)) == (LOST[0], 0)
     assert boxed.box_xyxy == pytest.approx((84, 20, 114, 50), abs=1.5)
     assert rle.area(first.mask) > 0
+    assert {prompt.span for prompt in saved.prompts} == {(frame, NUM_FRAMES)}
 
 
 def test_a_correction_by_the_keyboard_alone(page: Any, page_queue: ReviewQueue) -> None:
@@ -179,12 +182,16 @@ def test_a_correction_by_the_keyboard_alone(page: Any, page_queue: ReviewQueue) 
     for key in ("e", "l", "l", "i", "p"):
         page.keyboard.press(key)
     says(page, "#edit-bar", "1 click, predicted IoU")
+    for key in ("d", ",", "f", "f", "f", "."):
+        page.keyboard.press(key)
+    says(page, "#status", "The correction changes frames")
     page.keyboard.press("a")
     says(page, "#status", "Correction saved")
     (saved,) = page_queue.corrections()
     (prompt,) = saved.prompts
     assert prompt.labels == (1,)
     height, width = SIZE_HW
+    assert prompt.span == (prompt.frame_idx - 1, prompt.frame_idx + 3)
     (x, y), = prompt.points_xy
     assert 0 < x < width
     assert 0 < y < height
@@ -249,6 +256,82 @@ def test_suspicious_frames_and_steps(page: Any) -> None:
     playwright.expect(page.get_by_role("button", name="Pause")).to_be_visible()
     page.keyboard.press("Space")
     playwright.expect(page.get_by_role("button", name="Play")).to_be_visible()
+
+
+def test_a_span_by_its_two_numbers_survives_a_reload(page: Any, page_queue: ReviewQueue) -> None:
+    start(page, "car")
+    go_to(page, WRONG[0])
+    page.keyboard.press("e")
+    page.mouse.click(*at(page, 24 + 3 * WRONG[0], 34))
+    says(page, "#edit-bar", "1 click, predicted IoU")
+    page.get_by_label("Direction").select_option("span")
+    page.get_by_label("First frame to change").fill("12")
+    page.get_by_label("Last frame to change").fill("17")
+    page.get_by_label("Last frame to change").press("Escape")
+    page.reload()
+    says(page, "#edit-bar", "1 click, predicted IoU")
+    playwright.expect(page.get_by_label("Last frame to change")).to_have_value("17")
+    page.keyboard.press("a")
+    says(page, "#status", "Correction saved")
+    (saved,) = page_queue.corrections()
+    assert [prompt.span for prompt in saved.prompts] == [(12, 18)]
+
+
+def test_filters_are_kept_in_the_address(page: Any) -> None:
+    entries = page.locator("#queue button.queue-item")
+    playwright.expect(entries).to_have_count(4)
+    page.get_by_label("Category").select_option(label="car (2)")
+    playwright.expect(entries).to_have_count(2)
+    page.get_by_label("Run").select_option("run-1")
+    assert page.url.endswith("?category=car&run=run-1")
+    page.reload()
+    playwright.expect(page.get_by_label("Category")).to_have_value("car")
+    playwright.expect(entries).to_have_count(2)
+    page.get_by_label("Category").select_option("")
+    page.get_by_label("Run").select_option("")
+    playwright.expect(entries).to_have_count(4)
+    assert "?" not in page.url
+
+
+def test_other_objects_are_drawn_and_can_be_hidden(page: Any) -> None:
+    start(page, "car")
+    go_to(page, 2)
+    spot = at(page, 140 - 2 * 2, 68)        # object 2 is alone at the right
+    others = page.get_by_role("button", name="Other objects")
+    playwright.expect(others).to_have_attribute("aria-pressed", "true")
+    shown = pixel(page, *spot)
+    page.keyboard.press("t")
+    playwright.expect(others).to_have_attribute("aria-pressed", "false")
+    hidden = pixel(page, *spot)
+    assert hidden != shown
+    page.keyboard.press("t")
+    assert pixel(page, *spot) == shown
+
+
+def test_signing_in_and_out_by_token(
+    chromium: Any, page_queue: ReviewQueue, page_objects: FolderObjects, tmp_path: Path
+) -> None:
+    token = Accounts(page_queue).make_token("bob", role="senior")
+    services = services_of(page_queue, page_objects, tmp_path / "scratch")
+    context = chromium.new_context()
+    context.set_default_timeout(PATIENCE_MS)
+    with serving(services) as address:
+        opened = context.new_page()
+        opened.goto(address)
+        playwright.expect(opened.get_by_label("Your name")).to_be_focused()
+        opened.keyboard.press("Escape")
+        opened.get_by_label("Token").fill("not-one-that-works")
+        opened.keyboard.press("Enter")
+        says(opened, "#login-error", "the token is not one that works")
+        opened.get_by_label("Token").fill(token)
+        opened.keyboard.press("Enter")
+        says(opened, "#who", "bob (senior)")
+        playwright.expect(opened.get_by_role("dialog")).to_have_count(0)
+        start(opened)
+        opened.get_by_role("button", name="Sign out").click()
+        playwright.expect(opened.get_by_role("dialog", name="Sign in")).to_be_visible()
+        playwright.expect(opened.get_by_label("Token")).to_have_value("")
+    context.close()
 
 
 def test_masks_are_read_and_traced_as_the_package_does(chromium: Any, address: str) -> None:

@@ -12,6 +12,7 @@ def test_a_page_of_the_queue(browser: Browser, queue: ReviewQueue) -> None:
     assert (page["counts"], page["reasons"], page["total"]) == (
         {"open": 3, "claimed": 0, "decided": 0, "closed": 0}, {"object_lost": 3}, 3,
     )
+    assert (page["categories"], page["runs"]) == ({"cat": 1}, {"run-1": 3})
     item = page["items"][0]
     assert item["key"] == f"{item['video_id']}/{item['track_id']}@1"
     assert (item["reasons"], item["frame_span"], item["status"], item["reviewer"]) == (["object_lost"], [0, 24], "open", None)
@@ -89,6 +90,7 @@ def test_figures_count_what_stands(browser: Browser, other: Browser, services: S
     assert [(one["reviewer"], one["decisions"], one["seconds_per_item"]) for one in said["by_reviewer"]] == [
         ("ada", 2, 25.0), ("bob", 1, 20.0),
     ]
+    assert said["by_reviewer"][0]["by_action"]["accept"]["clicks_per_item"] == 3.0
     browser.send("/api/undo", {"seq": seq})
     said = browser.get("/api/stats").json()
     assert (said["decisions"], said["seconds_per_item"], said["clicks_per_item"]) == (2, 15.0, 2.0)
