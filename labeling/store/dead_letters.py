@@ -1,18 +1,20 @@
 """Dead letters: what could not be labelled, why, and what to hand in again; one object each, so that nothing is appended."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from labeling.errors import BadConfiguration
 from labeling.objects import Objects
+from labeling.redact import redacted
 from labeling.store import layout
+from labeling.store.each import each
 from labeling.store.keys import canonical_json, digest
 from labeling.store.ledger import Ledger
 from labeling.store.records import prompt_from_dict, prompt_to_dict
-from labeling.types import ErrorKind, ErrorRecord, Job, VideoRef
+from labeling.types import ErrorKind, ErrorRecord, Job, Kept, VideoRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def put_dead_letter(objects: Objects, letter: DeadLetter) -> str:
         },
         "payload": letter.payload,
     }
-    objects.put(letter.key, json.dumps(said, indent=1, sort_keys=True).encode())
+    objects.put(letter.key, json.dumps(redacted(said), indent=1, sort_keys=True).encode())
     return letter.key
 
 
@@ -64,8 +66,12 @@ def read_dead_letters(objects: Objects, run_id: str | None = None) -> Iterator[D
     """Yield the letters of one run, or of all runs in the order of their ids."""
     runs = [run_id] if run_id is not None else runs_with_letters(objects)
     for run in runs:
-        for stat in objects.list(f"{layout.run_folder(run)}dead/"):
-            yield _from_json(objects.get(stat.key), objects.uri(stat.key))
+        yield from letters_at(objects, (stat.key for stat in objects.list(f"{layout.run_folder(run)}dead/")))
+
+
+def letters_at(objects: Objects, keys: Iterable[str]) -> Iterator[DeadLetter]:
+    """Yield the letters that lie at the given keys."""
+    return each(objects, lambda key: _from_json(objects.get(key), objects.uri(key)), keys)
 
 
 def runs_with_letters(objects: Objects) -> list[str]:
@@ -105,6 +111,7 @@ def job_of(letter: DeadLetter, *, run_id: str, ledger: Ledger) -> Job | None:
         label_versions={o: ledger.version_of(video_id, o) + 1 for o in due},
         batch=ledger.batch_for(video_id, due),
         components={o: parts for o, parts in old.components.items() if o in due},
+        kept={o: kept for o, kept in old.kept.items() if o in due},
     )
 
 
@@ -121,6 +128,7 @@ def job_to_dict(job: Job) -> dict[str, Any]:
         "keys": {str(o): key for o, key in job.keys.items()},
         "label_versions": {str(o): v for o, v in job.label_versions.items()},
         "components": {str(o): dict(parts) for o, parts in job.components.items()},
+        "kept": {str(o): asdict(kept) for o, kept in job.kept.items()},
     }
 
 
@@ -134,7 +142,12 @@ def job_from_dict(said: Mapping[str, Any]) -> Job:
         label_versions={int(o): v for o, v in said["label_versions"].items()},
         batch=said["batch"],
         components={int(o): parts for o, parts in said.get("components", {}).items()},
+        kept={int(o): _kept(kept) for o, kept in said.get("kept", {}).items()},
     )
+
+
+def _kept(said: Mapping[str, Any]) -> Kept:
+    return Kept(said["masks_file"], tuple((first, end) for first, end in said["spans"]), tuple(said["starts"]))
 
 
 def _from_json(body: bytes, name: str) -> DeadLetter:

@@ -154,8 +154,10 @@ def _prompts_text(prompts: Sequence[Prompt]) -> str:
 
 def _prompt_text(prompt: Prompt) -> str:
     mask = prompt.mask
+    # Left out where there is none, so that keys from before there were spans stay what they are.
+    span = {} if prompt.span is None else {"span": list(prompt.span)}
     return _dumps(
-        {
+        span | {
             "box_xyxy": _numbers(prompt.box_xyxy) if prompt.box_xyxy is not None else None,
             "frame_idx": prompt.frame_idx,
             "labels": list(prompt.labels),

@@ -8,6 +8,8 @@ PENDING = "ledger/pending/"
 SNAPSHOTS = "snapshots/"
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NAME = r"(?:[0-9a-f]{16}-[0-9a-f]{16}|packed-[0-9a-f]{16})\.parquet"
+_DATA_FILE = re.compile(rf"(?:{'|'.join(DATA_TABLES)})/bucket=[0-9a-f]{{2}}/{_NAME}")
 _SNAPSHOT = re.compile(r"snapshots/v(\d{6,})\.json")
 
 
@@ -52,3 +54,18 @@ def snapshot_version(key: str) -> int | None:
 def run_folder(run_id: str) -> str:
     """What a run leaves for people: configuration, plan, dead letters, report."""
     return f"runs/{check_run_id(run_id)}/"
+
+
+def packed_file(table: str, bucket: str, sha256: str) -> str:
+    """A file of `videos`, `tracks` or `masks` that holds many batches, named by its content."""
+    return f"{table}/bucket={bucket}/packed-{sha256[:16]}.parquet"
+
+
+def bucket_of(file: str) -> str:
+    """The bucket that a data file's key lies in."""
+    return file.split("/")[1].removeprefix("bucket=")
+
+
+def is_data_file(key: str) -> bool:
+    """Whether a key is one that this layout gives to data files."""
+    return _DATA_FILE.fullmatch(key) is not None

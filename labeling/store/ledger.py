@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from labeling.objects import Objects
 from labeling.store import layout, schemas
@@ -49,7 +50,8 @@ class Marker:
 class Ledger:
     """Every result that a store holds, current and superseded.
 
-    `table` has the columns of `schemas.LEDGER`; `markers` are those that no snapshot has taken in yet.
+    `table` has the columns of `schemas.LEDGER`; `markers` are those that no snapshot has taken in yet. A result that was
+    withdrawn by going back to an older snapshot is no object's newest; its version and its key stay taken.
     """
 
     table: Any
@@ -57,6 +59,7 @@ class Ledger:
     snapshot: Snapshot | None = None
     _newest: dict[tuple[str, int], Done] = field(default_factory=dict, repr=False)
     _results: set[tuple[str, int, str]] = field(default_factory=set, repr=False)
+    _withdrawn: dict[tuple[str, int], int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -78,9 +81,9 @@ class Ledger:
         return (video_id, object_id, key) in self._results
 
     def version_of(self, video_id: str, object_id: int) -> int:
-        """The object's newest label_version, 0 when it has no result."""
+        """The highest label_version that a result of the object has had, 0 when it has none."""
         done = self._newest.get((video_id, object_id))
-        return done.label_version if done else 0
+        return max(done.label_version if done else 0, self._withdrawn.get((video_id, object_id), 0))
 
     def batch_for(self, video_id: str, keys: Mapping[int, str]) -> str:
         """Name the batch that will hold these objects' next results.
@@ -112,12 +115,16 @@ def read_ledger(objects: Objects) -> Ledger:
 def ledger_of(table: Any, *, markers: tuple[Marker, ...] = (), snapshot: Snapshot | None = None) -> Ledger:
     """Make a ledger from rows of `schemas.LEDGER`; of rows that a snapshot and a marker both have, one stays."""
     rows = _without_twins(table) if markers else table
-    current = newest(rows)
+    withdrawn = pc.fill_null(rows["withdrawn"], False)
+    current, gone = newest(rows.filter(pc.invert(withdrawn))), newest(rows.filter(withdrawn))
     names = ("video_id", "object_id", "label_version", "key", "components")
-    columns = [current[name].to_pylist() for name in names]
-    done = {(v, o): Done(n, k, c) for v, o, n, k, c in zip(*columns, strict=True)}
-    results = zip(*(rows[name].to_pylist() for name in ("video_id", "object_id", "key")), strict=True)
-    return Ledger(rows, markers, snapshot, done, set(results))
+    done = {(v, o): Done(n, k, c) for v, o, n, k, c in _zipped(current, *names)}
+    highest = {(v, o): n for v, o, n in _zipped(gone, "video_id", "object_id", "label_version")}
+    return Ledger(rows, markers, snapshot, done, set(_zipped(rows, "video_id", "object_id", "key")), highest)
+
+
+def _zipped(table: Any, *names: str) -> Iterator[Any]:
+    return zip(*(table[name].to_pylist() for name in names), strict=True)
 
 
 def read_markers(objects: Objects) -> Iterator[Marker]:
@@ -161,7 +168,7 @@ def _marker(key: str, said: Mapping[str, Any]) -> Marker:
 
 def _without_twins(table: Any) -> Any:
     names = ["video_id", "object_id", "label_version", "batch"]
-    kept = ["key", "run_id", "written_at", "components"]
+    kept = ["key", "run_id", "written_at", "components", "withdrawn"]
     grouped = table.group_by(names, use_threads=False).aggregate([(name, "last") for name in kept])
     columns = [*names, *(f"{name}_last" for name in kept)]
     arrays = dict(zip([*names, *kept], (grouped[c] for c in columns), strict=True))

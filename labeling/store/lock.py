@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,23 @@ def run_lock(objects: Objects, holder: str, stale_s: float = 120.0) -> Iterator[
         yield lock
     finally:
         lock.release()
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a root, since when, and the last sign of life; both times are seconds since the epoch."""
+
+    name: str
+    since: float
+    beaten_at: float
+
+
+def holder_of(objects: Objects) -> Holder | None:
+    """Say which live run writes a root now, None where none does."""
+    said = _read(objects)
+    if said is None or _free_because(said, said.get("stale_s", 0.0)) is not None:
+        return None
+    return Holder(said["holder"], said["acquired_at"], said["heartbeat_at"])
 
 
 def _read(objects: Objects) -> Mapping[str, Any] | None:

@@ -1,6 +1,9 @@
 """Rows of `masks` of one track, by row group: what another track or another span holds is skipped, not decoded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 import pyarrow.compute as pc
@@ -10,32 +13,103 @@ from labeling.store import layout
 from labeling.store.parquet import open_file
 
 Span = tuple[int, int]
+_BOUNDED = ("video_id", "track_id", "frame_idx")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupBounds:
+    """The least and greatest values of one row group, as its statistics have them; None where it has none."""
+
+    video_id: tuple[str, str] | None
+    track_id: tuple[str, str] | None
+    frame_idx: tuple[int, int] | None
+
+    def may_hold(self, video_id: str, track_id: str, frame_span: Span | None) -> bool:
+        """Whether the group may hold frames of the track in a half-open span."""
+        if self.video_id and not self.video_id[0] <= video_id <= self.video_id[1]:
+            return False
+        # A group of several videos is ordered by video first, so that its tracks' bounds say less, and nothing false.
+        if self.track_id and not self.track_id[0] <= track_id <= self.track_id[1]:
+            return False
+        return not (frame_span and self.frame_idx and (self.frame_idx[1] < frame_span[0] or self.frame_idx[0] >= frame_span[1]))
+
+
+class MaskReader:
+    """Reads tracks' rows; the file that was read last stays open, because neighbours share it. A context manager."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._open = ExitStack()
+        self._file = ""
+        self._opened: Any = None
+        self._bounds: Sequence[GroupBounds] = ()
+
+    def __enter__(self) -> "MaskReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def rows(
+        self, track: Mapping[str, Any], frame_span: Span | None = None, columns: Sequence[str] | None = None
+    ) -> Any:
+        """Read the masks of one row of `tracks` in ascending frames; those of a half-open span of frames alone if given.
+
+        `columns` must hold video_id and track_id, and frame_idx with a span.
+        """
+        opened: Any = self._opened_for(track)
+        groups = groups_of(self._bounds, track["video_id"], track["track_id"], frame_span)
+        read = of_track(opened.read_row_groups(groups, columns=columns), track)
+        if frame_span:
+            inside = pc.and_(
+                pc.greater_equal(read["frame_idx"], frame_span[0]), pc.less(read["frame_idx"], frame_span[1])
+            )
+            read = read.filter(inside)
+        return read
+
+    def _opened_for(self, track: Mapping[str, Any]) -> Any:
+        file = masks_file(track)
+        if file != self._file:
+            self._open.close()
+            self._file = ""
+            self._opened = self._open.enter_context(open_file(self._objects, file, ranged=bool(track.get("masks_file"))))
+            self._bounds = bounds_of(self._opened.metadata)
+            self._file = file
+        return self._opened
+
+
+def masks_file(track: Mapping[str, Any]) -> str:
+    """Return the key of the file that holds the masks of a row of a snapshot's `tracks`, or of a batch's own."""
+    return track.get("masks_file") or layout.data_file("masks", track["video_id"], track["batch"])
 
 
 def read_mask_rows(objects: Objects, track: Mapping[str, Any], frame_span: Span | None = None) -> Any:
-    """Read the masks of one row of `tracks` in ascending frames, those of a half-open span of frames alone if given."""
-    with open_file(objects, layout.data_file("masks", track["video_id"], track["batch"])) as opened:
-        read = opened.read_row_groups(groups_of(opened.metadata, track["track_id"], frame_span))
-    kept = pc.equal(read["track_id"], track["track_id"])
-    if frame_span:
-        inside = pc.and_(
-            pc.greater_equal(read["frame_idx"], frame_span[0]), pc.less(read["frame_idx"], frame_span[1])
-        )
-        kept = pc.and_(kept, inside)
-    return read.filter(kept)
+    """Read the masks of one track, as `MaskReader.rows` does."""
+    with MaskReader(objects) as masks:
+        return masks.rows(track, frame_span)
 
 
-def groups_of(metadata: Any, track_id: str, frame_span: Span | None = None) -> list[int]:
-    """Return the row groups that may hold a track's frames in a half-open span, by their statistics."""
+def of_track(rows: Any, track: Mapping[str, Any]) -> Any:
+    """Keep the rows of one track."""
+    return rows.filter(
+        pc.and_(pc.equal(rows["video_id"], track["video_id"]), pc.equal(rows["track_id"], track["track_id"]))
+    )
+
+
+def bounds_of(metadata: Any) -> list[GroupBounds]:
+    """Return what each row group holds at least and at most, from a file's metadata."""
     names = [metadata.schema.column(i).path for i in range(len(metadata.schema))]
-    track_at, frame_at = names.index("track_id"), names.index("frame_idx")
-    kept = []
+    places = [names.index(name) for name in _BOUNDED]
+    found = []
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
-        tracks, frames = group.column(track_at).statistics, group.column(frame_at).statistics
-        if tracks is not None and not tracks.min <= track_id <= tracks.max:
-            continue
-        if frame_span and frames is not None and (frames.max < frame_span[0] or frames.min >= frame_span[1]):
-            continue
-        kept.append(number)
-    return kept
+        stats = [group.column(place).statistics for place in places]
+        found.append(GroupBounds(*((s.min, s.max) if s is not None and s.has_min_max else None for s in stats)))
+    return found
+
+
+def groups_of(bounds: Sequence[GroupBounds], video_id: str, track_id: str, frame_span: Span | None = None) -> list[int]:
+    """Return the row groups that may hold a track's frames in a half-open span."""
+    return [number for number, group in enumerate(bounds) if group.may_hold(video_id, track_id, frame_span)]

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from labeling.objects import Objects
+from labeling.store.ranged import RangedReader
 from labeling.store.schemas import check_storage_version
 
 _CHUNK_BYTES = 1 << 20
@@ -32,8 +33,10 @@ def to_bytes(table: Any) -> bytes:
     return body
 
 
-def open_file(objects: Objects, key: str) -> Any:
+def open_file(objects: Objects, key: str, *, ranged: bool = False) -> Any:
     """Open a stored Parquet file after checking its storage version; a folder's file is mapped, not read.
+
+    From elsewhere it is fetched whole, or with `ranged` by the parts that are asked for, which pays for large ones.
 
     Raises:
         FileNotFoundError: there is no such object.
@@ -41,12 +44,23 @@ def open_file(objects: Objects, key: str) -> Any:
         ValueError: the object is no Parquet file, or not one of this project's.
     """
     local = Path(objects.uri(key))
-    source = local if local.is_absolute() and local.exists() else pa.BufferReader(objects.get(key))
+    source: Any = local
+    if not (local.is_absolute() and local.exists()):
+        source = RangedReader(objects, key) if ranged else pa.BufferReader(objects.get(key))
+    return _opened(source, objects.uri(key), memory_map=isinstance(source, Path), pre_buffer=isinstance(source, RangedReader))
+
+
+def open_bytes(body: bytes, uri: str) -> Any:
+    """Open the bytes of a stored Parquet file, as `open_file` does."""
+    return _opened(pa.BufferReader(body), uri)
+
+
+def _opened(source: Any, uri: str, **how: bool) -> Any:
     try:
-        opened = pq.ParquetFile(source, memory_map=isinstance(source, Path))
+        opened = pq.ParquetFile(source, **how)
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{objects.uri(key)} is not Parquet ({error}); restore it or label its video again") from error
-    check_storage_version(opened.schema_arrow.metadata, objects.uri(key))
+        raise ValueError(f"{uri} is not Parquet ({error}); restore it or label its video again") from error
+    check_storage_version(opened.schema_arrow.metadata, uri)
     return opened
 
 

@@ -80,7 +80,7 @@ def make_plan(
     """Join listing, prompts and ledger; a video is due for those objects whose newest result has another key.
 
     `whole_source=False` says that `refs` are a part of the source (a limit, a glob): a prompt for a video that is not
-    among them is then no dead letter.
+    among them, or a row of its that cannot be read, is then no dead letter.
     """
     keyer = Keyer(recipe)
     entries: list[PlanEntry] = []
@@ -92,7 +92,8 @@ def make_plan(
         entries.append(entry)
         if job is not None:
             jobs.append(job)
-    dead = [_bad_rows(video, rows, ids.get(video), run_id) for video, rows in _rows_by_video(table).items()]
+    bad = _rows_by_video(table).items()
+    dead = [_bad_rows(video, rows, ids.get(video), run_id) for video, rows in bad if whole_source or video in ids]
     if whole_source:
         dead += [_unknown(video, table.by_video[video], run_id) for video in table.by_video if video not in ids]
     return Plan(run_id, tuple(jobs), tuple(entries), tuple(dead))

@@ -6,12 +6,8 @@ once stage beside each other, one commits, and the other starts over from what t
 """
 
 import dataclasses
-import hashlib
 import json
-import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -20,33 +16,17 @@ import pyarrow.compute as pc
 from labeling.config import QCConfig
 from labeling.objects import Objects
 from labeling.store import layout, schemas
+from labeling.store.commit import commit, delete_all
 from labeling.store.each import each
 from labeling.store.keys import canonical_json
 from labeling.store.ledger import Ledger, Marker, read_ledger
-from labeling.store.parquet import concat, newest, read, to_bytes
-from labeling.store.snapshots import Snapshot, newest_snapshot, read_files, read_tracks, read_verdicts, read_videos
+from labeling.store.parquet import concat, newest, read
+from labeling.store.snapshots import Contents, Snapshot, newest_snapshot, read_contents
 from labeling.store.verdicts import Word, judge_tracks, measure_overlaps, overlaps_in, words_in, words_of
-from labeling.types import Decision, ReviewDecision
-
-log = logging.getLogger(__name__)
+from labeling.types import ReviewDecision
 
 _TRIES = 8
 _ROW_NAMES = ["video_id", "object_id", "label_version", "batch"]
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What lies beside one snapshot, as Arrow tables, and the whole ledger's rows."""
-
-    ledger: Any
-    files: Any
-    tracks: Any
-    videos: Any
-    verdicts: Any
-
-    def same_as(self, other: "Contents") -> bool:
-        """Whether every row is the same."""
-        return all(getattr(self, f.name).equals(getattr(other, f.name)) for f in dataclasses.fields(self))
 
 
 def publish(
@@ -75,9 +55,9 @@ def publish(
         if ledger.snapshot is not None and after.same_as(before) and ledger.snapshot.qc == _plain(qc):
             snapshot: Snapshot | None = ledger.snapshot
         else:
-            snapshot = _commit(objects, ledger.snapshot, after, qc, run_id, still_held)
+            snapshot = commit(objects, ledger.snapshot, after, _plain(qc), run_id=run_id, still_held=still_held)
         if snapshot is not None:
-            _delete_all(objects, [marker.object_key for marker in ledger.markers])
+            delete_all(objects, [marker.object_key for marker in ledger.markers])
             return snapshot
     raise RuntimeError(f"{objects.root}: {_TRIES} times another publisher was faster; let it end and publish again")
 
@@ -93,32 +73,28 @@ def recompute(objects: Objects, qc: QCConfig, *, run_id: str, still_held: Callab
     return publish(objects, qc, run_id=run_id, still_held=still_held)
 
 
-def read_contents(objects: Objects, snapshot: Snapshot | None) -> Contents:
-    """Read everything beside a snapshot; empty tables without one."""
-    if snapshot is None:
-        empty = (schemas.LEDGER, schemas.FILES, schemas.TRACKS, schemas.VIDEOS, schemas.VERDICTS)
-        return Contents(*(schema.empty_table() for schema in empty))
-    return Contents(
-        ledger=read(objects, snapshot.ledger, schemas.LEDGER),
-        files=read_files(objects, snapshot),
-        tracks=read_tracks(objects, snapshot),
-        videos=read_videos(objects, snapshot),
-        verdicts=read_verdicts(objects, snapshot),
-    )
-
-
 def _advance(objects: Objects, ledger: Ledger, before: Contents, qc: QCConfig, words: Mapping[Any, Word]) -> Contents:
     """Return what the next snapshot holds."""
-    tracks = newest(concat([before.tracks, *_rows_of(objects, ledger.markers, "tracks", schemas.TRACKS)], schemas.TRACKS))
-    videos = concat([before.videos, *_rows_of(objects, ledger.markers, "videos", schemas.VIDEOS)], schemas.VIDEOS)
+    schema, markers = schemas.SNAPSHOT_TRACKS, _not_packed(ledger.markers, before.tracks)
+    tracks = newest(concat([before.tracks, *_rows_of(objects, markers, "tracks", schema)], schema))
+    videos = concat([before.videos, *_rows_of(objects, markers, "videos", schemas.VIDEOS)], schemas.VIDEOS)
     old_qc = ledger.snapshot.qc if ledger.snapshot else None
     return Contents(
         ledger=ledger.table.sort_by([(name, "ascending") for name in _ROW_NAMES]),
-        files=_files(before.files, ledger.markers),
+        files=_files(before.files, markers),
         tracks=tracks,
         videos=_videos_of(videos, tracks),
         verdicts=_verdicts(objects, before, tracks, qc, words, all_anew=old_qc != _plain(qc)),
     )
+
+
+def _not_packed(markers: Sequence[Marker], tracks: Any) -> list[Marker]:
+    """Leave out markers that a killed publisher had taken in already and whose rows were packed since."""
+    if not markers:
+        return []
+    rows = tracks.filter(pc.is_valid(tracks["masks_file"]))
+    packed = set(zip(rows["video_id"].to_pylist(), rows["batch"].to_pylist(), strict=True))
+    return [marker for marker in markers if (marker.video_id, marker.batch) not in packed]
 
 
 def _rows_of(objects: Objects, markers: Iterable[Marker], table: str, schema: Any) -> list[Any]:
@@ -170,81 +146,6 @@ def _verdicts(
 
 def _flat(array: Any) -> Any:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-
-
-def _commit(
-    objects: Objects,
-    parent: Snapshot | None,
-    after: Contents,
-    qc: QCConfig,
-    run_id: str,
-    still_held: Callable[[], None],
-) -> Snapshot | None:
-    """Stage and commit the version after `parent`; None when another publisher committed it first."""
-    version = parent.version + 1 if parent else 1
-    beside = layout.snapshot_folder(version)
-    snapshot = Snapshot(
-        version=version,
-        parent=parent.version if parent else None,
-        run_id=run_id,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        ledger=_stage(objects, layout.compact(version), after.ledger),
-        files=_stage(objects, f"{beside}files.parquet", after.files),
-        tracks=_stage(objects, f"{beside}tracks.parquet", after.tracks),
-        videos=_stage(objects, f"{beside}videos.parquet", after.videos),
-        verdicts=_stage(objects, f"{beside}verdicts/part-0.parquet", after.verdicts),
-        counts=_counts(after),
-        qc=_plain(qc),
-    )
-    still_held()
-    won = objects.put_if_absent(layout.snapshot(version), snapshot.to_json())
-    _tidy(objects, version)
-    if not won:
-        log.info("%s was committed by another publisher; starting over from it", snapshot.name)
-        return None
-    return snapshot
-
-
-def _stage(objects: Objects, key: str, table: Any) -> str:
-    """Put a table where no reader looks yet and return its key: `key`, or a name by content where that one is taken.
-
-    What lies there may belong to a publisher that is about to commit, so it is never written over.
-    """
-    body = to_bytes(table)
-    if objects.put_if_absent(key, body) or objects.get(key) == body:
-        return key
-    named = key.replace(".parquet", f"-{hashlib.sha256(body).hexdigest()[:8]}.parquet")
-    objects.put(named, body)
-    return named
-
-
-def _tidy(objects: Objects, version: int) -> None:
-    """Remove what was staged for a version by others than the one that committed it: no reader will ever be sent there."""
-    committed = json.loads(objects.get(layout.snapshot(version)))
-    named = {committed[part] for part in ("ledger", "files", "tracks", "videos", "verdicts")}
-    beside = layout.snapshot_folder(version)
-    compact = layout.compact(version).removesuffix(".parquet")
-    ours = tuple(f"{beside}{name}" for name in ("files", "tracks", "videos", "verdicts/part-"))
-    staged = [s.key for s in objects.list(beside) if s.key.startswith(ours)]
-    staged += [s.key for s in objects.list(compact) if s.key[len(compact)] in ".-"]
-    _delete_all(objects, [key for key in staged if key not in named])
-
-
-def _delete_all(objects: Objects, keys: Iterable[str]) -> None:
-    for _ in each(objects, objects.delete, keys):
-        pass
-
-
-def _counts(after: Contents) -> dict[str, int]:
-    said = after.verdicts["verdict"].to_pylist()
-    return {
-        "videos": pc.count_distinct(after.tracks["video_id"]).as_py(),
-        "tracks": len(after.tracks),
-        "masks": pc.sum(after.tracks["num_masks"]).as_py() or 0,
-        "visible_masks": pc.sum(after.tracks["num_visible"]).as_py() or 0,
-        "decided": len(said) - after.verdicts["decided_by"].null_count,
-        **{decision.value: said.count(decision.value) for decision in Decision},
-    }
 
 
 def _plain(qc: QCConfig) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from labeling import rle
 from labeling.ingest.listing import video_id_of
 from labeling.objects import Objects, open_objects
-from labeling.store.mask_rows import Span, read_mask_rows
+from labeling.store.mask_rows import MaskReader, Span
 from labeling.store.records import (
     mask_from_row,
     prompts_from_json,
@@ -96,8 +96,9 @@ def read_masklets(
     verdicts, tracks = verdicts.filter(kept), tracks.filter(kept)
     videos = videos.filter(pc.is_in(videos["video_id"], pc.unique(tracks["video_id"])))
     videos_by_batch = {(row["video_id"], row["batch"]): row for row in videos.to_pylist()}
-    for said, row in zip(_rows(verdicts), _rows(tracks), strict=True):
-        yield _masklet(objects, row, said, videos_by_batch[row["video_id"], row["batch"]], dense, frame_span)
+    with MaskReader(objects) as masks:
+        for said, row in zip(_rows(verdicts), _rows(tracks), strict=True):
+            yield _masklet(masks, row, said, videos_by_batch[row["video_id"], row["batch"]], dense, frame_span)
 
 
 def _kept(
@@ -146,14 +147,14 @@ def _rows(table: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _masklet(
-    objects: Objects,
+    masks: MaskReader,
     row: Mapping[str, Any],
     said: Mapping[str, Any],
     video_row: Mapping[str, Any],
     dense: bool,
     frame_span: Span | None,
 ) -> StoredMasklet:
-    frames = tuple(mask_from_row(mask) for mask in read_mask_rows(objects, row, frame_span).to_pylist())
+    frames = tuple(mask_from_row(mask) for mask in masks.rows(row, frame_span).to_pylist())
     masklet = Masklet(
         video_id=row["video_id"],
         object_id=row["object_id"],

@@ -55,12 +55,14 @@ def prompt_to_dict(prompt: Prompt) -> dict[str, Any]:
         parts["mask"] = {"size": list(prompt.mask.size_hw), "counts": prompt.mask.counts}
     if prompt.category is not None:
         parts["category"] = prompt.category
+    if prompt.span is not None:
+        parts["span"] = list(prompt.span)
     return parts | {"source": prompt.source.value}
 
 
 def prompt_from_dict(parts: Mapping[str, Any]) -> Prompt:
     """Read back what `prompt_to_dict` wrote."""
-    box, mask = parts.get("box_xyxy"), parts.get("mask")
+    box, mask, span = (parts.get(name) for name in ("box_xyxy", "mask", "span"))
     return Prompt(
         object_id=parts["object_id"],
         frame_idx=parts["frame_idx"],
@@ -70,6 +72,7 @@ def prompt_from_dict(parts: Mapping[str, Any]) -> Prompt:
         mask=RLE((mask["size"][0], mask["size"][1]), mask["counts"]) if mask else None,
         category=parts.get("category"),
         source=PromptSource(parts.get("source", "seed")),
+        span=(span[0], span[1]) if span else None,
     )
 
 

@@ -1,11 +1,12 @@
 """The store's tables as Arrow schemas, and the version that every file carries and every reader checks.
 
 Anything that reads Parquet reads these. Coordinates are those of the upright frame; `frame_idx` is 0-based, in the
-source's presentation order; boxes are x, y, width, height in pixels. `bucket` is in the path only. Rows of every version
-stay; the current one of each track in DuckDB, with no code of ours:
+source's presentation order; boxes are x, y, width, height in pixels. `bucket` is in the path only. Rows of other versions
+lie there too; what a snapshot holds in DuckDB, with no code of ours:
 
-    SELECT * FROM read_parquet('ROOT/masks/*/*.parquet')
-    QUALIFY label_version = max(label_version) OVER (PARTITION BY video_id, track_id)
+    SET VARIABLE files = (SELECT list('ROOT/' || file) FROM 'ROOT/snapshots/v000001/files.parquet' WHERE "table" = 'masks');
+    SELECT masks.* FROM read_parquet(getvariable('files')) masks
+    SEMI JOIN 'ROOT/snapshots/v000001/tracks.parquet' USING (video_id, track_id, label_version)
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from labeling.qc.signals import COLUMNS as SIGNAL_COLUMNS
 
-STORAGE_VERSION = 1
+STORAGE_VERSION = 2
 VERSION_KEY = b"samurai_labeling.storage_version"
 WRITER_KEY = b"samurai_labeling.written_by"
 _DISTRIBUTION = "samurai-labeling"
@@ -84,6 +85,10 @@ TRACKS = _schema(
     "category", "first_frame_idx", "last_frame_idx", *SIGNAL_COLUMNS,
 )
 
+# The tracks of a snapshot: where the masks of a row lie when they were packed with others', null while they are in the file
+# of their batch.
+SNAPSHOT_TRACKS = TRACKS.append(pa.field("masks_file", _TEXT))
+
 VERDICTS = _schema(
     {
         "video_id": _TEXT, "track_id": _TEXT, "object_id": _INT, "label_version": pa.int32(), "batch": _TEXT,
@@ -94,6 +99,7 @@ VERDICTS = _schema(
     "overlap", "overlap_track_id", "overlap_first_frame_idx", "overlap_stop_frame_idx", "decided_by", "decided_at",
 )
 
+# One row a file; `video_id` and `batch` are empty for one that holds many batches.
 FILES = _schema(
     {"file": _TEXT, "table": _TEXT, "video_id": _TEXT, "batch": _TEXT, "rows": _INT, "num_bytes": _INT, "sha256": _TEXT},
 )
@@ -101,8 +107,9 @@ FILES = _schema(
 LEDGER = _schema(
     {
         "video_id": _TEXT, "object_id": _INT, "label_version": pa.int32(), "key": _TEXT, "batch": _TEXT, "run_id": _TEXT,
-        "written_at": _TEXT, "components": _TEXT,
+        "written_at": _TEXT, "components": _TEXT, "withdrawn": pa.bool_(),
     },
+    "withdrawn",
 )
 
 

@@ -5,7 +5,7 @@ What lies beside a snapshot (files, tracks, videos, verdicts) is named by that o
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from labeling.objects import Objects
@@ -18,7 +18,7 @@ class Snapshot:
     """One version: which ledger, files and verdicts make it up, its parent, what it counts and how it was judged.
 
     `ledger`, `files`, `tracks`, `videos` and `verdicts` are keys under the root. `counts` has videos, tracks, masks,
-    decided, and one entry for each verdict.
+    decided, and one entry for each verdict. `note` says what made it when that was no labelling.
     """
 
     version: int
@@ -32,6 +32,7 @@ class Snapshot:
     verdicts: str
     counts: Mapping[str, int]
     qc: Mapping[str, Any]
+    note: str = ""
     storage_version: int = schemas.STORAGE_VERSION
     written_by: str = field(default_factory=lambda: f"samurai-labeling {schemas.code_version()}")
 
@@ -49,7 +50,7 @@ def snapshot_from_json(body: bytes, name: str) -> Snapshot:
     """Read a snapshot; NewerStore when a newer version of this project wrote it."""
     said = json.loads(body)
     schemas.check_stamp(said["storage_version"], said["written_by"], name)
-    return Snapshot(**{part: said[part] for part in Snapshot.__dataclass_fields__})
+    return Snapshot(**{part: said[part] for part in Snapshot.__dataclass_fields__ if part in said})
 
 
 def list_versions(objects: Objects) -> list[int]:
@@ -98,7 +99,7 @@ def read_verdicts(objects: Objects, snapshot: Snapshot) -> Any:
 
 def read_tracks(objects: Objects, snapshot: Snapshot) -> Any:
     """Return a snapshot's current rows of `tracks` as an Arrow table, in the order of its verdicts."""
-    return read(objects, snapshot.tracks, schemas.TRACKS)
+    return read(objects, snapshot.tracks, schemas.SNAPSHOT_TRACKS)
 
 
 def read_videos(objects: Objects, snapshot: Snapshot) -> Any:
@@ -109,3 +110,32 @@ def read_videos(objects: Objects, snapshot: Snapshot) -> Any:
 def read_files(objects: Objects, snapshot: Snapshot) -> Any:
     """Return a snapshot's files with rows and checksums as an Arrow table."""
     return read(objects, snapshot.files, schemas.FILES)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What lies beside one snapshot, as Arrow tables, and the whole ledger's rows."""
+
+    ledger: Any
+    files: Any
+    tracks: Any
+    videos: Any
+    verdicts: Any
+
+    def same_as(self, other: "Contents") -> bool:
+        """Whether every row is the same."""
+        return all(getattr(self, f.name).equals(getattr(other, f.name)) for f in fields(self))
+
+
+def read_contents(objects: Objects, snapshot: Snapshot | None) -> Contents:
+    """Read everything beside a snapshot; empty tables without one."""
+    if snapshot is None:
+        empty = (schemas.LEDGER, schemas.FILES, schemas.SNAPSHOT_TRACKS, schemas.VIDEOS, schemas.VERDICTS)
+        return Contents(*(schema.empty_table() for schema in empty))
+    return Contents(
+        ledger=read(objects, snapshot.ledger, schemas.LEDGER),
+        files=read_files(objects, snapshot),
+        tracks=read_tracks(objects, snapshot),
+        videos=read_videos(objects, snapshot),
+        verdicts=read_verdicts(objects, snapshot),
+    )

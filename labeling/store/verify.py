@@ -1,11 +1,13 @@
 """Checks a snapshot's files against the checksums that were noted when they were written."""
 
-import hashlib
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from labeling.objects import Objects
 from labeling.store.each import each
+from labeling.store.ranged import sha256_of_object
 from labeling.store.snapshots import Snapshot, read_files
 
 
@@ -17,17 +19,32 @@ class BadFile:
     problem: str
 
 
-def verify_files(objects: Objects, snapshot: Snapshot) -> Iterator[BadFile]:
-    """Read every data file of a snapshot and yield those that are gone or changed."""
-    rows = read_files(objects, snapshot).select(["file", "sha256"]).to_pylist()
+def verify_files(
+    objects: Objects, snapshot: Snapshot, *, at_most_bytes: int | None = None, seed: str = ""
+) -> Iterator[BadFile]:
+    """Read every data file of a snapshot and yield those that are gone or changed.
+
+    With `at_most_bytes`, a sample of about that many bytes is read: another one for each `seed`.
+    """
+    rows = read_files(objects, snapshot).select(["file", "num_bytes", "sha256"]).to_pylist()
+    if at_most_bytes is not None:
+        random.Random(seed).shuffle(rows)
+        before = accumulate((row["num_bytes"] for row in rows), initial=0)
+        rows = [row for row, read in zip(rows, before, strict=False) if read < at_most_bytes]
     yield from filter(None, each(objects, lambda row: _check(objects, row["file"], row["sha256"]), rows))
+
+
+def problem_of(noted: str, found: str | None) -> str:
+    """Say what is wrong with a file by its SHA-256, None where it is gone; "" where nothing is."""
+    if found is None:
+        return "it is gone"
+    return "" if found == noted else f"its SHA-256 is {found[:12]}..., noted was {noted[:12]}..."
 
 
 def _check(objects: Objects, file: str, sha256: str) -> BadFile | None:
     try:
-        found = hashlib.sha256(objects.get(file)).hexdigest()
+        found: str | None = sha256_of_object(objects, file)
     except FileNotFoundError:
-        return BadFile(file, "it is gone")
-    if found == sha256:
-        return None
-    return BadFile(file, f"its SHA-256 is {found[:12]}..., noted was {sha256[:12]}...")
+        found = None
+    problem = problem_of(sha256, found)
+    return BadFile(file, problem) if problem else None

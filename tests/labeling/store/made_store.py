@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,11 @@ from labeling import rle
 from labeling.ingest.listing import video_id_of
 from labeling.objects import Objects
 from labeling.qc.signals import SignalMeter
+from labeling.store import schemas
 from labeling.store.keys import Recipe
+from labeling.store.ledger import read_ledger
+from labeling.store.plan import make_plan
+from labeling.store.reader import read_masklets
 from labeling.store.writer import BatchWriter, TrackRow, WrittenBatch
 from labeling.types import FrameMask, Job, Prompt, Provenance, Video, VideoRef
 
@@ -102,3 +107,36 @@ def track_row(job: Job, object_id: int, meter: SignalMeter) -> TrackRow:
         signals=meter.signals(),
         provenance=provenance_of(job.run_id),
     )
+
+
+def keys_of_one_bucket(count: int) -> list[str]:
+    """Names of videos whose ids share their first two digits."""
+    bucket = video_id_of("0.mp4")[:2]
+    return list(islice((f"{i}.mp4" for i in range(100_000) if video_id_of(f"{i}.mp4")[:2] == bucket), count))
+
+
+def label(
+    objects: Objects, scratch: Path, by_video: Mapping[str, tuple[Prompt, ...]], run_id: str = "run", **how: int
+) -> list[Job]:
+    """Label what is due of some videos with rectangles; nothing is published."""
+    refs = [ref_of(key) for key in by_video]
+    jobs = list(make_plan(refs, Table(by_video), read_ledger(objects), RECIPE, run_id).jobs)
+    for job in jobs:
+        write_job(objects, job, scratch, **how)
+    return jobs
+
+
+def rows_by_duckdb(root: Path, version: str) -> list[tuple[object, ...]]:
+    """Every mask of a snapshot as DuckDB reads it, by the query of `labeling.store.schemas`."""
+    import duckdb
+
+    said = schemas.__doc__[schemas.__doc__.index("SET") :].replace("ROOT", str(root)).replace("v000001", version)
+    with duckdb.connect() as connection:
+        variable, query = said.split(";")
+        connection.sql(variable)
+        return connection.sql(f"SELECT * FROM ({query}) ORDER BY video_id, track_id, frame_idx").fetchall()
+
+
+def told(objects: Objects, snapshot: int | str | None = None) -> list[tuple[object, ...]]:
+    """Every masklet of a snapshot as the reader gives it."""
+    return [(m.masklet, m.video, m.signals, m.verdict, m.decided_by) for m in read_masklets(objects, snapshot=snapshot)]

@@ -53,6 +53,14 @@ def test_the_highest_version_counts(store: FolderObjects) -> None:
     assert ledger.videos() == {"v", "w"}
 
 
+def test_a_withdrawn_result_is_not_the_newest_and_its_version_stays_taken() -> None:
+    rows = [row("v", 1, 1, "old"), row("v", 1, 2, "bad", "b2") | {"withdrawn": True}, row("v", 2, 1, "k") | {"withdrawn": True}]
+    ledger = ledger_of(pa.Table.from_pylist(rows, schema=LEDGER))
+    assert (ledger.covers("v", 1, "old"), ledger.covers("v", 1, "bad"), ledger.newest("v", 2)) == (True, False, None)
+    assert (ledger.version_of("v", 1), ledger.version_of("v", 2), ledger.holds("v", 1, "bad")) == (2, 1, True)
+    assert ledger.batch_for("v", {1: "bad"}) != ledger.batch_for("w", {1: "bad"})
+
+
 def test_markers_then_the_compact_file_say_the_same(store: FolderObjects, tmp_path: Path) -> None:
     labelled(store, tmp_path, "a.mp4", "b.mp4")
     waiting = read_ledger(store)
@@ -106,7 +114,7 @@ def test_a_broken_marker_and_a_newer_one_are_named(store: FolderObjects, tmp_pat
     labelled(store, tmp_path, "a.mp4")
     (marker,) = store.list("ledger/pending/")
     said = json.loads(store.get(marker.key))
-    store.put(marker.key, json.dumps(said | {"storage_version": 2, "written_by": "samurai-labeling 9.9"}).encode())
+    store.put(marker.key, json.dumps(said | {"storage_version": 99, "written_by": "samurai-labeling 9.9"}).encode())
     with pytest.raises(NewerStore, match="samurai-labeling 9.9"):
         list(read_markers(store))
     store.put(marker.key, b'{"storage_version": 1, "written_by": ""}')

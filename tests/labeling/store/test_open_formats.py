@@ -36,7 +36,8 @@ def test_duckdb(root: Path) -> None:
     masks = f"read_parquet('{root}/masks/*/*.parquet')"
     rows = duckdb.sql(f"SELECT count(*), sum(visible::int), count(box_xywh), max(box_xywh[3]) FROM {masks}").fetchall()
     assert rows == [(NUM_ROWS, 12, 12, 8.0)]
-    query = schemas.__doc__[schemas.__doc__.index("SELECT") :].replace("ROOT", str(root))
+    variable, query = schemas.__doc__[schemas.__doc__.index("SET") :].replace("ROOT", str(root)).split(";")
+    duckdb.sql(variable)
     current = duckdb.sql(f"SELECT video_id, track_id, label_version, count(*) FROM ({query}) GROUP BY ALL").fetchall()
     a, b = ref_of("a.mp4").video_id, ref_of("b.mp4").video_id
     assert sorted(current) == sorted([(a, "1", 2, 4), (a, "2", 1, 6), (b, "1", 1, 6)])

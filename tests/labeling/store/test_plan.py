@@ -123,8 +123,8 @@ def test_bad_rows_and_unknown_videos_are_dead_letters_and_the_rest_runs(store: O
     assert len({d.key for d in plan.dead}) == 3
 
 
-def test_a_part_of_the_source_makes_no_unknown_videos(store: Objects) -> None:
-    table = Table({"gone.mp4": (box_prompt(1),)})
+def test_a_part_of_the_source_says_nothing_of_videos_elsewhere(store: Objects) -> None:
+    table = Table({"gone.mp4": (box_prompt(1),)}, (BadRow("gone.mp4", 9, "no"),))
     assert make_plan([], table, read_ledger(store), RECIPE, "run", whole_source=False).dead == ()
 
 
@@ -146,6 +146,7 @@ def test_planning_when_nothing_is_due_costs_little() -> None:
         "object_id": [1] * num_videos,
         "label_version": [1] * num_videos,
         **{name: ["x"] * num_videos for name in ("batch", "run_id", "written_at", "components")},
+        "withdrawn": [None] * num_videos,
     }
     started = time.process_time()
     plan = make_plan(refs, table, ledger_of(pa.Table.from_pydict(rows, schema=LEDGER)), RECIPE, "run")

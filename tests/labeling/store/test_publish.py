@@ -61,6 +61,8 @@ def test_the_first_snapshot_names_counts_and_sums_all_it_holds(store: FolderObje
         assert (f["rows"], f["sha256"]) == (pq.read_metadata(path).num_rows, sha256_of(path))
     assert [s.key for s in store.list("snapshots/")] == [
         "snapshots/v000001.json",
+        "snapshots/v000001/README.md",
+        "snapshots/v000001/card.json",
         "snapshots/v000001/files.parquet",
         "snapshots/v000001/tracks.parquet",
         "snapshots/v000001/verdicts/part-0.parquet",
@@ -262,7 +264,8 @@ def test_of_two_that_publish_at_once_one_commits_and_the_other_goes_on_from_it(s
     # What the loser had staged is gone, and the winner's stayed: its own names were taken, so its content named them.
     staged = {s.key for s in store.list("snapshots/v000001/")}
     first = read_snapshot(store, 1)
-    assert staged == {first.files, first.tracks, first.videos, first.verdicts}
+    beside = {"snapshots/v000001/README.md", "snapshots/v000001/card.json"}
+    assert staged == {first.files, first.tracks, first.videos, first.verdicts} | beside
     assert [s.key for s in store.list("ledger/")] == sorted([first.ledger, slow.ledger])
 
 
@@ -306,4 +309,4 @@ def test_a_file_that_was_taken_away_is_named(store: FolderObjects, tmp_path: Pat
 def test_a_snapshot_is_plain_json(store: FolderObjects) -> None:
     publish(store, STRICT, run_id="run")
     said = json.loads(store.get("snapshots/v000001.json"))
-    assert (said["storage_version"], said["ledger"]) == (1, "ledger/compact-v000001.parquet")
+    assert (said["storage_version"], said["ledger"]) == (2, "ledger/compact-v000001.parquet")

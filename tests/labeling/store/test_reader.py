@@ -10,7 +10,7 @@ from labeling.config import QCConfig, RuleConfig
 from labeling.objects import FolderObjects
 from labeling.store import read_masklets, read_snapshot
 from labeling.store.ledger import read_ledger
-from labeling.store.mask_rows import groups_of, read_mask_rows
+from labeling.store.mask_rows import bounds_of, groups_of, read_mask_rows
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
 from labeling.store.snapshots import read_tracks
@@ -82,8 +82,9 @@ def test_row_groups_of_other_tracks_and_frames_are_skipped(store: FolderObjects,
     path = next(Path(store.root).glob(f"masks/*/{row['video_id']}-*.parquet"))
     metadata = pq.read_metadata(path)
     assert metadata.num_row_groups == 4
-    assert len(groups_of(metadata, "10")) == len(groups_of(metadata, "1")) == 2
-    assert groups_of(metadata, "7") == []
+    bounds, video_id = bounds_of(metadata), row["video_id"]
+    assert len(groups_of(bounds, video_id, "10")) == len(groups_of(bounds, video_id, "1")) == 2
+    assert groups_of(bounds, video_id, "7") == groups_of(bounds, "0" * 16, "1") == []
     asked: list[list[int]] = []
     read_row_groups = pq.ParquetFile.read_row_groups
 

@@ -30,7 +30,7 @@ def test_a_newer_snapshot_says_what_reads_it(tmp_path: Path) -> None:
     store = FolderObjects(tmp_path)
     publish(store, QCConfig(), run_id="a")
     said = json.loads(store.get("snapshots/v000001.json"))
-    newer = said | {"storage_version": 2, "written_by": "samurai-labeling 9.0", "unheard_of": 1}
+    newer = said | {"storage_version": 99, "written_by": "samurai-labeling 9.0", "unheard_of": 1}
     store.put("snapshots/v000001.json", json.dumps(newer).encode())
     with pytest.raises(NewerStore, match=r"Install samurai-labeling 9\.0"):
         read_snapshot(store)

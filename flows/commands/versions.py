@@ -1,0 +1,113 @@
+"""`labeling versions`: the snapshots of a dataset, one of them, or what changed between two."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from flows.commands.places import Root, store_at
+from flows.screen import console
+from labeling.errors import BadConfiguration
+from labeling.objects import Objects, open_objects
+from labeling.store.card import card_of
+from labeling.store.diff import Changed, Diff, Named, diff_snapshots
+from labeling.store.snapshots import Snapshot, list_versions, read_contents, read_snapshot
+
+app = typer.Typer(no_args_is_help=True, help="The snapshots of a dataset: list them, show one, compare two.")
+
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="A snapshot's number or name, such as v000003")]
+SHOWN = 40
+
+
+def snapshot_at(objects: Objects, version: str | None = None) -> Snapshot:
+    """Return a snapshot by number or name, the newest without one; BadConfiguration where there is none."""
+    try:
+        return read_snapshot(objects, version)
+    except ValueError as error:
+        raise BadConfiguration(str(error)) from error
+
+
+@app.command("list")
+def list_snapshots(where: Root) -> None:
+    """Show the snapshots, the newest last: `labeling versions list store.root=labels`."""
+    objects = open_objects(store_at(where).store.root)
+    counted = ("videos", "tracks", "masks", "accept", "review", "reject", "decided")
+    table = Table("version", "made", "by run", "rules", *counted, "note", box=None)
+    for version in list_versions(objects):
+        one = read_snapshot(objects, version)
+        counts = (str(one.counts.get(name, 0)) for name in counted)
+        table.add_row(one.name, one.created_at[:19], one.run_id, str(one.qc.get("name", "")), *counts, one.note)
+    console.print(table if table.row_count else "no snapshots")
+
+
+@app.command()
+def show(version: Version, where: Root) -> None:
+    """Show what one snapshot holds, as its card says it."""
+    objects = open_objects(store_at(where).store.root)
+    snapshot = snapshot_at(objects, version)
+    console.print_json(json.dumps(card_of(objects, snapshot, read_contents(objects, snapshot))))
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="The snapshot to start from")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The snapshot to compare with it")],
+    where: Root,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write all of it to this file, as JSON")] = None,
+) -> None:
+    """Show masklets added, removed and labelled again, with J between both, and verdicts that moved."""
+    objects = open_objects(store_at(where).store.root)
+    found = diff_snapshots(objects, snapshot_at(objects, before), snapshot_at(objects, after))
+    if out is not None:
+        out.write_text(json.dumps(dataclasses.asdict(found), indent=1) + "\n")
+    print_diff(found)
+
+
+def print_diff(found: Diff) -> None:
+    """Print what changed: figures, then the first rows of each kind."""
+    mean = "" if found.mean_j is None else f", J between both {found.mean_j:.3f}"
+    console.print(
+        f"{found.before} -> {found.after}: {len(found.added)} masklets added, {len(found.removed)} removed, "
+        f"{len(found.changed)} labelled again{mean}, {found.same} the same; {len(found.moved)} verdicts moved"
+    )
+    for (was, now), count in found.moves().items():
+        console.print(f"  {was} -> {now}: {count}")
+    for name, own in (("added", found.added), ("removed", found.removed)):
+        _print_table(Table("video", "object", "category", "version", "verdict", title=name, box=None), [_cells(n) for n in own])
+    changed = Table("video", "object", "version", "J", "frames", "verdict", title="labelled again", box=None)
+    _print_table(changed, [_changed(one) for one in found.changed])
+    moved = Table("video", "object", "version", "verdict", title="verdicts moved", box=None)
+    _print_table(moved, [(_name(m.after), m.after.track_id, *_both(m.before, m.after)) for m in found.moved])
+
+
+def _print_table(table: Table, rows: list[tuple[str, ...]]) -> None:
+    for row in rows[:SHOWN]:
+        table.add_row(*row)
+    if rows:
+        table.title_justify = "left"
+        console.print(table)
+    if len(rows) > SHOWN:
+        console.print(f"... and {len(rows) - SHOWN} more")
+
+
+def _cells(one: Named) -> tuple[str, ...]:
+    return _name(one), one.track_id, escape(one.category or ""), str(one.label_version), one.verdict
+
+
+def _name(one: Named) -> str:
+    return escape(one.video_key)
+
+
+def _both(before: Named, after: Named) -> tuple[str, str]:
+    return f"{before.label_version} -> {after.label_version}", f"{before.verdict} -> {after.verdict}"
+
+
+def _changed(one: Changed) -> tuple[str, ...]:
+    versions, verdicts = _both(one.before, one.after)
+    j = "" if one.j is None else f"{one.j:.3f}"
+    frames = f"{one.frames_shared} of {one.frames_before} and {one.frames_after}"
+    return _name(one.after), one.after.track_id, versions, j, frames, verdicts

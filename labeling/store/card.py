@@ -1,0 +1,138 @@
+"""A snapshot's card: what a dataset version holds, for people (README.md) and for programs (card.json), beside the snapshot.
+
+The front matter is that of Hugging Face's dataset cards, so that an upload of the folder shows it as it is.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow.compute as pc
+
+from labeling.objects import Objects
+from labeling.store import layout
+from labeling.store.ranged import sha256_of_object
+from labeling.store.snapshots import Contents, Snapshot
+
+CARD, README = "card.json", "README.md"
+_MADE_BY = (
+    "model", "checkpoint_sha256", "tracker", "precision", "image_size", "direction", "semantics_version", "code_version",
+)
+_SIZES = {"1K": 10**3, "10K": 10**4, "100K": 10**5, "1M": 10**6, "10M": 10**7, "100M": 10**8, "1B": 10**9}
+
+
+def write_card(objects: Objects, snapshot: Snapshot, contents: Contents) -> dict[str, Any]:
+    """Put card.json and README.md beside a snapshot and return what card.json says."""
+    said = card_of(objects, snapshot, contents)
+    beside = layout.snapshot_folder(snapshot.version)
+    objects.put(f"{beside}{CARD}", json.dumps(said, indent=1, sort_keys=True).encode())
+    objects.put(f"{beside}{README}", card_text(said).encode())
+    return said
+
+
+def card_of(objects: Objects, snapshot: Snapshot, contents: Contents) -> dict[str, Any]:
+    """Return a card as plain values."""
+    tracks, videos = contents.tracks, contents.videos
+    probed = videos.group_by("video_id").aggregate([("duration_seconds", "max"), ("num_frames", "max")])
+    tables = {name: getattr(snapshot, name) for name in ("files", "tracks", "videos", "verdicts")}
+    return {
+        "name": PurePosixPath(objects.root).name, "snapshot": snapshot.name, "parent": snapshot.parent,
+        "created_at": snapshot.created_at, "run_id": snapshot.run_id, "note": snapshot.note,
+        "written_by": snapshot.written_by, "storage_version": snapshot.storage_version,
+        "counts": dict(snapshot.counts), "qc": dict(snapshot.qc),
+        "hours": round((pc.sum(probed["duration_seconds_max"]).as_py() or 0.0) / 3600, 4),
+        "frames": pc.sum(probed["num_frames_max"]).as_py() or 0,
+        "categories": _counted(tracks["category"].fill_null("")),
+        "made_by": _made_by(tracks),
+        "files": _files(contents.files),
+        "checksums": {"data": data_checksum(contents.files), **{k: sha256_of_object(objects, k) for k in tables.values()}},
+    }
+
+
+def data_checksum(files: Any) -> str:
+    """Return one SHA-256 for all data files: that of the lines that `sha256sum` prints for them, by name."""
+    lines = zip(files["sha256"].to_pylist(), files["file"].to_pylist(), strict=True)
+    return hashlib.sha256("".join(f"{sha256}  {file}\n" for sha256, file in lines).encode()).hexdigest()
+
+
+def _counted(column: Any) -> dict[str, int]:
+    found = {one["values"]: one["counts"] for one in pc.value_counts(column).to_pylist()}
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _made_by(tracks: Any) -> list[dict[str, Any]]:
+    grouped = tracks.group_by(list(_MADE_BY), use_threads=False).aggregate([([], "count_all")])
+    return [{**row, "tracks": row.pop("count_all")} for row in grouped.to_pylist()]
+
+
+def _files(files: Any) -> dict[str, dict[str, int]]:
+    grouped = files.group_by("table").aggregate([("file", "count"), ("rows", "sum"), ("num_bytes", "sum")])
+    rows = sorted(grouped.to_pylist(), key=lambda row: str(row["table"]))
+    return {r["table"]: {"files": r["file_count"], "rows": r["rows_sum"], "num_bytes": r["num_bytes_sum"]} for r in rows}
+
+
+def card_text(said: Mapping[str, Any]) -> str:
+    """Return a card as Markdown with front matter."""
+    counts, name = said["counts"], f"{said['name']} {said['snapshot']}"
+    verdicts = ", ".join(f"{counts.get(v, 0):,} {v}" for v in ("accept", "review", "reject"))
+    facts = {
+        "videos": f"{counts['videos']:,} ({said['hours']:.2f} hours, {said['frames']:,} frames)",
+        "masklets": f"{counts['tracks']:,}: {verdicts}; {counts['decided']:,} decided by people",
+        "masks": f"{counts['masks']:,}, of which {counts['visible_masks']:,} show the object",
+        "made": f"{said['created_at']} by run {said['run_id']}" + (f" ({said['note']})" if said["note"] else ""),
+        "written by": f"{said['written_by']}, storage version {said['storage_version']}",
+    }
+    parts = [
+        _front_matter(name, counts["masks"]),
+        f"# {name}\n\nMasklets: every prompted object followed through its video, masks as COCO run lengths in Parquet.\n",
+        _table("what", "how many", facts),
+        "## Categories\n\n" + _table("category", "masklets", {k or "(none)": f"{v:,}" for k, v in said["categories"].items()}),
+        "## Made by\n\n" + _made_by_table(said["made_by"]),
+        f"## Judged by\n\nRules `{said['qc'].get('name', '')}`:\n\n" + _rules(said["qc"].get("rules") or []),
+        "## Files\n\n" + _table("table", "files, rows, bytes", {k: _file_cell(v) for k, v in said["files"].items()}),
+        "## Checksums (SHA-256)\n\n`data` is that of the lines that `sha256sum` prints for all data files, by name; each "
+        "file's own is in `files.parquet`.\n\n" + _table("of", "sum", {k: f"`{v}`" for k, v in said["checksums"].items()}),
+    ]
+    return "\n".join(parts)
+
+
+def _front_matter(name: str, num_masks: int) -> str:
+    reached = [name for name, size in _SIZES.items() if num_masks >= size]
+    ahead = [name for name, size in _SIZES.items() if num_masks < size]
+    bounds = f"{reached[-1]}<n<{ahead[0]}" if reached and ahead else f"n<{ahead[0]}" if ahead else f"n>{reached[-1]}"
+    lines = [
+        "---", f"pretty_name: {json.dumps(name)}", "task_categories:", "- mask-generation", "- image-segmentation",
+        "tags:", "- video", "- masklets", "- parquet", "size_categories:", f"- {bounds}", "---", "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(first: str, second: str, rows: Mapping[str, str]) -> str:
+    cells = [(first, second), ("---", "---"), *rows.items()]
+    return "".join(f"| {_cell(a)} | {_cell(b)} |\n" for a, b in cells)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _file_cell(counted: Mapping[str, int]) -> str:
+    return f"{counted['files']:,} files, {counted['rows']:,} rows, {counted['num_bytes']:,} bytes"
+
+
+def _made_by_table(makers: list[Mapping[str, Any]]) -> str:
+    rows = {
+        f"{m['model']} (`{m['checkpoint_sha256'][:16]}`), {m['tracker']}, {m['precision']} at {m['image_size']}, "
+        f"{m['direction']}, semantics {m['semantics_version']}, code {m['code_version']}": f"{m['tracks']:,}"
+        for m in makers
+    }
+    return _table("network", "masklets", rows)
+
+
+def _rules(rules: list[Mapping[str, Any]]) -> str:
+    return "".join(
+        f"- `{r['reason']}`: {r['signal']} {str(r['bound']).replace('_', ' ')} {r['review']}, rejected past {r['reject']}\n"
+        for r in rules
+    )

@@ -1,0 +1,62 @@
+"""Goes back to an older snapshot by committing a new one that is equal to it; nothing is deleted.
+
+Results that the older one does not have are withdrawn in the ledger: a later run labels anew what its prompts, model or
+videos then differ in, under versions and file names that were never used.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from labeling.errors import BadConfiguration, StoreBusy
+from labeling.objects import Objects
+from labeling.store import schemas
+from labeling.store.commit import commit
+from labeling.store.ledger import read_ledger
+from labeling.store.snapshots import Snapshot, read_contents, read_snapshot
+
+_RESULT = ["video_id", "object_id", "label_version", "batch"]
+
+
+def restore(
+    objects: Objects, version: int | str, *, run_id: str, still_held: Callable[[], None] = lambda: None
+) -> Snapshot:
+    """Commit a snapshot equal to `version` and return it; the newest is returned as it is. Call it under the run lock.
+
+    Raises:
+        ValueError: there is no such version.
+        BadConfiguration: a run left results that no snapshot has.
+        StoreBusy: another publisher committed meanwhile.
+    """
+    old, ledger = read_snapshot(objects, version), read_ledger(objects)
+    if ledger.markers:
+        raise BadConfiguration(
+            f"{objects.root} has {len(ledger.markers)} results that no snapshot has, left by a run that was interrupted; "
+            f"publish them first (`labeling qc store.root={objects.root}`, or run again), then restore {old.name}"
+        )
+    assert ledger.snapshot
+    if old.version == ledger.snapshot.version:
+        return old
+    contents = read_contents(objects, old)
+    after = replace(contents, ledger=_withdrawn_but(ledger.table, contents.ledger))
+    note = f"restored from {old.name}"
+    done = commit(objects, ledger.snapshot, after, old.qc, run_id=run_id, note=note, still_held=still_held)
+    if done is None:
+        raise StoreBusy(f"{objects.root}: another publisher committed meanwhile; restore again")
+    return done
+
+
+def _withdrawn_but(now: Any, then: Any) -> Any:
+    """Return the ledger of now with every result withdrawn but those that stood in the ledger of then."""
+    stood = then.filter(pc.invert(pc.fill_null(then["withdrawn"], False))).select(_RESULT)
+    stand, gone = now.join(stood, _RESULT, join_type="left semi"), now.join(stood, _RESULT, join_type="left anti")
+    marked = [_with(stand, pa.nulls(len(stand), pa.bool_())), _with(gone, pa.array([True] * len(gone), pa.bool_()))]
+    return pa.concat_tables(marked).sort_by([(name, "ascending") for name in _RESULT]).combine_chunks()
+
+
+def _with(rows: Any, withdrawn: Any) -> Any:
+    arrays = [withdrawn if f.name == "withdrawn" else rows[f.name].cast(f.type) for f in schemas.LEDGER]
+    return pa.Table.from_arrays(arrays, schema=schemas.LEDGER)

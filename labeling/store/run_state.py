@@ -1,0 +1,105 @@
+"""How far a run is, in one small file of its folder: written while it goes on, and a last time when it has ended."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from labeling.objects import Objects
+from labeling.store import layout
+from labeling.store.each import each
+from labeling.store.runs import write_run_file
+
+STATE = "state.json"
+
+
+class Doing(StrEnum):
+    """What a run is at; one that no longer holds its root and is neither done nor failed was interrupted."""
+
+    LABEL = "label"
+    PUBLISH = "publish"
+    REPORT = "report"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run in numbers so far; times are seconds since the epoch, `label_seconds` the clock on the wall while it labelled.
+
+    `variant` names model, precision and tracker. `num_refused` videos or rows were dead letters in the plan already;
+    `dead` counts all dead letters by reason. `handled_bytes` are those of the videos that are over, labelled or not.
+    """
+
+    run_id: str
+    doing: Doing
+    variant: str
+    started_at: float
+    at: float
+    num_videos: int
+    num_due: int
+    num_labelled: int = 0
+    num_failed: int = 0
+    num_refused: int = 0
+    num_in_flight: int = 0
+    num_workers: int = 0
+    num_restarts: int = 0
+    num_frames: int = 0
+    num_masks: int = 0
+    due_bytes: int = 0
+    handled_bytes: int = 0
+    label_seconds: float = 0.0
+    dead: Mapping[str, int] = field(default_factory=dict)
+    snapshot: str = ""
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames tracked per second of labelling."""
+        return self.num_frames / self.label_seconds if self.label_seconds > 0 else 0.0
+
+    @property
+    def dead_letter_share(self) -> float:
+        """Dead letters as a share of all that the run had to do so far."""
+        had = self.num_labelled + self.num_failed + self.num_refused
+        return (self.num_failed + self.num_refused) / had if had else 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether it came to its end."""
+        return self.doing in (Doing.DONE, Doing.FAILED)
+
+    def seconds_left(self, now: float, seconds_per_byte: float | None = None) -> float | None:
+        """Guess how long the labelling will still take, from its pace so far; None when nothing is known yet.
+
+        Before the first video is over, from past runs' `seconds_per_byte` of a worker.
+        """
+        if self.handled_bytes:
+            pace = self.label_seconds / self.handled_bytes
+        elif seconds_per_byte is not None:
+            pace = seconds_per_byte / max(1, self.num_workers)
+        else:
+            return None
+        return max(0.0, pace * (self.due_bytes - self.handled_bytes) - (now - self.at))
+
+
+def write_state(objects: Objects, state: RunState) -> str:
+    """Keep how far a run is; returns the key."""
+    return write_run_file(objects, state.run_id, STATE, asdict(state))
+
+
+def read_state(objects: Objects, run_id: str) -> RunState | None:
+    """Read how far a run is or was; None for one that left no such file."""
+    try:
+        said: dict[str, Any] = json.loads(objects.get(f"{layout.run_folder(run_id)}{STATE}"))
+    except FileNotFoundError:
+        return None
+    return RunState(**{**said, "doing": Doing(said["doing"])})
+
+
+def recent_states(objects: Objects, *, at_most: int = 50) -> list[RunState]:
+    """Return the runs that began last, newest first."""
+    found = [stat for stat in objects.list("runs/") if stat.key.count("/") == 2 and stat.key.endswith(f"/{STATE}")]
+    newest = sorted(found, key=lambda stat: stat.modified_at, reverse=True)[:at_most]
+    states = each(objects, lambda stat: read_state(objects, stat.key.split("/")[1]), newest)
+    return sorted((state for state in states if state is not None), key=lambda s: s.started_at, reverse=True)
