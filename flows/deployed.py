@@ -1,0 +1,137 @@
+"""What `infra/prefect.yaml` deploys: the flows behind parameters that Prefect's page shows, checks and can run again.
+
+Parameters become overrides for the loader that the command line has. Nothing secret is among them: S3's keys and the
+queue's address (LABELING_REVIEW_URL) come from the worker's environment.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import date
+from typing import Literal, TypeVar
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+from pydantic import BaseModel, ConfigDict, Field
+from rich.console import Console
+
+from flows import apply_reviews as apply_reviews_module
+from flows import backfill as backfill_module
+from flows.configure import load_config, require_settings
+from flows.judging import judge_again
+from flows.label_dataset import Outcome, label_dataset
+from labeling.config import LabelConfig
+from labeling.errors import StoreBusy
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LOOK_AGAIN_S = 15.0
+
+
+class Settings(BaseModel):
+    """Which dataset, by which network and rules; `overrides` are any others, as on the command line."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    source_uri: str = Field(description="s3://bucket/prefix or a folder of videos")
+    prompts_uri: str = Field(description="The prompt table: JSONL, CSV or Parquet")
+    store_root: str = Field(description="The dataset's root")
+    model: Literal[
+        "nano", "tiny", "small", "base_plus", "large", "sam2_tiny", "sam2_small", "sam2_base_plus", "sam2_large"
+    ] = "base_plus"
+    checkpoint: str = Field(default="", description="The weights' file, as workers see it; empty for nano's own")
+    tracker: Literal["samurai", "sam2"] = "samurai"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    qc: Literal["default", "strict", "off"] = "default"
+    cluster: Literal["laptop", "ray"] = "ray"
+    overrides: list[str] = Field(default=[], description="e.g. run.timeout_s=7200")
+
+    def load(self) -> LabelConfig:
+        """Return the configuration that a command line with these settings would get; raises BadConfiguration."""
+        places = [f"source.uri={self.source_uri}", f"prompts.uri={self.prompts_uri}", f"store.root={self.store_root}"]
+        choices = [f"{name}={getattr(self, name)}" for name in ("model", "tracker", "precision", "qc", "cluster")]
+        weights = [f"model.checkpoint={self.checkpoint}"] if self.checkpoint else []
+        config = load_config([*places, *choices, *weights, "run.progress=false", *self.overrides])
+        require_settings(config, "source.uri", "prompts.uri", "store.root")
+        return config
+
+
+@flow(name="nightly", flow_run_name="{settings.store_root}")
+def nightly(settings: Settings, wait_for_root_s: float = 3600) -> State[None]:
+    """Label what is due, judge it, publish a snapshot, open reviews and write the report."""
+    config = settings.load()
+    return told(when_free(lambda: label_dataset.fn(config), wait_for_root_s))
+
+
+@flow(name="review-apply", flow_run_name="{settings.store_root}")
+def review_apply(settings: Settings, wait_for_root_s: float = 3600) -> State[None]:
+    """Track again what reviewers corrected, and nothing else that is due."""
+    config = settings.load()
+    applied = when_free(lambda: apply_reviews_module.apply_reviews.fn(config), wait_for_root_s)
+    return Completed(message="no correction waits") if applied.outcome is None else told(applied.outcome)
+
+
+@flow(name="qc", flow_run_name="{settings.store_root}")
+def recompute_qc(settings: Settings, wait_for_root_s: float = 3600) -> State[None]:
+    """Judge every masklet again by the present rules, from stored signals, into a new snapshot; nothing is tracked."""
+    config = settings.load()
+    snapshot = when_free(lambda: judge_again(config, Console(quiet=True)), wait_for_root_s)
+    counts = ", ".join(f"{name} {snapshot.counts[name]}" for name in ("accept", "review", "reject"))
+    return Completed(message=f"{snapshot.name}: {counts}")
+
+
+@flow(name="backfill-parts", flow_run_name="{settings.store_root}")
+def backfill(
+    settings: Settings,
+    first_day: date | None = None,
+    last_day: date | None = None,
+    pattern: str = "",
+    prefixes: list[str] = [],  # noqa: B006
+    dry_run: bool = True,
+    max_dead_letter_share: float = 0.2,
+    wait_for_root_s: float = 3600,
+) -> State[None]:
+    """Label what is there already: days from `first_day` to `last_day` by `pattern`, or `prefixes`, a run for each."""
+    share = f"run.max_dead_letter_share={max_dead_letter_share}"
+    config = settings.model_copy(update={"overrides": [*settings.overrides, share]}).load()
+    days = backfill_module.Days(first_day, last_day, pattern) if first_day and last_day else None
+    forecast = backfill_module.look_ahead(config, backfill_module.globs_of(config, days=days, prefixes=prefixes))
+    hours = "unknown" if forecast.wall_hours is None else f"{forecast.wall_hours:.1f}"
+    ahead = f"{forecast.num_due} videos due in {len(forecast.due_parts)} parts, hours: {hours}"
+    log.info(ahead)
+    if dry_run:
+        return Completed(message=ahead)
+    done = when_free(lambda: backfill_module.backfill.fn(config, forecast), wait_for_root_s)
+    if done.stopped:
+        return Failed(message=done.stopped)
+    return Completed(message=f"{done.finished} videos in {len(done.outcomes)} parts; dead letters: {dict(done.dead) or 'none'}")
+
+
+def told(outcome: Outcome) -> State[None]:
+    """Return the state that a run ends in, with its figures: failed where the budget for dead letters stopped it."""
+    if outcome.stopped:
+        return Failed(message=outcome.stopped)
+    done, dead = outcome.summary, ", ".join(f"{count} {reason}" for reason, count in outcome.dead_letters.items())
+    return Completed(
+        message=f"run {outcome.run_id} -> {outcome.snapshot}: {done.num_jobs - done.num_failed} videos labelled, "
+        f"{outcome.skipped} had nothing due, dead letters: {dead or 'none'}"
+    )
+
+
+def when_free(work: Callable[[], T], wait_s: float) -> T:
+    """Do `work` when nobody else writes the root: deployments of one root run one after another.
+
+    Raises:
+        StoreBusy: it was not free for `wait_s` seconds; the message names the holder.
+    """
+    give_up_at = time.monotonic() + wait_s
+    while True:
+        try:
+            return work()
+        except StoreBusy as error:
+            if time.monotonic() >= give_up_at:
+                raise
+            log.info("waiting: %s", error)
+        time.sleep(LOOK_AGAIN_S)

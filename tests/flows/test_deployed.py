@@ -1,0 +1,46 @@
+"""What a deployed flow makes of an outcome, and of a root that another run writes."""
+
+import pytest
+
+from flows import deployed
+from flows.deployed import told, when_free
+from flows.label_dataset import Outcome
+from labeling.errors import StoreBusy
+from labeling.store.runs import RunSummary
+
+
+def outcome(**changed: object) -> Outcome:
+    done = RunSummary("r1", 5, 1, 8, 80, 40, 2, 3.0, 100, 4.0, 2.0, {}, {"bad_prompt": 1})
+    given = {"run_id": "r1", "snapshot": "v000002", "summary": done, "skipped": 3, "dead_letters": {"bad_prompt": 1}}
+    return Outcome(**{**given, "counts": {}, "report": "", **changed})  # type: ignore[arg-type]
+
+
+def test_a_run_ends_with_its_figures() -> None:
+    state = told(outcome())
+    assert state.is_completed()
+    assert state.message == "run r1 -> v000002: 4 videos labelled, 3 had nothing due, dead letters: 1 bad_prompt"
+
+
+def test_a_run_that_its_budget_stopped_has_failed() -> None:
+    state = told(outcome(stopped="5 of 5 videos became dead letters"))
+    assert state.is_failed()
+    assert state.message == "5 of 5 videos became dead letters"
+
+
+def test_a_busy_root_is_waited_for_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployed, "LOOK_AGAIN_S", 0.01)
+    tries: list[int] = []
+
+    def busy_twice() -> str:
+        tries.append(1)
+        if len(tries) < 3:
+            raise StoreBusy("held by r0")
+        return "done"
+
+    assert when_free(busy_twice, 60) == "done"
+
+    def always_busy() -> str:
+        raise StoreBusy("held by r0")
+
+    with pytest.raises(StoreBusy, match="held by r0"):
+        when_free(always_busy, 0.05)
