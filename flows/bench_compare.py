@@ -17,16 +17,16 @@ from flows.bench_clip import BenchClip, draw_bench_clip, write_jpegs
 from flows.bench_clock import settle
 from flows.bench_measure import Asked, prompted
 from flows.bench_peer_process import Peer, released_config, released_overrides
-from labeling.track.predictor import TrackerRecipe, arithmetic, build_predictor
+from labeling.track.predictor import COMPILED, TrackerRecipe, arithmetic, build_predictor
 
 
 @dataclass(frozen=True, slots=True)
 class PeerRow:
     """Seconds a frame of both, the shortest pass of each, and how far their masks agree.
 
-    `ours_s` and `peer_s` are propagation alone, frames read before; the `whole` ones begin with opening the folder.
-    `mean_iou` is over all frames and objects, two empty masks counting 1; `equal_pixels` is a share of all pixels,
-    `visible` the share of masks in which either shows anything.
+    `ours_s` and `peer_s` are propagation alone, frames read before, from `peer_from` on; the `whole` ones begin with opening
+    the folder. `mean_iou` is over all frames and objects, two empty masks counting 1; `equal_pixels` is a share of all
+    pixels, `visible` the share of masks in which either shows anything.
     """
 
     objects: int
@@ -102,7 +102,7 @@ def compare(checkout: Path, asked: list[Asked], *, threads: int) -> list[PeerRow
     import torch
 
     recipe, device = like_the_release(asked[0].recipe), asked[0].device
-    predictor: Any = build_predictor(recipe, asked[0].checkpoint, device=device)
+    predictor: Any = build_predictor(recipe, asked[0].checkpoint, device=device, encode_batch=asked[0].encode_batch)
     with tempfile.TemporaryDirectory() as folder, Peer(checkout) as peer:
         weights = Path(folder) / "weights.pt"
         torch.save({"model": predictor.state_dict()}, weights)
@@ -142,6 +142,9 @@ def _ours(predictor: Any, jpegs: Path, clip: BenchClip, asked: Asked, masks: Pat
         started, pixels = time.perf_counter(), 0
         for out in predictor.propagate(state, reverse=False, each_from_its_prompt=True):
             found = out.mask_logits > 0
+            if out.frame_idx < asked.peer_from:
+                settle(asked.device)
+                started = time.perf_counter()
             pixels = pixels + found.sum()
             if masks:
                 kept.append(found[:, 0].cpu().numpy())
@@ -149,15 +152,16 @@ def _ours(predictor: Any, jpegs: Path, clip: BenchClip, asked: Asked, masks: Pat
         ended = time.perf_counter()
     if masks:
         np.save(masks, np.packbits(np.stack(kept), axis=-1))
-    return Pass((ended - started) / asked.length, (ended - begun) / asked.length)
+    return Pass((ended - started) / (asked.length - asked.peer_from), (ended - begun) / asked.length)
 
 
 def _theirs(peer: Peer, jpegs: Path, clip: BenchClip, asked: Asked, masks: Path | None) -> Pass:
     answer = peer.ask(
-        do="run", folder=str(jpegs), boxes_xyxy=clip.boxes_xyxy, precision=asked.recipe.precision,
+        do="run", folder=str(jpegs), boxes_xyxy=clip.boxes_xyxy, count_from=asked.peer_from,
+        precision=asked.peer_precision or asked.recipe.precision.removesuffix(COMPILED),
         masks=str(masks) if masks else None,
     )
-    return Pass(answer["propagate_s"] / answer["frames"], answer["whole_s"] / answer["frames"])
+    return Pass(answer["propagate_s"] / (answer["frames"] - asked.peer_from), answer["whole_s"] / answer["frames"])
 
 
 def agreement(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], *, width: int) -> Agreement:

@@ -19,7 +19,10 @@ STAGES = (FETCH, DECODE, *NETWORK.values(), RUNS, SIGNALS, WRITE, REST)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What to measure; `bucket` is the root of an S3 server for passes end to end, None for none."""
+    """What to measure; `bucket` is the root of an S3 server for passes end to end, None for none.
+
+    The last three are as in `BenchConfig`.
+    """
 
     recipe: TrackerRecipe
     checkpoint: str | None
@@ -29,6 +32,9 @@ class Asked:
     size_hw: tuple[int, int]
     repeats: int
     bucket: str | None = None
+    peer_precision: str | None = None
+    peer_from: int = 0
+    encode_batch: int = 1
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Asked":
@@ -68,7 +74,7 @@ class Row:
 
 def measure(asked: Asked) -> Row:
     """Measure in this process; passes from memory and end to end take turns."""
-    predictor = build_predictor(asked.recipe, asked.checkpoint, device=asked.device)
+    predictor = build_predictor(asked.recipe, asked.checkpoint, device=asked.device, encode_batch=asked.encode_batch)
     clip = draw_bench_clip(asked.objects, asked.length, size_hw=asked.size_hw)
     bare_s = [from_memory(predictor, clip, asked)]
     peaks = peak_rss_mib(), peak_gpu_mib(asked.device)

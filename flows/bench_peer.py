@@ -54,8 +54,11 @@ def run(command: dict[str, Any], predictor: Any) -> dict[str, Any]:
             predictor.add_new_points_or_box(state, frame_idx=0, obj_id=object_id, box=box)
         settle(device)
         started, frames, pixels = time.perf_counter(), 0, 0
-        for _, _, logits in predictor.propagate_in_video(state):
+        for frame_idx, _, logits in predictor.propagate_in_video(state):
             found = logits > 0
+            if frame_idx < command["count_from"]:
+                settle(device)
+                started = time.perf_counter()
             pixels, frames = pixels + found.sum(), frames + 1
             if command["masks"]:
                 masks.append(found[:, 0].cpu().numpy())

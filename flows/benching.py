@@ -75,7 +75,10 @@ def measured(config: BenchConfig, *, command: str) -> Bench:
     rows = []
     with _served(config.end_to_end) as bucket:
         asked = [
-            Asked(recipe, config.model.checkpoint, device, objects, length, size_hw, config.repeats, bucket)
+            Asked(
+                recipe, config.model.checkpoint, device, objects, length, size_hw, config.repeats, bucket,
+                config.peer_precision, config.peer_from, config.encode_batch,
+            )
             for objects, length in product(config.objects, config.lengths)
         ]
         for one in asked:

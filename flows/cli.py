@@ -4,7 +4,6 @@ Exit codes: 0 all labelled, 1 some dead letters, 2 bad configuration, 3 interrup
 4 the cluster, server or store failed.
 """
 
-import logging
 import shlex
 import signal
 import sys
@@ -16,10 +15,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.commands import checkpoints, dead_letters, export, review
+from flows.commands import backfill, checkpoints, dead_letters, export, metrics, review, runs, stack, status, upkeep, versions
 from flows.configure import load_bench, load_config, load_evaluation, load_training, require_settings
 from flows.screen import console
+from labeling import logs
 from labeling.errors import BadConfiguration, LabelingError, StoreBusy, Unavailable
+from labeling.redact import redact
 
 OK, DEAD_LETTERS, BAD_CONFIGURATION, INTERRUPTED, FAILED = range(5)
 
@@ -35,6 +36,14 @@ app.add_typer(review.app, name="review")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(export.app, name="export")
+app.add_typer(versions.app, name="versions")
+for command in (upkeep.restore, upkeep.card, upkeep.compact, upkeep.vacuum):
+    app.command()(command)
+app.add_typer(runs.app, name="runs")
+app.add_typer(metrics.app, name="metrics")
+app.add_typer(stack.app, name="stack")
+app.command()(status.status)
+app.command(epilog=backfill.EXAMPLES)(backfill.backfill)
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides, e.g. `source.uri=s3://videos/raw model=tiny`")]
 
@@ -55,6 +64,7 @@ def run(overrides: Overrides = None) -> None:
     """Label what is due, judge it, publish a snapshot, open reviews and write the report."""
     config = load_config(overrides or [])
     require_settings(config, "source.uri", "prompts.uri", "store.root")
+    logs.use(config.logging.format)
     from flows.label_dataset import label_dataset
     from flows.reporting import print_outcome
 
@@ -220,9 +230,7 @@ def termination_as_interrupt() -> Iterator[None]:
 
 def main() -> None:
     """Run the command line and turn errors into messages and exit codes."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    for name in ("flows", "labeling"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    logs.start()
     sys.exit(run_command(sys.argv[1:]))
 
 
@@ -257,4 +265,4 @@ def _interrupted() -> int:
 
 def _say(what: str, message: str) -> None:
     Console(stderr=True).print(f"[bold red]{what}:[/] ", end="")
-    Console(stderr=True, markup=False, highlight=False).print(message, soft_wrap=True)
+    Console(stderr=True, markup=False, highlight=False).print(redact(message), soft_wrap=True)

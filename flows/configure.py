@@ -12,18 +12,21 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from sqlalchemy import make_url
 
 from labeling.bench_config import BenchConfig
 from labeling.config import LabelConfig, TrackerConfig
 from labeling.errors import BadConfiguration
 from labeling.qc.rules import checked_rules
+from labeling.redact import redacted
+from labeling.review.items import MAX_REVIEWERS
+from labeling.track.predictor import PRECISIONS
 from labeling.training_config import EvaluateConfig, TrainConfig
 
 PATHS = frozenset(
     {
         "source.uri", "source.glob", "source.manifest", "prompts.uri", "store.root",
-        "run.scratch", "run.review_url", "model.checkpoint", "data.root", "data.stills", "predictions", "out", "peer",
+        "run.scratch", "run.review_url", "metrics.textfile", "model.checkpoint", "data.root", "data.stills", "predictions",
+        "out", "peer",
     }
 )
 Schema = TypeVar("Schema")
@@ -72,8 +75,13 @@ def load_bench(overrides: Sequence[str] = ()) -> BenchConfig:
     for name, counts, least in (("objects", config.objects, 1), ("lengths", config.lengths, 2)):
         if not counts or min(counts) < least:
             raise BadConfiguration(f"{name} is {counts}; expected a list of numbers, each {least} or more")
-    if config.repeats < 1:
-        raise BadConfiguration(f"repeats is {config.repeats}; expected 1 or more")
+    for name, value in {"repeats": config.repeats, "encode_batch": config.encode_batch}.items():
+        if value < 1:
+            raise BadConfiguration(f"{name} is {value}; expected 1 or more")
+    if not 0 <= config.peer_from < min(config.lengths):
+        raise BadConfiguration(f"peer_from is {config.peer_from}; expected a frame of every length in {config.lengths}")
+    if config.peer_precision not in (None, *PRECISIONS):
+        raise BadConfiguration(f"peer_precision is {config.peer_precision!r}; expected one of {', '.join(PRECISIONS)}")
     if len(config.size_hw) != 2 or min(config.size_hw) < 32 or any(side % 2 for side in config.size_hw):
         raise BadConfiguration(f"size_hw is {config.size_hw}; expected [height, width], even numbers of 32 or more")
     check_tracker(config.tracker)
@@ -116,6 +124,7 @@ def check(config: LabelConfig) -> None:
         "run.chunk_size": config.run.chunk_size,
         "run.max_chunks": config.run.max_chunks,
         "track.max_objects_per_batch": config.track.max_objects_per_batch,
+        "track.encode_batch": config.track.encode_batch,
         "cluster.in_flight_per_actor": config.cluster.in_flight_per_actor,
         "cluster.deaths_per_video": config.cluster.deaths_per_video,
     }
@@ -125,12 +134,18 @@ def check(config: LabelConfig) -> None:
     for name, seconds in {"run.timeout_s": config.run.timeout_s, "run.lock_stale_s": config.run.lock_stale_s}.items():
         if seconds <= 0:
             raise BadConfiguration(f"{name} is {seconds}; expected seconds above 0")
+    if not 0 <= config.run.max_dead_letter_share <= 1:
+        raise BadConfiguration(f"run.max_dead_letter_share is {config.run.max_dead_letter_share}; expected 0 to 1")
+    if not 1 <= config.run.reviewers <= MAX_REVIEWERS:
+        raise BadConfiguration(f"run.reviewers is {config.run.reviewers}; expected 1 to {MAX_REVIEWERS}")
     if config.cluster.deaths_per_video >= config.cluster.deaths_per_worker:
         raise BadConfiguration(
             f"cluster.deaths_per_video is {config.cluster.deaths_per_video} and cluster.deaths_per_worker "
             f"{config.cluster.deaths_per_worker}; expected the first to be smaller, so that a video that kills "
             "workers is set aside before a worker is given up"
         )
+    if config.metrics.port is not None and not 0 <= config.metrics.port < 1 << 16:
+        raise BadConfiguration(f"metrics.port is {config.metrics.port}; expected 0 (any that is free) to 65535, or null")
     check_time_range(config.source.time_range)
     checked_rules(config.qc)
     check_tracker(config.tracker)
@@ -184,10 +199,8 @@ def as_dict(config: LabelConfig | EvaluateConfig | BenchConfig) -> dict[str, Any
 
 
 def kept_config(config: LabelConfig) -> dict[str, Any]:
-    """Return the configuration as it is kept beside a run: the password of a queue's URL is left out."""
-    kept = as_dict(config)
-    if config.run.review_url and "://" in config.run.review_url:
-        kept["run"]["review_url"] = make_url(config.run.review_url).render_as_string(hide_password=True)
+    """Return the configuration as it is kept beside a run: without secrets, such as the password of a queue's URL."""
+    kept: dict[str, Any] = redacted(as_dict(config))
     return kept
 
 

@@ -17,7 +17,7 @@ def judge_again(config: LabelConfig, console: Console) -> Snapshot:
     with run_lock(objects, run_id, config.run.lock_stale_s) as lock, reviewing.open_queue(config) as queue:
         before = newest_snapshot(objects)
         snapshot = recompute(objects, config.qc, run_id=run_id, still_held=lock.check)
-        opened = reviewing.open_items(objects, queue, snapshot, run_id)
+        opened = reviewing.open_items(objects, queue, snapshot, run_id, reviewers=config.run.reviewers)
     was = before.counts if before else {}
     moved = ", ".join(f"{name} {was.get(name, 0)} -> {snapshot.counts[name]}" for name in ("accept", "review", "reject"))
     console.print(f"snapshot {snapshot.name} judged by qc={config.qc.name}: {moved}; {opened} new review items")

@@ -5,22 +5,26 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
+from labeling import logs
 from labeling.config import LabelConfig, default_scratch
 from labeling.ingest.decode import FrameReader, sampled_frames
 from labeling.ingest.fetch import fetch_video, own_folder, sweep_scratch
 from labeling.ingest.probe import probe
 from labeling.objects import Objects, open_objects
 from labeling.qc.signals import SignalMeter
+from labeling.store.mask_rows import read_mask_rows
+from labeling.store.records import mask_from_row
 from labeling.store.writer import BatchWriter, TrackRow
-from labeling.track.follow import follow
-from labeling.track.predictor import Predictor, TrackerRecipe, arithmetic, build_predictor
+from labeling.track.follow import Tracked, follow
+from labeling.track.predictor import Predictor, TrackerRecipe, arithmetic, build_predictor, take_peak_gpu_bytes
+from labeling.track.within import follow_within
 from labeling.types import Job, Prompt, Provenance, Receipt, Video
 
 log = logging.getLogger(__name__)
@@ -59,16 +63,22 @@ class LabelVideo:
         """Build the predictor on `device`, open the store, remove what dead workers left; called once in each actor."""
         for name, value in self.aws.items():
             os.environ.setdefault(name, value)
+        logs.use(self.config.logging.format)
         sweep_scratch(self.scratch)
         self.device = device
-        self.predictor = build_predictor(self.recipe, self.config.model.checkpoint, device=device)
+        self.predictor = build_predictor(
+            self.recipe, self.config.model.checkpoint, device=device, encode_batch=self.config.track.encode_batch
+        )
         self.store = open_objects(self.config.store.root)
 
     def __call__(self, job: Job, *, deadline: float) -> Receipt:
         """Label the job's objects and say what was written; `deadline` is in seconds since the epoch."""
         watch = Stopwatch()
         cap_bytes = int(self.config.run.scratch_cap_gib * 2**30)
-        with watch.stage("fetch"), fetch_video(job.video, self.scratch, run_id=self.run_id, cap_bytes=cap_bytes) as path:
+        with logs.named(run=job.run_id, video=job.video.video_id), ExitStack() as here:
+            with watch.stage("fetch"):
+                fetched = fetch_video(job.video, self.scratch, run_id=self.run_id, cap_bytes=cap_bytes)
+                path = here.enter_context(fetched)
             with watch.stage("probe"):
                 video = probe(job.video, path)
             return self._label(job, video, path, deadline, watch)
@@ -86,16 +96,7 @@ class LabelVideo:
             ) as writer,
             arithmetic(self.recipe.precision, device=self.device),
         ):
-            tracked = follow(
-                self.predictor,
-                frames,
-                job.prompts,
-                size_hw=video.size_hw,
-                direction=config.track.direction,
-                max_objects=config.track.max_objects_per_batch,
-                deadline=deadline,
-            )
-            for one in watched(tracked, watch, "track"):
+            for one in watched(self._tracked(job, video, frames, deadline), watch, "track"):
                 with watch.stage("signals"):
                     meters[one.object_id].add(one.mask)
                 with watch.stage("write"):
@@ -111,7 +112,30 @@ class LabelVideo:
             video_seconds=video.duration_seconds,
             files=written.files,
             seconds_by_stage=dict(watch.seconds),
+            peak_gpu_bytes=take_peak_gpu_bytes(self.device),
         )
+
+    def _tracked(self, job: Job, video: Video, frames: FrameReader, deadline: float) -> Iterator[Tracked]:
+        """Follow the job's objects: whole, or on some frames alone where the rest is kept."""
+        assert self.predictor, "setup() comes first"
+        assert self.store, "setup() comes first"
+        track, whole = self.config.track, [p for p in job.prompts if p.object_id not in job.kept]
+        yield from follow(
+            self.predictor,
+            frames,
+            whole,
+            size_hw=video.size_hw,
+            direction=track.direction,
+            max_objects=track.max_objects_per_batch,
+            deadline=deadline,
+        )
+        for object_id, kept in job.kept.items():
+            own = [p for p in job.prompts if p.object_id == object_id]
+            row = {"video_id": job.video.video_id, "track_id": str(object_id), "masks_file": kept.masks_file}
+            before = [mask_from_row(mask) for mask in read_mask_rows(self.store, row).to_pylist()]
+            yield from follow_within(
+                self.predictor, frames, own, kept, before, size_hw=video.size_hw, deadline=deadline
+            )
 
     def _meters(self, job: Job, video: Video) -> Mapping[int, SignalMeter]:
         threshold = self.recipe.presence_threshold

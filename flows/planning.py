@@ -13,6 +13,7 @@ from labeling.ingest.listing import list_videos
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
 from labeling.objects import Objects, open_objects
 from labeling.pool.cluster import usable_cpus
+from labeling.store.kept import keep_what_is_not_corrected
 from labeling.store.keys import recipe_for
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import Plan, make_plan
@@ -34,15 +35,16 @@ def plan_run(
     recipe = recipe_of(config.model, config.precision, config.tracker)
     table = merge_prompts(read_prompts(config.prompts.uri), corrections)
     whole = config.source.limit is None and config.source.glob == "**" and not config.source.manifest
+    ledger = read_ledger(objects)
     plan = make_plan(
         (ref for ref in list_videos(config.source) if only is None or ref.key in only),
         table,
-        read_ledger(objects),
+        ledger,
         recipe_for(recipe, config.source, config.track),
         run_id,
         whole_source=whole and only is None,
     )
-    return recipe, plan
+    return recipe, keep_what_is_not_corrected(objects, ledger, plan)
 
 
 def print_plan(config: LabelConfig, console: Console) -> None:

@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,14 @@ from rich.console import Console
 
 from flows.configure import config_from_dict, kept_config
 from flows.evidence import with_evidence
+from flows.reviewing import queue_at_hand
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
 from labeling.export.records import DeadEntry, RunSummary, TrackReport, TruthRow
 from labeling.export.report import write_report
 from labeling.objects import Objects, open_objects
+from labeling.review.queue import ReviewQueue
+from labeling.review.throughput import throughput
 from labeling.store.dead_letters import read_dead_letters
 from labeling.store.records import signals_from_row, verdict_from_row
 from labeling.store.runs import list_runs, read_config, read_plan, read_summary
@@ -31,13 +35,19 @@ log = logging.getLogger(__name__)
 
 
 def write_run_report(
-    config: LabelConfig, objects: Objects, run_id: str, snapshot: Snapshot, *, truth: Sequence[TruthRow] = ()
+    config: LabelConfig, objects: Objects, run_id: str, snapshot: Snapshot, *, queue: ReviewQueue | None = None,
+    truth: Sequence[TruthRow] = (),
 ) -> str:
-    """Write `runs/<run_id>/report.html` and its previews, link it from Prefect, and return its URI."""
+    """Write `runs/<run_id>/report.html` and its previews, link it from Prefect, and return its URI.
+
+    With a queue at hand the report shows what reviewing took.
+    """
     tracks = track_reports(objects, snapshot)
     with tempfile.TemporaryDirectory() as folder:
         shown = with_evidence(config, objects, snapshot, tracks, Path(folder))
         run = run_facts(config, objects, run_id, snapshot, truth)
+        if queue is not None:
+            run = replace(run, review=throughput(queue))
         uri = write_report(objects, run, shown, num_worst=config.run.previews)
     if FlowRunContext.get() is not None:
         create_link_artifact(uri, link_text=f"Report of run {run_id}", key="report", description=f"Snapshot {snapshot.name}")
@@ -118,7 +128,9 @@ def report_again(config: LabelConfig, run_id: str) -> str:
     try:
         of_run = config_from_dict(read_config(objects, run_id))
         of_run.store.root = config.store.root
-        return write_run_report(of_run, objects, run_id, read_snapshot(objects))
+        of_run.run.review_url = config.run.review_url
+        with queue_at_hand(of_run) as queue:
+            return write_run_report(of_run, objects, run_id, read_snapshot(objects), queue=queue)
     except ValueError as error:
         raise BadConfiguration(str(error)) from error
 
@@ -136,6 +148,8 @@ def print_outcome(outcome: "Outcome", root: str, console: Console) -> None:
     console.print(f"  verdicts of the whole dataset: {told}")
     for reason, count in outcome.dead_letters.items():
         console.print(f"  [red]dead letters: {count} {reason}[/]  (labeling dead-letters list store.root={root})")
+    if outcome.stopped:
+        console.print(f"  [red]stopped before its end:[/] {outcome.stopped}. Mend that, then run again for the rest")
     if counts.get("review"):
         console.print(f"  in doubt: labeling review list store.root={root}")
     console.print(f"  report: {outcome.report}", soft_wrap=True)

@@ -42,6 +42,18 @@ def open_queue(config: LabelConfig) -> Iterator[ReviewQueue]:
         yield queue
 
 
+@contextmanager
+def queue_at_hand(config: LabelConfig) -> Iterator[ReviewQueue | None]:
+    """Open the dataset's queue for the block where there is one; None where nobody has made it yet."""
+    url = queue_url(config)
+    path = url.removeprefix("sqlite:///")
+    if "://" not in path and not Path(path).is_file():
+        yield None
+        return
+    with ReviewQueue(url) as queue:
+        yield queue
+
+
 def collect_corrections(objects: Objects, queue: ReviewQueue) -> PromptTable:
     """Bring the queue's corrections into the dataset's own table, without those taken back since, and return what it holds."""
     kept = read_corrections(objects)
@@ -67,12 +79,12 @@ def read_corrections(objects: Objects) -> PromptTable:
     return read_prompts(objects.uri(CORRECTIONS))
 
 
-def open_items(objects: Objects, queue: ReviewQueue, snapshot: Snapshot, run_id: str) -> int:
+def open_items(objects: Objects, queue: ReviewQueue, snapshot: Snapshot, run_id: str, *, reviewers: int = 1) -> int:
     """Open an item for each masklet in doubt, close those that no longer are, and note which corrections were tracked.
 
     Returns how many items are new.
     """
-    opened = open_from_snapshot(queue, objects, snapshot).opened
+    opened = open_from_snapshot(queue, objects, snapshot, reviewers=reviewers).opened
     # Last, so that whoever is killed before this finds the corrections waiting and does the rest.
     queue.mark_applied(tracked_from(objects, queue, snapshot), run_id=run_id)
     return opened

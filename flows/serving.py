@@ -13,6 +13,7 @@ from rich.console import Console
 
 from flows.configure import require_settings
 from flows.reviewing import open_queue
+from labeling import logs
 from labeling.config import LabelConfig, default_scratch
 from labeling.errors import BadConfiguration
 from labeling.objects import open_objects
@@ -53,6 +54,7 @@ def serve(config: LabelConfig, place: Place, console: Console) -> None:
     require_settings(config, "store.root")
     if not 0 < place.lease_s <= MAX_LEASE_S:
         raise BadConfiguration(f"--lease-s is {place.lease_s}; expected seconds above 0 and at most {MAX_LEASE_S:.0f}")
+    logs.use(config.logging.format)
     with open_queue(config) as queue, listening(place) as bound:
         server = server_for(config, queue, place, console)
         port = bound.getsockname()[1]
@@ -72,8 +74,8 @@ def server_for(config: LabelConfig, queue: ReviewQueue, place: Place, console: C
     services = services_for(config, queue, place, console)
     hosts = {*LOOPBACK, *map(str.lower, place.hosts)} if local else None
     return uvicorn.Server(uvicorn.Config(
-        create_app(services, hosts=hosts), log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_S,
-        server_header=False,
+        create_app(services, hosts=hosts), log_level="warning", log_config=None, access_log=False, server_header=False,
+        timeout_graceful_shutdown=STOP_S,
     ))
 
 

@@ -17,6 +17,13 @@ class Direction(Enum):
     both = "both"
 
 
+class LogFormat(Enum):
+    """What a line of the log is: text for people, or a JSON object for what collects logs."""
+
+    text = "text"
+    json = "json"
+
+
 @dataclass
 class SourceConfig:
     """Where videos come from: `uri` (s3://bucket/prefix or a folder) or `manifest` (JSONL, CSV, Parquet).
@@ -55,6 +62,7 @@ class RunConfig:
     scratch_cap_gib: float = 50.0
     timeout_s: float = 3600.0
     max_attempts: int = 3
+    max_dead_letter_share: float = 1.0
     retry_backoff_s: float = 2.0
     chunk_size: int = 64
     max_chunks: int = 100
@@ -62,6 +70,7 @@ class RunConfig:
     previews: int = 12
     progress: bool = True
     review_url: str | None = None
+    reviewers: int = 1
 
 
 @dataclass
@@ -79,9 +88,10 @@ class ModelConfig:
 
 @dataclass
 class PrecisionConfig:
-    """Arithmetic of the network: fp32 or bf16 (autocast)."""
+    """Arithmetic of the network: fp32 or bf16 (autocast); `compile` has torch.compile fuse it, in either."""
 
     name: str = "fp32"
+    compile: bool = False
 
 
 @dataclass
@@ -94,10 +104,11 @@ class TrackerConfig:
 
 @dataclass
 class TrackConfig:
-    """How each object is followed, and how many share a batch."""
+    """How each object is followed, and how many objects, and frames for the image encoder, share a batch."""
 
     direction: Direction = Direction.forward
     max_objects_per_batch: int = 16
+    encode_batch: int = 1
 
 
 @dataclass
@@ -126,12 +137,14 @@ class QCConfig:
 class ClusterConfig:
     """Ray: started in process when `address` is null. `actors` null means as many as fit.
 
-    A job that is still running `deadline_grace_s` after its deadline is killed with its actor.
+    With `max_actors`, so many are asked for whether they fit or not: those that do not wait for a node that joins, for
+    `setup_timeout_s` at most. A job that is still running `deadline_grace_s` after its deadline is killed with its actor.
     """
 
     name: str = "laptop"
     address: str | None = None
     actors: int | None = None
+    max_actors: int | None = None
     cpus_per_actor: float = 1.0
     gpus_per_actor: float = 0.0
     in_flight_per_actor: int = 2
@@ -140,6 +153,40 @@ class ClusterConfig:
     setup_timeout_s: float = 600.0
     deadline_grace_s: float = 20.0
     dashboard: bool = False
+
+
+@dataclass
+class LoggingConfig:
+    """What log lines of driver, actors and review server look like."""
+
+    format: LogFormat = LogFormat.text
+
+
+@dataclass
+class MetricsConfig:
+    """Where a run's figures can be read: `port` while it goes on (null: nowhere), `textfile` once it has ended."""
+
+    port: int | None = None
+    host: str = "127.0.0.1"
+    textfile: str | None = None
+
+
+@dataclass
+class UpkeepConfig:
+    """What compacting, vacuuming and verifying may do, and what they keep.
+
+    Files below half of `target_mib` are packed where a bucket has `min_files` of them. Kept are the last `keep_last`
+    snapshots, those replaced less than `keep_days` ago, those in `keep` by name, and all younger than `min_age_hours`.
+    """
+
+    target_mib: float = 128.0
+    min_files: int = 8
+    compact_gib: float = 200.0
+    keep_last: int = 10
+    keep_days: float = 30.0
+    keep: list[str] = field(default_factory=list)
+    min_age_hours: float = 24.0
+    verify_gib: float = 50.0
 
 
 @dataclass
@@ -156,6 +203,9 @@ class LabelConfig:
     track: TrackConfig = field(default_factory=TrackConfig)
     qc: QCConfig = field(default_factory=QCConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    upkeep: UpkeepConfig = field(default_factory=UpkeepConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
 
 def default_scratch() -> str:

@@ -76,6 +76,11 @@ class FolderObjects:
         with self._opened(key) as reader:
             return reader.read()
 
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        with self._opened(key) as reader:
+            reader.seek(start)
+            return reader.read(max(0, stop - start))
+
     def download(self, key: str, path: Path) -> None:
         with self._opened(key) as reader, written_beside(path) as beside, beside.open("wb") as writer:
             shutil.copyfileobj(reader, writer, _CHUNK_BYTES)

@@ -43,6 +43,9 @@ class Objects(Protocol):
     def get(self, key: str) -> bytes:
         """The object's bytes; FileNotFoundError naming the uri where there is none."""
 
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        """The object's bytes from `start` up to `stop`, fewer where it ends before; FileNotFoundError where there is none."""
+
     def put(self, key: str, body: bytes) -> str:
         """Write the object whole, over what was there; returns its etag."""
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _WRITER = "labeling-writer"  # metadata that tells a write of ours from another's when an answer got lost
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
+_PAST_THE_END = {"416", "InvalidRange"}
 _LOST = {"412", "PreconditionFailed"}
 _CONTENDED = {"409", "ConditionalRequestConflict", "OperationAborted"}
 _UNSUPPORTED = {"501", "NotImplemented", "InvalidArgument", "InvalidRequest"}
@@ -133,6 +134,15 @@ class S3Objects:
         with self._named(key):
             body: bytes = self._client().get_object(**self._at(key))["Body"].read()
         return body
+
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        span = f"bytes={start}-{max(start, stop - 1)}"
+        try:
+            with self._named(key, let_through=_PAST_THE_END):
+                body: bytes = self._client().get_object(**self._at(key), Range=span)["Body"].read()
+        except boto_errors.ClientError:
+            return b""
+        return body[: max(0, stop - start)]
 
     def download(self, key: str, path: Path) -> None:
         with self._named(key), written_beside(path) as beside:

@@ -126,7 +126,10 @@ class RLE:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What says where one object is on one frame: points with labels (1 on it, 0 beside it), a box, or a mask."""
+    """What says where one object is on one frame: points with labels (1 on it, 0 beside it), a box, or a mask.
+
+    `span` are the frames that a correction may change, half-open; None for all of them.
+    """
 
     object_id: int
     frame_idx: int
@@ -136,6 +139,7 @@ class Prompt:
     mask: RLE | None = None
     category: str | None = None
     source: PromptSource = PromptSource.SEED
+    span: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         require(-(2**63) <= self.object_id < 2**63, "object_id", self.object_id, "an int64")
@@ -156,6 +160,10 @@ class Prompt:
         if self.box_xyxy is not None:
             x0, y0, x1, y1 = self.box_xyxy
             require(_finite(self.box_xyxy) and x0 < x1 and y0 < y1, "box_xyxy", self.box_xyxy, "finite x0 < x1, y0 < y1")
+        if self.span is not None:
+            require(self.source is PromptSource.CORRECTION, "span", self.span, "none: only a correction is limited to frames")
+            inside = 0 <= self.span[0] <= self.frame_idx < self.span[1]
+            require(inside, "span", self.span, f"a half-open span of frames that holds frame {self.frame_idx}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,11 +301,31 @@ class ReviewDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What a new version keeps of the one before: its masks, on all frames but those in `spans` (half-open).
+
+    `starts` has the first corrected frame of each span; `masks_file` is the store's key of the file that the masks lie in.
+    """
+
+    masks_file: str
+    spans: tuple[tuple[int, int], ...]
+    starts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        ends = [end for span in self.spans for end in span]
+        ascending = all(a < b for a, b in zip(ends, ends[1:], strict=False))
+        require(bool(ends) and ascending, "spans", self.spans, "ascending half-open spans of frames that do not touch")
+        held = [first <= start < end for (first, end), start in zip(self.spans, self.starts, strict=True)]
+        require(all(held), "starts", self.starts, f"a frame of each span {self.spans}")
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One video's work for an actor: the objects that are due, with the key and label version of each.
 
     `batch` names the output files: the first 16 hex digits of SHA-256 of the sorted keys it covers. `components` holds,
     by object, a digest of each input that the key covers: kept in the done marker, they say later what has changed.
+    `kept` names the objects that are tracked on some frames alone.
     """
 
     run_id: str
@@ -307,6 +335,7 @@ class Job:
     label_versions: Mapping[int, int]
     batch: str
     components: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    kept: Mapping[int, Kept] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         objects = {p.object_id for p in self.prompts}
@@ -332,7 +361,10 @@ class ErrorRecord:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What came of a job: counts, files written and seconds by stage, or an error record."""
+    """What came of a job: counts, files written and seconds by stage, or an error record.
+
+    `peak_gpu_bytes` is the most that the worker held of its GPU while it did the job, 0 without one.
+    """
 
     job_name: str
     video_id: str
@@ -344,6 +376,7 @@ class Receipt:
     seconds_by_stage: Mapping[str, float] = field(default_factory=dict)
     error: ErrorRecord | None = None
     worker: str = ""
+    peak_gpu_bytes: int = 0
 
     @property
     def ok(self) -> bool:

@@ -15,7 +15,7 @@ README = (TOP / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:\w+)?\n(.*?)```", README, re.DOTALL)
 LINES = "\n".join(BLOCKS).replace("\\\n", " ").splitlines() + re.findall(r"`((?:labeling|make) [^`]+)`", README)
 COMMANDS = sorted({line.split("#")[0].strip() for line in LINES if line.startswith("labeling ")})
-SUBCOMMANDS = {"review", "export", "checkpoints", "dead-letters"}
+SUBCOMMANDS = {"review", "export", "checkpoints", "dead-letters", "stack", "runs", "metrics"}
 
 
 def test_the_readme_has_commands() -> None:

@@ -16,7 +16,8 @@ from typing import Any, TextIO
 
 from labeling.export.replace import replaced_file
 from labeling.export.selection import ACCEPTED, SelectedVideo, Selection, masks_of, select
-from labeling.objects import Objects, open_objects
+from labeling.objects import open_objects
+from labeling.store.mask_rows import MaskReader
 from labeling.types import FrameMask
 
 Entry = Mapping[str, Any]
@@ -52,7 +53,8 @@ def export_coco(
     with replaced_file(out) as writer, tempfile.TemporaryFile("w+", encoding="ascii") as waiting:
         writer.write("{" + _header(chosen) + '"annotations": [\n')
         annotations, images = _Lines(writer), _Lines(waiting)
-        _write_masks(objects, chosen, annotations, images)
+        with MaskReader(objects) as masks:
+            _write_masks(masks, chosen, annotations, images)
         writer.write('\n],\n"images": [\n')
         waiting.seek(0)
         shutil.copyfileobj(waiting, writer)
@@ -104,7 +106,7 @@ def _track_entries(chosen: Selection) -> Iterator[Entry]:
             }
 
 
-def _write_masks(objects: Objects, chosen: Selection, annotations: _Lines, images: _Lines) -> None:
+def _write_masks(masks: MaskReader, chosen: Selection, annotations: _Lines, images: _Lines) -> None:
     """Write each track's visible masks, and each video's frames after its tracks.
 
     An image's number is its frame index, counted on from the frames of the videos before; numbers of frames that were
@@ -115,7 +117,7 @@ def _write_masks(objects: Objects, chosen: Selection, annotations: _Lines, image
         tracked: dict[int, float] = {}
         for track in video.tracks:
             ids = {"video_id": video_number, "track_id": next(track_numbers), "category_id": numbers[track.category]}
-            for mask in masks_of(objects, track):
+            for mask in masks_of(masks, track):
                 tracked[mask.frame_idx] = mask.pts_seconds
                 if mask.visible:
                     image = {"id": annotations.count + 1, "image_id": first_image + mask.frame_idx}

@@ -23,7 +23,8 @@ from PIL import Image
 from labeling import rle
 from labeling.export.replace import replaced_folder
 from labeling.export.selection import ACCEPTED, SelectedTrack, SelectedVideo, masks_of, select
-from labeling.objects import Objects, open_objects
+from labeling.objects import open_objects
+from labeling.store.mask_rows import MaskReader
 from labeling.types import RLE, FrameMask
 
 MAPPING = "mapping.json"
@@ -73,9 +74,9 @@ def export_davis(
     chosen = select(objects, verdicts=verdicts, snapshot=snapshot)
     require_few(chosen.videos)
     num_frames = overlap_pixels = 0
-    with replaced_folder(out, marker=MAPPING) as folder:
+    with replaced_folder(out, marker=MAPPING) as folder, MaskReader(objects) as masks:
         for video in chosen.videos:
-            frames, overlap = _write_video(folder / "Annotations" / "Full-Resolution" / video.folder, _read(objects, video))
+            frames, overlap = _write_video(folder / "Annotations" / "Full-Resolution" / video.folder, _read(masks, video))
             num_frames, overlap_pixels = num_frames + frames, overlap_pixels + overlap
         sets = folder / "ImageSets" / "2017"
         sets.mkdir(parents=True)
@@ -96,9 +97,9 @@ def require_few(videos: Sequence[SelectedVideo]) -> None:
             )
 
 
-def _read(objects: Objects, video: SelectedVideo) -> Masks:
+def _read(reader: MaskReader, video: SelectedVideo) -> Masks:
     return {
-        number: {mask.frame_idx: mask for mask in masks_of(objects, track)}
+        number: {mask.frame_idx: mask for mask in masks_of(reader, track)}
         for number, track in enumerate(video.tracks, start=1)
     }
 

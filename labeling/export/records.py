@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from labeling.config import QCConfig
+from labeling.review.throughput import Throughput
 from labeling.types import Decision, FrameMask, QCFlag, require
 
 
@@ -80,7 +81,7 @@ class RunSummary:
     `num_videos` were listed; of these `num_labelled` were labelled now, `num_skipped` were done already or had nothing to
     do, and `dead_letters` name the rest. `num_frames` counts tracked frames (each once, however many objects),
     `video_seconds` their length, `wall_seconds` the time it took, `seconds_by_stage` the workers' time.
-    `replay_command` is what to type to run the dead letters again.
+    `replay_command` is what to type to run the dead letters again; `review` what reviewing took, where a queue is at hand.
     """
 
     run_id: str
@@ -108,6 +109,7 @@ class RunSummary:
     config: Mapping[str, Any] = field(default_factory=dict)
     replay_command: str = ""
     notes: tuple[str, ...] = ()
+    review: Throughput | None = None
 
     def __post_init__(self) -> None:
         require(self.wall_seconds >= 0, "wall_seconds", self.wall_seconds, "seconds, 0 or more")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labeling.objects import Objects
-from labeling.store.mask_rows import read_mask_rows
+from labeling.store.mask_rows import MaskReader
 from labeling.store.records import mask_from_row, video_from_row
 from labeling.store.snapshots import Snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
 from labeling.types import Decision, FrameMask, Video
@@ -106,7 +106,7 @@ def _tracks_by_video(objects: Objects, version: Snapshot, wanted: frozenset[str]
     judged = {}
     for row in read_verdicts(objects, version).select(["video_id", "track_id", "verdict", "risk"]).to_pylist():
         judged[row["video_id"], row["track_id"]] = (row["verdict"], row["risk"])
-    columns = ["video_id", "track_id", "object_id", "label_version", "category", "batch", "last_frame_idx"]
+    columns = ["video_id", "track_id", "object_id", "label_version", "category", "batch", "last_frame_idx", "masks_file"]
     found: dict[str, list[SelectedTrack]] = defaultdict(list)
     for row in read_tracks(objects, version).select(columns).to_pylist():
         verdict, risk = judged[row["video_id"], row["track_id"]]
@@ -120,8 +120,8 @@ def _tracks_by_video(objects: Objects, version: Snapshot, wanted: frozenset[str]
     return found
 
 
-def masks_of(objects: Objects, track: SelectedTrack) -> Iterator[FrameMask]:
+def masks_of(masks: MaskReader, track: SelectedTrack) -> Iterator[FrameMask]:
     """Yield a track's masks, frames ascending; they are read together (about 0.5 KB a frame), never decoded."""
-    for batch in read_mask_rows(objects, track.row).to_batches():
+    for batch in masks.rows(track.row).to_batches():
         for row in batch.to_pylist():
             yield mask_from_row(row)

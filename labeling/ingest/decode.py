@@ -121,7 +121,9 @@ class FrameReader(Sequence[Image8]):
         backwards = frame_idx < self._decoder.next_idx
         if not backwards:
             self._kept.clear()
-        for at, frame in self._decoder.frames_up_to(frame_idx):
+        height, width = self._video.size_hw
+        room = self._kept_bytes // (3 * height * width // 2) if backwards else 0
+        for at, frame in self._decoder.frames_up_to(frame_idx, shown_from=frame_idx - room):
             if at in self._sampled and (backwards or at == frame_idx):
                 self._keep(at, frame)
         return self._kept[frame_idx]
@@ -161,6 +163,7 @@ class _Decoder:
         self._stream: Any = None
         self._frames: Iterator[tuple[int, Any]] = iter(())
         self._sought = False
+        self._shown_pts = -math.inf
         self.next_idx = 0
         self._begin()
 
@@ -168,10 +171,15 @@ class _Decoder:
         self._frames = iter(())
         self._open.close()
 
-    def frames_up_to(self, frame_idx: int) -> Iterator[tuple[int, Any]]:
-        """Yield (index, frame) in order from here or from the best key frame, the last being `frame_idx` itself."""
+    def frames_up_to(self, frame_idx: int, *, shown_from: int) -> Iterator[tuple[int, Any]]:
+        """Yield (index, frame) in order from here or from the best key frame, the last being `frame_idx` itself.
+
+        On a long way, of those before `shown_from` only what others are decoded from is sure to come.
+        """
         for key in self._starts_for(frame_idx):
             self._go_to(key)
+            far = self._places and shown_from > self.next_idx + _WORTH_A_SEEK
+            self._shown_pts = self._index.pts[shown_from] if far else -math.inf
             for at, frame in self._frames:
                 if at > frame_idx:
                     break
@@ -221,6 +229,8 @@ class _Decoder:
                         continue
                     # Frames shown before it need what was not decoded.
                     lowest, waiting = self._places.get(packet.pts, 0), False
+                passed = packet.pts is not None and packet.pts < self._shown_pts
+                self._stream.codec_context.skip_frame = "NONREF" if passed else "DEFAULT"
                 for frame in packet.decode():
                     at = count if self._index.by_order else self._places.get(frame.pts, -1)
                     count += 1

@@ -1,8 +1,8 @@
 """Prompt tables: what to follow, in which video, from which frame; each row is checked where it is read.
 
 Columns: `video` (key relative to the source's root, or full uri), `object_id`, `frame_idx`, then `points_xy` with `labels`,
-and/or `box_xyxy`, or `mask` (COCO RLE: {"size": [h, w], "counts": ...}), and optionally `category` and `source`. Lists and
-masks may be JSON text, as they must be in CSV.
+and/or `box_xyxy`, or `mask` (COCO RLE: {"size": [h, w], "counts": ...}), and optionally `category`, `source` and, of a
+correction, `span`: the half-open span of frames that it may change. Lists and masks may be JSON text, as they must be in CSV.
 """
 
 import json
@@ -33,6 +33,7 @@ COLUMNS: Mapping[str, pa.DataType] = {
     "mask": pa.struct({"size": pa.list_(pa.int64()), "counts": pa.string()}),
     "category": pa.string(),
     "source": pa.string(),
+    "span": pa.list_(pa.int64()),
 }
 
 
@@ -110,15 +111,20 @@ def prompt_of(row: Row) -> Prompt:
     require(isinstance(video, str) and bool(video.strip()), "video", video, "a key or uri")
     source = values.get("source") or PromptSource.SEED.value
     require(source in set(PromptSource), "source", source, "seed or correction")
+    mask = _mask(_parsed(values, "mask"))
+    # Only a reviewer says that the object is not there.
+    drawn = mask is None or rle.area(mask) > 0 or source == PromptSource.CORRECTION
+    require(drawn, "mask", "empty", "at least one pixel")
     return Prompt(
         object_id=_integer(values, "object_id"),
         frame_idx=_integer(values, "frame_idx"),
         points_xy=_points(_parsed(values, "points_xy")),
         labels=_labels(_parsed(values, "labels")),
         box_xyxy=_box(_parsed(values, "box_xyxy")),
-        mask=_mask(_parsed(values, "mask")),
+        mask=mask,
         category=_text(values, "category"),
         source=PromptSource(source),
+        span=_span(_parsed(values, "span")),
     )
 
 
@@ -135,6 +141,7 @@ def values_of(video: str, prompt: Prompt) -> dict[str, Any]:
         "mask": {"size": list(mask.size_hw), "counts": mask.counts} if mask else None,
         "category": prompt.category,
         "source": prompt.source.value,
+        "span": list(prompt.span) if prompt.span else None,
     }
 
 
@@ -246,5 +253,12 @@ def _mask(value: Any) -> RLE | None:
     else:
         require(isinstance(counts, (list, tuple)), "mask counts", counts, "text or a list of run lengths")
         mask = rle.from_runs(counts, (height, width))
-    require(rle.area(mask) > 0, "mask", "empty", "at least one pixel")
     return mask
+
+
+def _span(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    first, end = _numbers(value, "span", 2, "[first frame, the frame after the last]")
+    require(first.is_integer() and end.is_integer(), "span", value, "whole frame numbers")
+    return int(first), int(end)

@@ -25,6 +25,7 @@ def fails_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
         (typer.Exit(143), 3, "interrupted"),
         (typer.Abort(), 3, "interrupted"),
         (Unavailable("S3 does not answer"), 4, "failed: S3 does not answer"),
+        (Unavailable("no answer from pg://ann:hunter2@db"), 4, "failed: no answer from pg://ann:***@db"),
         (StoreBusy("held by run r"), 4, "failed: held by run r"),
         (ClusterFailed("no Ray"), 4, "failed: no Ray"),
         (typer.Exit(1), 1, ""),

@@ -41,7 +41,7 @@ def test_groups_are_all_there() -> None:
 
 def test_the_yaml_and_the_schema_agree_on_defaults() -> None:
     loaded, bare = as_dict(load_config()), as_dict(LabelConfig())
-    for node in ("source", "prompts", "store", "run", "track", "model"):
+    for node in ("source", "prompts", "store", "run", "track", "model", "logging", "metrics"):
         assert loaded[node] == bare[node], node
 
 
@@ -56,6 +56,9 @@ def test_the_yaml_and_the_schema_agree_on_defaults() -> None:
         (["source.time_range=[1]"], "source.time_range is [1.0]"),
         (["cluster.deaths_per_video=4"], "cluster.deaths_per_video is 4"),
         (["run.timeout_s=0"], "run.timeout_s is 0"),
+        (["run.reviewers=10"], "run.reviewers is 10; expected 1 to 9"),
+        (["metrics.port=70000"], "metrics.port is 70000; expected 0"),
+        (["logging.format=xml"], "xml"),
         (["track.direction=sideways"], "sideways"),
         (["+tracker.overrides.non_overlap_masks=true"], "non_overlap_masks"),
         (["source.uri"], "source.uri"),

@@ -39,6 +39,14 @@ def test_what_is_put_is_got_listed_and_deleted(place: Objects) -> None:
     assert list(place.list()) == []
 
 
+def test_parts_of_an_object(place: Objects) -> None:
+    place.put("letters", b"abcdef")
+    asked = [(0, 2), (4, 6), (4, 99), (6, 9), (50, 60), (3, 3)]
+    assert [place.get_range("letters", *span) for span in asked] == [b"ab", b"ef", b"ef", b"", b"", b""]
+    with pytest.raises(FileNotFoundError):
+        place.get_range("no/such", 0, 1)
+
+
 def test_odd_keys_come_back_in_the_order_of_their_bytes(place: Objects) -> None:
     for key in ODD_KEYS:
         place.put(key, key.encode())

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,7 @@ from labeling.export.report import (
     write_report,
 )
 from labeling.objects import open_objects
+from labeling.review.throughput import Effort, Moment, Throughput
 from labeling.types import RLE, Decision, FrameMask, QCFlag
 
 QC = QCConfig("default", [RuleConfig("predicted_iou_softmin", "low_predicted_iou", "at_least", 0.75, 0.4)])
@@ -187,6 +189,18 @@ def test_pictures_past_the_cap_stay_beside_the_page_and_the_page_says_so(
     assert objects.get("runs/r1/previews/a.mp4") == b"\0" * 3000
     write_report(objects, run, tracks)
     assert "data:video/mp4;base64," in objects.get("runs/r1/report.html").decode()
+
+
+def test_what_reviewing_took_is_shown_where_there_was_any(run: RunSummary, text: str) -> None:
+    assert 'id="review"' not in text
+    begun = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    review = Throughput((Effort("<ada>", "correct", 2, 30.0, 2, 7),), (Moment(begun, 5, 0), Moment(begun, 3, 2)))
+    page = Page(render_report(replace(run, review=review), []))
+    words = " ".join(page.text.split())
+    assert "<ada> correct 2 15 3.5 240" in words
+    assert "2026-03-01 12:00 3 2" in words
+    idle = render_report(replace(run, review=replace(review, efforts=())), [])
+    assert "Nobody has decided anything yet" in idle
 
 
 def test_records_refuse_what_cannot_be(run: RunSummary) -> None:

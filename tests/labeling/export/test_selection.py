@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from labeling.export.selection import folder_names, masks_of, select
 from labeling.objects import open_objects
+from labeling.store.mask_rows import MaskReader
 
 
 def test_videos_come_by_key_and_tracks_by_object(labelled: Any) -> None:
@@ -14,7 +15,7 @@ def test_videos_come_by_key_and_tracks_by_object(labelled: Any) -> None:
     assert [video.video.ref.key for video in chosen.videos] == sorted(labelled.masks)
     assert [[t.object_id for t in video.tracks] for video in chosen.videos] == [[1], [3, 7], [0, 1]]
     assert [t.verdict for t in chosen.videos[2].tracks] == ["accept", "reject"]
-    frames = list(masks_of(open_objects(labelled.root), chosen.videos[1].tracks[1]))
+    frames = list(masks_of(MaskReader(open_objects(labelled.root)), chosen.videos[1].tracks[1]))
     assert [frame.frame_idx for frame in frames] == [2, 3, 4, 5]
     assert [frame.visible for frame in frames] == [True, True, False, True]
 

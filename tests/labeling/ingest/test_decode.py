@@ -136,14 +136,25 @@ def test_a_sparse_sample_is_sought(clip: Callable[..., Path], monkeypatch: pytes
         passed = []
         frames_up_to = reader._decoder.frames_up_to
 
-        def counted(frame_idx: int) -> Any:
-            for at, frame in frames_up_to(frame_idx):
+        def counted(frame_idx: int, **how: Any) -> Any:
+            for at, frame in frames_up_to(frame_idx, **how):
                 passed.append(at)
                 yield at, frame
 
         monkeypatch.setattr(reader._decoder, "frames_up_to", counted)
         assert all(np.array_equal(reader[i], expected[idx]) for i, idx in enumerate((0, 30, 59)))
     assert len(passed) <= 1 + 1 + 10
+
+
+def test_on_a_long_way_frames_that_no_other_needs_are_not_decoded(clip: Callable[..., Path]) -> None:
+    path = clip(num_frames=60, options={"g": "60", "bf": "3", "b-adapt": "0"})
+    expected = plain(path)
+    with reader_of(path, kept_bytes=1) as reader:
+        passed = [at for at, _ in reader._decoder.frames_up_to(50, shown_from=50)]
+        assert passed[-1] == 50
+        assert len(passed) < 40
+        for i in (0, 50, 59, 20, 57, 58, 31):
+            assert np.array_equal(reader[i], expected[i])
 
 
 def test_a_stream_without_times_is_read_by_order(clip: Callable[..., Path], tmp_path: Path) -> None:

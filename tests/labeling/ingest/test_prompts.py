@@ -20,6 +20,7 @@ PROMPTS = [
     ("a.mp4", Prompt(2, 0, points_xy=((1.0, 1.0),), labels=(1,), box_xyxy=(0.0, 0.0, 5.0, 5.0))),
     ("s3://bucket/b +%.mp4", Prompt(-(2**62), 3, mask=MASK)),
     ("s3://bucket/b +%.mp4", Prompt(5, 3, points_xy=((1.0, 1.0),), labels=(0,), mask=MASK, source=PromptSource.CORRECTION)),
+    ("s3://bucket/b +%.mp4", Prompt(5, 8, mask=rle.empty((4, 6)), source=PromptSource.CORRECTION, span=(7, 2**31))),
 ]
 
 
@@ -103,6 +104,10 @@ def test_masks_may_be_run_lengths_or_text(tmp_path: Path) -> None:
         ({"mask": {"size": [4, 6], "counts": MASK.counts}}, "a seed's mask to stand alone"),
         ({"source": "guess"}, "source is 'guess'; expected seed or correction"),
         ({"category": ["car"]}, "category is"),
+        ({"span": [0, 2]}, "only a correction is limited to frames"),
+        ({"span": [0, 2, 4], "source": "correction"}, "span is .*expected .first frame, the frame after the last"),
+        ({"span": [0, 1.5], "source": "correction"}, "whole frame numbers"),
+        ({"span": [1, 4], "source": "correction"}, "a half-open span of frames that holds frame 0"),
     ],
 )
 def test_a_bad_row_is_a_record_with_its_line(values: dict[str, Any], message: str, tmp_path: Path) -> None:

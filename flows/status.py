@@ -1,0 +1,92 @@
+"""How a dataset stands, from small files alone: what writes it now, what the last run came to, what waits for people."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from flows.reviewing import queue_url
+from labeling.config import LabelConfig
+from labeling.objects import Objects, open_objects
+from labeling.review.figures import QueueFigures, figures_of
+from labeling.review.queue import ReviewQueue
+from labeling.store.dead_letters import DeadLetter, letters_at, still_open
+from labeling.store.ledger import read_ledger
+from labeling.store.lock import Holder, holder_of
+from labeling.store.run_state import Doing, RunState, recent_states
+from labeling.store.runs import recent_summaries, seconds_per_byte
+from labeling.store.snapshots import Snapshot, newest_snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A dataset at one moment (`at`, seconds since the epoch).
+
+    `holder` writes it now, and `present` is how far that run is, None while it plans; `last` is the newest run that no
+    longer goes on. `seconds_left` guesses what labelling still takes. `open_letters` counts what is still dead, by reason.
+    """
+
+    root: str
+    at: float
+    holder: Holder | None
+    present: RunState | None
+    last: RunState | None
+    seconds_left: float | None
+    snapshot: Snapshot | None
+    backlog: QueueFigures | None
+    open_letters: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def newest(self) -> RunState | None:
+        """The run that tells how far the dataset is."""
+        return self.present or self.last
+
+
+def status_of(config: LabelConfig, *, now: float | None = None) -> Status:
+    """Look at a dataset; nothing is written and no video is listed."""
+    objects, at = open_objects(config.store.root), time.time() if now is None else now
+    holder, states = holder_of(objects), recent_states(objects, at_most=2)
+    present = next((s for s in states if holder is not None and s.run_id == holder.name), None)
+    last = next((s for s in states if s is not present), None)
+    left = None
+    if present is not None and present.doing is Doing.LABEL:
+        left = present.seconds_left(at, seconds_per_byte(recent_summaries(objects)))
+    with queue_if_there(config) as queue:
+        backlog = figures_of(queue) if queue is not None else None
+    newest = present or last
+    letters = open_letters(objects, newest.run_id if newest else "")
+    return Status(objects.root, at, holder, present, last, left, newest_snapshot(objects), backlog, letters)
+
+
+def open_letters(objects: Objects, newest_run: str) -> Mapping[str, int]:
+    """Count by reason what is still dead: jobs not done since, and what the newest run's plan refused."""
+    letters = list(letters_at(objects, newest_letters(objects)))
+    ledger = read_ledger(objects) if any(letter.replayable for letter in letters) else None
+
+    def is_open(letter: DeadLetter) -> bool:
+        return letter.run_id == newest_run if ledger is None or not letter.replayable else still_open(letter, ledger)
+
+    return dict(Counter(letter.error.reason for letter in letters if is_open(letter)).most_common())
+
+
+def newest_letters(objects: Objects) -> Sequence[str]:
+    """Return the keys of all runs' letters; of a video that failed in several runs, those of the last."""
+    found = [stat for stat in objects.list("runs/") if "/dead/" in stat.key]
+    by_video: dict[str, dict[str, list[str]]] = {}
+    for stat in sorted(found, key=lambda stat: stat.modified_at):
+        run, _, name = stat.key.rpartition("/dead/")
+        video = name.partition("-")[0]
+        by_video[video] = {run: [*by_video.get(video, {}).get(run, ()), stat.key]}
+    return [key for runs in by_video.values() for keys in runs.values() for key in keys]
+
+
+def queue_if_there(config: LabelConfig) -> "ReviewQueue | nullcontext[None]":
+    """Open a dataset's queue, or give None for the block where it is a file that nobody has made yet."""
+    url = queue_url(config)
+    parsed = make_url(url) if "://" in url else None
+    path = url if parsed is None else parsed.database if parsed.get_backend_name() == "sqlite" else None
+    return nullcontext() if path is not None and not Path(path).expanduser().exists() else ReviewQueue(url)
