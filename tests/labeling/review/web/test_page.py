@@ -44,8 +44,10 @@ def page_objects(tmp_path_factory: pytest.TempPathFactory) -> FolderObjects:
 
 @pytest.fixture(scope="module")
 def clicker() -> Clicker:
-    """The network, built when a test first clicks."""
-    return Clicker(small_network)
+    """The network, built before a test waits for what it says."""
+    made = Clicker(small_network)
+    made.network()
+    return made
 
 
 @pytest.fixture
