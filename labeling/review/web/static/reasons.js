@@ -38,10 +38,8 @@ export class ReasonsPanel extends EventTarget {
   }
 
   show(detail) {
-    const { verdict, flags, consensus } = detail;
-    const wanted = consensus?.wanted > 1 ? `${consensus.have} of ${consensus.wanted} reviewers` : "";
-    const judged = verdict ? `judged ${verdict.verdict}, risk ${short(verdict.risk)}` : "";
-    this.verdict.textContent = [judged, wanted].filter(Boolean).join("; ");
+    const { flags, consensus } = detail;
+    this.verdict.textContent = consensus?.wanted > 1 ? `${consensus.have} of ${consensus.wanted} reviewers` : "";
     const cards = flags.map((flag) => this.#card(flag));
     if (!cards.length) cards.push(el("p", { class: "muted none", text: "No reason is given. Judge the whole masklet." }));
     this.root.replaceChildren(...cards);

@@ -329,6 +329,7 @@ def test_signing_in_and_out_by_token(
         opened.keyboard.press("Enter")
         says(opened, "#who", "bob (senior)")
         playwright.expect(opened.get_by_role("dialog")).to_have_count(0)
+        opened.locator("body[data-ready]").wait_for()
         start(opened)
         opened.get_by_role("button", name="Sign out").click()
         playwright.expect(opened.get_by_role("dialog", name="Sign in")).to_be_visible()
