@@ -1,16 +1,12 @@
-"""What moves the weights: AdamW, or Muon for matrices with AdamW for the rest.
-
-Source of Muon: Jordan et al. 2024; the update is scaled to AdamW's size (Liu et al. 2025), so that one learning rate
-serves both.
-"""
+"""What moves the weights: AdamW, or Muon for matrices with AdamW for the rest; one learning rate serves both."""
 
 import math
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
+from sam2.training.muon import Muon
 from sam2.training.recipe import Recipe, Stage
 
 # heads and tables of a few rows each, where a step that treats all directions alike makes no sense
@@ -24,7 +20,7 @@ class Optimizers:
         groups = _groups(recipe, network)
         self.parts: list[Optimizer] = [AdamW(groups["adamw"], lr=recipe.stages[0].learning_rate, betas=(0.9, 0.999))]
         if "muon" in groups:
-            self.parts.append(_muon()(groups["muon"], lr=recipe.stages[0].learning_rate, adjust_lr_fn="match_rms_adamw"))
+            self.parts.append(Muon(groups["muon"], lr=recipe.stages[0].learning_rate))
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -57,12 +53,6 @@ def learning_rate(stage: Stage, place: int) -> float:
         return stage.learning_rate * (place + 1) / stage.warmup
     along = (place - stage.warmup) / max(1, stage.steps - stage.warmup)
     return stage.learning_rate * (stage.last_share + (1 - stage.last_share) * 0.5 * (1 + math.cos(math.pi * along)))
-
-
-def _muon() -> Any:
-    if not hasattr(torch.optim, "Muon"):
-        raise ValueError(f"optimizer='muon' with torch {torch.__version__}: expected torch 2.9 or later; take 'adamw'")
-    return torch.optim.Muon
 
 
 def _groups(recipe: Recipe, network: nn.Module) -> dict[str, list[dict[str, Any]]]:
