@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import urllib.error
@@ -24,7 +25,7 @@ ONCE_S = 1200
 class Part:
     """One process. `before` and `after` are repeatable; `after` runs each time that the part was started and answers.
 
-    One that ends instead of answering is started `tries` times in all.
+    One that ends instead of answering is started `tries` times in all; `end_by` is the signal that ends it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Part:
     after: Callable[[], None] = lambda: None
     user: str | None = None
     tries: int = 1
+    end_by: int = signal.SIGTERM
 
 
 def parts_of(stack: Stack) -> tuple[list[Part], list[str]]:
@@ -136,6 +138,7 @@ def _postgres(stack: Stack, env: Mapping[str, str]) -> Part:
     return Part(
         "postgres", (str(programs / "postgres"), "-D", str(data), *listen), env, _listens(port), f"127.0.0.1:{port}",
         before=make, after=make_databases, user=user,
+        end_by=signal.SIGINT,       # told by SIGTERM, it waits for everybody to hang up
     )
 
 
@@ -207,8 +210,8 @@ def _ray_node(stack: Stack, env: Mapping[str, str], name: str, how: tuple[str, .
     alone = {key: value for key, value in env.items() if key != "RAY_ADDRESS"}
     command = (binary("ray"), "start", *how, *own, *fixed)
     ready, address = _says(stack, name, "Ray runtime started"), f"127.0.0.1:{stack.ports['ray']}"
-    # A raylet has 30 s to start, however busy the machine is.
-    return Part(name, command, alone, ready, address, tries=3)
+    # Ray gives a node 30 s to start, however busy the machine is.
+    return Part(name, command, alone, ready, address, tries=5)
 
 
 def _worker(stack: Stack, env: Mapping[str, str]) -> Part:
