@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -188,8 +189,11 @@ def _prefect(stack: Stack, env: Mapping[str, str]) -> Part:
 
 def _ray(stack: Stack, env: Mapping[str, str]) -> list[Part]:
     port = stack.ports["ray"]
-    head = ("--head", f"--port={port}", "--num-cpus=0", f"--temp-dir={stack.ray_folder}", "--include-dashboard=false")
-    join = (f"--address=127.0.0.1:{port}", f"--num-cpus={NODE_CPUS}")
+    # Nothing here grows by itself: no autoscaler.
+    less = ("--include-dashboard=false", "--no-monitor")
+    head = ("--head", f"--port={port}", "--num-cpus=0", f"--temp-dir={stack.ray_folder}", *less)
+    # One per machine sends actors' lines to their driver.
+    join = (f"--address=127.0.0.1:{port}", f"--num-cpus={NODE_CPUS}", "--include-log-monitor=false")
     return [
         _ray_node(stack, env, "ray-head", head),
         _ray_node(stack, env, "ray-node-1", join),
@@ -208,7 +212,7 @@ def _ray_node(stack: Stack, env: Mapping[str, str], name: str, how: tuple[str, .
     fixed = ("--disable-usage-stats", "--block", "--object-store-memory=80000000", *anywhere)
     # A node that is told where a cluster is would look for another one.
     alone = {key: value for key, value in env.items() if key != "RAY_ADDRESS"}
-    command = (binary("ray"), "start", *how, *own, *fixed)
+    command = (sys.executable, "-m", "flows.stack_ray", "start", *how, *own, *fixed)
     ready, address = _says(stack, name, "Ray runtime started"), f"127.0.0.1:{stack.ports['ray']}"
     # Ray gives a node 30 s to start, however busy the machine is.
     return Part(name, command, alone, ready, address, tries=5)
