@@ -130,6 +130,10 @@ def _postgres(stack: Stack, env: Mapping[str, str]) -> Part:
         finally:
             password.unlink()
 
+    def takes_queries() -> bool:
+        asked = (str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port))
+        return subprocess.run(asked, check=False).returncode == 0
+
     def make_databases() -> None:
         there = _once(stack, "postgres", *database, "-Atc", "SELECT datname FROM pg_database", env=with_password).split()
         for name in {"prefect", "review"} - set(there):
@@ -137,7 +141,7 @@ def _postgres(stack: Stack, env: Mapping[str, str]) -> Part:
 
     listen = ("-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", f"unix_socket_directories={data}")
     return Part(
-        "postgres", (str(programs / "postgres"), "-D", str(data), *listen), env, _listens(port), f"127.0.0.1:{port}",
+        "postgres", (str(programs / "postgres"), "-D", str(data), *listen), env, takes_queries, f"127.0.0.1:{port}",
         before=make, after=make_databases, user=user,
         end_by=signal.SIGINT,       # told by SIGTERM, it waits for everybody to hang up
     )
