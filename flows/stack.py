@@ -109,6 +109,8 @@ def environment(stack: Stack) -> dict[str, str]:
         "RAY_ADDRESS": at["ray"],
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": stack.secrets["token"],
+        # Ray's own, 15, leaves actors next to nothing on a machine that does something else as well.
+        "RAY_worker_niceness": "0",
         "LABELING_REVIEW_URL": queue if postgres_folder() else str(stack.folder / "review.sqlite"),
         "LABELING_ENVIRONMENT": "stack",
         "LABELING_SOURCE": "s3://videos/raw",

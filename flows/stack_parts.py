@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -24,7 +26,7 @@ ONCE_S = 1200
 class Part:
     """One process. `before` and `after` are repeatable; `after` runs each time that the part was started and answers.
 
-    One that ends instead of answering is started `tries` times in all.
+    One that ends instead of answering is started `tries` times in all; `end_by` is the signal that ends it.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Part:
     after: Callable[[], None] = lambda: None
     user: str | None = None
     tries: int = 1
+    end_by: int = signal.SIGTERM
 
 
 def parts_of(stack: Stack) -> tuple[list[Part], list[str]]:
@@ -127,6 +130,10 @@ def _postgres(stack: Stack, env: Mapping[str, str]) -> Part:
         finally:
             password.unlink()
 
+    def takes_queries() -> bool:
+        asked = (str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port))
+        return subprocess.run(asked, check=False).returncode == 0
+
     def make_databases() -> None:
         there = _once(stack, "postgres", *database, "-Atc", "SELECT datname FROM pg_database", env=with_password).split()
         for name in {"prefect", "review"} - set(there):
@@ -134,8 +141,9 @@ def _postgres(stack: Stack, env: Mapping[str, str]) -> Part:
 
     listen = ("-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", f"unix_socket_directories={data}")
     return Part(
-        "postgres", (str(programs / "postgres"), "-D", str(data), *listen), env, _listens(port), f"127.0.0.1:{port}",
+        "postgres", (str(programs / "postgres"), "-D", str(data), *listen), env, takes_queries, f"127.0.0.1:{port}",
         before=make, after=make_databases, user=user,
+        end_by=signal.SIGINT,       # told by SIGTERM, it waits for everybody to hang up
     )
 
 
@@ -185,8 +193,11 @@ def _prefect(stack: Stack, env: Mapping[str, str]) -> Part:
 
 def _ray(stack: Stack, env: Mapping[str, str]) -> list[Part]:
     port = stack.ports["ray"]
-    head = ("--head", f"--port={port}", "--num-cpus=0", f"--temp-dir={stack.ray_folder}", "--include-dashboard=false")
-    join = (f"--address=127.0.0.1:{port}", f"--num-cpus={NODE_CPUS}")
+    # Nothing here grows by itself: no autoscaler.
+    less = ("--include-dashboard=false", "--no-monitor")
+    head = ("--head", f"--port={port}", "--num-cpus=0", f"--temp-dir={stack.ray_folder}", *less)
+    # One per machine sends actors' lines to their driver.
+    join = (f"--address=127.0.0.1:{port}", f"--num-cpus={NODE_CPUS}", "--include-log-monitor=false")
     return [
         _ray_node(stack, env, "ray-head", head),
         _ray_node(stack, env, "ray-node-1", join),
@@ -205,10 +216,10 @@ def _ray_node(stack: Stack, env: Mapping[str, str], name: str, how: tuple[str, .
     fixed = ("--disable-usage-stats", "--block", "--object-store-memory=80000000", *anywhere)
     # A node that is told where a cluster is would look for another one.
     alone = {key: value for key, value in env.items() if key != "RAY_ADDRESS"}
-    command = (binary("ray"), "start", *how, *own, *fixed)
+    command = (sys.executable, "-m", "flows.stack_ray", "start", *how, *own, *fixed)
     ready, address = _says(stack, name, "Ray runtime started"), f"127.0.0.1:{stack.ports['ray']}"
-    # A raylet has 30 s to start, however busy the machine is.
-    return Part(name, command, alone, ready, address, tries=3)
+    # Ray gives a node 30 s to start, however busy the machine is.
+    return Part(name, command, alone, ready, address, tries=5)
 
 
 def _worker(stack: Stack, env: Mapping[str, str]) -> Part:

@@ -1,6 +1,7 @@
 """Processes that outlive the command that started them: each with a log, known again by its id and its start."""
 
 import contextlib
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +19,13 @@ STOP_S = 20.0
 class Running:
     """A process that was started; `started` is in seconds since the epoch, so that a reused id is no match.
 
-    `settled` says that it answered and that what comes after its start was done.
+    `settled` says that it answered and that what comes after its start was done; `end_by` is the signal that ends it.
     """
 
     pid: int
     started: float
     settled: bool = False
+    end_by: int = signal.SIGTERM
 
     def process(self) -> psutil.Process | None:
         """The process, None where it has ended."""
@@ -35,7 +37,9 @@ class Running:
         return found if same else None
 
 
-def start(command: Sequence[str], *, env: Mapping[str, str], log: Path, user: str | None = None) -> Running:
+def start(
+    command: Sequence[str], *, env: Mapping[str, str], log: Path, user: str | None = None, end_by: int = signal.SIGTERM
+) -> Running:
     """Start a process in a session of its own, with its output appended to `log`.
 
     Raises:
@@ -52,18 +56,18 @@ def start(command: Sequence[str], *, env: Mapping[str, str], log: Path, user: st
         raise BadConfiguration(f"{command[0]} is not on this machine; install it, or see `labeling doctor`") from error
     started = psutil.Process(begun.pid).create_time()
     begun.returncode = 0     # it is meant to go on: nobody here waits for it
-    return Running(begun.pid, started)
+    return Running(begun.pid, started, end_by=end_by)
 
 
 def stop(running: Running, *, patience_s: float = STOP_S) -> None:
-    """End a process with SIGTERM, and what it and its children do not end by themselves with SIGKILL."""
+    """End a process with its signal, and what it and its children do not end by themselves with SIGKILL."""
     process = running.process()
     if process is None:
         return
     family = [process]
     with contextlib.suppress(psutil.Error):
         family += process.children(recursive=True)
-        process.terminate()
+        process.send_signal(running.end_by)
     with contextlib.suppress(psutil.Error):
         process.wait(timeout=patience_s)
     _, left = psutil.wait_procs(family, timeout=2)

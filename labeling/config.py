@@ -138,18 +138,23 @@ class ClusterConfig:
     """Ray: started in process when `address` is null. `actors` null means as many as fit.
 
     With `max_actors`, so many are asked for whether they fit or not: those that do not wait for a node that joins, for
-    `setup_timeout_s` at most. A job that is still running `deadline_grace_s` after its deadline is killed with its actor.
+    `placement_timeout_s` at most; when no job waits any more, those with nothing to do are let go, down to `min_actors`.
+    `accelerators` holds the GPUs of one actor by kind of GPU, in place of `gpus_per_actor`.
+    A job that is still running `deadline_grace_s` after its deadline is killed with its actor.
     """
 
     name: str = "laptop"
     address: str | None = None
     actors: int | None = None
+    min_actors: int = 1
     max_actors: int | None = None
     cpus_per_actor: float = 1.0
     gpus_per_actor: float = 0.0
+    accelerators: dict[str, float] = field(default_factory=dict)
     in_flight_per_actor: int = 2
     deaths_per_video: int = 2
     deaths_per_worker: int = 4
+    placement_timeout_s: float = 1800.0
     setup_timeout_s: float = 600.0
     deadline_grace_s: float = 20.0
     dashboard: bool = False

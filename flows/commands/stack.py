@@ -1,6 +1,8 @@
 """`labeling stack`: the parts of a real installation as processes on this machine, up and down."""
 
 import shlex
+import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,13 +54,8 @@ def down(
 ) -> None:
     """End what `up` started, and nothing else; databases and logs stay in the folder."""
     from flows.stack import open_stack
-    from flows.stack_process import stop
 
-    stack = open_stack(folder)
-    for name in [name for name in reversed(stack.running) if not only or name in only]:
-        stop(stack.running.pop(name))
-        console.print(f"{name} is down")
-        stack.save()
+    take_down(open_stack(folder), only=only or (), console=console)
 
 
 @app.command()
@@ -104,9 +101,22 @@ def raise_up(stack: "Stack", *, only: "list[str] | tuple[str, ...]" = (), consol
         if stack.alive(part.name) and stack.running[part.name].settled:
             console.print(f"{part.name} is up already")
             continue
+        began = time.monotonic()
         begin(stack, part)
-        console.print(f"{part.name} is up: {part.address}", soft_wrap=True)
+        console.print(f"{part.name} is up: {part.address}  ({time.monotonic() - began:.0f} s)", soft_wrap=True)
     console.print(f"a shell works with it after:  . {shlex.quote(str(stack.folder / ENVIRONMENT))}", soft_wrap=True)
+
+
+def take_down(stack: "Stack", *, only: "list[str] | tuple[str, ...]" = (), console: Console) -> None:
+    """End every part that was started, the last one first, and what they left outside the stack's folder."""
+    from flows.stack_process import stop
+
+    for name in [name for name in reversed(stack.running) if not only or name in only]:
+        stop(stack.running.pop(name))
+        console.print(f"{name} is down")
+        stack.save()
+    if not any(name.startswith("ray") for name in stack.running):
+        shutil.rmtree(stack.ray_folder, ignore_errors=True)
 
 
 def begin(stack: "Stack", part: "Part") -> None:
@@ -118,7 +128,7 @@ def begin(stack: "Stack", part: "Part") -> None:
         if not stack.alive(part.name):
             part.before()
             log.unlink(missing_ok=True)     # an old log must not say that the new process is ready
-            stack.running[part.name] = start(part.command, env=part.env, log=log, user=part.user)
+            stack.running[part.name] = start(part.command, env=part.env, log=log, user=part.user, end_by=part.end_by)
             stack.save()
         try:
             wait_until(part.ready, stack.running[part.name], log=log, limit_s=STARTS_S)

@@ -38,6 +38,9 @@ class WorkerActor:
         self.work: Work | None = None
         self.sick = False
 
+    def begin(self) -> None:
+        """Answer; whoever asked knows that the actor has its place and its process."""
+
     def setup(self, pickled_work: bytes, device: str) -> ErrorRecord | None:
         """Unpickle the work and load it onto `device`; None, or the record of what went wrong."""
         log_with(self.names)

@@ -1,6 +1,7 @@
 """Jobs that no worker holds: fresh ones, pulled one by one, and those that wait to be tried again."""
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -55,11 +56,12 @@ class _Waiting:
 class Backlog:
     """Hands out flights: those given back first, then retries that are due, then fresh ones from the iterable.
 
-    The iterable is pulled at most one flight ahead of what is taken.
+    The iterable is pulled at most one flight ahead of what is taken; `num_fresh` says how many it has, None that nobody knows.
     """
 
-    def __init__(self, fresh: Iterable[Flight]) -> None:
+    def __init__(self, fresh: Iterable[Flight], num_fresh: int | None = None) -> None:
         self._fresh = iter(fresh)
+        self._num_fresh = math.inf if num_fresh is None else num_fresh
         self._ahead: deque[Flight] = deque()
         self._returned: deque[Flight] = deque()
         self._retries, self._suspects = _Waiting(), _Waiting()
@@ -115,6 +117,11 @@ class Backlog:
         """Whether nothing is left to hand out, now or later."""
         return not (self._returned or self._retries.heap or self._suspects.heap or self._has_fresh())
 
+    def num_waiting(self) -> float:
+        """Return how many are left to hand out, now or later; infinity when the iterable has more and nobody knows how many."""
+        fresh = self._num_fresh + len(self._ahead) if self._has_fresh() else 0
+        return fresh + len(self._returned) + len(self._retries.heap) + len(self._suspects.heap)
+
     def left(self, *, pull_all: bool) -> tuple[Job, ...]:
         """Return the jobs that were not handed out; with `pull_all` those still in the iterable too."""
         known = [*self._returned, *(w[2] for w in sorted([*self._retries.heap, *self._suspects.heap])), *self._ahead]
@@ -128,4 +135,5 @@ class Backlog:
     def _has_fresh(self) -> bool:
         if not self._ahead:
             self._ahead.extend(flight for flight in [next(self._fresh, None)] if flight is not None)
+            self._num_fresh -= len(self._ahead)
         return bool(self._ahead)

@@ -1,22 +1,18 @@
-"""Ray: started in this process or joined by address, and how many actors fit into it."""
+"""Ray: started in this process or joined by address."""
 
-import math
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 
 import ray
 
 from labeling.config import ClusterConfig
-from labeling.errors import BadConfiguration
 from labeling.pool.ray_process import ClusterFailed, options_for, shut_down, start, usable_cpus
 from labeling.types import ErrorRecord, Job
 
-__all__ = ["ClusterFailed", "NoWorkersLeft", "PoolStopped", "Seats", "open_cluster", "seats", "usable_cpus"]
+__all__ = ["ClusterFailed", "NoWorkersLeft", "PoolStopped", "open_cluster", "usable_cpus"]
 
 
 class NoWorkersLeft(ClusterFailed):
@@ -32,14 +28,6 @@ class NoWorkersLeft(ClusterFailed):
 
 class PoolStopped(RuntimeError):
     """The caller's `stop` was set; the actors are killed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seats:
-    """How many actors a pool may start; `told` says why where that is fewer than were asked for."""
-
-    count: int
-    told: str = ""
 
 
 @contextmanager
@@ -96,59 +84,3 @@ def _take_sigterm_back() -> None:
 
 def _on_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
-
-
-def seats(cluster: ClusterConfig, nodes: Sequence[Mapping[str, Any]], num_jobs: int | None = None) -> Seats:
-    """Say how many actors to start: what was asked for, at most what fits, at most one per job.
-
-    `nodes` is what `ray.nodes()` returns. Ray would leave actors beyond that waiting for ever, without an error; with
-    `cluster.max_actors` that is what is wanted: an autoscaler counts those that wait, and a node that joins takes them.
-
-    Raises:
-        BadConfiguration: an actor that asks for nothing, or for one and a half GPUs; two numbers of actors.
-        ClusterFailed: no node can hold one actor, and none is waited for.
-    """
-    _check(cluster)
-    alive = [node["Resources"] for node in nodes if node["Alive"]]
-    fit = sum(_fit(cluster, node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive)
-    wants = f"{cluster.cpus_per_actor:g} CPUs and {cluster.gpus_per_actor:g} GPUs"
-    has = "; ".join(f"{node.get('CPU', 0.0):g} CPUs and {node.get('GPU', 0.0):g} GPUs" for node in alive) or "none"
-    if cluster.max_actors is not None:
-        count = cluster.max_actors if num_jobs is None else min(cluster.max_actors, max(1, num_jobs))
-        waits = f"{fit} of {count} actors fit now, the others wait for nodes; there are: {has}"
-        return Seats(count, waits if fit < count else "")
-    if fit == 0:
-        raise ClusterFailed(
-            f"no actor fits: each wants {wants}, the cluster's nodes have: {has}. "
-            "Lower cluster.cpus_per_actor or cluster.gpus_per_actor, or add nodes"
-        )
-    asked = fit if cluster.actors is None else cluster.actors
-    told = f"{asked} actors asked for, {fit} fit: each wants {wants}, the cluster's nodes have: {has}" if asked > fit else ""
-    return Seats(min(asked, fit, max(1, num_jobs) if num_jobs is not None else asked), told)
-
-
-def _check(cluster: ClusterConfig) -> None:
-    cpus, gpus = cluster.cpus_per_actor, cluster.gpus_per_actor
-    if cpus < 0 or gpus < 0 or cpus + gpus <= 0:
-        raise BadConfiguration(
-            f"cluster.cpus_per_actor is {cpus} and cluster.gpus_per_actor {gpus}; expected one above 0, none below"
-        )
-    if gpus > 1 and gpus != int(gpus):
-        raise BadConfiguration(f"cluster.gpus_per_actor is {gpus}; expected a part of one GPU or a whole number of them")
-    for name, number in (("actors", cluster.actors), ("max_actors", cluster.max_actors)):
-        if number is not None and number < 1:
-            raise BadConfiguration(f"cluster.{name} is {number}; expected 1 or more, or null for as many as fit")
-    if cluster.actors is not None and cluster.max_actors is not None:
-        raise BadConfiguration(f"cluster.actors is {cluster.actors} and cluster.max_actors {cluster.max_actors}; expected one")
-
-
-def _fit(cluster: ClusterConfig, cpus: float, gpus: float) -> int:
-    """Return how many actors one node holds; parts of a GPU do not add up across GPUs."""
-    room = [math.inf]
-    if cluster.cpus_per_actor > 0:
-        room.append(cpus / cluster.cpus_per_actor)
-    if cluster.gpus_per_actor >= 1:
-        room.append(gpus / cluster.gpus_per_actor)
-    elif cluster.gpus_per_actor > 0:
-        room.append(int(gpus) * math.floor(1 / cluster.gpus_per_actor + 1e-9))
-    return math.floor(min(room) + 1e-9)

@@ -20,8 +20,11 @@ def record_of_death(error: RayError, slot: Slot) -> ErrorRecord:
 
 def record_of_lateness(slot: Slot, cluster: ClusterConfig) -> ErrorRecord:
     """Return the record of an actor that was killed because it did not answer in time."""
+    if slot.setup_answer is not None and slot.placed_at is None:
+        message = f"no node had room for it within cluster.placement_timeout_s={cluster.placement_timeout_s:g}"
+        return ErrorRecord(ErrorKind.DEVICE, "deadline", message)
     if slot.setup_answer is not None:
-        message = f"set-up took longer than cluster.setup_timeout_s={cluster.setup_timeout_s:g}; is its place free?"
+        message = f"set-up took longer than cluster.setup_timeout_s={cluster.setup_timeout_s:g}"
         return ErrorRecord(ErrorKind.DEVICE, "deadline", message)
     message = (
         f"still running {cluster.deadline_grace_s:g} s after its time limit of {slot.calls[0].longest_s:g} s; "

@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 
 from ray.exceptions import RayError, RayTaskError
@@ -24,14 +24,16 @@ from labeling.pool.call import MAX_JOBS, Call, Haul, Pace
 from labeling.pool.cluster import PoolStopped
 from labeling.pool.death import no_workers_left, record_of_death, record_of_lateness
 from labeling.pool.events import EventKind, PoolEvent
-from labeling.pool.slot import ActorRecipe, Slot
+from labeling.pool.seats import Seat
+from labeling.pool.slot import Slot
+from labeling.pool.staffing import seat_again, to_dismiss, to_staff
 from labeling.types import ErrorKind, ErrorRecord, Receipt
 
 log = logging.getLogger(__name__)
 
 LONGEST_WAIT_S = 5.0
 STOP_POLL_S = 0.25
-LOUD = frozenset({EventKind.CAPPED, EventKind.RETRIED, EventKind.DIED, EventKind.KILLED, EventKind.GIVEN_UP})
+LOUD = frozenset({EventKind.CAPPED, EventKind.JOINED, EventKind.RETRIED, EventKind.DIED, EventKind.KILLED, EventKind.GIVEN_UP})
 
 
 class Driver:
@@ -39,16 +41,17 @@ class Driver:
 
     def __init__(
         self,
-        recipe: ActorRecipe,
+        pickled_work: bytes,
         crew: list[Slot],
         backlog: Backlog,
         limits: Limits,
         cluster: ClusterConfig,
         on_event: Callable[[PoolEvent], None] | None,
         stop: threading.Event | None,
+        joined: Callable[[], Sequence[Seat]] = tuple,
     ) -> None:
-        self.recipe, self.crew, self.backlog, self.limits = recipe, crew, backlog, limits
-        self.cluster, self.on_event, self.stop = cluster, on_event, stop
+        self.pickled_work, self.crew, self.backlog, self.limits = pickled_work, crew, backlog, limits
+        self.cluster, self.on_event, self.stop, self.joined = cluster, on_event, stop, joined
         # A death is charged to the head of the queue, and its answer may have died with the actor: where one death is
         # one too many, nobody else may be in the queue.
         several = limits.deaths_per_video > 1
@@ -57,12 +60,13 @@ class Driver:
         self.num_finished = self.num_failed = 0
         self.last_failure: ErrorRecord | None = None
 
-    def receipts(self, *, pull_all: bool) -> Iterator[Receipt]:
+    def receipts(self, *, pull_all: bool) -> Generator[Receipt, None, None]:
         """Yield a receipt for each job; workers are fed before the caller gets its turn."""
         landed: list[Receipt] = []
         while True:
             self._staff()
             self._feed()
+            self._let_go()
             yield from landed
             if not any(slot.calls for slot in self.crew) and self.backlog.is_empty():
                 return
@@ -92,11 +96,20 @@ class Driver:
         self.answered.set()
 
     def _staff(self) -> None:
-        """Start an actor in every empty place, while there is something to do."""
-        empty = [slot for slot in self.crew if slot.handle is None and not slot.given_up]
-        if empty and not self.backlog.is_empty():
-            for slot in empty:
-                slot.staff(self.recipe, self._wake)
+        """Start actors in empty places while there is something for them to do; a node that joined brings places."""
+        if seats := self.joined():
+            for slot in seat_again(self.crew, seats):
+                slot.dismiss()
+            self.tell(EventKind.JOINED, message=f"a node has joined; there are {len(self.crew)} places for workers")
+        for slot in to_staff(self.crew, self.backlog.num_waiting()):
+            slot.staff(self.pickled_work, self._wake)
+
+    def _let_go(self) -> None:
+        """When nothing waits, dismiss those with nothing to do: their CPUs and GPUs are for others, their nodes can go."""
+        if self.backlog.is_empty():
+            for slot in to_dismiss(self.crew, self.cluster.min_actors):
+                slot.dismiss()
+                self.tell(EventKind.DISMISSED, slot)
 
     def _feed(self) -> None:
         """Fill the queues level by level, so that no actor has two calls while another has none."""

@@ -5,9 +5,10 @@ from enum import StrEnum
 
 
 class EventKind(StrEnum):
-    """What happened: to the pool (`capped`), to a worker (`ready`, `died`, `killed`, `given_up`) or to a job."""
+    """What happened: to the pool (`capped`, `joined`: a node), to a worker, or to a job (`started` to `retried`)."""
 
     CAPPED = "capped"
+    JOINED = "joined"
     READY = "ready"
     STARTED = "started"
     FINISHED = "finished"
@@ -16,6 +17,7 @@ class EventKind(StrEnum):
     DIED = "died"
     KILLED = "killed"
     GIVEN_UP = "given_up"
+    DISMISSED = "dismissed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ import ray
 from labeling.config import ClusterConfig, RunConfig
 from labeling.pool.backlog import Backlog, Flight
 from labeling.pool.budget import limits_of
-from labeling.pool.cluster import open_cluster, seats
+from labeling.pool.cluster import open_cluster
 from labeling.pool.driver import Driver
 from labeling.pool.events import EventKind, PoolEvent
-from labeling.pool.slot import Slot, recipe_for
+from labeling.pool.seats import NodeWatch, seats
+from labeling.pool.slot import Slot
 from labeling.pool.work import Work
 from labeling.types import Job, Receipt
 
@@ -46,16 +47,17 @@ def run_jobs(
         return
     flights = (Flight(job, _timeout_s(job, run, timeout_of), cost=_cost(job, cost_of)) for job in jobs)
     with open_cluster(cluster):
-        nodes = ray.nodes()  # type: ignore[no-untyped-call]
-        allowed = seats(cluster, nodes, len(jobs) if isinstance(jobs, Sized) else None)
-        crew = [Slot(number) for number in range(allowed.count)]
-        driver = Driver(recipe_for(work, cluster), crew, Backlog(flights), limits, cluster, on_event, stop)
+        num_jobs = len(jobs) if isinstance(jobs, Sized) else None
+        allowed, watch = seats(cluster, ray.nodes(), num_jobs), NodeWatch(cluster, num_jobs, ray.nodes)
+        crew = [Slot(number, seat) for number, seat in enumerate(allowed.all)]
+        pickled: bytes = ray.cloudpickle.dumps(work)
+        driver = Driver(pickled, crew, Backlog(flights, num_jobs), limits, cluster, on_event, stop, watch.joined)
         if allowed.told:
             driver.tell(EventKind.CAPPED, message=allowed.told)
         try:
             yield from driver.receipts(pull_all=isinstance(jobs, Sized))
         finally:
-            for slot in crew:
+            for slot in driver.crew:
                 slot.dismiss()
 
 

@@ -117,14 +117,21 @@ def _light_start() -> Iterator[None]:
         parameter.RayParams, no_monitor=True, include_log_monitor="", metrics_agent_port=grpc,
         runtime_env_agent_port=runtime_env, dashboard_agent_listen_port=listen,
     )
+    told = raylet_told(f"--dashboard_agent_listen_port={listen}", f"--metrics_export_port={export}")
+    with _replaced(parameter, "RayParams", parameters), told:
+        yield
+
+
+@contextmanager
+def raylet_told(*options: str) -> Iterator[None]:
+    """Have the raylets that this process starts in the block get options that Ray does not pass on."""
     start_process = services.start_ray_process
 
     def start_told(command: list[str], process_type: str, *args: Any, **kwargs: Any) -> Any:
-        if process_type == PROCESS_TYPE_RAYLET:
-            command = [*command, f"--dashboard_agent_listen_port={listen}", f"--metrics_export_port={export}"]
-        return start_process(command, process_type, *args, **kwargs)
+        more = options if process_type == PROCESS_TYPE_RAYLET else ()
+        return start_process([*command, *more], process_type, *args, **kwargs)
 
-    with _replaced(parameter, "RayParams", parameters), _replaced(services, "start_ray_process", start_told):
+    with _replaced(services, "start_ray_process", start_told):
         yield
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import ray
@@ -15,43 +16,27 @@ from labeling.config import ClusterConfig
 from labeling.pool.actor import WorkerActor
 from labeling.pool.backlog import Flight
 from labeling.pool.call import CALL_S, Call
+from labeling.pool.seats import Seat
 from labeling.types import ErrorRecord
-
-
-@dataclass(frozen=True, slots=True)
-class ActorRecipe:
-    """What every actor of a pool is made from; the work travels as bytes, so that unpickling fails inside `setup`."""
-
-    pickled_work: bytes
-    cpus: float
-    gpus: float
-
-    @property
-    def device(self) -> str:
-        """Where the work is set up; Ray shows an actor only the GPUs that it was given."""
-        return "cuda" if self.gpus > 0 else "cpu"
-
-
-def recipe_for(work: object, cluster: ClusterConfig) -> ActorRecipe:
-    """Pickle the work for the actors of this cluster."""
-    pickled: bytes = ray.cloudpickle.dumps(work)  # type: ignore[no-untyped-call]
-    return ActorRecipe(pickled, cluster.cpus_per_actor, cluster.gpus_per_actor)
 
 
 @dataclass(slots=True)
 class Slot:
     """A place for one actor at a time; an actor runs its queue in order, so only the head of it can be running.
 
-    `deaths` counts those in a row, with no job come back in between.
+    `deaths` counts those in a row, with no job come back in between. `asked_at` and `placed_at` (monotonic seconds) are
+    when Ray was asked for the present actor, and when it began on a node; the latter is written by another thread.
     """
 
     number: int
+    seat: Seat = Seat()
     generation: int = 0
     deaths: int = 0
     given_up: bool = False
     handle: Any = None
     setup_answer: "Future[ErrorRecord | None] | None" = None
-    setup_began_at: float = 0.0
+    asked_at: float = 0.0
+    placed_at: float | None = None
     calls: deque[Call] = field(default_factory=deque)
 
     @property
@@ -76,23 +61,37 @@ class Slot:
         """How many jobs the actor holds."""
         return sum(len(call.flights) for call in self.calls)
 
+    @property
+    def spare(self) -> bool:
+        """Whether there is an actor that holds no job: one that is idle, or not ready yet."""
+        return self.handle is not None and not self.calls
+
     def late_at(self, cluster: ClusterConfig) -> float:
         """When the next answer is overdue and its actor is to be killed, in monotonic seconds."""
-        if self.setup_answer is not None:
-            return self.setup_began_at + cluster.setup_timeout_s
+        if self.setup_answer is not None and self.placed_at is None:
+            return self.asked_at + cluster.placement_timeout_s
+        if self.setup_answer is not None and self.placed_at is not None:
+            return self.placed_at + cluster.setup_timeout_s
         return self.calls[0].began_at + self.calls[0].longest_s + cluster.deadline_grace_s
 
-    def staff(self, recipe: ActorRecipe, wake: Callable[[object], None]) -> None:
+    def staff(self, pickled_work: bytes, wake: Callable[[object], None]) -> None:
         """Start an actor and its set-up; returns at once, `wake` is called on another thread when that is over."""
         self.generation += 1
+        self.asked_at, self.placed_at = time.monotonic(), None
         # No restarts and no retries by Ray: it would not know whom to charge, and would run poison again.
         actor_class = ray.remote(WorkerActor).options(
-            num_cpus=recipe.cpus, num_gpus=recipe.gpus, max_restarts=0, max_task_retries=0
+            num_cpus=self.seat.cpus, num_gpus=self.seat.gpus, accelerator_type=self.seat.accelerator,
+            max_restarts=0, max_task_retries=0,
         )
         self.handle = actor_class.remote(self.name)
-        self.setup_answer = self.handle.setup.remote(recipe.pickled_work, recipe.device).future()
+        here = self.handle.begin.remote().future()
+        here.add_done_callback(partial(self._note_place, self.generation))
+        self.setup_answer = self.handle.setup.remote(pickled_work, self.seat.device).future()
         self.setup_answer.add_done_callback(wake)
-        self.setup_began_at = time.monotonic()
+
+    def _note_place(self, generation: int, answer: "Future[None]") -> None:
+        if generation == self.generation and answer.exception() is None:
+            self.placed_at = time.monotonic()
 
     def submit(self, flights: tuple[Flight, ...], wake: Callable[[object], None]) -> None:
         """Put a call at the end of the actor's queue; `wake` is called on another thread when its answer is there."""

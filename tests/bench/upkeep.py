@@ -1,7 +1,8 @@
 """Upkeep of many small files: `python -m tests.bench.upkeep [COUNT]` makes a dataset of COUNT files and times each step.
 
 A third of the files are masks, of one object on eight frames. Of every hundredth there is a second version. Each step is a
-process of its own; the table has its seconds on the clock, its CPU seconds and its peak RSS.
+process of its own; the table has its seconds on the clock, its CPU seconds and its peak RSS. With `--root FOLDER` the dataset
+stays, and `--first` and `--last` take the steps in several goes.
 """
 
 import argparse
@@ -236,10 +237,14 @@ def main() -> None:
     """Measure every step."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("count", type=int, nargs="?", default=100_000)
+    parser.add_argument("--root", type=Path, help="where the dataset is made and stays")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first step")
+    parser.add_argument("--last", type=int, default=99)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for name, step in steps(f"{folder}/store", asked.count).items():
-            measured(name, step)
+        todo = steps(str(asked.root or f"{folder}/store"), asked.count)
+        for name in list(todo)[asked.first : asked.last + 1]:
+            measured(name, todo[name])
 
 
 if __name__ == "__main__":

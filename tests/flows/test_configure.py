@@ -96,6 +96,11 @@ def test_paths_may_hold_anything() -> None:
     assert config.source.glob == "**/*.mp4"
 
 
+def test_kinds_of_gpu_keep_their_order() -> None:
+    config = load_config(["cluster=ray", "+cluster.accelerators={L4: 1, A100: 0.5}"])
+    assert list(config.cluster.accelerators.items()) == [("L4", 1.0), ("A100", 0.5)]
+
+
 def test_missing_settings_are_named_together() -> None:
     with pytest.raises(BadConfiguration, match=r"source\.uri is not set.*store\.root is not set"):
         require_settings(LabelConfig(), "source.uri", "store.root")

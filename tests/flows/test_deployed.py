@@ -1,6 +1,12 @@
 """What a deployed flow makes of an outcome, and of a root that another run writes."""
 
+import asyncio
+from typing import Any
+
 import pytest
+from prefect import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import CronSchedule
 
 from flows import deployed
 from flows.deployed import told, when_free
@@ -44,3 +50,24 @@ def test_a_busy_root_is_waited_for_and_then_given_up(monkeypatch: pytest.MonkeyP
 
     with pytest.raises(StoreBusy, match="held by r0"):
         when_free(always_busy, 0.05)
+
+
+async def scheduled_runs() -> list[Any]:
+    """Deploy a flow with a schedule, have Prefect's scheduler pass once, and return the runs that it made."""
+    from prefect.server.services.scheduler import schedule_deployments
+
+    async with get_client() as client:
+        flow_id = await client.create_flow(deployed.recompute_qc)
+        name = "scheduled"
+        deployment_id = await client.create_deployment(flow_id, name, schedules=[{"schedule": CronSchedule(cron="0 1 * * *")}])
+        await schedule_deployments()
+        runs = await client.read_flow_runs()
+        await client.delete_deployment(deployment_id)
+    return [run for run in runs if run.deployment_id == deployment_id]
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_prefects_scheduler_works_with_the_packages_that_are_here() -> None:
+    runs = asyncio.run(scheduled_runs())
+    assert runs
+    assert {run.state_type for run in runs} == {StateType.SCHEDULED}

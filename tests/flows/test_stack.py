@@ -76,7 +76,9 @@ def test_up_twice_and_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     told = CliRunner().invoke(app, ["stack", "status", *where])
     assert told.exit_code == 0, told.output
     assert str(first.pid) in told.output
+    stack.ray_folder.mkdir()
     assert CliRunner().invoke(app, ["stack", "down", *where]).output == "s3 is down\n"
+    assert not stack.ray_folder.exists(), "it lies outside the stack's folder"
     assert first.process() is None
     assert open_stack(tmp_path / "stack").running == {}
 

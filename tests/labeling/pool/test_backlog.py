@@ -36,6 +36,21 @@ def test_fresh_jobs_are_pulled_no_more_than_one_ahead(make_jobs: MakeJobs) -> No
     assert backlog.is_empty()
 
 
+def test_how_many_wait(make_jobs: MakeJobs) -> None:
+    a, b, c = flights(make_jobs("a", "b", "c"))
+    backlog = Backlog(iter([a, b, c]), 3)
+    assert backlog.num_waiting() == 3
+    assert taken(backlog) == "a"
+    assert backlog.num_waiting() == 2
+    backlog.give_back([a])
+    assert backlog.num_waiting() == 3
+    assert [taken(backlog) for _ in range(3)] == ["a", "b", "c"]
+    backlog.retry(a, due_at=9.0)
+    assert backlog.num_waiting() == 1
+    assert Backlog(iter([a])).num_waiting() == float("inf")
+    assert Backlog(iter([])).num_waiting() == 0
+
+
 def test_what_is_given_back_goes_first_in_its_order(make_jobs: MakeJobs) -> None:
     a, b, c = flights(make_jobs("a", "b", "c"))
     backlog = Backlog([c])

@@ -19,11 +19,11 @@ from labeling.pool.call import MAX_JOBS, NUM_SEEN, Call, Haul
 from labeling.pool.cluster import NoWorkersLeft
 from labeling.pool.driver import Driver
 from labeling.pool.events import EventKind, PoolEvent
-from labeling.pool.slot import ActorRecipe, Slot
+from labeling.pool.seats import Seat
+from labeling.pool.slot import Slot
 from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
 
 MakeJobs = Callable[..., list[Job]]
-RECIPE = ActorRecipe(b"", 1.0, 0.0)
 LOST = ("death", "preempted")
 FATES = ("ok", "enough", "poison", "transient", "device", *LOST)
 
@@ -35,8 +35,9 @@ class ScriptedSlot(Slot):
         super().__init__(number)
         self.fates, self.ran, self.end = fates, ran, ""
 
-    def staff(self, recipe: ActorRecipe, wake: Callable[[object], None]) -> None:
+    def staff(self, pickled_work: bytes, wake: Callable[[object], None]) -> None:
         self.generation, self.handle, self.end = self.generation + 1, object(), ""
+        self.placed_at = time.monotonic()
         self.setup_answer = Future()
         self.setup_answer.set_result(None)
         self.setup_answer.add_done_callback(wake)
@@ -89,13 +90,14 @@ def died(*, preempted: bool = False) -> ActorDiedError:
 
 def driver_of(
     jobs: list[Job], fates: list[str], ran: Counter[str], *, workers: int, limits: Limits,
-    on_event: Callable[[PoolEvent], None] | None = None, room: float = 0.0, **cluster: Any,
+    on_event: Callable[[PoolEvent], None] | None = None, room: float = 0.0,
+    joined: Callable[[], tuple[Seat, ...]] = tuple, **cluster: Any,
 ) -> Driver:
     """A driver with scripted actors; `room` is how many jobs it holds to be short enough for one call."""
     script = iter(fates)
     crew: list[Slot] = [ScriptedSlot(number, script, ran) for number in range(workers)]
-    backlog = Backlog(Flight(job, timeout_s=60.0) for job in jobs)
-    driver = Driver(RECIPE, crew, backlog, limits, ClusterConfig(**cluster), on_event, None)
+    backlog = Backlog((Flight(job, timeout_s=60.0) for job in jobs), len(jobs))
+    driver = Driver(b"", crew, backlog, limits, ClusterConfig(**cluster), on_event, None, joined)
     driver.pace.room = room
     return driver
 
@@ -258,3 +260,48 @@ def test_an_exception_of_the_listener_reaches_the_caller(make_jobs: MakeJobs) ->
     driver = driver_of(make_jobs("a"), [], Counter(), workers=1, limits=Limits(1, 1, 2, 0.0), on_event=refuse)
     with pytest.raises(RuntimeError, match="the display broke"):
         list(driver.receipts(pull_all=True))
+
+
+def test_actors_follow_the_queue_up_and_down(make_jobs: MakeJobs) -> None:
+    """One that hangs on the last job is not kept company: the others are let go, but for the fewest that are wanted."""
+    jobs, ran = make_jobs(*["job"] * 4), Counter[str]()
+    events: list[PoolEvent] = []
+    limits = Limits(3, 2, 4, backoff_s=0.0)
+    driver = driver_of(
+        jobs, ["hung"], ran, workers=9, limits=limits, on_event=events.append, in_flight_per_actor=1, min_actors=2,
+        deadline_grace_s=0.0,
+    )
+    driver.backlog = Backlog((Flight(job, timeout_s=0.2) for job in jobs), len(jobs))
+    receipts = driver.receipts(pull_all=True)
+    for _ in range(3):
+        assert next(receipts).ok
+    assert not next(receipts).ok
+    assert list(receipts) == []
+    assert sum(slot.generation > 0 for slot in driver.crew) == 4, "no more actors than jobs"
+    let_go = [event.worker for event in events if event.kind is EventKind.DISMISSED]
+    assert len(let_go) == 2
+    assert "worker-0.1" not in let_go
+
+
+def test_a_place_that_was_closed_opens_again_with_a_node(make_jobs: MakeJobs) -> None:
+    """The first of two workers dies of two jobs in a row, the other one hangs: who does the last job?"""
+    bad, hangs, worse, good = jobs = make_jobs("bad", "hangs", "worse", "good")
+    fates = {bad.name: "device", worse.name: "device", hangs.name: "hung"}
+    nodes = iter([(Seat(),)])
+    events: list[PoolEvent] = []
+    driver = driver_of(
+        jobs, [], Counter(), workers=2, limits=Limits(1, 1, 2, backoff_s=0.0), on_event=events.append,
+        joined=lambda: next(nodes, ()) if driver.crew[0].given_up else (),
+    )
+    for slot in driver.crew:
+        assert isinstance(slot, ScriptedSlot)
+        slot.fate_of = lambda flight: fates.get(flight.job.name, "ok")  # type: ignore[method-assign]
+    receipts = driver.receipts(pull_all=True)
+    assert [(r.job_name, r.ok) for r in (next(receipts), next(receipts), next(receipts))] == [
+        (bad.name, False), (worse.name, False), (good.name, True)
+    ]
+    receipts.close()
+    assert [(e.kind, e.worker) for e in events if e.kind in (EventKind.GIVEN_UP, EventKind.JOINED)] == [
+        (EventKind.GIVEN_UP, "worker-0.2"), (EventKind.JOINED, "")
+    ]
+    assert [e.worker for e in events if e.kind is EventKind.FINISHED] == ["worker-0.3"]
