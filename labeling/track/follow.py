@@ -117,13 +117,14 @@ def _add(predictor: Predictor, state: Any, prompt: Prompt, position: int) -> Non
 
 
 def _frame_mask(out: Any, row: int, frame_idx: int, pts_seconds: float, runs: RLE, source: MaskSource) -> FrameMask:
-    area = rle.area(runs)
+    starts, ends = rle.spans_of(runs)
+    area = int((ends - starts).sum())
     return FrameMask(
         frame_idx=frame_idx,
         pts_seconds=pts_seconds,
         rle=runs,
         area=area,
-        box_xywh=rle.box_xywh(runs) if area else None,
+        box_xywh=rle.box_of_spans(starts, ends, runs.size_hw[0]),
         predicted_iou=float(out.predicted_iou[row]),
         object_score=float(out.object_score_logits[row]),
         motion_iou=_number(out.motion_score[row]),
