@@ -13,7 +13,7 @@ from labeling.pool.cluster import open_cluster, seats
 from labeling.pool.driver import Driver
 from labeling.pool.events import EventKind, PoolEvent
 from labeling.pool.slot import Slot, recipe_for
-from labeling.pool.work import Work
+from labeling.pool.work import LooksAhead, Work
 from labeling.types import Job, Receipt
 
 
@@ -48,7 +48,7 @@ def run_jobs(
     with open_cluster(cluster):
         nodes = ray.nodes()  # type: ignore[no-untyped-call]
         allowed = seats(cluster, nodes, len(jobs) if isinstance(jobs, Sized) else None)
-        crew = [Slot(number) for number in range(allowed.count)]
+        crew = [Slot(number, looks_ahead=isinstance(work, LooksAhead)) for number in range(allowed.count)]
         driver = Driver(recipe_for(work, cluster), crew, Backlog(flights), limits, cluster, on_event, stop)
         if allowed.told:
             driver.tell(EventKind.CAPPED, message=allowed.told)
