@@ -52,7 +52,7 @@ class NextVideos:
             self._drop(name)
         coming = self._coming.pop(job.name)
         try:
-            opened, stack = coming.result(timeout=max(0.0, deadline - time.time()))
+            opened, stack = coming.result(timeout=min(max(0.0, deadline - time.time()), threading.TIMEOUT_MAX))
         except TimeoutError:
             coming.add_done_callback(_close)
             raise DeadlineExceeded("the video's time limit passed while it was fetched; raise run.timeout_s") from None
