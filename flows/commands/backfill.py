@@ -76,11 +76,14 @@ def days_of(first: datetime | None, last: datetime | None, pattern: str | None) 
 def print_forecast(forecast: "Forecast") -> None:
     """Print what is due in each part and in all, and about how long it should take."""
     table = Table("part", "videos", "due", "due MB", box=None)
-    for part in forecast.parts[:SHOWN]:
+    held = [part for part in forecast.parts if part.num_videos]
+    for part in held[:SHOWN]:
         table.add_row(part.glob, str(part.num_videos), str(part.num_due), f"{part.due_bytes / 1e6:.1f}")
     console.print(table)
-    if len(forecast.parts) > SHOWN:
-        console.print(f"... and {len(forecast.parts) - SHOWN} more")
+    if len(held) > SHOWN:
+        console.print(f"... and {len(held) - SHOWN} more")
+    if empty := len(forecast.parts) - len(held):
+        console.print(f"{empty} parts of {len(forecast.parts)} have no videos")
     console.print(f"{forecast.num_due} of {sum(part.num_videos for part in forecast.parts)} videos are due")
     if forecast.video_hours is None or forecast.wall_hours is None:
         console.print("no past run says how long that takes")
