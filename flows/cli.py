@@ -248,7 +248,7 @@ def run_command(arguments: list[str]) -> int:
     except (BadConfiguration, typer.TyperException) as error:
         _say("bad configuration", error.format_message() if isinstance(error, typer.BadParameter) else str(error))
         return BAD_CONFIGURATION
-    except (Unavailable, StoreBusy, ConnectionError, *_cluster_errors()) as error:
+    except _out_of_reach() as error:
         _say("failed", str(error))
         return FAILED
     except LabelingError as error:
@@ -256,15 +256,16 @@ def run_command(arguments: list[str]) -> int:
         return BAD_CONFIGURATION
 
 
-def _cluster_errors() -> tuple[type[Exception], ...]:
-    """Return what a cluster raises; nothing where no command needed Ray, for loading it takes a second."""
+def _out_of_reach() -> tuple[type[Exception], ...]:
+    """Return what says that store, server or cluster failed; Ray is asked only where a command loaded it: that takes a second."""
+    errors = (Unavailable, StoreBusy, ConnectionError)
     if "ray" not in sys.modules:
-        return ()
+        return errors
     from ray.exceptions import RayError
 
     from labeling.pool.cluster import ClusterFailed
 
-    return RayError, ClusterFailed
+    return *errors, RayError, ClusterFailed
 
 
 def _interrupted() -> int:

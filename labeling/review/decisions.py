@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, select
 from sqlalchemy.orm import Session
@@ -106,7 +107,7 @@ def _require_theirs(holder: str | None, held_id: int, reviewer: str | None, item
         raise BadInput(f"the lease is on item {held_id}, not {item_id}", "bad_decision")
 
 
-def _claimed_with(token: str) -> Select[str | None, int]:
+def _claimed_with(token: str) -> Select[Any]:
     return select(EventRow.reviewer, EventRow.item_id).where(EventRow.lease_token == token, EventRow.kind == "claimed")
 
 
