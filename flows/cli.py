@@ -32,20 +32,24 @@ app = typer.Typer(
     epilog="Start with `labeling doctor`, then `labeling demo`. Exit codes: 0 all labelled, 1 some dead letters, "
     "2 bad configuration, 3 interrupted, 4 the cluster, server or store failed.",
 )
-app.add_typer(review.app, name="review")
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(checkpoints.app, name="checkpoints")
-app.add_typer(export.app, name="export")
-app.add_typer(versions.app, name="versions")
-for command in (upkeep.restore, upkeep.card, upkeep.compact, upkeep.vacuum):
-    app.command()(command)
-app.add_typer(runs.app, name="runs")
-app.add_typer(metrics.app, name="metrics")
-app.add_typer(stack.app, name="stack")
-app.command()(status.status)
-app.command(epilog=backfill.EXAMPLES)(backfill.backfill)
-
+LABEL, REVIEW, DATASET, OPERATE, LEARN = "Label", "Review and hand on", "Versions and upkeep", "Operate", "Networks"
 Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides, e.g. `source.uri=s3://videos/raw model=tiny`")]
+
+@app.command(rich_help_panel=LABEL)
+def doctor(store: Annotated[str | None, typer.Option(help="A store root to try: a folder or s3://...")] = None) -> None:
+    """Say what works on this machine, and the fix for what does not."""
+    from flows.commands.doctor import examine, render
+
+    raise typer.Exit(render(examine(store), console))
+
+
+@app.command(rich_help_panel=LABEL)
+def demo(out: Annotated[str, typer.Option(help="Where clips, store and report go")] = "outputs/demo") -> None:
+    """Label five drawn clips from a local S3 bucket, through Prefect and Ray, and say how well it went."""
+    from flows.demo import run_demo
+
+    run_demo(out, console)
+
 
 RUN_EXAMPLES = """
 Examples:
@@ -59,7 +63,7 @@ Examples:
 """
 
 
-@app.command(epilog=RUN_EXAMPLES)
+@app.command(epilog=RUN_EXAMPLES, rich_help_panel=LABEL)
 def run(overrides: Overrides = None) -> None:
     """Label what is due, judge it, publish a snapshot, open reviews and write the report."""
     config = load_config(overrides or [])
@@ -73,7 +77,7 @@ def run(overrides: Overrides = None) -> None:
     raise typer.Exit(DEAD_LETTERS if outcome.dead_letters else OK)
 
 
-@app.command(epilog=RUN_EXAMPLES.replace("labeling run", "labeling plan"))
+@app.command(epilog=RUN_EXAMPLES.replace("labeling run", "labeling plan"), rich_help_panel=LABEL)
 def plan(overrides: Overrides = None) -> None:
     """Say for each video whether `run` would label it, why, and about how long that would take."""
     config = load_config(overrides or [])
@@ -83,7 +87,7 @@ def plan(overrides: Overrides = None) -> None:
     print_plan(config, console)
 
 
-@app.command()
+@app.command(rich_help_panel=LABEL)
 def qc(overrides: Overrides = None) -> None:
     """Judge again from stored signals, without tracking: `labeling qc store.root=... qc=strict` makes a new snapshot."""
     config = load_config(overrides or [])
@@ -93,7 +97,7 @@ def qc(overrides: Overrides = None) -> None:
     judge_again(config, console)
 
 
-@app.command()
+@app.command(rich_help_panel=LABEL)
 def track(
     video: Annotated[str, typer.Argument(help="A video file, or an s3:// URI")],
     box: Annotated[str, typer.Option(help="The object on its first frame: X0,Y0,X1,Y1 in pixels")],
@@ -118,7 +122,7 @@ Examples:
 """
 
 
-@app.command(epilog=EVALUATE_EXAMPLES)
+@app.command(epilog=EVALUATE_EXAMPLES, rich_help_panel=LEARN)
 def evaluate(overrides: Overrides = None) -> None:
     """Measure J, F, presence and predicted IoU on clips with true masks (`data=scenes|solids|davis|sav|store`).
 
@@ -143,7 +147,7 @@ Examples:
 """
 
 
-@app.command(epilog=BENCH_EXAMPLES)
+@app.command(epilog=BENCH_EXAMPLES, rich_help_panel=LEARN)
 def bench(
     overrides: Overrides = None,
     peer: Annotated[str | None, typer.Option(help="A checkout of the released `sam2` package to run beside")] = None,
@@ -162,7 +166,7 @@ def bench(
     run_bench(config, console, command=shlex.join(["labeling", "bench", *asked]))
 
 
-@app.command()
+@app.command(rich_help_panel=LABEL)
 def report(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or `latest`")],
     overrides: Overrides = None,
@@ -173,14 +177,6 @@ def report(
     from flows.reporting import report_again
 
     console.print(report_again(config, run_id))
-
-
-@app.command()
-def doctor(store: Annotated[str | None, typer.Option(help="A store root to try: a folder or s3://...")] = None) -> None:
-    """Say what works on this machine, and the fix for what does not."""
-    from flows.commands.doctor import examine, render
-
-    raise typer.Exit(render(examine(store), console))
 
 
 TRAIN_EXAMPLES = """
@@ -197,7 +193,7 @@ Examples:
 """
 
 
-@app.command(epilog=TRAIN_EXAMPLES)
+@app.command(epilog=TRAIN_EXAMPLES, rich_help_panel=LEARN)
 def train(overrides: Overrides = None) -> None:
     """Train a network, or tune one, on labelled clips; the same command goes on where it was stopped or killed."""
     config = load_training(overrides or [])
@@ -206,12 +202,18 @@ def train(overrides: Overrides = None) -> None:
     raise typer.Exit(OK if train_network(config, console) else INTERRUPTED)
 
 
-@app.command()
-def demo(out: Annotated[str, typer.Option(help="Where clips, store and report go")] = "outputs/demo") -> None:
-    """Label five drawn clips from a local S3 bucket, through Prefect and Ray, and say how well it went."""
-    from flows.demo import run_demo
-
-    run_demo(out, console)
+# after the functions above, so that `--help` begins with what one begins with
+app.command(epilog=backfill.EXAMPLES, rich_help_panel=LABEL)(backfill.backfill)
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=LABEL)
+for name, group in {"review": review.app, "export": export.app}.items():
+    app.add_typer(group, name=name, rich_help_panel=REVIEW)
+app.add_typer(versions.app, name="versions", rich_help_panel=DATASET)
+for command in (upkeep.restore, upkeep.card, upkeep.compact, upkeep.vacuum):
+    app.command(rich_help_panel=DATASET)(command)
+app.command(rich_help_panel=OPERATE)(status.status)
+for name, group in {"runs": runs.app, "metrics": metrics.app, "stack": stack.app}.items():
+    app.add_typer(group, name=name, rich_help_panel=OPERATE)
+app.add_typer(checkpoints.app, name="checkpoints", rich_help_panel=LEARN)
 
 
 @contextmanager
@@ -236,10 +238,6 @@ def main() -> None:
 
 def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
-    from ray.exceptions import RayError
-
-    from labeling.pool.cluster import ClusterFailed
-
     try:
         with termination_as_interrupt():
             code = int(app(arguments, standalone_mode=False) or OK)
@@ -250,12 +248,23 @@ def run_command(arguments: list[str]) -> int:
     except (BadConfiguration, typer.TyperException) as error:
         _say("bad configuration", error.format_message() if isinstance(error, typer.BadParameter) else str(error))
         return BAD_CONFIGURATION
-    except (Unavailable, StoreBusy, ClusterFailed, RayError, ConnectionError) as error:
+    except (Unavailable, StoreBusy, ConnectionError, *_cluster_errors()) as error:
         _say("failed", str(error))
         return FAILED
     except LabelingError as error:
         _say("refused", str(error))
         return BAD_CONFIGURATION
+
+
+def _cluster_errors() -> tuple[type[Exception], ...]:
+    """Return what a cluster raises; nothing where no command needed Ray, for loading it takes a second."""
+    if "ray" not in sys.modules:
+        return ()
+    from ray.exceptions import RayError
+
+    from labeling.pool.cluster import ClusterFailed
+
+    return RayError, ClusterFailed
 
 
 def _interrupted() -> int:

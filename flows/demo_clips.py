@@ -170,7 +170,7 @@ def read_demo(folder: Path) -> DemoTruth:
 
 
 def render_demo(folder: Path) -> DemoTruth:
-    """Draw the demo's clips into `folder` with `prompts.jsonl` and `truth.json` beside them; the same bytes each time."""
+    """Draw the demo's clips into `folder` with `prompts.jsonl` and `truth.json` beside them; the same pictures each time."""
     folder.mkdir(parents=True, exist_ok=True)
     clips = {clip.name: clip for clip in _clips()}
     masks = {name: _encode(folder / name, clip) for name, clip in clips.items()}

@@ -1,17 +1,21 @@
-"""What happens to one video: fetch -> probe -> track -> measure -> write. The `Work` that actors are given."""
+"""What happens to one video: fetch -> probe -> track -> measure -> write. The `Work` that actors are given.
+
+The first two happen to the next video while this one is tracked.
+"""
 
 import logging
 import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
+from flows.next_video import NextVideos, Opened
 from labeling import logs
 from labeling.config import LabelConfig, default_scratch
 from labeling.ingest.decode import FrameReader, sampled_frames
@@ -29,6 +33,8 @@ from labeling.types import Job, Prompt, Provenance, Receipt, Video
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+WAIT_S = 300.0      # for room in scratch
 
 
 @dataclass(slots=True)
@@ -56,6 +62,7 @@ class LabelVideo:
         # How the driver reaches S3: a worker may have been started before that was known, or elsewhere.
         self.aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         self.device = ""
+        self.coming: NextVideos | None = None
         self.predictor: Predictor | None = None
         self.store: Objects | None = None
 
@@ -74,14 +81,31 @@ class LabelVideo:
     def __call__(self, job: Job, *, deadline: float) -> Receipt:
         """Label the job's objects and say what was written; `deadline` is in seconds since the epoch."""
         watch = Stopwatch()
-        cap_bytes = int(self.config.run.scratch_cap_gib * 2**30)
         with logs.named(run=job.run_id, video=job.video.video_id), ExitStack() as here:
             with watch.stage("fetch"):
-                fetched = fetch_video(job.video, self.scratch, run_id=self.run_id, cap_bytes=cap_bytes)
+                early = self.coming.take(job, here, deadline=deadline) if self.coming else None
+            opened = early or here.enter_context(self._opened(job, watch))
+            return self._label(job, opened.video, opened.path, deadline, watch)
+
+    def prepare(self, job: Job) -> None:
+        """Begin to fetch and probe a job's video in a thread, while there is plenty of room in scratch."""
+        self.coming = self.coming or NextVideos(self._opened_early)
+        self.coming.begin(job)
+
+    def _opened_early(self, job: Job) -> AbstractContextManager[Opened]:
+        # Half of scratch is for videos at work: those that only wait must never keep one of them waiting.
+        return self._opened(job, Stopwatch(), scratch_share=0.5, wait_s=0.0)
+
+    @contextmanager
+    def _opened(self, job: Job, watch: Stopwatch, *, scratch_share: float = 1.0, wait_s: float = WAIT_S) -> Iterator[Opened]:
+        cap_bytes = int(scratch_share * self.config.run.scratch_cap_gib * 2**30)
+        fetched = fetch_video(job.video, self.scratch, run_id=self.run_id, cap_bytes=cap_bytes, wait_s=wait_s)
+        with ExitStack() as here:
+            with watch.stage("fetch"):
                 path = here.enter_context(fetched)
             with watch.stage("probe"):
                 video = probe(job.video, path)
-            return self._label(job, video, path, deadline, watch)
+            yield Opened(path, video)
 
     def _label(self, job: Job, video: Video, path: Path, deadline: float, watch: Stopwatch) -> Receipt:
         assert self.predictor, "setup() comes first"

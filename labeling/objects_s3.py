@@ -85,10 +85,20 @@ def _client_config() -> Config:
     )
 
 
+@functools.lru_cache(maxsize=4)
+def _client_for(environment: tuple[tuple[str, str], ...]) -> Any:
+    """The process's client for what the environment says: a new one costs as much time as tracking some frames."""
+    # A session of its own: boto3's default one is shared by the whole program and not safe among threads.
+    session = botocore.session.Session()
+    session.register_component("data_loader", _service_descriptions())
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
+    return session.create_client("s3", config=_client_config())
+
+
 class S3Objects:
     """Objects under s3://bucket/prefix; endpoint, region and credentials come from the usual AWS variables and files.
 
-    Holds one thread-safe client, made at first use and again after unpickling.
+    All with the same AWS variables share one thread-safe client, found at first use and again after unpickling.
     """
 
     def __init__(self, root: str, *, unavailable: str = "store_unavailable") -> None:
@@ -180,11 +190,8 @@ class S3Objects:
 
     def _client(self) -> Any:
         if self._made is None:
-            # A session of its own: boto3's default one is shared by the whole program and not safe among threads.
-            session = botocore.session.Session()
-            session.register_component("data_loader", _service_descriptions())
-            session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
-            self._made = session.create_client("s3", config=_client_config())
+            said = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+            self._made = _client_for(said)
         return self._made
 
     def _at(self, key: str) -> dict[str, str]:

@@ -39,14 +39,15 @@ class SAM2VideoPredictor(SAM2Base):
         """Return a fresh state for a video: a folder of JPEGs, a video file, an array, or any iterable of frames.
 
         Frames are read when they are needed and wait on the CPU, whatever `offload_video_to_cpu` says;
-        `async_loading_frames` reads the next one ahead in a thread. `memory="all"` keeps every frame's entry, so that
-        any frame can be corrected; `memory="window"` keeps what tracking in one direction can still select. Raises
-        ValueError for a video that is empty or cannot be read.
+        `async_loading_frames` reads the next ones ahead in a thread, until the state is closed. `memory="all"` keeps
+        every frame's entry, so that any frame can be corrected; `memory="window"` keeps what tracking in one direction
+        can still select. Raises ValueError for a video that is empty or cannot be read.
         """
         if memory not in MEMORY_KINDS:
             raise ValueError(f"memory={memory!r}: expected one of {MEMORY_KINDS}")
         windowed = memory == "window"
-        frames = open_frames(video_path, side=self.image_size, read_ahead=async_loading_frames, hold_all=not windowed)
+        ahead = self.config.encode_batch if async_loading_frames else 0
+        frames = open_frames(video_path, side=self.image_size, read_ahead=ahead, hold_all=not windowed)
         return VideoState(
             frames,
             device=self.device,

@@ -106,6 +106,12 @@ class FrameReader(Sequence[Image8]):
             return [self[j] for j in range(*i.indices(len(self)))]
         return self._rgb(self._frame(self._wanted[i]))
 
+    def scaled(self, i: int, *, width: int) -> Image8:
+        """The i-th sampled frame, upright and `width` pixels across: scaled before it becomes RGB, which is the dearer step."""
+        frame = self._frame(self._wanted[i])
+        height = max(1, round(self._video.size_hw[0] * width / self._video.size_hw[1]))
+        return self._rgb(frame, (height, width))
+
     @property
     def frame_indices(self) -> tuple[int, ...]:
         """The source's frame index of each sampled frame."""
@@ -135,12 +141,12 @@ class FrameReader(Sequence[Image8]):
         while len(self._kept) > max(1, self._kept_bytes // max(1, frame_bytes)):
             self._kept.popitem(last=False)
 
-    def _rgb(self, frame: Any) -> Image8:
+    def _rgb(self, frame: Any, upright_hw: tuple[int, int] | None = None) -> Image8:
         if self._orientation is None:
             self._orientation = orientation_of(frame)
-        height, width = self._orientation.upright_size(self._video.size_hw)
-        if (frame.height, frame.width) != (height, width):  # the stream changes its size on the way
-            frame = frame.reformat(width=width, height=height, format="rgb24")
+        height, width = self._orientation.upright_size(upright_hw or self._video.size_hw)
+        if (frame.height, frame.width) != (height, width):  # asked for, or the stream changes its size on the way
+            frame = frame.reformat(width=width, height=height, format="rgb24", interpolation=upright_hw and "AREA")
         return self._orientation.upright(frame.to_ndarray(format="rgb24"))
 
 

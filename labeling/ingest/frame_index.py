@@ -4,7 +4,9 @@ A packet is one frame in the codecs of `_ONE_FRAME_A_PACKET`; packets outside an
 count as none. Where timestamps are missing or doubled, or the first decoded frames disagree, every frame is decoded once.
 """
 
+import functools
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,10 +73,23 @@ def opened(path: str | Path, name: str) -> Iterator[tuple[Any, Any]]:
 
 
 def index_frames(path: str | Path, name: str) -> FrameIndex:
-    """Find every frame of a video file; `name` is what errors call it.
+    """Find every frame of a video file; `name` is what errors call it. The last files' indexes are remembered.
 
     Raises BadInput: `not_a_video`, `empty_video` (no frames), `decode_error` (cut short, or its first frames are broken).
     """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return _index(path, name)
+    return _remembered(path, name, (found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=2)
+def _remembered(path: str | Path, name: str, state: tuple[int, int, int]) -> FrameIndex:
+    return _index(path, name)
+
+
+def _index(path: str | Path, name: str) -> FrameIndex:
     with opened(path, name) as (container, stream):
         packets = _demuxed(container, stream, name)
         _require_whole(path, name, stream, packets)

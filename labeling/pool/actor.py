@@ -11,7 +11,7 @@ from ray import cloudpickle
 from labeling.errors import record_of
 from labeling.logs import Lines
 from labeling.pool.call import Haul
-from labeling.pool.work import Work
+from labeling.pool.work import LooksAhead, Work
 from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
 
 log = logging.getLogger(__name__)
@@ -53,11 +53,13 @@ class WorkerActor:
         self.work = work
         return None
 
-    def run(self, asked: Sequence[tuple[Job, float]], enough_s: float) -> Haul:
+    def run(self, asked: Sequence[tuple[Job, float]], enough_s: float, ahead: Job | None = None) -> Haul:
         """Do jobs in order, each within its own seconds from when it begins; after `enough_s` no further one begins.
 
-        An exception comes back as a receipt's error record.
+        An exception comes back as a receipt's error record. `ahead` is the job of the next call, to be prepared meanwhile.
         """
+        if ahead is not None:
+            self._prepare(ahead)
         began, receipts = time.monotonic(), list[Receipt]()
         for job, timeout_s in asked:
             if receipts and (self.sick or time.monotonic() - began > enough_s):
@@ -71,6 +73,13 @@ class WorkerActor:
         # A device error leaves the accelerator in an unknown state: the jobs queued behind must not start on it.
         self.sick = self.sick or (receipt.error is not None and receipt.error.kind is ErrorKind.DEVICE)
         return receipt
+
+    def _prepare(self, job: Job) -> None:
+        try:
+            if isinstance(self.work, LooksAhead) and not self.sick:
+                self.work.prepare(job)
+        except Exception:
+            log.warning("the next job could not be prepared; it begins in its turn", exc_info=True)
 
     def _receipt(self, job: Job, timeout_s: float) -> Receipt:
         try:

@@ -26,12 +26,21 @@ class Haul:
 class Call:
     """Flights that an actor does one after another, and the answer to come.
 
-    `began_at` (monotonic seconds) is when the call came to the head of its worker's queue, as the driver saw it.
+    `began_at` (monotonic seconds) is when the call came to the head of its worker's queue, as the driver saw it. A call
+    that is not `sent` waits here until the one before it is over, to be sent with the name of the flight behind it: `ahead`,
+    which the actor prepares meanwhile.
     """
 
     flights: tuple[Flight, ...]
     answer: "Future[Haul]"
     began_at: float
+    sent: bool = True
+    ahead: Flight | None = None
+
+    @property
+    def lonely(self) -> bool:
+        """Whether it is one job that nobody suspects of anything: such ones may prepare each other."""
+        return len(self.flights) == 1 and not self.flights[0].apart
 
     @property
     def longest_s(self) -> float:

@@ -2,8 +2,9 @@
 
 An actor's queue holds few calls and runs them in order, so the driver waits for the head of each queue only: what is
 behind the head has not begun, and when the actor dies the head alone is charged. A job that was charged runs alone.
-A call holds one job, or several that last milliseconds. When several are lost with their actor, nobody knows which it
-died of: none is charged, and each goes in a call of its own from then on.
+A call holds one job, or several that last milliseconds; of one job, the one behind it may be prepared meanwhile. When
+several are lost with their actor, nobody knows which it died of: none is charged, and each goes in a call of its own from
+then on, with nothing prepared beside it.
 """
 
 import dataclasses
@@ -112,14 +113,20 @@ class Driver:
                 self.tell(EventKind.DISMISSED, slot)
 
     def _feed(self) -> None:
+        """Fill the queues and have them sent, once it is known which job is behind which."""
+        self._fill()
+        for slot in self.crew:
+            slot.send()
+
+    def _fill(self) -> None:
         """Fill the queues level by level, so that no actor has two calls while another has none.
 
-        The last jobs, as many as there are actors, wait behind nobody: whoever is free first, or set up, takes them.
+        Where fewer jobs wait than there are actors, they wait behind nobody: whoever is free or set up first takes them.
         """
         staffed = sum(slot.handle is not None for slot in self.crew)
         for level in range(self.depth):
             for slot in self.crew:
-                if level and self.backlog.num_waiting() <= staffed:
+                if level and self.backlog.num_waiting() < staffed:
                     return
                 if slot.ready and len(slot.calls) == level and not self._feed_one(slot):
                     return
@@ -235,9 +242,9 @@ class Driver:
         return self._charge(slot, EventKind.KILLED, record)
 
     def _charge(self, slot: Slot, kind: EventKind, record: ErrorRecord) -> list[Receipt]:
-        """Replace an actor at the cost of the job that it held; where it held several, none of them is charged."""
+        """Replace an actor at the cost of the job that it held; where it held or prepared others, none is charged."""
         call = slot.pop_head()
-        if len(call.flights) > 1:
+        if len(call.flights) > 1 or (call.ahead and kind is EventKind.DIED):
             self._replace(slot, kind, record)
             self._lose(call)
             return []
@@ -245,8 +252,8 @@ class Driver:
         return self._settle(slot, call.flights[0], failed(call.flights[0].job, record, slot.name))
 
     def _lose(self, call: Call) -> None:
-        """Have the jobs of a call that was not answered tried again, one by one."""
-        for flight in call.flights:
+        """Have the jobs of a call that was not answered tried again, one by one; so goes the one that it prepared."""
+        for flight in (*call.flights, *([call.ahead] if call.ahead else [])):
             flight.lost = True
         self.backlog.give_back(call.flights)
 

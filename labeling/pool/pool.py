@@ -14,7 +14,7 @@ from labeling.pool.driver import Driver
 from labeling.pool.events import EventKind, PoolEvent
 from labeling.pool.seats import NodeWatch, seats
 from labeling.pool.slot import Slot
-from labeling.pool.work import Work
+from labeling.pool.work import LooksAhead, Work
 from labeling.types import Job, Receipt
 
 
@@ -49,7 +49,8 @@ def run_jobs(
     with open_cluster(cluster):
         num_jobs = len(jobs) if isinstance(jobs, Sized) else None
         allowed, watch = seats(cluster, ray.nodes(), num_jobs), NodeWatch(cluster, num_jobs, ray.nodes)
-        crew = [Slot(number, seat) for number, seat in enumerate(allowed.all)]
+        looks_ahead = isinstance(work, LooksAhead)
+        crew = [Slot(number, seat, looks_ahead=looks_ahead) for number, seat in enumerate(allowed.all)]
         pickled: bytes = ray.cloudpickle.dumps(work)
         driver = Driver(pickled, crew, Backlog(flights, num_jobs), limits, cluster, on_event, stop, watch.joined)
         if allowed.told:

@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 from labeling.config import ClusterConfig
 from labeling.pool.actor import WorkerActor
 from labeling.pool.backlog import Flight
-from labeling.pool.call import CALL_S, Call
+from labeling.pool.call import CALL_S, Call, Haul
 from labeling.pool.seats import Seat
 from labeling.types import ErrorRecord
 
@@ -26,6 +26,7 @@ class Slot:
 
     `deaths` counts those in a row, with no job come back in between. `asked_at` and `placed_at` (monotonic seconds) are
     when Ray was asked for the present actor, and when it began on a node; the latter is written by another thread.
+    `looks_ahead`: the work prepares the next job, so the head is sent with the name of the job behind it, which waits here.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Slot:
     asked_at: float = 0.0
     placed_at: float | None = None
     calls: deque[Call] = field(default_factory=deque)
+    looks_ahead: bool = False
 
     @property
     def name(self) -> str:
@@ -94,11 +96,25 @@ class Slot:
             self.placed_at = time.monotonic()
 
     def submit(self, flights: tuple[Flight, ...], wake: Callable[[object], None]) -> None:
-        """Put a call at the end of the actor's queue; `wake` is called on another thread when its answer is there."""
-        asked = [(flight.job, flight.timeout_s) for flight in flights]
-        answer = self.handle.run.remote(asked, CALL_S).future()
-        answer.add_done_callback(wake)
-        self.calls.append(Call(flights, answer, time.monotonic()))
+        """Put a call at the end of the queue, for `send`; `wake` is called on another thread when its answer is there."""
+        call = Call(flights, Future(), time.monotonic(), sent=False)
+        call.answer.add_done_callback(wake)
+        self.calls.append(call)
+
+    def send(self) -> None:
+        """Send the actor what it is to have by now: the head and, where nobody looks ahead, all behind it."""
+        for place, call in enumerate(self.calls):
+            held_back = self.looks_ahead and place > 0 and call.lonely
+            if not call.sent and not held_back:
+                self._send(call, self.calls[place + 1] if place + 1 < len(self.calls) else None)
+
+    def _send(self, call: Call, behind: Call | None) -> None:
+        if self.looks_ahead and behind is not None and call.lonely and behind.lonely:
+            call.ahead = behind.flights[0]
+        asked = [(flight.job, flight.timeout_s) for flight in call.flights]
+        call.sent = True
+        answer = self.handle.run.remote(asked, CALL_S, call.ahead.job if call.ahead else None).future()
+        answer.add_done_callback(lambda done: _pass_on(done, call.answer))
 
     def pop_head(self) -> Call:
         """Take the head out of the queue; the clock of the next one starts now."""
@@ -117,3 +133,11 @@ class Slot:
         self.handle = self.setup_answer = None
         self.calls.clear()
         return left
+
+
+def _pass_on(done: "Future[Haul]", to: "Future[Haul]") -> None:
+    error = done.exception()
+    if error is None:
+        to.set_result(done.result())
+    else:
+        to.set_exception(error)

@@ -37,5 +37,6 @@ def seat_again(crew: list[Slot], seats: Sequence[Seat]) -> list[Slot]:
     for slot in waiting[: len(free)]:
         slot.seat = free.pop(0)
         moved.append(slot)
-    crew += [Slot(len(crew) + number, seat) for number, seat in enumerate(free)]
+    ahead = any(slot.looks_ahead for slot in crew)
+    crew += [Slot(len(crew) + number, seat, looks_ahead=ahead) for number, seat in enumerate(free)]
     return moved

@@ -1,6 +1,6 @@
 """What the pool runs: anything that is set up once on a device and then takes one job after another."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from labeling.types import Job, Receipt
 
@@ -16,5 +16,17 @@ class Work(Protocol):
 
         `deadline` is in seconds since the epoch; raise `labeling.errors.DeadlineExceeded` when it has passed, and look
         often: an actor that goes on past it is killed. A job may be run again after a death, so writes are repeatable.
+        """
+        ...
+
+
+@runtime_checkable
+class LooksAhead(Protocol):
+    """A work that can begin with the job after this one; a work without `prepare` is never told of it."""
+
+    def prepare(self, job: Job) -> None:
+        """Begin with a job that comes next, in a thread, and return at once; what fails there is tried again in its turn.
+
+        Called before another job runs. Jobs come in the order in which they were told of, but one may never come.
         """
         ...

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from labeling.errors import BadInput
@@ -20,6 +20,12 @@ from labeling.review.tables import SessionRow, TokenRow
 SENIOR = "senior"
 ROLES = ("reviewer", SENIOR)
 SESSION_S = 14 * 24 * 3600.0
+
+# What each request asks first, in one statement.
+_WHO = select(
+    SessionRow.reviewer, SessionRow.role, SessionRow.csrf, SessionRow.expires_at,
+    (SessionRow.token_sha256.is_(None) & exists(select(TokenRow.token_sha256))).label("outdated"),
+).where(SessionRow.session_sha256 == bindparam("cookie"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +91,11 @@ class Accounts:
 
     def who(self, cookie: str) -> Reviewer | None:
         """Whose session a cookie is, or None where it has ended; one without a token ends when the first token is made."""
-        with self._database.read() as session:
-            row = session.get(SessionRow, sha256(cookie))
-            if row is None or row.expires_at <= self._clock():
-                return None
-            known = Reviewer(row.reviewer, row.role, row.csrf)
-            if row.token_sha256 is not None:
-                return known
-        return None if self.any_tokens() else known
+        row = self._database.row(_WHO, {"cookie": sha256(cookie)})
+        if row is None:
+            return None
+        ended = row.outdated or row.expires_at <= self._clock()
+        return None if ended else Reviewer(row.reviewer, row.role, row.csrf)
 
     def sign_out(self, cookie: str) -> None:
         """End a session."""

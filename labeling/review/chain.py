@@ -8,14 +8,18 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from labeling.review.items import ChainReport
 from labeling.review.rows import canonical
-from labeling.review.tables import ChainHeadRow, DecisionRow
+from labeling.review.tables import ChainHeadRow, DecisionRow, table_of
 
 FIRST_HASH = "0" * 64
+_HEAD = table_of(ChainHeadRow)
+_READ_HEAD = select(_HEAD.c.num_decisions, _HEAD.c.row_hash).where(_HEAD.c.head_id == 1).with_for_update()
+_MOVE_HEAD = update(_HEAD).where(_HEAD.c.head_id == 1)
+_APPEND = insert(table_of(DecisionRow)).inline()
 _CONTENT = (
     "seq", "item_id", "video_id", "track_id", "label_version", "action", "reviewer", "decided_at", "seconds", "note",
     "prompts", "lease_token",
@@ -30,14 +34,16 @@ def row_hash(previous_hash: str, content: Mapping[str, Any]) -> str:
 
 
 def append_decision(session: Session, content: Mapping[str, Any]) -> DecisionRow:
-    """Add one decision at the end of the log; decisions queue up for the head's row, so the log has no gap and no fork."""
-    head = session.execute(select(ChainHeadRow).where(ChainHeadRow.head_id == 1).with_for_update()).scalar_one()
-    full = {**content, "seq": head.num_decisions + 1}
-    row = DecisionRow(**full, previous_hash=head.row_hash, row_hash=row_hash(head.row_hash, full))
-    head.num_decisions, head.row_hash = row.seq, row.row_hash
-    session.add(row)
-    session.flush()
-    return row
+    """Add one decision at the end of the log and return it, apart from the session.
+
+    Decisions queue up for the head's row, so the log has no gap and no fork.
+    """
+    num_decisions, previous_hash = session.execute(_READ_HEAD).one()
+    full = {**content, "seq": num_decisions + 1}
+    full |= {"previous_hash": previous_hash, "row_hash": row_hash(previous_hash, full)}
+    session.execute(_APPEND, full)
+    session.execute(_MOVE_HEAD, {"num_decisions": full["seq"], "row_hash": full["row_hash"]})
+    return DecisionRow(**full)
 
 
 def verify_chain(session: Session, *, expected_head: str | None = None) -> ChainReport:

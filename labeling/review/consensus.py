@@ -7,7 +7,7 @@ Reviewers agree on the same action and, where they drew, on the masks: the mean 
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from labeling import rle
@@ -16,30 +16,36 @@ from labeling.jf import boundary_f, region_similarity
 from labeling.review.errors import AlreadySettled
 from labeling.review.items import MAX_REVIEWERS, ItemKey
 from labeling.review.rows import key_of
-from labeling.review.seen import WAITING, is_gold
+from labeling.review.seen import WAITING
 from labeling.review.steps import described, find
-from labeling.review.tables import ConsensusRow, DecisionRow, DisputeRow, ItemRow, OpinionRow
+from labeling.review.tables import ConsensusRow, DecisionRow, DisputeRow, GoldRow, ItemRow, OpinionRow
 from labeling.store.records import prompts_from_json
 from labeling.types import Prompt
 
 AGREEMENT_JF = 0.85
+# Of one item: its number where it is gold, how many reviewers it asks for, its number where they disagree.
+_ASKED = select(*(
+    select(column).where(kind.item_id == bindparam("item_id")).scalar_subquery() for kind, column in (
+        (GoldRow, GoldRow.item_id), (ConsensusRow, ConsensusRow.wanted), (DisputeRow, DisputeRow.item_id),
+    )
+))
 
 
 def settles(session: Session, row: ItemRow, logged: DecisionRow) -> bool:
     """Whether a decision just logged is the item's outcome; if not it is kept as an opinion, which may open a dispute."""
-    if is_gold(session, row.item_id):
+    gold, wanted, dispute = session.execute(_ASKED, {"item_id": row.item_id}).one()
+    if gold is not None:
         return _kept_as_opinion(session, logged)
-    asked, dispute = session.get(ConsensusRow, row.item_id), session.get(DisputeRow, row.item_id)
-    if asked is None:
+    if wanted is None:
         return True
     if dispute is not None:
-        session.delete(dispute)
+        session.execute(delete(DisputeRow).where(DisputeRow.item_id == row.item_id))
         return True
     others = opinions(session, row.item_id)
     if not all(agree(other, logged) for other in others):
         session.add(DisputeRow(item_id=row.item_id))
         return _kept_as_opinion(session, logged)
-    return len(others) + 1 >= asked.wanted or _kept_as_opinion(session, logged)
+    return len(others) + 1 >= wanted or _kept_as_opinion(session, logged)
 
 
 def _kept_as_opinion(session: Session, logged: DecisionRow) -> bool:

@@ -7,14 +7,14 @@ are locked as they are read. Put the SQLite file on a local disk: its write-ahea
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
 from labeling.errors import BadConfiguration, Unavailable
@@ -27,6 +27,8 @@ VERSION_TABLE = "review_version"
 # Revisions are numbers, and a step's file begins with its own.
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30.0
+# A connection that was used a moment ago is not asked whether it is alive: that would double the round trips of a read.
+IDLE_S = 5.0
 # Any constant that other programs on the same PostgreSQL server are unlikely to lock.
 MIGRATION_LOCK, OPENING_LOCK = 0x5A11_0001, 0x5A11_0002
 # Alembic keeps the running migration in module state, so one process migrates one database at a time.
@@ -41,6 +43,8 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         # SQLite's own waiting is a sleep without a queue; inside one process a lock is fair and faster.
         self._writer = threading.Lock() if self.is_sqlite else nullcontext()
+        alone: dict[str, Any] = {"begins": False} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._alone = engine.execution_options(**alone)
 
     @property
     def shown_url(self) -> str:
@@ -52,6 +56,11 @@ class Database:
         """One transaction that sees a consistent state and changes nothing."""
         with self._named_errors(), Session(self.engine) as session:
             yield session
+
+    def row(self, statement: Executable, parameters: Mapping[str, Any]) -> Row[Any] | None:
+        """The first row of one statement that reads, without a transaction around it."""
+        with self._named_errors(), self._alone.connect() as connection:
+            return connection.execute(statement, parameters).first()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -159,11 +168,31 @@ def _engine_of(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url)
     try:
-        return create_engine(url, pool_size=20, max_overflow=20, pool_pre_ping=True)
+        engine = create_engine(url, pool_size=20, max_overflow=20)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise BadConfiguration(
             f"review url asks for {url.drivername}, which is not installed ({error}); install samurai-labeling[postgres]"
         ) from error
+    _ask_idle_connections(engine)
+    return engine
+
+
+def _ask_idle_connections(engine: Engine) -> None:
+    """Make the pool replace connections that died while nobody used them, as when the server was started again."""
+
+    def given_back(_raw: Any, record: Any) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    def taken_out(raw: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("used_at", float("-inf")) < IDLE_S:
+            return
+        try:
+            engine.dialect.do_ping(raw)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError from error
+
+    event.listen(engine, "checkin", given_back)
+    event.listen(engine, "checkout", taken_out)
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -200,5 +229,6 @@ def _switch_to_wal(raw: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("begin_immediate")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("begins", True):
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("begin_immediate") else "BEGIN")

@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from labeling.errors import BadInput
 from labeling.review import consensus
 from labeling.review.chain import append_decision
-from labeling.review.errors import AlreadySettled
+from labeling.review.errors import AlreadySettled, OthersLease
 from labeling.review.items import Correction, ItemKey, ItemStatus, LoggedDecision, Viewer
 from labeling.review.rows import (
     as_corrections,
@@ -20,8 +20,19 @@ from labeling.review.rows import (
     prompts_to_json,
 )
 from labeling.review.seen import OPINION
-from labeling.review.steps import NO_LEASE, described, expiry_of, find, has_spoken, is_live, move, note_event, take
-from labeling.review.tables import AppliedRow, DecisionRow, DraftRow, EffortRow, EventRow, ItemRow, OpinionRow, UndoneRow
+from labeling.review.steps import NO_LEASE, described, expiry_of, find, has_spoken, is_live, move_one, note_event, take
+from labeling.review.tables import (
+    AppliedRow,
+    DecisionRow,
+    DraftRow,
+    EffortRow,
+    EventRow,
+    ItemRow,
+    OpinionRow,
+    UndoneRow,
+    WorkRow,
+    table_of,
+)
 from labeling.store.records import prompts_from_json
 from labeling.types import Prompt, ReviewDecision
 
@@ -29,6 +40,9 @@ ACTIONS = ("accept", "reject", "correct")
 PAGE = 1000
 # Only the transaction itself sees the lease of an item that is claimed and decided in one step.
 SHORT_LEASE_S = 60.0
+_HELD = select(ItemRow).where(ItemRow.lease_token == bindparam("token")).with_for_update()
+_WORK = table_of(WorkRow)
+_DROP_WORK = delete(_WORK).where(_WORK.c.item_id == bindparam("item_id"), _WORK.c.reviewer == bindparam("reviewer"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +78,36 @@ class Refusal:
     draft_id: int | None
 
 
-def decide_lease(session: Session, token: str, ruling: Ruling, now: datetime) -> LoggedDecision | Refusal:
+def decide_lease(
+    session: Session, token: str, ruling: Ruling, now: datetime, *, reviewer: str | None = None, item_id: int | None = None
+) -> LoggedDecision | Refusal:
     """Decide the item that a token holds; a repeated call with the same ruling gives the decision that stands.
 
-    Errors: AlreadySettled when this lease decided otherwise, BadInput for prompts of another object.
+    Errors: AlreadySettled when this lease decided otherwise, OthersLease and BadInput for a lease that is not `reviewer`'s
+    or not on `item_id`, BadInput for prompts of another object.
     """
-    row = session.execute(select(ItemRow).where(ItemRow.lease_token == token).with_for_update()).scalar_one_or_none()
+    row = session.scalars(_HELD, {"token": token}).one_or_none()
     if row is not None and is_live(row, now):
+        _require_theirs(row.lease_reviewer, row.item_id, reviewer, item_id)
         return _log(session, row, ruling, now)
+    claim = session.execute(_claimed_with(token)).first()
+    if claim is not None:
+        _require_theirs(claim.reviewer, claim.item_id, reviewer, item_id)
     standing = session.execute(select(DecisionRow).where(DecisionRow.lease_token == token)).scalar_one_or_none()
     if standing is not None and session.get(UndoneRow, standing.seq) is None:
         return _repeated(standing, ruling)
     return _refuse(session, token, ruling, now)
+
+
+def _require_theirs(holder: str | None, held_id: int, reviewer: str | None, item_id: int | None) -> None:
+    if reviewer not in (None, holder):
+        raise OthersLease("this lease is another reviewer's; claim the item yourself")
+    if item_id not in (None, held_id):
+        raise BadInput(f"the lease is on item {held_id}, not {item_id}", "bad_decision")
+
+
+def _claimed_with(token: str) -> Select[str | None, int]:
+    return select(EventRow.reviewer, EventRow.item_id).where(EventRow.lease_token == token, EventRow.kind == "claimed")
 
 
 def decide_item(session: Session, item: int | ItemKey, viewer: Viewer, ruling: Ruling, now: datetime) -> LoggedDecision:
@@ -105,7 +137,8 @@ def _log(session: Session, row: ItemRow, ruling: Ruling, now: datetime) -> Logge
         session.add(EffortRow(seq=logged.seq, clicks=ruling.clicks))
     settled = consensus.settles(session, row, logged)
     note_event(session, "decided" if settled else OPINION, row, now, detail=ruling.action)
-    move(session, [row.item_id], ItemStatus.DECIDED if settled else ItemStatus.OPEN, **NO_LEASE)
+    session.execute(_DROP_WORK, {"item_id": row.item_id, "reviewer": row.lease_reviewer})
+    move_one(session, row, ItemStatus.DECIDED if settled else ItemStatus.OPEN, **NO_LEASE)
     return logged_decision(logged)
 
 
@@ -120,9 +153,7 @@ def _repeated(standing: DecisionRow, ruling: Ruling) -> LoggedDecision:
 
 
 def _refuse(session: Session, token: str, ruling: Ruling, now: datetime) -> Refusal:
-    claim = session.execute(
-        select(EventRow).where(EventRow.lease_token == token, EventRow.kind == "claimed")
-    ).scalar_one_or_none()
+    claim = session.execute(_claimed_with(token)).first()
     if claim is None:
         return Refusal("lease token is unknown; expected one that claim gave: claim the item again", None)
     row = session.get_one(ItemRow, claim.item_id)

@@ -31,6 +31,13 @@ class NeedsSenior(LabelingError):
         super().__init__(message, reason)
 
 
+class OthersLease(LabelingError):
+    """The lease was given to another reviewer than the one who decides with it."""
+
+    def __init__(self, message: str, reason: str = "others_lease") -> None:
+        super().__init__(message, reason)
+
+
 class LostLease(LabelingError):
     """The lease ran out, was released, or its item was closed; a decision that came with it is kept as a draft.
 

@@ -1,5 +1,7 @@
 """Items lent to another annotation tool and taken back: a changed mask is a correction, an unchanged item can be accepted.
 
+A mask that was taken away says that the object is not on that frame, as the page's "absent here" does.
+
 What a tool's file holds is read in full before anything is decided, so a bad file changes nothing.
 """
 
@@ -134,19 +136,26 @@ def _decide(queue: ReviewQueue, change: _Change, reviewer: str, note: str) -> Ta
     name = str(item.key)
     if not returned.certain and not any(change.lent.masks.get(f) == mask for f, mask in returned.masks.items()):
         return Taken(name, "left", "a group alone names it and no mask is as it was lent: give its masks the attribute `item`")
-    if change.lost:
-        why = f"the mask is gone on frames {_told(change.lost)}; no correction can say that an object is away: reject the item"
-        return Taken(name, "left", why)
-    if not changed and not returned.accepted:
+    if change.lost and not returned.masks:
+        return Taken(name, "left", f"all of its masks are gone, on frames {_told(change.lost)}: reject the item")
+    said = _said_of(change)
+    if not said and not returned.accepted:
         return Taken(name, "left", "no mask changed and nobody accepted it")
     object_id = int(item.key.track_id)
-    prompts = [Prompt(object_id, f, mask=mask, source=PromptSource.CORRECTION) for f, mask in changed.items()]
-    action = "correct" if changed else "accept"
+    prompts = [Prompt(object_id, f, mask=mask, source=PromptSource.CORRECTION) for f, mask in said.items()]
+    action = "correct" if said else "accept"
     try:
         queue.decide(item.item_id, action, prompts=prompts, reviewer=reviewer, note=note, seconds=returned.seconds)
     except LabelingError as error:   # held or settled by somebody else meanwhile
         return Taken(name, "left", str(error))
-    return Taken(name, action, f"frames {_told(list(changed))}" if changed else "no mask changed")
+    parts = [f"frames {_told(list(changed))}"] * bool(changed) + [f"absent on {_told(change.lost)}"] * bool(change.lost)
+    return Taken(name, action, "; ".join(parts) or "no mask changed")
+
+
+def _said_of(change: _Change) -> Mapping[int, RLE]:
+    """What a correction says, by frame: the masks that changed, and an empty one where the mask was taken away."""
+    nothing = rle.empty(change.lent.masklet.video.size_hw)
+    return dict(sorted({**change.changed, **dict.fromkeys(change.lost, nothing)}.items()))
 
 
 def _told(frames: Sequence[int]) -> str:

@@ -1,5 +1,7 @@
 """What a flag means, in a sentence for the person who looks: what to look for, and the number behind it."""
 
+import re
+
 from labeling.types import QCFlag
 
 WHAT = {
@@ -27,6 +29,7 @@ WHAT = {
 def explanation(flag: QCFlag) -> str:
     """One or two sentences on a flag, with its number and bound."""
     word = "above" if flag.value > flag.threshold else "below"
-    number = f"{flag.signal.replace('_', ' ')} is {flag.value:.3g}, {word} the bound {flag.threshold:.3g}"
+    name = re.sub(r"\biou\b", "IoU", flag.signal.replace("_", " "))
+    number = f"{name} is {flag.value:.3g}, {word} the bound {flag.threshold:.3g}"
     what = WHAT.get(flag.reason, "")
     return f"{what} {number[0].upper()}{number[1:]}." if what else f"{number[0].upper()}{number[1:]}."

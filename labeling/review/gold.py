@@ -20,7 +20,7 @@ from labeling.review.items import ItemKey, ItemStatus, QueuedItem
 from labeling.review.queue import ReviewQueue
 from labeling.review.rows import as_corrections, key_of, prompts_to_json, queued_item
 from labeling.review.seen import is_gold
-from labeling.review.steps import NO_LEASE, described, find, is_live, move, note_event
+from labeling.review.steps import NO_LEASE, described, find, is_live, move_one, note_event
 from labeling.review.tables import ChainHeadRow, DecisionRow, GoldRow, ItemRow, OpinionRow
 from labeling.store.records import prompts_from_json
 from labeling.types import RLE, Prompt
@@ -101,7 +101,7 @@ class Gold:
             session.delete(session.get_one(GoldRow, row.item_id))
             outcome = select(DecisionRow.seq).where(DecisionRow.item_id == row.item_id, is_outcome())
             if session.scalars(outcome).first() is not None:
-                move(session, [row.item_id], ItemStatus.DECIDED, **NO_LEASE)
+                move_one(session, row, ItemStatus.DECIDED, **NO_LEASE)
             note_event(session, "ungold", row, self._clock())
 
     def list(self) -> Sequence[GoldItem]:
@@ -143,7 +143,7 @@ def _open_again(session: Session, row: ItemRow) -> None:
     for reviewer in session.scalars(known).all():
         if session.get(OpinionRow, (row.item_id, reviewer)) is None:
             session.add(OpinionRow(item_id=row.item_id, reviewer=reviewer))
-    move(session, [row.item_id], ItemStatus.OPEN, **NO_LEASE)
+    move_one(session, row, ItemStatus.OPEN, **NO_LEASE)
 
 
 def _answers(session: Session) -> Mapping[int, Sequence[DecisionRow]]:

@@ -1,7 +1,8 @@
 """Finds waiting items by rank: priority, then risk, then age; every filter has an index that keeps this order."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -12,9 +13,6 @@ from labeling.review.rows import queued_item
 from labeling.review.seen import as_seen, disputed, spoken_on
 from labeling.review.steps import has_spoken
 from labeling.review.tables import ItemRow, ReasonRow
-
-# Nobody chooses from a longer list.
-MOST_FACETS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +31,8 @@ class ItemFilter:
         return same and self.reason in (None, *item.reasons)
 
 
+# A queue is asked with the same few filters by the same people, and making the query costs more than running it.
+@lru_cache(maxsize=512)
 def ranked(wanted: ItemFilter, *, spoken: bool = False) -> Select[Any]:
     """The query for items, riskiest first; with `spoken` those of a status that the viewer has had their say on."""
     query = _ranked(wanted)
@@ -100,12 +100,17 @@ def _merged(
     return [queued_item(rows[item_id]) for item_id in item_ids]
 
 
+@lru_cache(maxsize=512)
+def _first(wanted: ItemFilter) -> Select[Any]:
+    return ranked(wanted).limit(1).with_for_update(of=ItemRow, skip_locked=True)
+
+
 def next_open(session: Session, wanted: ItemFilter, *, skipping: Collection[int] = ()) -> ItemRow | None:
     """The riskiest open item, locked; rows that another transaction is about to take are passed over."""
-    query = ranked(wanted)
+    query = _first(wanted)
     if skipping:
         query = query.where(ItemRow.item_id.not_in(list(skipping)))
-    row: ItemRow | None = session.scalars(query.limit(1).with_for_update(of=ItemRow, skip_locked=True)).one_or_none()
+    row: ItemRow | None = session.scalars(query).one_or_none()
     if row is None or wanted.viewer is None or not has_spoken(session, row.item_id, wanted.viewer.name):
         return row
     # They had their say while the row was being locked, which the query did not see.
@@ -118,33 +123,3 @@ def count_items(session: Session, wanted: ItemFilter) -> int:
         return int(session.scalar(_filtered(select(func.count()), ItemRow, wanted).order_by(None)) or 0)
     query = select(func.count()).where(ReasonRow.reason == wanted.reason)
     return int(session.scalar(_filtered(query, ReasonRow, wanted).order_by(None)) or 0)
-
-
-def count_by_status(session: Session) -> Mapping[ItemStatus, int]:
-    """How many items have each status."""
-    query = select(ItemRow.status, func.count()).group_by(ItemRow.status)
-    counts = {row[0]: row[1] for row in session.execute(query)}
-    return {status: counts.get(status.value, 0) for status in ItemStatus}
-
-
-def count_by_category(session: Session, status: ItemStatus) -> Mapping[str, int]:
-    """How many items of a status are of each category, most first; those without one are left out."""
-    return _count_by(session, ItemRow.category, status)
-
-
-def count_by_run(session: Session, status: ItemStatus) -> Mapping[str, int]:
-    """How many items of a status each run opened, most first."""
-    return _count_by(session, ItemRow.run_id, status)
-
-
-def _count_by(session: Session, column: Any, status: ItemStatus) -> Mapping[str, int]:
-    query = select(column, func.count()).where(ItemRow.status == status.value, column.is_not(None)).group_by(column)
-    rows = session.execute(query.order_by(func.count().desc(), column).limit(MOST_FACETS))
-    return {row[0]: row[1] for row in rows}
-
-
-def count_by_reason(session: Session, status: ItemStatus) -> Mapping[str, int]:
-    """How many items of a status have each reason, most first."""
-    query = select(ReasonRow.reason, func.count()).where(ReasonRow.status == status.value).group_by(ReasonRow.reason)
-    rows = session.execute(query.order_by(func.count().desc(), ReasonRow.reason))
-    return {row[0]: row[1] for row in rows}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from labeling.errors import BadInput
 from labeling.review import chain, consensus, decisions, listing, opening, seen, steps
@@ -31,11 +31,17 @@ from labeling.review.items import (
 from labeling.review.listing import ItemFilter
 from labeling.review.rows import checked_name, draft, queued_item
 from labeling.review.seen import Consensus
-from labeling.review.tables import DraftRow, ItemRow
+from labeling.review.tables import DraftRow, ItemRow, table_of
+from labeling.review.tally import tallied
 from labeling.types import Prompt, ReviewDecision
 
 Clock = Callable[[], datetime]
 MAX_PAGE = 10_000
+_ITEMS = table_of(ItemRow)
+_KEEP = update(_ITEMS).where(
+    _ITEMS.c.lease_token == bindparam("token"), _ITEMS.c.lease_expires_at > bindparam("now")
+).values(lease_expires_at=bindparam("until")).returning(_ITEMS.c.item_id)
+_HELD = select(ItemRow).where(ItemRow.lease_token == bindparam("token")).with_for_update()
 
 
 def utc_now() -> datetime:
@@ -119,12 +125,12 @@ class ReviewQueue:
     def counts(self) -> Mapping[ItemStatus, int]:
         """How many items have each status."""
         with self._database.read() as session:
-            return listing.count_by_status(session)
+            return tallied(session).by_status()
 
     def reason_counts(self, status: ItemStatus | str = ItemStatus.OPEN) -> Mapping[str, int]:
         """How many items of a status have each reason, most first."""
         with self._database.read() as session:
-            return listing.count_by_reason(session, _status(status) or ItemStatus.OPEN)
+            return tallied(session).by_reason(_status(status) or ItemStatus.OPEN)
 
     def history(self, item: int | ItemKey) -> ItemHistory:
         """An item with its events, decisions and drafts, oldest first."""
@@ -175,10 +181,7 @@ class ReviewQueue:
         now = self._clock()
         expires_at = steps.expiry_of(now, lease_s)
         with self._database.write() as session:
-            held = session.execute(
-                update(ItemRow).where(ItemRow.lease_token == token, ItemRow.lease_expires_at > now)
-                .values(lease_expires_at=expires_at).returning(ItemRow.item_id)
-            ).scalar_one_or_none()
+            held = session.execute(_KEEP, {"token": token, "now": now, "until": expires_at}).scalar_one_or_none()
             if held is None:
                 raise LostLease("lease is lost: it ran out, was released, or its item is settled; claim the item again")
             return _lease(steps.find(session, held))
@@ -187,8 +190,7 @@ class ReviewQueue:
         """Give an item back undecided; a lease that is gone already is fine."""
         now = self._clock()
         with self._database.write() as session:
-            query = select(ItemRow).where(ItemRow.lease_token == token).with_for_update()
-            row = session.execute(query).scalar_one_or_none()
+            row = session.scalars(_HELD, {"token": token}).one_or_none()
             if row is not None:
                 kind = "released" if steps.is_live(row, now) else "expired"
                 steps.put_back(session, row, kind, now, detail=note)
@@ -196,17 +198,19 @@ class ReviewQueue:
     def decide(
         self, held: Lease | str | ItemKey | int, action: str, *, prompts: Iterable[Prompt] = (), note: str = "",
         seconds: float | None = None, clicks: int | None = None, reviewer: str | None = None, senior: bool = False,
+        item_id: int | None = None,
     ) -> LoggedDecision:
         """Accept, reject or correct (with prompts) what a lease or its token holds, or a named item in one step.
 
-        A named item needs `reviewer`. A repeated call gives the decision that stands. Errors: LostLease (with the draft
-        that keeps the work), AlreadySettled, NeedsSenior, ItemHeld, UnknownItem, BadInput for prompts of another object.
+        A named item needs `reviewer`; with a token, `reviewer` and `item_id` must be the lease's. A repeated call gives the
+        decision that stands; work in hand on the item goes. Errors: LostLease (with the draft that keeps the work),
+        OthersLease, AlreadySettled, NeedsSenior, ItemHeld, UnknownItem, BadInput for prompts of another object.
         """
         ruling, now = decisions.Ruling(action, tuple(prompts), note, seconds, clicks), self._clock()
         with self._database.write() as session:
             if isinstance(held, (Lease, str)):
                 token = held.token if isinstance(held, Lease) else held
-                outcome = decisions.decide_lease(session, token, ruling, now)
+                outcome = decisions.decide_lease(session, token, ruling, now, reviewer=reviewer, item_id=item_id)
             else:
                 outcome = decisions.decide_item(session, held, Viewer(checked_name(reviewer or ""), senior), ruling, now)
         # Raised after the commit, so that the draft is kept.

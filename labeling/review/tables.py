@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     Integer,
     String,
+    Table,
     Text,
     TypeDecorator,
     UniqueConstraint,
@@ -51,6 +52,11 @@ class Base(DeclarativeBase):
     """What the queue's tables share."""
 
     type_annotation_map = {datetime: UtcDateTime(), float: Double()}
+
+
+def table_of(kind: type[Base]) -> Table:
+    """The plain table behind rows of a kind, for statements that need no objects."""
+    return Base.metadata.tables[kind.__tablename__]
 
 
 class ItemRow(Base):
@@ -109,6 +115,21 @@ Index(
     ReasonRow.reason, ReasonRow.status, ReasonRow.priority.desc(), ReasonRow.risk.desc(), ReasonRow.item_id,
     ReasonRow.category, ReasonRow.run_id,
 )
+
+
+class TallyRow(Base):
+    """How many items of a status have a reason, category or run; triggers keep it. Rows of one name add up."""
+
+    __tablename__ = "review_tally"
+
+    tally_id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    facet: Mapped[str] = mapped_column(String(8))
+    status: Mapped[str] = mapped_column(String(8))
+    name: Mapped[str] = mapped_column(Text)
+    num_items: Mapped[int] = mapped_column(BigInteger)
+
+
+Index("ix_review_tally_name", TallyRow.facet, TallyRow.status, TallyRow.name)
 
 
 class DecisionRow(Base):

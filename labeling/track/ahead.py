@@ -1,7 +1,7 @@
 """The network works on the next frames in a thread of its own while this one's masks are coded, judged and written."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TypeVar
@@ -12,7 +12,7 @@ DEPTH = 2       # steps begun before they are asked for
 _END = object()
 
 
-def ahead(items: Iterator[T], *, depth: int = DEPTH) -> Iterator[T]:
+def ahead(items: Iterator[T], *, depth: int = DEPTH) -> Generator[T, None, None]:
     """Yield what `items` yields, in its order, while a thread is up to `depth` items ahead.
 
     The thread works in the arithmetic (autocast, no gradients) of whoever asks first; an error comes where its item

@@ -74,7 +74,7 @@ def _ask(predictor: Predictor, state: Any, given: dict[str, Any], mask: RLE | No
         predictor.add_new_mask(state, FRAME, OBJECT, rle.decode(mask))
     _, _, logits_N1HW = predictor.add_new_points_or_box(state, FRAME, OBJECT, **given)
     scores_K = state.tracks[OBJECT].entry_on(FRAME).scores_K.float().cpu()
-    return Clicked(rle.encode(mask_of(logits_N1HW[0])), _finite(scores_K[0]), _finite(scores_K[1]))
+    return Clicked(rle.encode(mask_of(logits_N1HW[0] > 0)), _finite(scores_K[0]), _finite(scores_K[1]))
 
 
 def _finite(value: Any) -> float:

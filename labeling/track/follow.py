@@ -7,6 +7,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -84,20 +85,27 @@ def _one_way(
         for p in prompts
         if p.source is PromptSource.CORRECTION and p.mask
     }
-    state = predictor.init_state(frames, memory="window")
-    for prompts in batch.values():
-        for prompt in prompts:
-            _add(predictor, state, prompt, positions[prompt.frame_idx])
-    _check_deadline(deadline)
-    for out in ahead(predictor.propagate(state, reverse=reverse, each_from_its_prompt=True)):
-        frame_idx, pts = frames.frame_indices[out.frame_idx], frames.pts_seconds(out.frame_idx)
-        logits_N1HW = out.mask_logits
-        for row, object_id in enumerate(out.obj_ids):
-            runs = drawn.get((object_id, frame_idx))
-            source = MaskSource.HUMAN if runs else MaskSource.MODEL
-            runs = runs or rle.encode(mask_of(logits_N1HW[row]))
-            yield Tracked(object_id, _frame_mask(out, row, frame_idx, pts, runs, source))
+    # Decoding and shrinking a frame take a thread of their own; it has ended when the frames are closed.
+    with closing(predictor.init_state(frames, memory="window", async_loading_frames=True)) as state:
+        for prompts in batch.values():
+            for prompt in prompts:
+                _add(predictor, state, prompt, positions[prompt.frame_idx])
         _check_deadline(deadline)
+        with closing(ahead(_thresholded(predictor.propagate(state, reverse=reverse, each_from_its_prompt=True)))) as steps:
+            for out, masks_N in steps:
+                frame_idx, pts = frames.frame_indices[out.frame_idx], frames.pts_seconds(out.frame_idx)
+                for row, object_id in enumerate(out.obj_ids):
+                    runs = drawn.get((object_id, frame_idx))
+                    source = MaskSource.HUMAN if runs else MaskSource.MODEL
+                    runs = runs or rle.encode(mask_of(masks_N[row]))
+                    yield Tracked(object_id, _frame_mask(out, row, frame_idx, pts, runs, source))
+                _check_deadline(deadline)
+
+
+def _thresholded(outputs: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+    """Add each output's masks (N, 1, H, W), made where the network works: so its threads have no rivals."""
+    for out in outputs:
+        yield out, out.mask_logits > 0
 
 
 def _add(predictor: Predictor, state: Any, prompt: Prompt, position: int) -> None:
@@ -117,13 +125,14 @@ def _add(predictor: Predictor, state: Any, prompt: Prompt, position: int) -> Non
 
 
 def _frame_mask(out: Any, row: int, frame_idx: int, pts_seconds: float, runs: RLE, source: MaskSource) -> FrameMask:
-    area = rle.area(runs)
+    starts, ends = rle.spans_of(runs)
+    area = int((ends - starts).sum())
     return FrameMask(
         frame_idx=frame_idx,
         pts_seconds=pts_seconds,
         rle=runs,
         area=area,
-        box_xywh=rle.box_xywh(runs) if area else None,
+        box_xywh=rle.box_of_spans(starts, ends, runs.size_hw[0]),
         predicted_iou=float(out.predicted_iou[row]),
         object_score=float(out.object_score_logits[row]),
         motion_iou=_number(out.motion_score[row]),

@@ -29,7 +29,7 @@ TRACKERS = ("sam2", "samurai")
 class Predictor(Protocol):
     """What `follow` needs of `sam2.sam2_video_predictor.SAM2VideoPredictor`; a test may give another."""
 
-    def init_state(self, video_path: Any, *, memory: str) -> Any: ...
+    def init_state(self, video_path: Any, *, memory: str, async_loading_frames: bool = ...) -> Any: ...
     def add_new_points_or_box(
         self, inference_state: Any, frame_idx: int, obj_id: int, points: Any = ..., labels: Any = ...,
         clear_old_points: bool = ..., normalize_coords: bool = ..., box: Any = ...,
@@ -182,7 +182,7 @@ def arithmetic(precision: str, *, device: str) -> Iterator[None]:
         yield
 
 
-def mask_of(logits_1HW: "torch.Tensor") -> npt.NDArray[np.bool_]:
-    """Return the mask (H, W) of one object's logits, on the host."""
-    mask_HW: npt.NDArray[np.bool_] = (logits_1HW[0] > 0).cpu().numpy()
+def mask_of(mask_1HW: "torch.Tensor") -> npt.NDArray[np.bool_]:
+    """Return one object's mask (H, W) on the host."""
+    mask_HW: npt.NDArray[np.bool_] = mask_1HW[0].cpu().numpy()
     return mask_HW

@@ -15,6 +15,7 @@ from sam2.modeling.sam2_base import ImageFeatures
 from sam2.tracking.entry import FrameEntry
 from sam2.tracking.portions import Portion
 from sam2.tracking.prompts import PointPrompt
+from sam2.video.read_ahead import ReadAhead
 from sam2.video.source import FrameSource, normalised
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,11 @@ class VideoState:
     @property
     def size_hw(self) -> tuple[int, int]:
         return self.frames.size_hw
+
+    def close(self) -> None:
+        """Stop reading frames ahead; what the frames are read from may be closed afterwards."""
+        if isinstance(self.frames, ReadAhead):
+            self.frames.close()
 
     def make_room(self) -> bool:
         """Move the memory bank from the device to the CPU; return whether there was anything to move."""

@@ -14,15 +14,16 @@ from sam2.video.source import FrameSource
 from sam2.video.video_file import VideoFile
 
 
-def open_frames(video: object, *, side: int, read_ahead: bool = False, hold_all: bool = True) -> FrameSource:
+def open_frames(video: object, *, side: int, read_ahead: int = 0, hold_all: bool = True) -> FrameSource:
     """Return the frames of a video at `side` x `side` pixels.
 
     `video`: a folder of JPEGs, a video file (path or bytes), an array (N, H, W, 3) of uint8 RGB, a sequence of
     frames, or any other iterable of them, which goes forward once; `hold_all` keeps such frames for later prompts.
+    `read_ahead` frames are read in a thread before they are asked for.
     Raises ValueError for anything else, and for what cannot be read.
     """
     source = _source(video, side=side, hold_all=hold_all)
-    return ReadAhead(source) if read_ahead else source
+    return ReadAhead(source, depth=read_ahead) if read_ahead else source
 
 
 def _source(video: object, *, side: int, hold_all: bool) -> FrameSource:

@@ -50,8 +50,8 @@ class Knowing:
         self.masks_NTHW, self.change = masks_NTHW, change
         self.prompts: dict[int, tuple[int, dict[str, Any]]] = {}
 
-    def init_state(self, video_path: Any, *, memory: str) -> Any:
-        return SimpleNamespace(video=video_path)
+    def init_state(self, video_path: Any, *, memory: str, async_loading_frames: bool = False) -> Any:
+        return SimpleNamespace(video=video_path, close=lambda: None)
 
     def add_new_points_or_box(self, inference_state: Any, frame_idx: int, obj_id: int, **given: Any) -> None:
         self.prompts[obj_id] = frame_idx, given

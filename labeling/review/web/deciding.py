@@ -16,13 +16,14 @@ from labeling.review.web.clicking import window
 from labeling.review.web.errors import Refused
 from labeling.review.web.items import ItemIdPath, as_rle, found
 from labeling.review.web.pages import as_item, holder_of
+from labeling.review.web.plain import PlainRoute
 from labeling.review.web.services import Served
 from labeling.review.web.sessions import Writing
 from labeling.review.web.storing import Track
 from labeling.track.follow import check_prompts
 from labeling.types import RLE, FrameMask, Prompt, PromptSource
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", route_class=PlainRoute)
 
 
 @router.post("/items/{item_id}/preview")
@@ -61,15 +62,15 @@ def draft(item_id: ItemIdPath, body: Draft, services: Served, who: Writing) -> d
 @router.post("/items/{item_id}/decision")
 def decision(item_id: ItemIdPath, body: Decide, services: Served, who: Writing) -> dict[str, Any]:
     """Settle an item; the same decision sent again is the one that stands, and one that comes too late is kept."""
-    holder_of(services, body.token, who, item_id=item_id)
     prompts: Sequence[Prompt] = ()
     if body.corrections:
+        holder_of(services, body.token, who, item_id=item_id)
         item, track = found(services, item_id)
         prompts = corrections_of(body.corrections, item, track)
     logged = services.queue.decide(
-        body.token, body.action, prompts=prompts, note=body.note, seconds=body.seconds, clicks=body.clicks
+        body.token, body.action, prompts=prompts, note=body.note, seconds=body.seconds, clicks=body.clicks,
+        reviewer=who.name, item_id=item_id,
     )
-    services.desk.drop_work(item_id, who.name)
     services.counts.forget()
     services.efforts.forget()
     return {"seq": logged.seq, "action": logged.action, "key": str(logged.key)}

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from labeling.errors import BadConfiguration, BadInput, LabelingError, Unavailable
-from labeling.review.errors import AlreadySettled, ItemHeld, LostLease, NeedsSenior, UnknownItem
+from labeling.review.errors import AlreadySettled, ItemHeld, LostLease, NeedsSenior, OthersLease, UnknownItem
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +19,7 @@ _KINDS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (ItemHeld, 409, "item_held", "take another item, or wait until the lease ends"),
     (NeedsSenior, 409, "needs_senior", "take another item"),
     (AlreadySettled, 409, "already_settled", "take the next item"),
+    (OthersLease, 403, "forbidden", "claim the item yourself"),
     (LostLease, 409, "lost_lease", "claim the item again"),
     (Unavailable, 503, "unavailable", "try again in a moment"),
     (BadConfiguration, 503, "unavailable", "tell whoever runs this server"),

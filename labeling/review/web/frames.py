@@ -27,7 +27,7 @@ Key = tuple[str, int, int]
 
 WIDTHS = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840)
 QUALITY = 85
-JPEG_BYTES = 256 << 20
+JPEG_BYTES = 384 << 20
 READER_BYTES = 64 << 20
 FETCH_WAIT_S = 5.0
 
@@ -71,24 +71,35 @@ class FrameShelf:
     def jpeg(self, video: Video, frame_idx: int, *, width: int) -> bytes:
         """One frame as JPEG, `width` pixels across (one of `shown_width`'s); BadInput where it cannot be decoded."""
         key = (video.ref.content_id, frame_idx, width)
-        return self._jpegs.of(key, lambda: to_jpeg(self.rgb(video, frame_idx), width=width))
+        return self._jpegs.of(key, lambda: to_jpeg(self._small(video, frame_idx, width)))
 
     def has_jpeg(self, video: Video, frame_idx: int, *, width: int) -> bool:
         """Whether a frame's JPEG is there already."""
         return self._jpegs.get((video.ref.content_id, frame_idx, width)) is not None
 
-    def keep_jpeg(self, video: Video, frame_idx: int, rgb_HW3: Rgb, *, width: int) -> None:
-        """Make a frame's JPEG before somebody asks."""
-        self._jpegs.put((video.ref.content_id, frame_idx, width), to_jpeg(rgb_HW3, width=width))
+    def keep_jpeg(self, video: Video, frame_idx: int, rgb_HW3: Rgb) -> int:
+        """Make the JPEG of a frame, given in the size that it is shown in, before somebody asks; its bytes."""
+        key = (video.ref.content_id, frame_idx, rgb_HW3.shape[1])
+        return len(self._jpegs.put(key, to_jpeg(rgb_HW3)))
 
     def rgb(self, video: Video, frame_idx: int) -> Rgb:
         """One upright frame (H, W, 3)."""
+        with self._reader(video) as reader:
+            return reader[frame_idx]
+
+    def _small(self, video: Video, frame_idx: int, width: int) -> Rgb:
+        with self._reader(video) as reader:
+            return reader.scaled(frame_idx, width=width)
+
+    @contextmanager
+    def _reader(self, video: Video) -> Iterator[FrameReader]:
+        """The reader that single frames of a video come from, for one request at a time."""
         with self._borrowed(video) as opened, opened.lock:
             if opened.reader is None:
                 path = self._local_path(video, opened)
                 indices = range(video.num_frames)
                 opened.reader = opened.stack.enter_context(FrameReader(path, video, indices, kept_bytes=READER_BYTES))
-            return opened.reader[frame_idx]
+            yield opened.reader
 
     @contextmanager
     def reading(self, video: Video, frame_indices: Sequence[int]) -> Iterator[FrameReader]:
@@ -150,14 +161,10 @@ def shown_width(asked: int, video: Video) -> int:
     return min(native, next((width for width in WIDTHS if width >= asked), native))
 
 
-def to_jpeg(rgb_HW3: Rgb, *, width: int) -> bytes:
-    """Encode a frame as JPEG, scaled to `width` pixels across."""
-    picture = Image.fromarray(np.ascontiguousarray(rgb_HW3))
-    if width != picture.width:
-        height = max(1, round(picture.height * width / picture.width))
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+def to_jpeg(rgb_HW3: Rgb) -> bytes:
+    """Encode a frame as JPEG."""
     sink = io.BytesIO()
-    picture.save(sink, "JPEG", quality=QUALITY)
+    Image.fromarray(np.ascontiguousarray(rgb_HW3)).save(sink, "JPEG", quality=QUALITY)
     return sink.getvalue()
 
 

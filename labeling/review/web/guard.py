@@ -5,10 +5,9 @@ forms may be sent here (so a write must be JSON, with an origin of ours where th
 """
 
 from collections.abc import Collection
-from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labeling.review.web.errors import Refused
@@ -27,6 +26,9 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+_RAW = tuple((name.lower().encode(), value.encode()) for name, value in HEADERS.items())
+_RAW_API = (*_RAW, (b"cache-control", b"no-store"))
 
 
 class Guard:
@@ -110,13 +112,12 @@ def _too_large(limit: int) -> Refused:
 
 
 def _with_headers(send: Send, path: str) -> Send:
-    more = {"Cache-Control": "no-store"} if path.startswith("/api/") else {}
+    wanted = _RAW_API if path.startswith("/api/") else _RAW
 
     async def answer(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers: Any = MutableHeaders(scope=message)
-            for name, value in (HEADERS | more).items():
-                headers.setdefault(name, value)
+            there = {name.lower() for name, _ in message["headers"]}
+            message["headers"] = [*message["headers"], *(pair for pair in wanted if pair[0] not in there)]
         await send(message)
 
     return answer

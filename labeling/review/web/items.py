@@ -15,13 +15,14 @@ from labeling.review.web.bodies import BIGGEST
 from labeling.review.web.errors import Refused
 from labeling.review.web.frames import ahead_of, shown_width
 from labeling.review.web.pages import as_item, viewer_of
+from labeling.review.web.plain import PlainRoute
 from labeling.review.web.services import Served, Services
 from labeling.review.web.sessions import Reading
 from labeling.review.web.storing import Neighbour, Track
 from labeling.review.web.warming import MOST_FRAMES
 from labeling.types import RLE, Prompt, PromptSource, QCFlag
 
-router = APIRouter(prefix="/api/items/{item_id}")
+router = APIRouter(prefix="/api/items/{item_id}", route_class=PlainRoute)
 
 ItemIdPath = Annotated[int, Path(ge=1, le=BIGGEST)]
 FrameIdxQuery = Annotated[int, Query(ge=0, le=2**31 - 1)]
@@ -48,7 +49,7 @@ def detail(
     track = services.store.track(item.key, item.snapshot)
     doubted = suspicious_frames(track.frames, item.flags, iou_bound=track.iou_bound)
     ahead = ahead_of(track.frame_indices, doubted, most=MOST_FRAMES)
-    services.warmer.wish(track.video, ahead, width=shown_width(width, track.video))
+    services.warmer.wish(track.video, ahead, width=shown_width(width, track.video), later=track.frame_indices)
     neighbours = services.store.neighbours(item.key, item.snapshot)
     return {
         "item": as_item(item),

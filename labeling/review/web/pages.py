@@ -14,10 +14,11 @@ from labeling.review.listing import ItemFilter
 from labeling.review.throughput import by_reviewer, figures_of
 from labeling.review.web.bodies import Claim, Held, Release, storable
 from labeling.review.web.errors import Refused
+from labeling.review.web.plain import PlainRoute
 from labeling.review.web.services import Served, Services
 from labeling.review.web.sessions import Reading, Writing
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", route_class=PlainRoute)
 
 MAX_OFFSET = 10_000_000
 Asked = Annotated[str, Query(max_length=1_000), AfterValidator(storable)]

@@ -26,8 +26,9 @@ def reader(request: Request, services: Served) -> Reviewer:
     return found
 
 
-def writer(request: Request, who: Annotated[Reviewer, Depends(reader)]) -> Reviewer:
+def writer(request: Request, services: Served) -> Reviewer:
     """Who asks for a change; 403 without the session's own token in a header, which no other site can know."""
+    who = reader(request, services)
     given = request.headers.get(CSRF, "")
     if not hmac.compare_digest(given.encode(), who.csrf.encode()):
         raise Refused(403, "forbidden", f"{CSRF} is missing or of another session", "load the page again")

@@ -1,4 +1,9 @@
-"""Makes the frames of the item in hand ahead, in one thread in the background: what was asked for last comes first."""
+"""Makes the frames of the items in hand ahead, in one thread in the background.
+
+What a reviewer looks at first, the frames in doubt, comes first, of the item that was asked for last; then all other frames, of
+the item in hand (the older of the last two) before those of the one fetched ahead. So some seconds after an item was opened a
+seek finds any frame made, however far from a key frame it lies.
+"""
 
 import logging
 import threading
@@ -12,6 +17,8 @@ log = logging.getLogger(__name__)
 
 MOST_FRAMES = 300
 WAITING = 2
+# Of JPEGs of one item beyond its frames in doubt: two items and what was there before must fit together.
+MOST_BYTES = 128 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,7 @@ class Wish:
     video: Video
     frame_indices: tuple[int, ...]
     width: int
+    later: bool = False
 
 
 class Warmer:
@@ -29,17 +37,21 @@ class Warmer:
     def __init__(self, shelf: FrameShelf) -> None:
         self._shelf = shelf
         self._wishes: list[Wish] = []
+        # Whether a wish came since the one in work was begun.
+        self._anew = False
         self._changed = threading.Condition()
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def wish(self, video: Video, frame_indices: Sequence[int], *, width: int) -> None:
-        """Ask for frames; older wishes that still wait are dropped when there are more than two."""
-        wish = Wish(video, tuple(frame_indices), width)
+    def wish(self, video: Video, frame_indices: Sequence[int], *, width: int, later: Sequence[int] = ()) -> None:
+        """Ask for frames, and for others `later`; of each kind the older wishes are dropped when more than two wait."""
+        wishes = (Wish(video, tuple(later), width, later=True), Wish(video, tuple(frame_indices), width))
         with self._changed:
-            if self._closed or not wish.frame_indices or wish in self._wishes:
+            fresh = [wish for wish in wishes if wish.frame_indices and wish not in self._wishes]
+            if self._closed or not fresh:
                 return
-            self._wishes = [*self._wishes[1 - WAITING:], wish]
+            self._wishes = _kept([*self._wishes, *fresh])
+            self._anew = True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="review-frames", daemon=True)
                 self._thread.start()
@@ -63,22 +75,35 @@ class Warmer:
     def _next(self) -> Wish | None:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or bool(self._wishes))
-            return None if self._closed else self._wishes.pop()
+            if self._closed:
+                return None
+            soon = [wish for wish in self._wishes if not wish.later]
+            self._wishes.remove(chosen := soon[-1] if soon else self._wishes[0])
+            self._anew = False
+            return chosen
 
-    def _later(self, wish: Wish) -> None:
-        """Go on with an interrupted wish when nothing newer waits."""
+    def _interrupted(self, wish: Wish) -> bool:
+        """Whether something that is looked at sooner waits; the wish goes on after it, unless two newer ones do too."""
         with self._changed:
-            if len(self._wishes) < WAITING and wish not in self._wishes:
-                self._wishes.insert(0, wish)
+            if not self._closed and not (self._anew and any(not other.later for other in self._wishes)):
+                return False
+            if wish not in self._wishes:
+                self._wishes = _kept([wish, *self._wishes])
+            return True
 
     def _fill(self, wish: Wish) -> None:
         missing = [i for i in wish.frame_indices if not self._shelf.has_jpeg(wish.video, i, width=wish.width)]
         if not missing:
             return
+        left = MOST_BYTES
         with self._shelf.reading(wish.video, missing) as reader:
             for place, frame_idx in enumerate(missing):
-                if self._closed or self._wishes:
-                    self._later(wish)
+                if left < 0 or self._interrupted(wish):
                     return
                 if not self._shelf.has_jpeg(wish.video, frame_idx, width=wish.width):
-                    self._shelf.keep_jpeg(wish.video, frame_idx, reader[place], width=wish.width)
+                    left -= self._shelf.keep_jpeg(wish.video, frame_idx, reader.scaled(place, width=wish.width))
+
+
+def _kept(wishes: Sequence[Wish]) -> list[Wish]:
+    """The last wishes of each kind, oldest first."""
+    return [wish for later in (True, False) for wish in [one for one in wishes if one.later is later][-WAITING:]]

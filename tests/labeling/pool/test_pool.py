@@ -68,6 +68,19 @@ class Obedient:
         return len((self.notes / job.video.key).read_text().split())
 
 
+class Foresighted(Obedient):
+    """Notes which jobs it is to prepare; of some it fails then, of others it dies."""
+
+    def prepare(self, job: Job) -> None:
+        with (self.notes / f"prepared-{job.video.key}").open("a") as file:
+            file.write(f"{job.name}\n")
+        word = job.video.key.partition("-")[0]
+        if word == "clumsy":
+            raise RuntimeError("not yet")
+        if word == "trap":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Unready(Obedient):
     """Cannot be set up."""
 
@@ -188,6 +201,16 @@ def check_events(events: list[PoolEvent], jobs: list[Job]) -> None:
     assert max(e.num_workers for e in events) <= 2
     last = [e for e in events if e.kind in (EventKind.FINISHED, EventKind.FAILED)][-1]
     assert (last.num_finished, last.num_failed, last.num_in_flight) == (33, 5, 0)
+
+
+def test_the_next_job_alone_is_prepared_and_what_happens_there_is_charged_to_nobody(notes: Path, make_jobs: MakeJobs) -> None:
+    jobs, events = make_jobs("ok-0", "ok-1", "clumsy-2", "trap-3", "ok-4"), list[PoolEvent]()
+    receipts = list(run_jobs(Foresighted(notes), jobs, cluster=settings(actors=1), run=QUICK, on_event=events.append))
+    assert [r.error for r in receipts] == [None] * 5
+    # Nobody knows what the worker died of: the trap, or the job that ran; both then go alone, with nothing prepared beside.
+    assert sorted(path.name for path in notes.glob("prepared-*")) == ["prepared-clumsy-2", "prepared-ok-1", "prepared-trap-3"]
+    assert Counter(e.kind for e in events)[EventKind.DIED] == 1
+    assert not [e for e in events if e.kind is EventKind.RETRIED or e.attempts]
 
 
 def test_a_death_among_jobs_that_share_a_call_costs_no_other_job(notes: Path, make_jobs: MakeJobs) -> None:

@@ -63,14 +63,16 @@ def test_an_item_that_went_on_stays(desk: Desk, queue: ReviewQueue) -> None:
         desk.undo(done.seq, "ada")
 
 
-def test_work_in_hand_is_one_for_each_reviewer(desk: Desk) -> None:
+def test_work_in_hand_is_one_for_each_reviewer(desk: Desk, queue: ReviewQueue) -> None:
     number = desk.keep_work(1, "ada", '{"a":1}')
     assert desk.keep_work(1, "bob", '{"b":1}') != number
     assert desk.keep_work(1, "ada", '{"a":2}') == number
     kept = desk.work(1, "ada")
     assert kept is not None
     assert kept.work == '{"a":2}'
-    desk.drop_work(1, "ada")
+    lease = queue.claim("ada", item=1)
+    assert lease is not None
+    queue.decide(lease, "accept")
     assert desk.work(1, "ada") is None
     assert desk.work(1, "bob") is not None
 

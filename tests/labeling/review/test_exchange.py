@@ -136,15 +136,16 @@ def test_label_studio_and_back_is_one_correction_and_one_acceptance(
     assert [d.seconds for d in queue.decisions_since()] == [18.0, 18.0]
 
 
-def test_a_new_mask_is_a_correction_and_an_item_that_lost_one_is_left(queue: ReviewQueue, store: FolderObjects) -> None:
+def test_a_new_mask_is_a_correction_and_so_is_one_that_was_taken_away(queue: ReviewQueue, store: FolderObjects) -> None:
     first, second = of_video(queue, "a.mp4")
+    (other,) = of_video(queue, "b.mp4")
     masks = dict(lend(queue, store, [first])[0].masks)
     added, fewer = masks | {4: FIXED}, {f: m for f, m in lend(queue, store, [second])[0].masks.items() if f != 1}
-    returned = [Returned(first, added), Returned(second, fewer, accepted=True)]
+    returned = [Returned(first, added), Returned(second, fewer, accepted=True), Returned(other, {}, accepted=True)]
     told = list(take_back(queue, store, returned, reviewer="ada", note=""))
-    assert [t.what for t in told] == ["correct", "left"]
-    assert "gone on frames 1" in told[1].detail
-    assert decided(queue) == {first: ("correct", [(4, FIXED)])}
+    assert [(t.what, t.detail) for t in told[:2]] == [("correct", "frames 4"), ("correct", "absent on 1")]
+    assert (told[2].what, "all of its masks are gone" in told[2].detail) == ("left", True)
+    assert decided(queue) == {first: ("correct", [(4, FIXED)]), second: ("correct", [(1, rle.empty(SIZE_HW))])}
 
 
 def test_what_does_not_fit_changes_nothing(queue: ReviewQueue, store: FolderObjects) -> None:

@@ -4,8 +4,8 @@ import { el } from "/static/dom.js";
 import { ACTIONS, comboOf, shown } from "/static/keys.js";
 
 const MOUSE = [
-  ["Click", "point on the object"], ["Alt+click, right click", "point beside the object"], ["Drag", "box around the object"],
-  ["Wheel", "zoom at the pointer"], ["Shift+drag, middle button", "pan (plain drag when not editing)"],
+  ["Click", "Point on the object"], ["Alt+click, right click", "Point beside the object"], ["Drag", "Box around the object"],
+  ["Wheel", "Zoom at the pointer"], ["Shift+drag, middle button", "Pan (plain drag when not editing)"],
 ];
 
 /** Opens by `show()`; changes go to the key map at once. */
@@ -31,8 +31,7 @@ export class KeysDialog {
       el("div", { class: "keys-head" }, el("h2", { id: "keys-head", text: "Keys" }),
         el("p", { class: "muted", text: "Press a key's button, then the new key. Kept in this browser." })),
       el("div", { class: "keys-groups" }, ...groups, mouse()),
-      this.message,
-      el("div", { class: "row end" },
+      el("div", { class: "keys-foot" }, this.message,
         el("button", { type: "button", text: "Defaults", on: { click: () => { this.keymap.reset(); this.#render(); } } }),
         el("button", { type: "button", class: "primary", autofocus: true, text: "Close",
           on: { click: () => this.root.close() } })),

@@ -24,9 +24,9 @@ const LOOK_FOR = {
   too_small: "Can the object be told from its surroundings?",
 };
 
-/** A reason as words: area_jump is "area jump". */
+/** A reason as words: area_jump is "area jump", low_predicted_iou "low predicted IoU". */
 export function words(reason) {
-  return String(reason).replaceAll("_", " ");
+  return String(reason).replaceAll("_", " ").replace(/\biou\b/, "IoU");
 }
 
 /** The panels at the right; tells "seek" {frameIdx} when a flagged span is chosen. */

@@ -2,21 +2,22 @@
 
 import io
 import threading
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
 from labeling.errors import BadInput
 from labeling.ingest.listing import ref_of
 from labeling.objects import open_objects
-from labeling.review.web.frames import FrameShelf, ahead_of, shown_width, to_jpeg
+from labeling.review.web.frames import FrameShelf, ahead_of, shown_width
 from labeling.review.web.warming import Warmer
 from labeling.types import Video
-from tests.fixtures_clips import drawn_frame
 
 Clip = Callable[..., Path]
 
@@ -88,8 +89,15 @@ def test_widths_are_few_and_never_above_the_videos() -> None:
     video = Video(ref_of(__file__), (1080, 1920), Fraction(30), 1, 1.0, "h264")
     asked = (16, 160, 161, 1280, 1281, 1920, 4096)
     assert [shown_width(width, video) for width in asked] == [160, 160, 320, 1280, 1920, 1920, 1920]
-    small = Image.open(io.BytesIO(to_jpeg(drawn_frame(0, (1080, 1920)), width=640)))
-    assert small.size == (640, 360)
+
+
+def test_a_frame_is_scaled_to_the_width_that_was_asked_for(clip: Clip, tmp_path: Path) -> None:
+    shelf, video = FrameShelf(tmp_path / "scratch"), video_at(str(clip("a.mp4")))
+    small = Image.open(io.BytesIO(shelf.jpeg(video, 9, width=32)))
+    whole = Image.fromarray(shelf.rgb(video, 9)).resize((32, 24), Image.Resampling.BOX)
+    assert small.size == (32, 24)
+    assert float(np.abs(np.asarray(small).astype(float) - np.asarray(whole)).mean()) < 5
+    shelf.close()
 
 
 def test_what_is_in_doubt_is_made_ahead() -> None:
@@ -117,4 +125,31 @@ def test_a_wish_is_filled_in_the_background_and_a_bad_one_is_passed_over(clip: C
     assert abs(level(shelf.jpeg(good, 20, width=64)) - 96) < 2.5
     warmer.wish(good, [5], width=64)
     assert warmer._wishes == []
+    shelf.close()
+
+
+def test_what_is_in_doubt_comes_first_then_the_rest_of_the_item_in_hand(clip: Clip, tmp_path: Path) -> None:
+    made: list[tuple[str, int]] = []
+    begun = threading.Event()
+
+    class Told(FrameShelf):
+        def keep_jpeg(self, video: Video, frame_idx: int, rgb_HW3: npt.NDArray[np.uint8]) -> int:
+            begun.wait(30)
+            made.append((video.ref.key, frame_idx))
+            return super().keep_jpeg(video, frame_idx, rgb_HW3)
+
+    shelf = Told(tmp_path / "scratch")
+    first = video_at(str(clip("first.mp4")))
+    second = video_at(str(clip("second.mp4", num_frames=25)), num_frames=25)
+    warmer = Warmer(shelf)
+    warmer.wish(first, [3, 4], width=64, later=range(24))
+    warmer.wish(second, [9], width=64, later=range(25))
+    begun.set()
+    give_up_at = time.monotonic() + 60
+    while len(made) < 49 and time.monotonic() < give_up_at:
+        threading.Event().wait(0.01)
+    warmer.close()
+    # Whichever was begun with.
+    assert sorted(made[:3]) == [("first.mp4", 3), ("first.mp4", 4), ("second.mp4", 9)]
+    assert [name for name, _ in made[3:]] == ["first.mp4"] * 22 + ["second.mp4"] * 24
     shelf.close()
