@@ -17,7 +17,7 @@ def main() -> None:
     known.add_argument("--dashboard-agent-listen-port", type=int, required=True)
     port = known.parse_known_args()[0].dashboard_agent_listen_port
     with raylet_told(f"--dashboard_agent_listen_port={port}"):
-        ray_main()
+        ray_main()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -48,10 +48,11 @@ def run_jobs(
     flights = (Flight(job, _timeout_s(job, run, timeout_of), cost=_cost(job, cost_of)) for job in jobs)
     with open_cluster(cluster):
         num_jobs = len(jobs) if isinstance(jobs, Sized) else None
-        allowed, watch = seats(cluster, ray.nodes(), num_jobs), NodeWatch(cluster, num_jobs, ray.nodes)
+        watch = NodeWatch(cluster, num_jobs, ray.nodes)
+        allowed = seats(cluster, ray.nodes(), num_jobs)  # type: ignore[no-untyped-call]
         looks_ahead = isinstance(work, LooksAhead)
         crew = [Slot(number, seat, looks_ahead=looks_ahead) for number, seat in enumerate(allowed.all)]
-        pickled: bytes = ray.cloudpickle.dumps(work)
+        pickled: bytes = ray.cloudpickle.dumps(work)  # type: ignore[no-untyped-call]
         driver = Driver(pickled, crew, Backlog(flights, num_jobs), limits, cluster, on_event, stop, watch.joined)
         if allowed.told:
             driver.tell(EventKind.CAPPED, message=allowed.told)
