@@ -40,18 +40,22 @@ def uploaded(predictor: Any, clip: BenchClip, asked: Asked) -> Iterator[Callable
             _upload(Path(folder) / f"{asked.objects}x{num_frames}.mp4", clip.frames[:num_frames], str(asked.bucket))
             for num_frames in (asked.length, WARM_UP_FRAMES)
         )
-        stores, work = count(), _work(predictor, asked, scratch=str(Path(folder) / "scratch"))
+        work = _work(predictor, asked, scratch=str(Path(folder) / "scratch"))
+        passes = count()
 
-        def label(job: Job) -> Labelled:
-            work.store = open_objects(str(Path(folder) / f"store{next(stores)}"))
+        def label(video: VideoRef) -> Labelled:
+            number = next(passes)
+            work.store = open_objects(str(Path(folder) / f"store{number}"))
             started = time.perf_counter()
-            receipt = work(job, deadline=math.inf)
+            # As in an actor: while this one tracks, the next is fetched and probed.
+            work.prepare(_job(ref, clip, number + 1))
+            receipt = work(_job(video, clip, number), deadline=math.inf)
             return Labelled(time.perf_counter() - started, receipt.seconds_by_stage)
 
         # The first video of an actor pays for clients and libraries that are loaded late; none after it does.
-        label(_job(short, clip))
-        job = _job(ref, clip)
-        yield lambda: label(job)
+        label(short)
+        yield lambda: label(ref)
+        work.close()
 
 
 def _upload(path: Path, frames: Sequence[Image8], bucket: str) -> VideoRef:
@@ -69,7 +73,7 @@ def _work(predictor: Any, asked: Asked, *, scratch: str) -> LabelVideo:
     return work
 
 
-def _job(ref: VideoRef, clip: BenchClip) -> Job:
+def _job(ref: VideoRef, clip: BenchClip, number: int = 0) -> Job:
     prompts = tuple(Prompt(k, 0, box_xyxy=box) for k, box in enumerate(clip.boxes_xyxy, start=1))
-    keys = {prompt.object_id: digest(f"{RUN} {prompt.object_id}") for prompt in prompts}
+    keys = {prompt.object_id: digest(f"{RUN} {number} {prompt.object_id}") for prompt in prompts}
     return Job(RUN, ref, prompts, keys, dict.fromkeys(keys, 1), batch_of(keys.values()))

@@ -92,6 +92,11 @@ class LabelVideo:
         self.coming = self.coming or NextVideos(self._opened_early)
         self.coming.begin(job)
 
+    def close(self) -> None:
+        """Let go of videos whose jobs did not come."""
+        if self.coming:
+            self.coming.close()
+
     def _opened_early(self, job: Job) -> AbstractContextManager[Opened]:
         # Half of scratch is for videos at work: those that only wait must never keep one of them waiting.
         return self._opened(job, Stopwatch(), scratch_share=0.5, wait_s=0.0)

@@ -12,7 +12,7 @@ from sam2.build_sam import refuse_download
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.tracking import prompting
 from sam2.tracking.output import FrameOutput
-from sam2.tracking.portions import Portion
+from sam2.tracking.portions import Portion, objects_at_once
 from sam2.tracking.prompts import mask_prompt, point_prompt
 from sam2.tracking.propagating import propagate
 from sam2.tracking.state import ObjectTrack, VideoState
@@ -55,6 +55,7 @@ class SAM2VideoPredictor(SAM2Base):
             known_length=frames.num_frames,
             windowed=windowed,
             frames_at_once=Portion("frames", self.config.encode_batch),
+            objects_at_once=Portion("objects", objects_at_once(self.config, self.device)),
         )
 
     @torch.inference_mode()

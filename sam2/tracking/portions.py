@@ -1,15 +1,21 @@
 """Work in portions that the device has memory for: what does not fit is tried again with less, and that is said."""
 
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 
+from sam2.modeling.config import ModelConfig
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+CACHE_BYTES = 8 * 2**20     # of the widest map in the memory attention: beyond it a processor waits for its memory
+FEWEST = 2                  # objects, which still share the frame's first self-attention
 
 
 @dataclass(slots=True)
@@ -22,6 +28,14 @@ class Portion:
     def __post_init__(self) -> None:
         if self.most < 1:
             raise ValueError(f"{self.what} at once: {self.most}; expected at least 1")
+
+
+def objects_at_once(config: ModelConfig, device: torch.device) -> int:
+    """Return how many objects to track at once: on a processor those whose maps fit its cache, elsewhere all."""
+    if device.type != "cpu":
+        return sys.maxsize
+    bytes_each = 4 * config.feature_side**2 * config.memory_attention_ffn_dim
+    return max(FEWEST, CACHE_BYTES // bytes_each)
 
 
 def in_portions(portion: Portion, count: int, work: Callable[[slice], T], *, make_room: Callable[[], bool]) -> list[T]:

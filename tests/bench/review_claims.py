@@ -78,7 +78,10 @@ class Server:
     def start(self) -> None:
         """Start it and wait until it answers."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
+            # In a session of its own, as a server is: Linux shares the processor between sessions.
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, cwd=Path(__file__).parents[2], start_new_session=True
+            )
         give_up_at = time.monotonic() + HOPELESS_S
         while True:
             try:

@@ -1,12 +1,15 @@
 """Out of memory, tracking goes on with less at once, says so, and answers the same."""
 
 import logging
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 
-from sam2.tracking.portions import Portion, in_portions
+from sam2.tracking.portions import Portion, in_portions, objects_at_once
+from sam2.variants import find_config
 from tests.sam2.clips import NANO, SAMURAI, assert_equal_outputs, drawn_clip, predictor, prompt_three
 
 BATCHES = pytest.mark.parametrize("config", [NANO, SAMURAI])
@@ -41,6 +44,13 @@ def test_room_is_made_before_anything_is_halved() -> None:
     work = crowded(3, lambda rows: rows, lambda rows: rows.stop - rows.start)
     assert in_portions(portion, 6, work, make_room=lambda: next(relief)) == [slice(0, 3), slice(3, 6)]
     assert portion.most == 3
+
+
+def test_a_processor_takes_what_fits_its_cache_and_a_gpu_takes_all() -> None:
+    tiny = find_config("sam2.1_hiera_t")
+    sides = {side: objects_at_once(replace(tiny, image_size=side), torch.device("cpu")) for side in (256, 512, 1024)}
+    assert sides == {256: 4, 512: 2, 1024: 2}
+    assert objects_at_once(tiny, torch.device("cuda")) == sys.maxsize
 
 
 def test_what_does_not_fit_alone_is_told() -> None:
