@@ -121,12 +121,12 @@ class Driver:
     def _fill(self) -> None:
         """Fill the queues level by level, so that no actor has two calls while another has none.
 
-        The last jobs, as many as there are actors, wait behind nobody: whoever is free first, or set up, takes them.
+        Where fewer jobs wait than there are actors, they wait behind nobody: whoever is free or set up first takes them.
         """
         staffed = sum(slot.handle is not None for slot in self.crew)
         for level in range(self.depth):
             for slot in self.crew:
-                if level and self.backlog.num_waiting() <= staffed:
+                if level and self.backlog.num_waiting() < staffed:
                     return
                 if slot.ready and len(slot.calls) == level and not self._feed_one(slot):
                     return
