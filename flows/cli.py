@@ -257,7 +257,7 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _out_of_reach() -> tuple[type[Exception], ...]:
-    """Return what says that store, server or cluster failed; Ray is asked only where a command loaded it: that takes a second."""
+    """Return what says that store, server or cluster failed; Ray only where a command loaded it, which takes a second."""
     errors = (Unavailable, StoreBusy, ConnectionError)
     if "ray" not in sys.modules:
         return errors
