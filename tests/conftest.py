@@ -16,8 +16,10 @@ SHARED_OUT = "test_parity.py"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, where what they share is made once; whole runs begin first, being longest."""
+    """Keep a file's tests on one worker, and on one all that need a Prefect server and Ray: they begin first, being longest."""
+    runs = {item.path for item in items if "prefect_server" in getattr(item, "fixturenames", ())}
     for item in items:
         if item.path.name != SHARED_OUT:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath))))
-    items.sort(key=lambda item: (item.path.name == SHARED_OUT, item.path.parent.name != "flows"))
+            group = "runs" if item.path in runs else str(item.path.relative_to(item.config.rootpath))
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: (item.path.name == SHARED_OUT, item.path not in runs))
