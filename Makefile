@@ -17,7 +17,7 @@ demo: setup     ## label five drawn clips from a local S3 bucket and print what 
 	$(BIN)/labeling demo
 
 test: setup     ## run the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup     ## ruff and mypy
 	$(BIN)/ruff check .
