@@ -41,11 +41,11 @@ def open_cluster(cluster: ClusterConfig) -> Iterator[None]:
         BadConfiguration: an address of Ray Client (`ray://`).
         ClusterFailed: Ray did not start or does not answer; the message says what to look at.
     """
+    options = options_for(cluster)      # first, so that an address is refused whether Ray runs already or not
     if ray.is_initialized():
         with _exit_on_sigterm():
             yield
         return
-    options = options_for(cluster)
     with _exit_on_sigterm():
         let_go = start(options)
         _take_sigterm_back()
