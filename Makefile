@@ -1,6 +1,8 @@
 # Needs Python 3.11, make and git. Every target sets up what it needs in .venv first.
 PYTHON ?= python3.11
 BIN := .venv/bin
+# Ray, Prefect and the tests start hundreds of processes; without this each would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test lint bench clean
 help:           ## list the targets
@@ -10,7 +12,7 @@ setup: .venv/.ready  ## make .venv and install the project with what its tests n
 .venv/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'
 	touch $@
 
 demo: setup     ## label five drawn clips from a local S3 bucket and print what came of it

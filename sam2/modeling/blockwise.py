@@ -11,7 +11,6 @@ from torch import Tensor
 QUERIES, KEYS = 256, 2048       # of a block: its 2 MB of scores fit a core's cache
 
 
-@torch.compiler.disable
 def attend_blockwise(q_BNC: Tensor, k_BKC: Tensor, values_BKD: Tensor) -> Tensor:
     """Return softmax(q k' / sqrt(C)) values, (B, N, D); without gradients."""
     q_BNC = q_BNC * q_BNC.shape[2] ** -0.5

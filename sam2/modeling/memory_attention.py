@@ -37,6 +37,8 @@ class RotaryAttention(Attention):
 
     def _blockwise_pays(self, q_BNC: Tensor, values_BKD: Tensor) -> bool:
         """Return whether blocks beat the fused kernel, which wants values as wide as keys: in float32 on a CPU they do."""
+        if torch.compiler.is_compiling():       # blocks are a loop whose length would be compiled in
+            return False
         learns = torch.is_grad_enabled() or (self.training and self.dropout > 0)
         narrow = values_BKD.shape[2] < q_BNC.shape[2]
         return narrow and not learns and q_BNC.device.type == "cpu" and q_BNC.dtype == torch.float32
