@@ -8,7 +8,7 @@ Legend: B objects, N queries, K keys, C width of queries and keys, D width of va
 import torch
 from torch import Tensor
 
-QUERIES, KEYS = 256, 2048       # of a block: its 2 MB of scores fit a core's cache
+QUERIES, KEYS = 512, 1024       # of a block: its 2 MB of scores fit a core's caches
 
 
 def attend_blockwise(q_BNC: Tensor, k_BKC: Tensor, values_BKD: Tensor) -> Tensor:

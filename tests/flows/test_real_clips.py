@@ -1,4 +1,4 @@
-"""Real clips from a bucket, a checkpoint in the released format, SAMURAI, three objects; half a second of each clip."""
+"""Real clips from a bucket, a checkpoint in the released format, SAMURAI, three objects; a quarter of a second of each clip."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_real_clips_from_a_bucket(s3: str, checkpoint: Path, tmp_path: Path) -> 
     ]
     bucket.put("prompts.jsonl", "\n".join(map(json.dumps, rows)).encode())
     config = load_config([
-        f"source.uri={s3}/raw", f"prompts.uri={s3}/prompts.jsonl", f"store.root={s3}/labels", "source.time_range=[0,0.5]",
+        f"source.uri={s3}/raw", f"prompts.uri={s3}/prompts.jsonl", f"store.root={s3}/labels", "source.time_range=[0,0.25]",
         f"run.scratch={tmp_path / 'scratch'}", f"run.review_url={tmp_path / 'queue.sqlite'}", "run.previews=1",
         "run.progress=false", "model=tiny", f"model.checkpoint={checkpoint}", "model.image_size=256", "tracker=samurai",
     ])
