@@ -1,5 +1,8 @@
 """Compiled, the network answers as before, and a further object or memory compiles nothing anew."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -38,3 +41,9 @@ def test_the_released_name_of_the_choice_compiles(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("sam2.build_sam.compile_network", compiled.append)
     models = [build_sam2_video_predictor("sam2.1_nano", device="cpu", vos_optimized=asked) for asked in (False, True)]
     assert compiled == models[1:]
+
+
+def test_torchs_compiler_is_loaded_by_those_who_ask_for_it() -> None:
+    # It takes seconds, and every actor, command and notebook would pay them.
+    program = "import sys, sam2.build_sam, sam2.sam2_image_predictor; sys.exit('torch._dynamo' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
