@@ -1,6 +1,6 @@
 """What a review is worth: the demo is labelled, doubted tracks are corrected by clicks, and those are tracked again.
 
-`python -m tests.bench.review_loop FOLDER [all|span]` draws and labels the demo in FOLDER unless it is there, then corrects the
+`python -m tests.bench.review_loop [FOLDER [all|span]]` draws and labels the demo in FOLDER unless it is there, then corrects the
 worst frame of each waiting item as a reviewer would: with at most four clicks, each set where the shown mask is most wrong,
 for all frames or for the wrong stretch around it. Prints J&F before and after, and whether anything else changed.
 """
@@ -229,4 +229,6 @@ def report(changed: Changed, files: Mapping[str, str], kept: Mapping[str, str]) 
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve(), sys.argv[2] if len(sys.argv) > 2 else "all")
+    given = sys.argv[1:]
+    folder, span = given + ["outputs/review-loop", "all"][len(given):]
+    main(Path(folder).resolve(), span)
