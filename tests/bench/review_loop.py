@@ -1,7 +1,7 @@
 """What a review is worth: the demo is labelled, doubted tracks are corrected by clicks, and those are tracked again.
 
-`python -m tests.bench.review_loop [FOLDER [all|span]]` draws and labels the demo in FOLDER unless it is there, then corrects the
-worst frame of each waiting item as a reviewer would: with at most four clicks, each set where the shown mask is most wrong,
+`python -m tests.bench.review_loop [FOLDER [all|span]]` draws and labels the demo in FOLDER unless it is there, then corrects
+the worst frame of each waiting item as a reviewer would: with at most four clicks, each set where the shown mask is most wrong,
 for all frames or for the wrong stretch around it. Prints J&F before and after, and whether anything else changed.
 """
 
