@@ -145,10 +145,12 @@ def _check(config: TrainConfig) -> None:
 def _stage(name: str, stage: StageConfig, config: TrainConfig) -> Stage:
     given = {key: value for key, value in asdict(config.stage).items() if value is not None}
     made = Stage(name=name, **{**asdict(stage), **given})
-    if made.clips % config.replicas:
-        raise BadConfiguration(
-            f"recipe.stages.{name}.clips is {made.clips}, and {config.replicas} replicas share them; expected a multiple"
-        )
+    shared = {"clips": made.clips, **({"stills_clips": made.stills_clips} if made.stills_share else {})}
+    for key, value in shared.items():
+        if value % config.replicas:
+            raise BadConfiguration(
+                f"recipe.stages.{name}.{key} is {value}, and {config.replicas} replicas share them; expected a multiple"
+            )
     return made
 
 

@@ -67,6 +67,9 @@ class StageConfig:
     last_share: float = 0.1
     corrections: float = 1.0
     drill: str | None = None
+    stills_share: float = 0.0
+    stills_clips: int = 12
+    stills_objects: int = 3
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """What a training run is told: stages, rates and how often it saves. Every value has a name and a check."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from sam2.training.losses import LossWeights
 from sam2.training.unroll import PROMPT_KINDS
@@ -8,6 +10,7 @@ from sam2.training.unroll import PROMPT_KINDS
 PRECISIONS = ("fp32", "bf16")
 DRILLS = ("blind", "plain")
 OPTIMIZERS = ("adamw", "muon")
+STILLS_STREAM = 2           # sets the draw of stills or clips apart from a step's other draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +19,9 @@ class Stage:
 
     A step sees `clips` clips with `objects` objects of each. The learning rate rises over `warmup` steps and then falls
     along half a cosine to `last_share` of itself. `corrections`: of stills, how many clicks follow the first; of clips,
-    the chance that one later frame is corrected. `drill`: stills of plain
-    shapes (`sam2.training.drill`), "blind" without pictures, or "plain".
+    the chance that one later frame is corrected. `drill`: stills of plain shapes (`sam2.training.drill`), "blind"
+    without pictures, or "plain". `stills_share`: the share of a clips stage's steps that see stills in their place, with
+    `stills_clips` pictures, `stills_objects` objects of each and one correction; Ravi et al. 2024 mix them likewise.
     """
 
     name: str
@@ -30,9 +34,12 @@ class Stage:
     last_share: float = 0.1
     corrections: float = 1
     drill: str | None = None
+    stills_share: float = 0.0
+    stills_clips: int = 12
+    stills_objects: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("steps", "frames", "clips", "objects"):
+        for name in ("steps", "frames", "clips", "objects", "stills_clips", "stills_objects"):
             if getattr(self, name) < 1:
                 raise ValueError(f"stage {self.name}: {name}={getattr(self, name)}; expected at least 1")
         if self.drill is not None and (self.drill not in DRILLS or self.frames != 1):
@@ -44,6 +51,18 @@ class Stage:
                 f"stage {self.name}: learning_rate={self.learning_rate}, warmup={self.warmup}, last_share={self.last_share}, "
                 f"corrections={self.corrections}; expected a rate above 0, warmup and corrections from 0, a share in 0..1"
             )
+        if not 0 <= self.stills_share < 1 or (self.stills_share and self.frames == 1):
+            raise ValueError(
+                f"stage {self.name}: stills_share={self.stills_share} with frames={self.frames}; expected a share of a clips "
+                f"stage's steps, from 0 to below 1"
+            )
+
+    @property
+    def as_stills(self) -> "Stage":
+        """What a step of this stage does where it sees stills in place of clips."""
+        return replace(
+            self, frames=1, clips=self.stills_clips, objects=self.stills_objects, corrections=1.0, stills_share=0.0
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +120,11 @@ class Recipe:
                 return index, step
             step -= stage.steps
         raise ValueError(f"step is {step} behind the last stage's end; expected one below {self.total_steps}")
+
+    def shown_at(self, step: int) -> Stage:
+        """Return what a step sees: its stage, or that stage's stills, as seed and step alone decide."""
+        stage = self.stages[self.stage_at(step)[0]]
+        if not stage.stills_share:
+            return stage
+        drawn = np.random.default_rng([self.seed, step, STILLS_STREAM]).random()
+        return stage.as_stills if drawn < stage.stills_share else stage

@@ -116,7 +116,7 @@ def do_step(recipe: Recipe, run: Run, batch: Batch) -> StepReport:
     rate = learning_rate(stage, place)
     run.optimizer.set_rate(rate)
     torch.manual_seed(_seed(recipe, run.step))      # dropout
-    losses = _losses(recipe, stage, run, batch)
+    losses = _losses(recipe, recipe.shown_at(run.step), run, batch)
     if not torch.isfinite(losses.total):
         raise ValueError(f"step {run.step}: the loss is {losses.total.item()}; lower learning_rate={rate:.3g}, or use fp32")
     run.optimizer.zero_grad()
@@ -162,16 +162,31 @@ def _load(
     recipe: Recipe, stage: Stage, source: ClipSource, first: int, many: int, workers: int
 ) -> Iterable[Batch]:
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    clips = max(1, stage.clips // world)
-    side = _side(recipe)
     if stage.drill is not None:
-        return (_drill(recipe, stage, step * world + rank, clips, side) for step in range(first, first + many))
-    batches = Batches(source, recipe.seed, clips, stage.objects, stage.frames, side)
+        clips = max(1, stage.clips // world)
+        return (_drill(recipe, stage, step * world + rank, clips, _side(recipe)) for step in range(first, first + many))
     order = [step * world + rank for step in range(first, first + many)]
     return DataLoader(
-        batches, batch_size=None, sampler=order, num_workers=workers, prefetch_factor=4 if workers else None,
-        worker_init_fn=_begin_drawing,
+        Shown(recipe, source, world), batch_size=None, sampler=order, num_workers=workers,
+        prefetch_factor=4 if workers else None, worker_init_fn=_begin_drawing,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The batches of a run, as `torch.utils.data.DataLoader` wants them: number `step * world + rank` is a process's share."""
+
+    recipe: Recipe
+    source: ClipSource
+    world: int
+
+    def __len__(self) -> int:
+        return self.recipe.total_steps * self.world
+
+    def __getitem__(self, number: int) -> Batch:
+        stage = self.recipe.shown_at(number // self.world)
+        clips = max(1, stage.clips // self.world)
+        return Batches(self.source, self.recipe.seed, clips, stage.objects, stage.frames, _side(self.recipe))[number]
 
 
 def _drill(recipe: Recipe, stage: Stage, number: int, clips: int, side: int) -> Batch:

@@ -120,6 +120,13 @@ def test_scenes_of_evaluations_are_not_trained_on() -> None:
         (["out=x", "recipe.stages.stills.steps=0"], "recipe=short: stage stills: steps=0; expected at least 1"),
         (["out=x", "recipe.prompt_shares=[1]"], "expected three shares"),
         (["out=x", "precision.name=fp8"], "precision='fp8'"),
+        (
+            [
+                "out=x", "recipe=nano", "replicas=2", "recipe.stages.clips4.stills_share=0.5",
+                "recipe.stages.clips4.stills_clips=3",
+            ],
+            "clips4.stills_clips is 3, and 2 replicas share them; expected a multiple",
+        ),
         (["out=x", "replicas=2", "stage.clips=3"], "clips is 3, and 2 replicas share them; expected a multiple"),
         (["out=x", "replicas=0"], "replicas is 0; expected 1 or more"), (["out=x", "workers=-1"], "workers is -1"),
         (["out=x", "stop_after=0"], "stop_after is 0"), (["out=x", "model.image_size=100"], "model.image_size is 100"),

@@ -17,6 +17,19 @@ def test_steps_fall_into_stages() -> None:
         RECIPE.stage_at(5)
 
 
+def test_steps_of_clips_see_stills_as_seed_and_step_decide() -> None:
+    mixed = replace(STAGE, name="clips", steps=400, frames=4, stills_share=0.3, stills_clips=5, stills_objects=2)
+    recipe = replace(RECIPE, stages=(STAGE, mixed), seed=7)
+    shown = [recipe.shown_at(step) for step in range(recipe.total_steps)]
+    assert shown[:3] == [STAGE] * 3
+    stills = [stage for stage in shown[3:] if stage.frames == 1]
+    assert 90 <= len(stills) <= 150
+    assert set(shown[3:]) == {mixed, mixed.as_stills}
+    assert (stills[0].clips, stills[0].objects, stills[0].name) == (5, 2, "clips")
+    assert [recipe.shown_at(step) for step in (3, 77, 402)] == [shown[step] for step in (3, 77, 402)]
+    assert [replace(recipe, seed=8).shown_at(step) for step in range(403)] != shown
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -24,6 +37,9 @@ def test_steps_fall_into_stages() -> None:
         ({"frames": 0}, "frames=0"), ({"clips": 0}, "clips=0"), ({"objects": -1}, "objects=-1"),
         ({"learning_rate": 0.0}, "learning_rate=0.0"), ({"learning_rate": float("nan")}, "learning_rate=nan"),
         ({"warmup": -1}, "warmup=-1"), ({"last_share": 1.5}, "last_share=1.5"), ({"corrections": -1}, "corrections=-1"),
+        ({"stills_share": 0.5}, "stills_share=0.5 with frames=1; expected a share of a clips stage's steps"),
+        ({"frames": 4, "stills_share": 1.0}, "stills_share=1.0"), ({"stills_clips": 0}, "stills_clips=0"),
+        ({"stills_objects": 0}, "stills_objects=0"),
     ],
 )
 def test_a_stage_refuses(changed: dict[str, float], said: str) -> None:
