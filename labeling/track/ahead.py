@@ -1,9 +1,14 @@
-"""The network works on the next frames in a thread of its own while this one's masks are coded, judged and written."""
+"""The network works on the next frames in a thread of its own while this one's masks are coded, judged and written.
+
+On a processor it has to be the only one that computes with torch: GNU's OpenMP gives every thread that does a team of its own,
+and once all teams together are larger than the machine, each of them sleeps at every barrier where it would have spun. A small
+network, whose operations are over in tens of microseconds, then takes twice as long.
+"""
 
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -38,3 +43,16 @@ def ahead(items: Iterator[T], *, depth: int = DEPTH) -> Generator[T, None, None]
             yield item      # type: ignore[misc]
     finally:
         worker.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def without_team() -> Iterator[None]:
+    """Compute in this thread alone within the block, so that torch starts no team for it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -86,25 +86,30 @@ def _one_way(
         if p.source is PromptSource.CORRECTION and p.mask
     }
     # Decoding and shrinking a frame take a thread of their own; it has ended when the frames are closed.
-    with closing(predictor.init_state(frames, memory="window", async_loading_frames=True)) as state:
-        for prompts in batch.values():
-            for prompt in prompts:
-                _add(predictor, state, prompt, positions[prompt.frame_idx])
-        _check_deadline(deadline)
-        with closing(ahead(_thresholded(predictor.propagate(state, reverse=reverse, each_from_its_prompt=True)))) as steps:
-            for out, masks_N in steps:
-                frame_idx, pts = frames.frame_indices[out.frame_idx], frames.pts_seconds(out.frame_idx)
-                for row, object_id in enumerate(out.obj_ids):
-                    runs = drawn.get((object_id, frame_idx))
-                    source = MaskSource.HUMAN if runs else MaskSource.MODEL
-                    runs = runs or rle.encode(mask_of(masks_N[row]))
-                    yield Tracked(object_id, _frame_mask(out, row, frame_idx, pts, runs, source))
-                _check_deadline(deadline)
+    with (
+        closing(predictor.init_state(frames, memory="window", async_loading_frames=True)) as state,
+        closing(ahead(_steps(predictor, state, batch, positions, deadline, reverse=reverse))) as steps,
+    ):
+        for out, masks_N in steps:
+            frame_idx, pts = frames.frame_indices[out.frame_idx], frames.pts_seconds(out.frame_idx)
+            for row, object_id in enumerate(out.obj_ids):
+                runs = drawn.get((object_id, frame_idx))
+                source = MaskSource.HUMAN if runs else MaskSource.MODEL
+                runs = runs or rle.encode(mask_of(masks_N[row]))
+                yield Tracked(object_id, _frame_mask(out, row, frame_idx, pts, runs, source))
+            _check_deadline(deadline)
 
 
-def _thresholded(outputs: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
-    """Add each output's masks (N, 1, H, W), made where the network works: so its threads have no rivals."""
-    for out in outputs:
+def _steps(
+    predictor: Predictor, state: Any, batch: Mapping[int, Sequence[Prompt]], positions: Mapping[int, int], deadline: float, *,
+    reverse: bool,
+) -> Iterator[tuple[Any, Any]]:
+    """Prompt, then follow; yield each output and its masks (N, 1, H, W). All of it runs in one thread, see `ahead`."""
+    for prompts in batch.values():
+        for prompt in prompts:
+            _add(predictor, state, prompt, positions[prompt.frame_idx])
+    _check_deadline(deadline)
+    for out in predictor.propagate(state, reverse=reverse, each_from_its_prompt=True):
         yield out, out.mask_logits > 0
 
 

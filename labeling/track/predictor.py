@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from labeling.config import ModelConfig, PrecisionConfig, TrackConfig, TrackerConfig
 from labeling.errors import BadConfiguration, BadInput
+from labeling.track.ahead import without_team
 from labeling.track.checkpoints import sha256_of, verify_checkpoint
 from sam2.embedded import embedded_digest, embedded_weights
 from sam2.variants import CONFIGS, find_config
@@ -142,7 +143,8 @@ def build_predictor(
     path = Path(checkpoint).expanduser() if checkpoint else embedded_weights(find_config(recipe.model).variant)
     if path is not None and sha256_of(path) != recipe.checkpoint_sha256:
         raise BadInput(f"{path} is not the file that this run was planned with", "bad_checkpoint")
-    with torch.random.fork_rng(devices=[]):
+    # whoever builds it does not follow: that is done in a thread of its own
+    with without_team(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         predictor: Predictor = build_sam2_video_predictor(
             recipe.config_file,

@@ -1,8 +1,11 @@
 """Follows prompts through a clip with the real nano network, untrained: which rows come, in which order, from what."""
 
 import math
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -39,10 +42,14 @@ class DrawnFrames(Sequence[npt.NDArray[np.uint8]]):
         return position * STRIDE / 25
 
 
-@pytest.fixture(scope="module")
-def predictor() -> Predictor:
+def nano() -> Predictor:
     recipe = recipe_of(ModelConfig(allow_untrained=True), PrecisionConfig(), TrackerConfig())
     return build_predictor(recipe, None, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return nano()
 
 
 def box(object_id: int, frame_idx: int) -> Prompt:
@@ -164,3 +171,26 @@ def test_frames_stream(predictor: Predictor) -> None:
     next(stream)
     assert max(seen) <= 2, "the whole clip was read before the first mask"
     stream.close()
+
+
+# Threads that Python did not start, before a predictor is built and while it follows.
+TEAMS = """
+import os, threading
+import torch
+from tests.labeling.track.test_follow import SIZE_HW, DrawnFrames, box, follow, nano
+
+def foreign():
+    return len(os.listdir("/proc/self/task")) - threading.active_count()
+
+torch.set_num_threads(2)
+before = foreign()
+for _ in follow(nano(), DrawnFrames(), [box(1, 0), box(2, 4)], size_hw=SIZE_HW):
+    during = foreign()
+print(during - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux shows them")
+def test_two_threads_follow_and_no_team_beside_theirs() -> None:
+    done = subprocess.run([sys.executable, "-c", TEAMS], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == "1\n", "the network's thread and its mate, and no team of the thread that built it"
