@@ -5,9 +5,8 @@ sees what an unbroken one would have seen.
 """
 
 import json
-import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -17,15 +16,14 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from sam2.checkpoint import load_weights
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.overrides import apply_overrides
 from sam2.training.allocator import keep_freed_memory
-from sam2.training.batches import Batch, Batches
+from sam2.training.batches import Batch
 from sam2.training.clip import ClipSource
-from sam2.training.drill import drill_batch
+from sam2.training.loading import load
 from sam2.training.losses import Losses, losses_of, mean_losses
 from sam2.training.optimizer import Optimizers, learning_rate
 from sam2.training.recipe import Recipe, Stage
@@ -79,7 +77,7 @@ def train(
         index, place = recipe.stage_at(run.step)
         stage = recipe.stages[index]
         many = min(stage.steps - place, last - run.step)
-        for batch in islice(_load(recipe, stage, source, run.step, many, workers), many):
+        for batch in islice(load(recipe, stage, source, run.step, many, workers), many):
             report = do_step(recipe, run, batch.to(torch.device(device)))
             _write(recipe, run, report, folder, final=run.step == last)
             try:
@@ -156,52 +154,6 @@ def _answers(recipe: Recipe, stage: Stage, run: Run, batch: Batch) -> list[Answe
     kind = PROMPT_KINDS[chance.choice(len(PROMPT_KINDS), p=recipe.prompt_shares)]
     corrected = frozenset({int(chance.integers(1, stage.frames))} if chance.random() < stage.corrections else ())
     return answer_clips(run.network, batch, random, kind=kind, corrected=corrected)
-
-
-def _load(
-    recipe: Recipe, stage: Stage, source: ClipSource, first: int, many: int, workers: int
-) -> Iterable[Batch]:
-    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    if stage.drill is not None:
-        clips = max(1, stage.clips // world)
-        return (_drill(recipe, stage, step * world + rank, clips, _side(recipe)) for step in range(first, first + many))
-    order = [step * world + rank for step in range(first, first + many)]
-    return DataLoader(
-        Shown(recipe, source, world), batch_size=None, sampler=order, num_workers=workers,
-        prefetch_factor=4 if workers else None, worker_init_fn=_begin_drawing,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The batches of a run, as `torch.utils.data.DataLoader` wants them: number `step * world + rank` is a process's share."""
-
-    recipe: Recipe
-    source: ClipSource
-    world: int
-
-    def __len__(self) -> int:
-        return self.recipe.total_steps * self.world
-
-    def __getitem__(self, number: int) -> Batch:
-        stage = self.recipe.shown_at(number // self.world)
-        clips = max(1, stage.clips // self.world)
-        return Batches(self.source, self.recipe.seed, clips, stage.objects, stage.frames, _side(self.recipe))[number]
-
-
-def _drill(recipe: Recipe, stage: Stage, number: int, clips: int, side: int) -> Batch:
-    seed = int(np.random.default_rng([recipe.seed, number, 1]).integers(2**62))
-    return drill_batch(torch.Generator().manual_seed(seed), clips=clips, objects=stage.objects, side=side)
-
-
-def _begin_drawing(worker: int) -> None:
-    """Leave the cores to the training, and Ctrl-C to the process that answers it."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _side(recipe: Recipe) -> int:
-    return recipe.image_size or find_config(recipe.model).image_size
 
 
 def _seed(recipe: Recipe, step: int) -> int:

@@ -20,7 +20,7 @@ from sam2.training.batches import Batches
 from sam2.training.clip import Clip
 from sam2.training.recipe import Recipe, Stage
 from sam2.training.saving import save_weights
-from sam2.training.trainer import Shown, do_step, resume, train
+from sam2.training.trainer import do_step, resume, train
 from tests.sam2.training.tiny import CLIPS, RECIPE, SCENES, STILLS, run_to
 
 TOP = Path(__file__).resolve().parents[3]
@@ -97,11 +97,7 @@ def test_a_close_between_checkpoints_keeps_the_step(tmp_path: Path) -> None:
 def test_stills_between_clips_come_back_alike_after_a_stop(tmp_path: Path) -> None:
     mixed = replace(CLIPS, steps=4, clips=2, stills_share=0.5, stills_clips=4, stills_objects=3)
     recipe = replace(RECIPE, stages=(mixed,), seed=1)
-    shown = [recipe.shown_at(step) for step in range(4)]
-    assert {stage.frames for stage in shown} == {1, 2}, "a seed that shows both"
-    for step, stage in enumerate(shown):
-        share = Shown(recipe, SCENES, world=2)[2 * step + 1]
-        assert share.masks_VOTSS.shape[:3] == (stage.clips // 2, stage.objects, stage.frames)
+    assert {recipe.shown_at(step).frames for step in range(4)} == {1, 2}, "a seed that shows both"
     assert run_to(tmp_path / "whole", stages=(mixed,), seed=1) == [1, 2, 3, 4]
     for _ in range(2):
         run_to(tmp_path / "parts", stages=(mixed,), seed=1, stop_after=2)
