@@ -14,6 +14,7 @@ export class QueuePanel extends EventTarget {
   #current = null;
   #offset = 0;
   #stop = null;
+  #shown = "";
 
   constructor({ api, report }) {
     super();
@@ -91,7 +92,11 @@ export class QueuePanel extends EventTarget {
     select.value = chosen ?? "";
   }
 
+  /** Rows that would be the same stay: a press that began on one is then a click, and the focus keeps its place. */
   #render() {
+    const wanted = JSON.stringify([this.#items, this.#current, this.total]);
+    if (wanted === this.#shown) return;
+    this.#shown = wanted;
     const listed = this.#items.some((item) => this.#isCurrent(item));
     const rows = (this.#current && !listed ? [this.#current, ...this.#items] : this.#items).map((item) => this.#row(item));
     if (!rows.length) rows.push(el("li", { class: "muted none", text: "Nothing here." }));

@@ -279,6 +279,15 @@ def test_a_span_by_its_two_numbers_survives_a_reload(page: Any, page_queue: Revi
     assert [prompt.span for prompt in saved.prompts] == [(12, 18)]
 
 
+def test_rows_stay_where_the_queue_is_read_anew_and_nothing_changed(page: Any) -> None:
+    row = page.locator("#queue button").first.element_handle()
+    with page.expect_response(lambda response: "/api/queue" in response.url) as answered:
+        page.evaluate("document.querySelector('#filters').dispatchEvent(new Event('change'))")
+    answered.value.finished()
+    page.evaluate("new Promise((drawn) => setTimeout(drawn, 200))")
+    assert row.evaluate("row => row.isConnected"), "a press that began on it would be lost"
+
+
 def test_filters_are_kept_in_the_address(page: Any) -> None:
     entries = page.locator("#queue button.queue-item")
     playwright.expect(entries).to_have_count(4)
