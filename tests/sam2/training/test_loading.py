@@ -7,9 +7,7 @@ import torch
 
 from sam2.training.loading import Shown, load, side_of
 from sam2.training.recipe import Stage
-from tests.sam2.training.tiny import CLIPS, RECIPE, SCENES, STILLS
-
-MIXED = replace(CLIPS, steps=4, clips=2, stills_share=0.5, stills_clips=4, stills_objects=3)
+from tests.sam2.training.tiny import MIXED, RECIPE, SCENES, STILLS
 
 
 def test_a_process_gets_its_share_of_what_the_step_shows() -> None:

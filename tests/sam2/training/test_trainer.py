@@ -21,7 +21,7 @@ from sam2.training.clip import Clip
 from sam2.training.recipe import Recipe, Stage
 from sam2.training.saving import save_weights
 from sam2.training.trainer import do_step, resume, train
-from tests.sam2.training.tiny import CLIPS, RECIPE, SCENES, STILLS, run_to
+from tests.sam2.training.tiny import CLIPS, MIXED, RECIPE, SCENES, STILLS, run_to
 
 TOP = Path(__file__).resolve().parents[3]
 
@@ -95,12 +95,11 @@ def test_a_close_between_checkpoints_keeps_the_step(tmp_path: Path) -> None:
 
 
 def test_stills_between_clips_come_back_alike_after_a_stop(tmp_path: Path) -> None:
-    mixed = replace(CLIPS, steps=4, clips=2, stills_share=0.5, stills_clips=4, stills_objects=3)
-    recipe = replace(RECIPE, stages=(mixed,), seed=1)
+    recipe = replace(RECIPE, stages=(MIXED,), seed=1)
     assert {recipe.shown_at(step).frames for step in range(4)} == {1, 2}, "a seed that shows both"
-    assert run_to(tmp_path / "whole", stages=(mixed,), seed=1) == [1, 2, 3, 4]
+    assert run_to(tmp_path / "whole", stages=(MIXED,), seed=1) == [1, 2, 3, 4]
     for _ in range(2):
-        run_to(tmp_path / "parts", stages=(mixed,), seed=1, stop_after=2)
+        run_to(tmp_path / "parts", stages=(MIXED,), seed=1, stop_after=2)
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
 
 

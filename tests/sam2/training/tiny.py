@@ -9,6 +9,7 @@ from sam2.training.trainer import train
 
 STILLS = Stage("stills", steps=5, frames=1, clips=1, objects=2, learning_rate=1e-3, warmup=2)
 CLIPS = Stage("clips", steps=1, frames=2, clips=1, objects=1, learning_rate=5e-4, warmup=0)
+MIXED = replace(CLIPS, steps=4, clips=2, stills_share=0.5, stills_clips=4, stills_objects=3)    # with seed 1 it shows both
 RECIPE = Recipe("sam2.1_nano", (STILLS, CLIPS), image_size=64, save_every=1, log_every=1)
 SCENES = Scenes(20, first=500, size_hw=(64, 64))
 
