@@ -184,7 +184,7 @@ Examples:
 
     labeling train out=outputs/try
 
-    labeling train model=nano recipe=nano data=scenes out=outputs/nano workers=2
+    labeling train model=nano model.image_size=256 recipe=nano data=scenes out=outputs/nano workers=2
 
     labeling train model=tiny model.checkpoint=/weights/sam2.1_hiera_tiny.pt recipe=finetune precision=bf16 \\
         data=store data.root=s3://labels/cars out=outputs/tuned

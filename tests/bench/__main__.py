@@ -84,7 +84,7 @@ def step_rows() -> list[tuple[str, str]]:
     bench = measured(load_bench([*overrides, "repeats=1", "device=cpu", "end_to_end=false"]), command="make bench")
     threads = bench.machine["threads"]
     return [
-        (f"nano at 256, {row.objects} object(s), fp32, {threads} threads, model step", f"{row.frames_per_second:.1f} frames/s")
+        (f"nano, {row.objects} object(s), fp32, {threads} threads, model step", f"{row.frames_per_second:.1f} frames/s")
         for row in bench.rows
     ]
 

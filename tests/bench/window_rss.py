@@ -1,6 +1,6 @@
 """Memory of a predictor on a short and a long video: `python -m tests.bench.window_rss`, `--picture FILE` for the curves.
 
-Each length runs in a process of its own, nano at 256 pixels, SAMURAI, two objects, frames handed over one by one,
+Each length runs in a process of its own, nano, SAMURAI, two objects, frames handed over one by one,
 `memory="window"` (and, for the picture, "all"). Exits with 1 where the peaks differ by more than 5 %.
 """
 

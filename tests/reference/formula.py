@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 KEPT = 500
+# the released code answered with a nano of which a block has windows, that are padded at these sides
+WINDOWED = "++model.image_encoder.trunk.global_att_blocks=[4,6]"
 
 
 def noise(name: str, *shape: int) -> Tensor:

@@ -12,7 +12,7 @@ from sam2.build_sam import build_sam2_video_predictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 from sam2.tracking.output import FrameOutput
 from sam2.tracking.state import VideoState
-from tests.reference.formula import formula_weights
+from tests.reference.formula import WINDOWED, formula_weights
 
 HEIGHT, WIDTH = 48, 64
 NANO, SAMURAI = "sam2.1_nano", "configs/samurai/sam2.1_nano"
@@ -60,7 +60,7 @@ def _frame(k: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 @functools.cache
 def predictor(config: str = NANO, *choices: str) -> SAM2VideoPredictor:
     """Return a predictor at 64 pixels; one per set of choices is kept, and no test may change it."""
-    overrides = ["++model.image_size=64", *(SAMURAI_CHOICES if "samurai" in config else ()), *choices]
+    overrides = ["++model.image_size=64", WINDOWED, *(SAMURAI_CHOICES if "samurai" in config else ()), *choices]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         built = build_sam2_video_predictor(config, device="cpu", hydra_overrides_extra=overrides)

@@ -239,6 +239,6 @@ def test_a_box_that_reaches_out_of_the_frame_is_clipped(state: VideoState) -> No
 def test_built_by_its_released_name() -> None:
     built = build_sam2_video_predictor("sam2.1_nano", device="cpu")
     assert isinstance(built, SAM2VideoPredictor)
-    assert (built.image_size, built.device) == (256, torch.device("cpu"))
+    assert (built.image_size, built.device) == (384, torch.device("cpu"))
     assert built.config.fill_hole_area == 8
     assert not built.training

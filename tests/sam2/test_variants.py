@@ -60,7 +60,7 @@ def test_21_adds_three_tensors_to_20(hollow: Hollow) -> None:
 def test_nano_is_small_and_has_the_parts_of_the_others(hollow: Hollow) -> None:
     nano, tiny = hollow(NANO), hollow(VARIANTS["sam2.1_hiera_t"])
     assert sum(p.numel() for p in nano.parameters()) <= 3_000_000
-    assert NANO.image_size == 256
+    assert NANO.image_size == 384
     assert numberless(nano) == numberless(tiny)
 
 

@@ -63,7 +63,7 @@ def test_a_checkpoint_is_known_by_its_digest(weights: Path) -> None:
 def test_an_actor_refuses_another_file_than_the_plans(weights: Path) -> None:
     with pytest.raises(BadInput, match="not the file that this run was planned with"):
         build_predictor(recipe(), str(weights), device="cpu")
-    assert build_predictor(recipe(checkpoint=str(weights)), str(weights), device="cpu").image_size == 256  # type: ignore[attr-defined]
+    assert build_predictor(recipe(checkpoint=str(weights)), str(weights), device="cpu").image_size == 384  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("precision", "tracker", "message"), [("fp8", "sam2", "'fp8'"), ("fp32", "sort", "'sort'")])
@@ -83,7 +83,7 @@ def test_samurai_takes_the_released_config_of_its_size() -> None:
 
 def test_the_networks_own_size_and_the_same_size_given_are_one_recipe() -> None:
     assert recipe(config="sam2.1_hiera_t") == recipe(config="sam2.1_hiera_t", image_size=1024)
-    assert recipe().image_size == 256
+    assert recipe().image_size == 384
     with pytest.raises(BadConfiguration, match=r"model\.config: .*sam2\.1_hiera_t"):
         recipe(config="sam9")
 

@@ -33,4 +33,4 @@ def test_a_later_start_sees_the_same(stage: Stage) -> None:
 
 def test_the_side_is_the_recipes_or_the_networks_own() -> None:
     assert side_of(RECIPE) == 64
-    assert side_of(replace(RECIPE, image_size=None)) == 256
+    assert side_of(replace(RECIPE, image_size=None)) == 384
