@@ -25,7 +25,7 @@ TRUNKS = {
 NANO = ModelConfig(
     variant="sam2.1_nano",
     trunk=TrunkSizes(
-        embed_dim=24, num_heads=1, stages=(1, 2, 4, 1), global_att_blocks=(4, 5, 6, 7), window_spec=(8, 4, 16, 8)
+        embed_dim=24, num_heads=1, stages=(1, 2, 4, 1), global_att_blocks=(4, 5, 6), window_spec=(8, 4, 24, 12)
     ),
     image_size=384,
     hidden_dim=96,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 KEPT = 500
 # the released code answered with a nano of which a block has windows, that are padded at these sides
-WINDOWED = "++model.image_encoder.trunk.global_att_blocks=[4,6]"
+WINDOWED = ("++model.image_encoder.trunk.global_att_blocks=[4,6]", "++model.image_encoder.trunk.window_spec=[8,4,16,8]")
 
 
 def noise(name: str, *shape: int) -> Tensor:

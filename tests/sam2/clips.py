@@ -60,7 +60,7 @@ def _frame(k: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 @functools.cache
 def predictor(config: str = NANO, *choices: str) -> SAM2VideoPredictor:
     """Return a predictor at 64 pixels; one per set of choices is kept, and no test may change it."""
-    overrides = ["++model.image_size=64", WINDOWED, *(SAMURAI_CHOICES if "samurai" in config else ()), *choices]
+    overrides = ["++model.image_size=64", *WINDOWED, *(SAMURAI_CHOICES if "samurai" in config else ()), *choices]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         built = build_sam2_video_predictor(config, device="cpu", hydra_overrides_extra=overrides)

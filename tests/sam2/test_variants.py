@@ -62,6 +62,8 @@ def test_nano_is_small_and_has_the_parts_of_the_others(hollow: Hollow) -> None:
     assert sum(p.numel() for p in nano.parameters()) <= 3_000_000
     assert NANO.image_size == 384
     assert numberless(nano) == numberless(tiny)
+    # the released code divides by the window of a block that halves the map
+    assert all(plan.window for plan in plan_blocks(NANO.trunk) if plan.halves)
 
 
 def numberless(model: SAM2Base) -> set[str]:
