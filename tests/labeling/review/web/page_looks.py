@@ -1,5 +1,6 @@
 """What the page's tests do with the page: where a pixel of the video is, what is said, and what `rle.js` makes of masks."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,13 @@ def pixel(page: Any, x: float, y: float) -> list[int]:
     """The colour of the frame at a point of the screen, once what was asked for is drawn."""
     found: list[int] = page.evaluate(_PIXEL, [x, y])
     return found
+
+
+def leaves(page: Any, x: float, y: float, colour: list[int]) -> None:
+    """Wait until a point of the screen has another colour than this one."""
+    until = time.monotonic() + PATIENCE_MS / 1000
+    while pixel(page, x, y) == colour:
+        assert time.monotonic() < until, f"the point ({x}, {y}) stayed {colour}"
 
 
 def says(page: Any, selector: str, text: str) -> None:
