@@ -45,7 +45,7 @@ def doctor(store: Annotated[str | None, typer.Option(help="A store root to try: 
 
 @app.command(rich_help_panel=LABEL)
 def demo(out: Annotated[str, typer.Option(help="Where clips, store and report go")] = "outputs/demo") -> None:
-    """Label five drawn clips from a local S3 bucket, through Prefect and Ray, and say how well it went."""
+    """Label six drawn clips from a local S3 bucket, through Prefect and Ray, and say how well it went."""
     from flows.demo import run_demo
 
     run_demo(out, console)

@@ -24,6 +24,7 @@ from labeling.review.commands import render_list
 from labeling.store.dead_letters import read_dead_letters
 from labeling.store.reader import StoredMasklet, read_masklets
 from labeling.store.snapshots import read_snapshot
+from labeling.types import Decision
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +95,9 @@ def compare(truth: DemoTruth, config: LabelConfig) -> list[TruthRow]:
 
 
 def print_masklets(config: LabelConfig, rows: list[TruthRow], console: Console) -> None:
-    """Print each masklet's verdict, reasons and J&F."""
+    """Print each masklet's verdict, reasons and J&F, and the mean of all and of those that the judge accepted."""
     measured = {(row.video_key, row.object_id): row for row in rows}
+    accepted = []
     table = Table("video", "object", "verdict", "risk", "why", "J", "F", "J&F", title="masklets", title_justify="left")
     for stored in read_masklets(config.store.root):
         row = measured[stored.video.ref.key, stored.masklet.object_id]
@@ -103,8 +105,14 @@ def print_masklets(config: LabelConfig, rows: list[TruthRow], console: Console) 
             stored.video.ref.key, f"{stored.track_id} ({stored.masklet.category})", stored.verdict.decision.value,
             f"{stored.verdict.risk:.2f}", _why(stored), f"{row.region_j:.2f}", f"{row.boundary_f:.2f}", f"{row.mean:.2f}",
         )
+        if stored.verdict.decision is Decision.ACCEPT:
+            accepted.append(row)
     console.print(table)
-    console.print(f"mean J&F {np.mean([row.mean for row in rows]):.3f} over {len(rows)} masklets")
+    console.print(f"mean J&F {_mean(rows)} masklets; of those the judge accepted: {_mean(accepted)}")
+
+
+def _mean(rows: list[TruthRow]) -> str:
+    return f"{np.mean([row.mean for row in rows]):.3f} over {len(rows)}" if rows else "none"
 
 
 def _why(stored: StoredMasklet) -> str:

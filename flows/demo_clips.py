@@ -90,6 +90,11 @@ def _clips() -> tuple[Clip, ...]:
             Shape(2, 31, _line(400, 120, 80, 130), (230, 130, 150), 62, _spin(-0.5), lobes=4, bulge=0.12,
                   grow=lambda time: 1 + 0.2 * math.sin(2 * math.pi * time), category="star"),
         ), (112, 126, 112), 5),
+        # Nothing but their paths tells these two apart: what the judge ought to leave to a person.
+        Clip("twins.mp4", (
+            Shape(1, 30, _line(70, 130, 410, 140), (214, 150, 70), 71, _spin(0.5), category="ball"),
+            Shape(2, 30, _line(410, 140, 70, 130), (214, 150, 70), 71, _spin(0.5), category="ball"),
+        ), (126, 122, 112), 6),
     )
 
 

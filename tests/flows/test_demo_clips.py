@@ -70,6 +70,15 @@ def test_crossing_objects_never_share_a_pixel_and_one_is_covered(demo: DemoTruth
     assert min(shown) < 0.8 * shown[0]
 
 
+def test_twins_have_one_look_and_one_hides_the_other(demo: DemoTruth) -> None:
+    frame = frames_of(demo.folder / "twins.mp4")[0]
+    first, second = demo.masks["twins.mp4"][1], demo.masks["twins.mp4"][2]
+    looks = [frame[rle.decode(masks[0])].astype(np.float64) for masks in (first, second)]
+    assert np.abs(looks[0].mean(axis=0) - looks[1].mean(axis=0)).max() < 3
+    assert min(rle.area(mask) for mask in first) < 0.2 * rle.area(first[0])
+    assert rle.area(first[-1]) > 0.9 * rle.area(first[0])
+
+
 def test_prompts_are_boxes_round_the_true_masks_and_one_row_is_for_the_broken_file(demo: DemoTruth) -> None:
     rows = [json.loads(line) for line in demo.prompts.read_text().splitlines()]
     assert sum(row["video"] == demo.broken for row in rows) == 1
