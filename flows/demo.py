@@ -55,6 +55,8 @@ def run_demo(out: str, console: Console) -> Outcome:
     with open_queue(config) as queue:
         console.print(render_list(queue))
     console.print(f"[bold]open {report}[/]", soft_wrap=True)
+    clips = f"source.uri={folder / 'clips'}"          # the bucket is gone with its server
+    console.print(f"[bold]labeling review serve store.root={config.store.root} {clips}[/]  settles what waits", soft_wrap=True)
     return outcome
 
 
@@ -116,7 +118,10 @@ def _mean(rows: list[TruthRow]) -> str:
 
 
 def _why(stored: StoredMasklet) -> str:
-    return ", ".join(f"{f.reason} ({f.signal} {f.value:.3g}, bound {f.threshold:.3g})" for f in stored.verdict.flags[:2])
+    """The first two reasons, each with the first signal that gave it."""
+    flags = {flag.reason: flag for flag in reversed(stored.verdict.flags)}
+    reasons = list(dict.fromkeys(flag.reason for flag in stored.verdict.flags))[:2]
+    return ", ".join(f"{r} ({flags[r].signal} {flags[r].value:.3g}, bound {flags[r].threshold:.3g})" for r in reasons)
 
 
 def print_rejections(config: LabelConfig, run_id: str, console: Console) -> None:
