@@ -88,12 +88,13 @@ class EveryStageConfig:
 
 @dataclass
 class LossConfig:
-    """How much each part of the loss counts."""
+    """How much each part of the loss counts, as in `sam2.training.losses.LossWeights`."""
 
     focal: float = 20.0
     dice: float = 1.0
     iou: float = 1.0
     object_score: float = 1.0
+    chosen: float = 0.0
 
 
 @dataclass

@@ -16,12 +16,22 @@ FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """How much each part counts; the published numbers."""
+    """How much each part counts; the published numbers.
+
+    `chosen`: the share of a mask's loss that the candidate bears which says the highest IoU of itself, the one that is
+    kept in use; the lowest-loss one bears the rest. 0 as published. Candidates that only learn where they are best each
+    bet on their own reading, and the one that is kept then is worse than their mean.
+    """
 
     focal: float = 20.0
     dice: float = 1.0
     iou: float = 1.0
     object_score: float = 1.0
+    chosen: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.chosen <= 1:
+            raise ValueError(f"losses.chosen={self.chosen}: expected a share in 0..1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +60,9 @@ def losses_of(
 ) -> Losses:
     """Compare one answer of the decoder with the truth.
 
-    Of several candidates only the one with the lowest mask loss is supervised, while every candidate's predicted IoU
-    is. An object that is not there has no mask loss. `true_mask_B1RR` is in [0, 1]: a share where pixels were merged.
+    Of several candidates the one with the lowest mask loss is supervised (see `LossWeights.chosen`), while every
+    candidate's predicted IoU is. An object that is not there has no mask loss. `true_mask_B1RR` is in [0, 1]: a share
+    where pixels were merged.
     """
     side_hw = true_mask_B1RR.shape[-2:]
     logits_BMRR = F.interpolate(mask_logits_BMHW.float(), side_hw, mode="bilinear", align_corners=False)
@@ -59,13 +70,21 @@ def losses_of(
     focal_BM, dice_BM = _focal(logits_BMRR, true_mask_B1RR), _dice(logits_BMRR, true_mask_B1RR)
     best_B1 = (weights.focal * focal_BM + weights.dice * dice_BM).argmin(dim=1, keepdim=True)
     true_iou_BM = _iou(logits_BMRR.detach() > 0, true_mask_B1RR > 0.5)
-    focal = (focal_BM.gather(1, best_B1)[:, 0] * there_B).mean()
-    dice = (dice_BM.gather(1, best_B1)[:, 0] * there_B).mean()
+    share_BM = _shares(best_B1, predicted_iou_BM, weights.chosen)
+    focal = ((focal_BM * share_BM).sum(1) * there_B).mean()
+    dice = ((dice_BM * share_BM).sum(1) * there_B).mean()
     iou = ((predicted_iou_BM.float() - true_iou_BM).abs().mean(1) * there_B).mean()
     score = F.binary_cross_entropy_with_logits(object_score_logits_B1[:, 0].float(), there_B)
     total = weights.focal * focal + weights.dice * dice + weights.iou * iou + weights.object_score * score
     reached = (true_iou_BM.gather(1, best_B1)[:, 0] * there_B).sum() / there_B.sum().clamp(min=1)
     return Losses(focal, dice, iou, score, total, reached)
+
+
+def _shares(best_B1: Tensor, predicted_iou_BM: Tensor, chosen: float) -> Tensor:
+    """Return (B, M): how much of its object's mask loss each candidate bears."""
+    share_BM = torch.zeros_like(predicted_iou_BM, dtype=torch.float32)
+    share_BM.scatter_add_(1, best_B1, torch.full_like(share_BM[:, :1], 1 - chosen))
+    return share_BM.scatter_add_(1, predicted_iou_BM.argmax(1, keepdim=True), torch.full_like(share_BM[:, :1], chosen))
 
 
 def mean_losses(parts: list[Losses]) -> Losses:

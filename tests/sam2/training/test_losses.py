@@ -1,6 +1,7 @@
 """The published losses against numbers worked out by hand and in plain NumPy."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,21 @@ def test_only_the_best_candidate_learns_its_mask_and_all_learn_their_iou() -> No
     assert logits.grad.abs().sum((0, 2, 3)).gt(0).tolist() == [False, True, False]
     assert said.grad[0].tolist() == pytest.approx([1 / 3, -1 / 3, 1 / 3])     # towards 0, 1 and 0
     assert float(losses.true_iou) == 1.0
+
+
+def test_the_candidate_that_is_kept_in_use_may_bear_a_share() -> None:
+    truth = torch.zeros(1, 1, 4, 4)
+    truth[..., :2] = 1
+    good, bad = truth * 8 - 4, 4 - truth * 8
+    logits = torch.cat([bad, good, bad], dim=1)
+    said = torch.tensor([[0.9, 0.5, 0.1]])
+    alone = [losses_of(one, said[:, :1], torch.ones(1, 1), truth, WEIGHTS) for one in (good, bad)]
+    shared = losses_of(logits, said, torch.ones(1, 1), truth, replace(WEIGHTS, chosen=0.25))
+    for name in ("focal", "dice"):
+        best, kept = (float(getattr(losses, name)) for losses in alone)
+        assert float(getattr(shared, name)) == pytest.approx(0.75 * best + 0.25 * kept)
+    with pytest.raises(ValueError, match=r"losses.chosen=1.5: expected a share in 0..1"):
+        replace(WEIGHTS, chosen=1.5)
 
 
 def test_an_object_that_is_away_teaches_its_score_alone() -> None:
