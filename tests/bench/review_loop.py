@@ -1,8 +1,8 @@
 """What a review is worth: the demo is labelled, doubted tracks are corrected by clicks, and those are tracked again.
 
 `python -m tests.bench.review_loop [FOLDER [all|span]]` draws and labels the demo in FOLDER unless it is there, then corrects
-the worst frame of each waiting item as a reviewer would: with at most four clicks, each set where the shown mask is most wrong,
-for all frames or for the wrong stretch around it. Prints J&F before and after, and whether anything else changed.
+a frame amid the worst of each waiting item as a reviewer would: with at most four clicks, each set where the shown mask is
+most wrong, for all frames or for the wrong stretch around it. Prints J&F before and after, and whether anything else changed.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ from labeling.types import RLE, Point, Prompt, PromptSource
 
 Bools = npt.NDArray[np.bool_]
 Track = tuple[str, int]
-MOST_CLICKS, GOOD_ENOUGH, WRONG = 4, 0.9, 0.8
+MOST_CLICKS, GOOD_ENOUGH, WRONG, MUCH_ALIKE = 4, 0.9, 0.8, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +99,14 @@ def clicked(predictor: Predictor, rgb_HW3: npt.NDArray[np.uint8], mask: RLE, tru
 def correct(
     queue: ReviewQueue, predictor: Predictor, item: QueuedItem, stored: StoredMasklet, truth: DemoTruth, *, spanned: bool
 ) -> Corrected | None:
-    """Correct the worst frame on which the object is seen; None where clicks make nothing better."""
+    """Correct a frame amid the worst on which the object is seen; None where clicks make nothing better."""
     key, object_id = stored.video.ref.key, stored.masklet.object_id
     true = truth.masks[key][object_id]
     found = {f.frame_idx: iou(rle.decode(f.rle), rle.decode(true[f.frame_idx])) for f in stored.frames}
     seen = [f for f in stored.frames if rle.area(true[f.frame_idx])]
-    worst = min(seen, key=lambda f: found[f.frame_idx])
+    lowest = min(found[f.frame_idx] for f in seen)
+    bad = [f for f in seen if found[f.frame_idx] <= lowest + MUCH_ALIKE]
+    worst = bad[len(bad) // 2]          # amid them: where two have crossed, they have parted again
     rgb_HW3 = read_frame(truth.folder / key, worst.frame_idx)
     made = clicked(predictor, rgb_HW3, worst.rle, rle.decode(true[worst.frame_idx]))
     if made is None:
