@@ -24,7 +24,7 @@ from labeling.review.commands import render_list
 from labeling.store.dead_letters import read_dead_letters
 from labeling.store.reader import StoredMasklet, read_masklets
 from labeling.store.snapshots import read_snapshot
-from labeling.types import Decision
+from labeling.types import Decision, QCFlag
 
 log = logging.getLogger(__name__)
 
@@ -119,9 +119,10 @@ def _mean(rows: list[TruthRow]) -> str:
 
 def _why(stored: StoredMasklet) -> str:
     """The first two reasons, each with the first signal that gave it."""
-    flags = {flag.reason: flag for flag in reversed(stored.verdict.flags)}
-    reasons = list(dict.fromkeys(flag.reason for flag in stored.verdict.flags))[:2]
-    return ", ".join(f"{r} ({flags[r].signal} {flags[r].value:.3g}, bound {flags[r].threshold:.3g})" for r in reasons)
+    first: dict[str, QCFlag] = {}
+    for flag in stored.verdict.flags:
+        first.setdefault(flag.reason, flag)
+    return ", ".join(f"{f.reason} ({f.signal} {f.value:.3g}, bound {f.threshold:.3g})" for f in list(first.values())[:2])
 
 
 def print_rejections(config: LabelConfig, run_id: str, console: Console) -> None:

@@ -1,7 +1,6 @@
 """The demo shows both sides of the judge: what it accepts, and what it leaves to a person."""
 
 import io
-import math
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +9,13 @@ from rich.console import Console
 from flows.configure import load_config
 from flows.demo import compare, print_masklets
 from flows.demo_clips import render_demo
-from flows.label_video import LabelVideo
 from flows.planning import plan_run
 from flows.reviewing import open_queue
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import open_objects
 from labeling.review.from_snapshot import open_from_snapshot
-from labeling.store.publish import publish
 from labeling.store.snapshots import read_snapshot
+from tests.bench.review_loop import carry_out
 
 
 def test_look_alikes_that_cross_are_mistaken_for_each_other_and_wait_for_a_person(tmp_path: Path) -> None:
@@ -27,12 +25,7 @@ def test_look_alikes_that_cross_are_mistaken_for_each_other_and_wait_for_a_perso
         f"store.root={tmp_path / 'dataset'}", f"run.scratch={tmp_path / 'scratch'}", "tracker=samurai", "qc=default",
     ])
     objects = open_objects(config.store.root)
-    recipe, plan = plan_run(config, objects, "run-1", corrections=PromptTable({}))
-    work = LabelVideo(config, recipe, plan.run_id)
-    work.setup("cpu")
-    for job in plan.jobs:
-        work(job, deadline=math.inf)
-    publish(objects, config.qc, run_id=plan.run_id)
+    carry_out(config, objects, *plan_run(config, objects, "run-1", corrections=PromptTable({})))
 
     with open_queue(config) as queue:
         open_from_snapshot(queue, objects, read_snapshot(objects))

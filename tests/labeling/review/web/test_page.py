@@ -315,8 +315,11 @@ def test_other_objects_are_drawn_and_can_be_hidden(page: Any) -> None:
     hidden = pixel(page, *spot)
     page.keyboard.press("t")
     leaves(page, *spot, hidden)             # their masks come after the frame
+    shown = pixel(page, *spot)
     page.keyboard.press("t")
     assert pixel(page, *spot) == hidden
+    page.keyboard.press("t")
+    assert pixel(page, *spot) == shown
 
 
 def test_signing_in_and_out_by_token(
