@@ -15,7 +15,7 @@ setup: .venv/.ready  ## make .venv and install the project with what its tests n
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'
 	touch $@
 
-demo: setup     ## label five drawn clips from a local S3 bucket and print what came of it
+demo: setup     ## label six drawn clips from a local S3 bucket and print what came of it
 	$(BIN)/labeling demo
 
 test: setup     ## run the whole suite
