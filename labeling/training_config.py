@@ -70,7 +70,6 @@ class StageConfig:
     stills_share: float = 0.0
     stills_clips: int = 12
     stills_objects: int = 3
-    lead: int = 0
 
 
 @dataclass

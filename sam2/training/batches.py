@@ -3,7 +3,6 @@
 Legend: V clips, O objects of each, T frames, B = V * O, S side of the model's image, H, W frame height and width.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,17 +35,18 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         return Batch(self.frames_VTSS3.to(device), self.masks_VOTSS.to(device))
 
-    def first_frames(self, many: int) -> "Batch":
-        """Return the clips cut to their first frames."""
-        return Batch(self.frames_VTSS3[:, :many], self.masks_VOTSS[:, :, :many])
-
-    def some_frames(self, indices: Sequence[int]) -> Tensor:
-        """Return some frames of the first clip, then of the next ones (V * len(indices), 3, S, S), as the network reads."""
-        return _normalised(self.frames_VTSS3[:, list(indices)].flatten(0, 1))
+    def all_frames(self) -> Tensor:
+        """Return all frames (V * T, 3, S, S) as the network reads them."""
+        return _normalised(self.frames_VTSS3.flatten(0, 1))
 
     def frame(self, index: int) -> Tensor:
         """Return one frame of each clip (V, 3, S, S) as the network reads it."""
         return _normalised(self.frames_VTSS3[:, index])
+
+    def rows(self, index: int) -> Tensor:
+        """Return where `all_frames` has frame `index` of each clip."""
+        clips, frames = self.frames_VTSS3.shape[:2]
+        return torch.arange(clips, device=self.frames_VTSS3.device) * frames + index
 
     def truth(self, index: int) -> Tensor:
         """Return the true masks (B, S, S) of all objects on one frame."""

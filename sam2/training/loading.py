@@ -47,8 +47,8 @@ class Shown:
 
     def __getitem__(self, number: int) -> Batch:
         stage = self.recipe.shown_at(number // self.world)
-        clips, frames = max(1, stage.clips // self.world), stage.frames + stage.lead
-        return Batches(self.source, self.recipe.seed, clips, stage.objects, frames, side_of(self.recipe))[number]
+        clips = max(1, stage.clips // self.world)
+        return Batches(self.source, self.recipe.seed, clips, stage.objects, stage.frames, side_of(self.recipe))[number]
 
 
 def _drill(recipe: Recipe, stage: Stage, number: int, clips: int, side: int) -> Batch:

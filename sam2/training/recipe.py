@@ -22,7 +22,6 @@ class Stage:
     the chance that one later frame is corrected. `drill`: stills of plain shapes (`sam2.training.drill`), "blind"
     without pictures, or "plain". `stills_share`: the share of a clips stage's steps that see stills in their place, with
     `stills_clips` pictures, `stills_objects` objects of each and one correction; Ravi et al. 2024 mix them likewise.
-    `lead`: the most frames that a clips step follows between the prompted one and those that it learns from.
     """
 
     name: str
@@ -38,7 +37,6 @@ class Stage:
     stills_share: float = 0.0
     stills_clips: int = 12
     stills_objects: int = 3
-    lead: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "frames", "clips", "objects", "stills_clips", "stills_objects"):
@@ -58,14 +56,12 @@ class Stage:
                 f"stage {self.name}: stills_share={self.stills_share} with frames={self.frames}; expected a share of a clips "
                 f"stage's steps, from 0 to below 1"
             )
-        if self.lead < 0 or (self.lead and self.frames == 1):
-            raise ValueError(f"stage {self.name}: lead={self.lead} with frames={self.frames}; expected frames of a clips stage")
 
     @property
     def as_stills(self) -> "Stage":
         """What a step of this stage does where it sees stills in place of clips."""
         return replace(
-            self, frames=1, lead=0, clips=self.stills_clips, objects=self.stills_objects, corrections=1.0, stills_share=0.0
+            self, frames=1, clips=self.stills_clips, objects=self.stills_objects, corrections=1.0, stills_share=0.0
         )
 
 

@@ -152,12 +152,8 @@ def _answers(recipe: Recipe, stage: Stage, run: Run, batch: Batch) -> list[Answe
         return answer_stills(run.network, batch, random, corrections=int(stage.corrections), blind=stage.drill == "blind")
     chance = np.random.default_rng(seed)
     kind = PROMPT_KINDS[chance.choice(len(PROMPT_KINDS), p=recipe.prompt_shares)]
-    learnt = int(chance.integers(1, stage.frames)) if chance.random() < stage.corrections else None
-    lead = int(chance.integers(stage.lead + 1))
-    corrected = frozenset(() if learnt is None else (lead + learnt,))
-    return answer_clips(
-        run.network, batch.first_frames(stage.frames + lead), random, kind=kind, corrected=corrected, lead=lead
-    )
+    corrected = frozenset({int(chance.integers(1, stage.frames))} if chance.random() < stage.corrections else ())
+    return answer_clips(run.network, batch, random, kind=kind, corrected=corrected)
 
 
 def _seed(recipe: Recipe, step: int) -> int:

@@ -56,30 +56,17 @@ def answer_stills(
 
 
 def answer_clips(
-    network: SAM2Base, batch: Batch, random: Generator, *, kind: str, corrected: frozenset[int], lead: int = 0
+    network: SAM2Base, batch: Batch, random: Generator, *, kind: str, corrected: frozenset[int]
 ) -> list[Answer]:
-    """Prompt the objects on the first frame, follow them to the last, and correct them with a click on some frames.
-
-    The `lead` frames after the first are followed alone: no gradients, no answers, and none of them may be corrected.
-    """
+    """Prompt the objects on the first frame, follow them to the last, and correct them with a click on some frames."""
     if kind not in PROMPT_KINDS:
         raise ValueError(f"prompt kind {kind!r}: expected one of {PROMPT_KINDS}")
-    led = range(1, lead + 1)
-    if lead and (lead + 1 >= batch.num_frames or corrected.intersection(led)):
-        raise ValueError(
-            f"lead={lead} of {batch.num_frames} frames, corrected={set(corrected)}: expected later frames, none in the lead"
-        )
+    features = network.encode_image(batch.all_frames())
+    answers: list[Answer] = []
     conditioning: dict[int, FrameEntry] = {}
     others: dict[int, FrameEntry] = {}
-    features = _encode(network, batch, led)
-    answers: list[Answer] = []
     for frame in range(batch.num_frames):
-        seen = _of_objects(features[frame], batch.objects_per_clip)
-        if frame in led:
-            with torch.no_grad():
-                vision_BChw = _condition(network, seen, conditioning, others, frame)
-                others[frame] = _remember(network, seen, _decode(network, vision_BChw, seen, None, None), from_prompt=False)
-            continue
+        seen = _of_objects(features[batch.rows(frame)], batch.objects_per_clip)
         truth_BSS = batch.truth(frame)
         prompted = frame == 0 or frame in corrected
         if frame == 0 and kind == "mask":
@@ -97,19 +84,6 @@ def answer_clips(
         if frame + 1 < batch.num_frames:
             (conditioning if prompted else others)[frame] = _remember(network, seen, decoded, from_prompt=prompted)
     return answers
-
-
-def _encode(network: SAM2Base, batch: Batch, led: range) -> dict[int, ImageFeatures]:
-    """Return what is seen on each frame; of the frames in `led` without gradients."""
-    features: dict[int, ImageFeatures] = {}
-    for frames in (led, [frame for frame in range(batch.num_frames) if frame not in led]):
-        if not frames:
-            continue
-        with torch.set_grad_enabled(torch.is_grad_enabled() and frames is not led):
-            encoded = network.encode_image(batch.some_frames(frames))
-        for place, frame in enumerate(frames):
-            features[frame] = encoded[place :: len(frames)]
-    return features
 
 
 def _decode(

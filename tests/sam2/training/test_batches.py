@@ -74,21 +74,12 @@ def batch() -> Batch:
 
 
 def test_frames_come_as_tracking_normalises_them(batch: Batch) -> None:
-    images = batch.some_frames([2, 0])
-    assert len(images) == 2 * 2
+    images = batch.all_frames()
     for clip in range(2):
         for frame in range(3):
             expected = normalised(batch.frames_VTSS3[clip, frame].numpy(), torch.device("cpu"))
-            if frame != 1:
-                torch.testing.assert_close(images[2 * clip + [2, 0].index(frame)], expected)
+            torch.testing.assert_close(images[batch.rows(frame)[clip]], expected)
             torch.testing.assert_close(batch.frame(frame)[clip], expected)
-
-
-def test_clips_are_cut_to_their_first_frames(batch: Batch) -> None:
-    cut = batch.first_frames(2)
-    assert (cut.num_frames, cut.objects_per_clip) == (2, 2)
-    assert torch.equal(cut.frame(1), batch.frame(1))
-    assert torch.equal(cut.truth(1), batch.truth(1))
 
 
 def test_truth_is_by_object_and_soft_truth_a_share(batch: Batch) -> None:

@@ -20,12 +20,6 @@ def test_a_process_gets_its_share_of_what_the_step_shows() -> None:
         assert not torch.equal(first.frames_VTSS3, second.frames_VTSS3)
 
 
-def test_clips_are_longer_by_the_lead_and_stills_are_not() -> None:
-    recipe = replace(RECIPE, stages=(replace(MIXED, lead=3),), seed=1)
-    lengths = {recipe.shown_at(step).frames: Shown(recipe, SCENES, world=1)[step].num_frames for step in range(4)}
-    assert lengths == {1: 1, 2: 5}
-
-
 @pytest.mark.parametrize("stage", [STILLS, MIXED, replace(STILLS, drill="plain")], ids=["stills", "mixed", "drill"])
 def test_a_later_start_sees_the_same(stage: Stage) -> None:
     recipe = replace(RECIPE, stages=(stage,), seed=1)

@@ -18,7 +18,7 @@ def test_steps_fall_into_stages() -> None:
 
 
 def test_steps_of_clips_see_stills_as_seed_and_step_decide() -> None:
-    mixed = replace(STAGE, name="clips", steps=400, frames=4, stills_share=0.3, stills_clips=5, stills_objects=2, lead=3)
+    mixed = replace(STAGE, name="clips", steps=400, frames=4, stills_share=0.3, stills_clips=5, stills_objects=2)
     recipe = replace(RECIPE, stages=(STAGE, mixed), seed=7)
     shown = [recipe.shown_at(step) for step in range(recipe.total_steps)]
     assert shown[:3] == [STAGE] * 3
@@ -40,7 +40,6 @@ def test_steps_of_clips_see_stills_as_seed_and_step_decide() -> None:
         ({"stills_share": 0.5}, "stills_share=0.5 with frames=1; expected a share of a clips stage's steps"),
         ({"frames": 4, "stills_share": 1.0}, "stills_share=1.0"), ({"stills_clips": 0}, "stills_clips=0"),
         ({"stills_objects": 0}, "stills_objects=0"),
-        ({"lead": 2}, "lead=2 with frames=1; expected frames of a clips stage"), ({"frames": 4, "lead": -1}, "lead=-1"),
     ],
 )
 def test_a_stage_refuses(changed: dict[str, float], said: str) -> None:

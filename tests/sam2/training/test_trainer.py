@@ -103,14 +103,6 @@ def test_stills_between_clips_come_back_alike_after_a_stop(tmp_path: Path) -> No
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_a_stage_with_a_lead_comes_back_alike_after_a_stop(tmp_path: Path) -> None:
-    led = replace(CLIPS, steps=4, frames=3, lead=2, corrections=0.5)
-    assert run_to(tmp_path / "whole", stages=(led,)) == [1, 2, 3, 4]
-    for _ in range(2):
-        run_to(tmp_path / "parts", stages=(led,), stop_after=2)
-    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
-
-
 def test_another_seed_gives_other_weights(tmp_path: Path, unbroken: Path) -> None:
     run_to(tmp_path, stop_after=1, seed=1)
     mine, theirs = held(tmp_path)["network"], held(unbroken)["network"]

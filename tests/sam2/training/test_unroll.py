@@ -133,38 +133,6 @@ def test_every_object_of_the_first_frame_gets_a_gradient(batch: Batch, nano: SAM
         embeddings.requires_grad_(False)
 
 
-@pytest.mark.parametrize("kind", ["box", "mask"])
-def test_frames_of_the_lead_are_followed_and_not_answered(predictor: SAM2VideoPredictor, batch: Batch, kind: str) -> None:
-    """What is said behind the lead is what tracking says there: the frames in it are looked back at."""
-    whole, behind = (
-        answer_clips(predictor, batch, Generator().manual_seed(3), kind=kind, corrected=frozenset({5}), lead=lead)
-        for lead in (0, 3)
-    )
-    assert [answer.frame for answer in behind] == ([] if kind == "mask" else [0]) + [4, 5, 5]
-    expected = [answer for answer in whole if answer.frame not in (1, 2, 3)]
-    for answer, other in zip(behind, expected, strict=True):
-        torch.testing.assert_close(answer.decoded.mask_logits_BMHW, other.decoded.mask_logits_BMHW, atol=1e-4, rtol=0)
-
-
-def test_frames_of_the_lead_take_no_gradients_and_the_prompted_one_does(batch: Batch, nano: SAM2Base) -> None:
-    embeddings, remembered = nano.no_mem_embed.requires_grad_(True), []
-    hook = nano.memory_encoder.register_forward_hook(lambda module, taken, made: remembered.append(made))
-    try:
-        answer_clips(nano, batch, Generator().manual_seed(0), kind="box", corrected=frozenset(), lead=3)
-        assert [made.requires_grad for made in remembered] == [True, False, False, False, True]
-    finally:
-        hook.remove()
-        embeddings.requires_grad_(False)
-
-
-@pytest.mark.parametrize(("lead", "corrected"), [(FRAMES - 1, set()), (3, {2})])
-def test_a_lead_leaves_frames_to_learn_from(
-    predictor: SAM2VideoPredictor, batch: Batch, lead: int, corrected: set[int]
-) -> None:
-    with pytest.raises(ValueError, match=f"lead={lead} of 6 frames"):
-        answer_clips(predictor, batch, Generator(), kind="box", corrected=frozenset(corrected), lead=lead)
-
-
 def test_an_unknown_kind_is_refused(predictor: SAM2VideoPredictor, batch: Batch) -> None:
     with pytest.raises(ValueError, match="prompt kind 'scribble': expected one of"):
         answer_clips(predictor, batch, Generator(), kind="scribble", corrected=frozenset())
