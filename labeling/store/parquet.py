@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from labeling.store.ranged import RangedReader
 from labeling.store.schemas import check_storage_version
 
 _CHUNK_BYTES = 1 << 20
+_MAGIC = b"PAR1"
+_FOOTER_END_BYTES = 8  # the footer's length and the magic
 
 
 def open_writer(path: Path, schema: Any) -> Any:
@@ -61,7 +64,29 @@ def _opened(source: Any, uri: str, **how: bool) -> Any:
     except pa.ArrowInvalid as error:
         raise ValueError(f"{uri} is not Parquet ({error}); restore it or label its video again") from error
     check_storage_version(opened.schema_arrow.metadata, uri)
-    return opened
+    if not any(pa.types.is_fixed_size_list(field.type) for field in opened.schema_arrow):
+        return opened
+    opened.close()
+    return pq.ParquetFile(source, metadata=_without_arrow_types(source), **how)
+
+
+def _without_arrow_types(source: Any) -> Any:
+    """Return a file's metadata without Arrow's own note of the types, so that the columns are read as Parquet has them.
+
+    Release 0.1.0 noted boxes as lists of a fixed size. Parquet knows no such thing, and pyarrow before 26 does not read them
+    back where one is null.
+    """
+    with pa.OSFile(os.fspath(source)) if isinstance(source, Path) else nullcontext(source) as file:
+        file.seek(0, os.SEEK_END)
+        end = file.tell()
+        file.seek(end - _FOOTER_END_BYTES)
+        tail = file.read(_FOOTER_END_BYTES)
+        length = int.from_bytes(tail[:4], "little")
+        file.seek(end - _FOOTER_END_BYTES - length)
+        footer = file.read(length)
+        file.seek(0)
+    # The same length under another name, which no reader looks for.
+    return pq.read_metadata(pa.BufferReader(_MAGIC + footer.replace(b"ARROW:schema", b"ARROW:unread") + tail))
 
 
 def read(objects: Objects, key: str, schema: Any) -> Any:

@@ -5,7 +5,7 @@ source's presentation order; boxes are x, y, width, height in pixels. `bucket` i
 lie there too; what a snapshot holds in DuckDB, with no code of ours:
 
     SET VARIABLE files = (SELECT list('ROOT/' || file) FROM 'ROOT/snapshots/v000001/files.parquet' WHERE "table" = 'masks');
-    SELECT masks.* FROM read_parquet(getvariable('files')) masks
+    SELECT masks.* FROM read_parquet(getvariable('files'), union_by_name=true) masks
     SEMI JOIN 'ROOT/snapshots/v000001/tracks.parquet' USING (video_id, track_id, label_version)
 """
 
@@ -58,10 +58,12 @@ VIDEOS = _schema(
     },
 )
 
+# A column that comes later is nullable and appended, in `masks` and in `tracks`, and leaves the storage version as it is: files
+# of both kinds lie in one store, and whoever reads them together sees nulls in the older ones.
 MASKS = _schema(
     {
         "video_id": _TEXT, "track_id": _TEXT, "frame_idx": _INT, "pts_seconds": _REAL,
-        "height": pa.int32(), "width": pa.int32(), "rle": _TEXT, "area": _INT, "box_xywh": pa.list_(_SCORE, 4),
+        "height": pa.int32(), "width": pa.int32(), "rle": _TEXT, "area": _INT, "box_xywh": pa.list_(_SCORE),
         "predicted_iou": _SCORE, "object_score": _SCORE, "motion_iou": _SCORE, "stability": _SCORE,
         "candidate_gap": _SCORE, "pointer_similarity": _SCORE,
         "visible": pa.bool_(), "source": _TEXT, "label_version": pa.int32(), "key": _TEXT,

@@ -1,18 +1,29 @@
 """What reads Parquet reads the store: DuckDB, Polars, pandas, `datasets` and pyarrow see the same rows with no code of ours."""
 
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
 import pytest
 
 from labeling import rle
 from labeling.config import QCConfig
+from labeling.ingest.listing import video_id_of
 from labeling.objects import FolderObjects
 from labeling.store import schemas
 from labeling.store.ledger import read_ledger
+from labeling.store.parquet import open_bytes, open_file
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
 from labeling.types import RLE
-from tests.labeling.store.made_store import RECIPE, Table, box_prompt, ref_of, write_job
+from tests.labeling.store.made_store import RECIPE, Table, box_prompt, label, ref_of, rows_by_duckdb, told, write_job
+
+TOP = Path(__file__).resolve().parents[3]
+RELEASE_BEFORE = TOP / "tests/reference/store_0_1_0"  # three objects of six frames, nothing to be seen on the last three
 
 NUM_ROWS = 2 * 6 + 6 + 4  # two objects, one object, and one of them again
 
@@ -82,3 +93,92 @@ def test_pyarrow_and_the_masks_themselves(root: Path) -> None:
         assert int(mask_HW.sum()) == row["area"]
         assert row["bucket"] == row["video_id"][:2]
         assert (row["box_xywh"] is None) == (row["area"] == 0)
+
+
+@pytest.fixture(params=["old files first", "new files first"])
+def mixed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store that holds files of the release before and of today, in the current folder under the README's name."""
+    root, new_first = tmp_path / "labels", request.param == "new files first"
+    shutil.copytree(RELEASE_BEFORE, root)
+    keys = (f"{i}.mp4" for i in range(1000))
+    key = next(key for key in keys if (video_id_of(key) < "b" if new_first else video_id_of(key) > "f"))
+    objects = FolderObjects(root)
+    label(objects, tmp_path / "scratch", {key: (box_prompt(1), box_prompt(2))}, "today", lost_after=3)
+    publish(objects, QCConfig(), run_id="today")
+    kinds = [pq.read_schema(path).field("box_xywh").type for path in sorted(root.glob("masks/*/*.parquet"))]
+    assert [pa.types.is_fixed_size_list(kind) for kind in kinds] == ([False, True, True] if new_first else [True, True, False])
+    monkeypatch.chdir(tmp_path)
+    return root
+
+
+def test_files_of_two_releases_are_read_together_as_the_readme_says(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(mixed.parent / "cache"))
+    (block,) = re.findall(r"```python\n(from glob.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
+    block = block.replace("from_parquet(files,", f"from_parquet(files, cache_dir={str(mixed.parent / 'cache')!r},")
+    for order in ("files", "files[::-1]"):
+        read: dict[str, Any] = {}
+        exec(block.replace("(files", f"({order}").replace("in files", f"in {order}"), read)
+        assert (len(read["table"]), read["table"]["box_xywh"].null_count) == (30, 15)
+        assert (read["frame"].height, read["frame"]["box_xywh"].null_count()) == (30, 15)
+        boxes = list(read["rows"]["box_xywh"])
+        assert (len(boxes), boxes.count(None)) == (30, 15)
+        assert read["table"]["box_xywh"].to_pylist() == read["frame"]["box_xywh"].to_list() == boxes
+
+
+def test_files_of_two_releases_in_duckdb_and_in_the_reader(mixed: Path) -> None:
+    import duckdb
+
+    (query,) = re.findall(r"```sql\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
+    variable, select = query.replace("v000001", "v000002").split(";")
+    with duckdb.connect() as connection:
+        connection.sql(variable)
+        assert connection.sql(f"SELECT count(*), count(box_xywh) FROM ({select})").fetchall() == [(30, 15)]
+    frames = [frame for masklet, *_ in told(FolderObjects(mixed)) for frame in masklet.frames]
+    assert (len(frames), sum(frame.box_xywh is None for frame in frames)) == (30, 15)
+    assert len(rows_by_duckdb(mixed, "v000002")) == 30
+
+
+def test_boxes_of_the_release_before_are_read_as_parquet_has_them() -> None:
+    objects = FolderObjects(RELEASE_BEFORE)
+    for stat in objects.list("masks/"):
+        with open_file(objects, stat.key) as mapped, open_file(objects, stat.key, ranged=True) as ranged:
+            for opened in (mapped, ranged, open_bytes(objects.get(stat.key), stat.key)):
+                assert pa.types.is_list(opened.schema_arrow.field("box_xywh").type)
+                assert opened.read(["box_xywh"])["box_xywh"].null_count == len(opened.read()) / 2
+
+
+def test_a_store_of_the_release_before_has_nothing_due(tmp_path: Path) -> None:
+    shutil.copytree(RELEASE_BEFORE, tmp_path / "labels")
+    objects = FolderObjects(tmp_path / "labels")
+    same = {"a.mp4": (box_prompt(1), box_prompt(2)), "b.mp4": (box_prompt(1),)}
+    assert not label(objects, tmp_path / "scratch", same, "again")
+
+
+def test_a_column_of_a_later_release_is_null_in_older_files(root: Path, tmp_path: Path) -> None:
+    import duckdb
+
+    old, new = (tmp_path / name for name in ("old.parquet", "new.parquet"))
+    shutil.copy(next(root.glob("masks/*/*.parquet")), old)
+    table = pq.read_table(old)
+    later = schemas.MASKS.append(pa.field("later", pa.int64()))
+    pq.write_table(table.append_column("later", pa.array([7] * len(table), pa.int64())).cast(later), new)
+    expected = [(len(table), 0), (len(table), len(table))]
+    for files in ([str(old), str(new)], [str(new), str(old)]):
+        rows = f"read_parquet({files}, union_by_name=true, filename=true)"
+        counted = duckdb.sql(f"SELECT count(*), count(later) FROM {rows} GROUP BY filename").fetchall()
+        assert sorted(counted) == expected
+        assert pa.dataset.dataset(files, schema=later).to_table()["later"].null_count == len(table)
+
+
+@pytest.mark.parametrize("table", ["masks", "tracks"])
+def test_later_columns_are_nullable_and_appended(table: str) -> None:
+    before = pq.read_schema(next((RELEASE_BEFORE / table).glob("*/*.parquet")))
+    now = {"masks": schemas.MASKS, "tracks": schemas.TRACKS}[table]
+    assert now.names[: len(before.names)] == before.names, "a column went, or moved; append what is new"
+    for was, field in zip(before, now, strict=False):
+        assert (was.nullable, field.name) == (field.nullable, was.name)
+        assert was.type == field.type or was.name == "box_xywh"
+    assert all(field.nullable for field in list(now)[len(before.names) :]), "a later column is null in older files"
+    assert int(before.metadata[schemas.VERSION_KEY]) == schemas.STORAGE_VERSION, "added columns do not raise it"
+    assert not any(pa.types.is_fixed_size_list(field.type) for field in now), "pyarrow below 26 reads none with nulls"
