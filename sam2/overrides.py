@@ -24,10 +24,11 @@ _NESTED = {
 _OUR_OWN = {"variant", "trunk", "hidden_dim", "memory_dim", "mask_prompt_channels", "iou_head_dim"} | {
     f"decoder_{end}" for end in ("layers", "heads", "mlp_dim")
 }
+_AFTER_BUILDING = {"use_obj_ptrs_in_encoder"}
 
 # released key -> field of ModelConfig
 KEYS = _NESTED | {
-    f.name: f.name for f in fields(ModelConfig) if f.name not in _OUR_OWN and f.name not in _NESTED.values()
+    f.name: f.name for f in fields(ModelConfig) if f.name not in _OUR_OWN | _AFTER_BUILDING and f.name not in _NESTED.values()
 }
 TRUNK_KEYS = {f"image_encoder.trunk.{f.name}": f.name for f in fields(TrunkSizes)}
 

@@ -85,6 +85,7 @@ class ModelConfig:
     multimask_max_pt_num: int = 1
     multimask_output_for_tracking: bool = True
     max_cond_frames_in_attn: int = -1           # -1: all of them
+    use_obj_ptrs_in_encoder: bool = True        # set on a built network only: the weights were trained with pointers
     max_obj_ptrs_in_encoder: int = 16
     memory_temporal_stride_for_eval: int = 1
     only_obj_ptrs_in_the_past_for_eval: bool = True
@@ -118,8 +119,6 @@ class ModelConfig:
                 f"memory_dim={self.memory_dim} must divide hidden_dim={self.hidden_dim}: "
                 "an object pointer is cut into memory tokens"
             )
-        if self.proj_tpos_enc_in_obj_ptrs and not self.add_tpos_enc_to_obj_ptrs:
-            raise ValueError("proj_tpos_enc_in_obj_ptrs=true needs add_tpos_enc_to_obj_ptrs=true")
 
     @property
     def feature_side(self) -> int:

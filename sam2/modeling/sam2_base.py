@@ -20,6 +20,7 @@ from sam2.modeling.memory_attention import MemoryAttention
 from sam2.modeling.memory_encoder import MemoryEncoder
 from sam2.modeling.position_encoding import sine_map, sine_of_offsets
 from sam2.modeling.prompt_encoder import PADDING, PromptEncoder
+from sam2.modeling.settings import with_settings
 
 __all__ = ["ABSENT_LOGIT", "Decoded", "ImageFeatures", "SAM2Base"]
 
@@ -48,13 +49,15 @@ class ImageFeatures:
         return ImageFeatures(self.vision_BChw[rows], self.pos_1Chw, (fine[rows], middle[rows]))
 
 
+@with_settings
 class SAM2Base(nn.Module):
     """The network under the released parameter names (Ravi et al. 2024, "SAM 2", figure 3)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        if config.proj_tpos_enc_in_obj_ptrs and not config.add_tpos_enc_to_obj_ptrs:
+            raise ValueError("proj_tpos_enc_in_obj_ptrs=true needs add_tpos_enc_to_obj_ptrs=true")
         self.config = config
-        self.image_size = config.image_size
         dim, memory_dim = config.hidden_dim, config.memory_dim
         self.image_encoder = ImageEncoder(config)
         self.memory_attention = MemoryAttention(config)

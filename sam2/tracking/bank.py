@@ -64,7 +64,7 @@ def look_back(
     recent = samurai_memories if config.samurai_mode else recent_memories
     memories = [(0, entry) for entry in chosen.values()] + recent(others, spare, vantage, config)
     max_pointers = min(vantage.max_pointers, config.max_obj_ptrs_in_encoder)
-    pointers = _pointers(chosen, spare, others, vantage, config, max_pointers)
+    pointers = _pointers(chosen, spare, others, vantage, config, max_pointers) if config.use_obj_ptrs_in_encoder else []
     return Lookback(memories, pointers, max(1, max_pointers - 1))
 
 
