@@ -21,9 +21,10 @@ from labeling.review.accounts import Accounts
 from labeling.review.desk import Desk
 from labeling.review.queue import ReviewQueue
 from labeling.review.steps import MAX_LEASE_S
-from labeling.review.web.app import LOOPBACK, create_app
+from labeling.review.web.app import create_app
 from labeling.review.web.clicking import Clicker, Network
 from labeling.review.web.frames import FrameShelf
+from labeling.review.web.proxies import LOOPBACK, checked_prefix, name_of
 from labeling.review.web.services import Services, Settings
 from labeling.review.web.storing import StoreView
 from labeling.review.web.warming import Warmer
@@ -36,13 +37,38 @@ STOP_S = 3
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to listen and how leases run; `hosts` are further names that the server is reached by."""
+    """Where to listen and how leases run; `hosts` are further names that the server is reached by.
+
+    Behind a proxy: `root_path` is the path that it has the page under, `proxies` the addresses or networks of proxies whose
+    X-Forwarded-For is believed.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8765
     lease_s: float = 600.0
     reviewer: str | None = None
     hosts: tuple[str, ...] = ()
+    root_path: str = ""
+    proxies: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.hosts:
+            if not name or name_of(name) != name.lower():
+                raise BadConfiguration(f"--name is {name!r}; expected a host name without scheme, port and path")
+        for proxy in self.proxies:
+            try:
+                ipaddress.ip_network(proxy, strict=False)
+            except ValueError as error:
+                raise BadConfiguration(f"--proxy is {proxy!r}; expected an address such as 10.0.0.7 or 10.0.0.0/24") from error
+        try:
+            checked_prefix(self.root_path)
+        except ValueError as error:
+            raise BadConfiguration(f"--root-path is {error}") from error
+
+    @property
+    def is_proxied(self) -> bool:
+        """Whether the options speak of a proxy, through which others may reach a server of this machine alone."""
+        return bool(self.hosts or self.root_path or self.proxies)
 
 
 def serve(config: LabelConfig, place: Place, console: Console) -> None:
@@ -60,6 +86,9 @@ def serve(config: LabelConfig, place: Place, console: Console) -> None:
         port = bound.getsockname()[1]
         shown = f"[{place.host}]" if ":" in place.host else place.host
         console.print(f"[bold]review page:[/] http://{shown}:{port}/   (stop with Ctrl+C)", soft_wrap=True)
+        if place.is_proxied and not Accounts(queue).any_tokens():
+            word = "whoever a proxy sends here must have one: labeling review token NAME"
+            console.print(f"[yellow]no token:[/] {word}", soft_wrap=True)
         server.run(sockets=[bound])
 
 
@@ -74,8 +103,9 @@ def server_for(config: LabelConfig, queue: ReviewQueue, place: Place, console: C
     services = services_for(config, queue, place, console)
     hosts = {*LOOPBACK, *map(str.lower, place.hosts)} if local else None
     return uvicorn.Server(uvicorn.Config(
-        create_app(services, hosts=hosts), log_level="warning", log_config=None, access_log=False, server_header=False,
-        timeout_graceful_shutdown=STOP_S,
+        create_app(services, hosts=hosts, root_path=checked_prefix(place.root_path)), log_level="warning", log_config=None,
+        access_log=False, server_header=False, timeout_graceful_shutdown=STOP_S,
+        proxy_headers=bool(place.proxies), forwarded_allow_ips=[*place.proxies],
     ))
 
 

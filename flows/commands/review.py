@@ -122,13 +122,18 @@ def serve(
     reviewer: Annotated[str | None, typer.Option(help="Sign whoever opens the page on this machine in by this name")] = None,
     lease_s: Annotated[float, typer.Option(help="Seconds that an item is held without a sign of life")] = 600.0,
     name: Annotated[list[str] | None, typer.Option(help="Another name that the server is reached by")] = None,
+    root_path: Annotated[str, typer.Option(help="The path that a proxy has the page under, such as /labels")] = "",
+    proxy: Annotated[
+        list[str] | None, typer.Option(help="Address or network of a proxy whose X-Forwarded-For is believed")
+    ] = None,
 ) -> None:
     """Open the review page: `labeling review serve store.root=labels`; `source.uri=...` where the videos have moved."""
     config = load_config(where)
     from flows.serving import Place
     from flows.serving import serve as serve_page
 
-    serve_page(config, Place(host, port, lease_s, reviewer, tuple(name or ())), console)
+    place = Place(host, port, lease_s, reviewer, tuple(name or ()), root_path, tuple(proxy or ()))
+    serve_page(config, place, console)
 
 
 @app.command()

@@ -13,13 +13,13 @@ from starlette.responses import Response
 from labeling.review.web import deciding, items, metrics, pages, sessions
 from labeling.review.web.errors import Refused, install
 from labeling.review.web.guard import Guard
+from labeling.review.web.proxies import LOOPBACK
 from labeling.review.web.services import Services
 from labeling.store.schemas import code_version
 
 # The modules' names do not change with their content: a browser asks each time, and mostly hears that nothing is new.
 REVALIDATE = "no-cache"
 STATIC = Path(__file__).parent / "static"
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class PageFiles(StaticFiles):
@@ -32,8 +32,10 @@ class PageFiles(StaticFiles):
         return response
 
 
-def create_app(services: Services, *, hosts: Collection[str] | None = LOOPBACK, static: Path = STATIC) -> FastAPI:
-    """Make the application; `hosts` are the names that it answers to, None for any.
+def create_app(
+    services: Services, *, hosts: Collection[str] | None = LOOPBACK, root_path: str = "", static: Path = STATIC
+) -> FastAPI:
+    """Make the application; `hosts` are the names that it answers to, None for any, `root_path` the path a proxy has it under.
 
     The services are closed when the application shuts down; the queue stays its owner's.
     """
@@ -45,7 +47,7 @@ def create_app(services: Services, *, hosts: Collection[str] | None = LOOPBACK, 
 
     app = FastAPI(
         title="samurai-labeling review", version=code_version(), docs_url=None, redoc_url=None,
-        openapi_url="/api/openapi.json", lifespan=lifespan,
+        openapi_url="/api/openapi.json", lifespan=lifespan, redirect_slashes=False,
     )
     app.state.services = services
     install(app)
@@ -61,5 +63,5 @@ def create_app(services: Services, *, hosts: Collection[str] | None = LOOPBACK, 
         return FileResponse(index, headers={"Cache-Control": REVALIDATE})
 
     app.mount("/static", PageFiles(directory=static, check_dir=False), name="static")
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Guard, hosts=hosts, root_path=root_path)
     return app

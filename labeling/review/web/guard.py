@@ -1,16 +1,18 @@
 """What every request passes before it is looked at: its host, its origin, its kind and its length; and headers on the way out.
 
 A page of another site must not reach a server on this machine: its name may lead here (so the host is checked), and its
-forms may be sent here (so a write must be JSON, with an origin of ours where the browser says one).
+forms may be sent here (so a write must be JSON, with an origin of ours where the browser says one). Behind a proxy the host
+and the path may be others than the browser's: `proxies` knows what is believed then.
 """
 
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labeling.review.web.errors import Refused
+from labeling.review.web.proxies import is_own_page, name_of, place_of, prefix_of, without_prefix
 
 KIB = 1024
 MAX_BODY = 64 * KIB
@@ -32,52 +34,53 @@ _RAW_API = (*_RAW, (b"cache-control", b"no-store"))
 
 
 class Guard:
-    """Middleware; `hosts` are the names that the server answers to, None for any."""
+    """Middleware; `hosts` are the names that the server answers to, None for any, `root_path` the path it lives below."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None = None, root_path: str = "") -> None:
         self._app, self._hosts = app, None if hosts is None else frozenset(hosts)
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
+        prefix = prefix_of(headers, self._root_path)
+        asked, scope = scope["path"], without_prefix(scope, prefix)
         answer = _with_headers(send, scope["path"])
         try:
-            self._check(scope)
+            self._check(scope, headers)
+            if prefix and asked == prefix:
+                # The page's own addresses are relative, so the last slash matters.
+                await RedirectResponse(f"{prefix.rpartition('/')[2]}/")(scope, receive, answer)
+                return
             passed = receive if scope["method"] in SAFE else await _read_whole(scope, receive)
         except Refused as refused:
             await refused.response()(scope, receive, answer)
             return
         await self._app(scope, passed, answer)
 
-    def _check(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
+    def _check(self, scope: Scope, headers: Headers) -> None:
         host = headers.get("host", "")
-        if self._hosts is not None and _name_of(host) not in self._hosts:
-            raise Refused(403, "forbidden", f"this server does not answer to {host[:80]!r}", "use the address that it printed")
+        if self._hosts is not None and (name := name_of(host)) not in self._hosts:
+            raise Refused(
+                403, "forbidden", f"this server does not answer to the host {host[:80]!r}",
+                f"use the address that it printed, or start it with --name {name[:80] or 'NAME'} if that is its name",
+            )
         if scope["method"] in SAFE:
             return
-        origin = headers.get("origin")
-        if origin is not None and _place_of(origin) != host:
-            raise Refused(403, "forbidden", "a page of another site asked for a change", "open the page on this server")
+        if not is_own_page(headers, self._hosts or ()):
+            origin = headers.get("origin", "another site")
+            raise Refused(
+                403, "forbidden", f"a page of another site asked for a change: {origin[:80]!r}; the host is {host[:80]!r}",
+                "open the page on this server; behind a proxy pass X-Forwarded-Host on, or start the server with "
+                f"--name {name_of(place_of(origin))[:80] or 'NAME'}",
+            )
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         empty = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
         if kind != "application/json" and not empty:
             raise Refused(400, "bad_request", f"Content-Type is {kind[:80]!r}; expected application/json")
-
-
-def _name_of(host: str) -> str:
-    """The host without its port; an IPv6 address in brackets."""
-    return host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0].lower()
-
-
-def _place_of(origin: str) -> str:
-    """Host and port of an origin, none where it has another form."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
 
 
 def limit_of(path: str) -> int:

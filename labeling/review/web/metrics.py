@@ -1,12 +1,11 @@
 """The queue's figures for Prometheus: for this machine itself, and for others who bring a reviewer's token."""
 
-import ipaddress
-
 from fastapi import APIRouter, Request, Response
 
 from labeling import metrics
 from labeling.review.figures import figures_of
 from labeling.review.web.errors import Refused
+from labeling.review.web.proxies import is_from_here
 from labeling.review.web.services import Served, Services
 
 router = APIRouter()
@@ -23,12 +22,4 @@ def read_metrics(request: Request, services: Served) -> Response:
 
 def _may_read(request: Request, services: Services) -> bool:
     kind, _, token = request.headers.get("authorization", "").partition(" ")
-    return _is_here(request) or (kind.lower() == "bearer" and services.accounts.holds(token))
-
-
-def _is_here(request: Request) -> bool:
-    """Whether who asks is on this machine; a proxy on it says whom it asks for."""
-    try:
-        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False
+    return is_from_here(request) or (kind.lower() == "bearer" and services.accounts.holds(token))

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from labeling.review.accounts import SESSION_S, Reviewer
 from labeling.review.web.bodies import Empty, Login
 from labeling.review.web.errors import Refused
+from labeling.review.web.proxies import cookie_path, is_for_others, is_https
 from labeling.review.web.services import Served, Services
 from labeling.store.schemas import code_version
 
@@ -46,7 +47,7 @@ def me(request: Request, response: Response, services: Served) -> dict[str, Any]
         return _greeting(reader(request, services), services)
     except Refused:
         name = services.settings.reviewer
-        if name is None or _asks_for_token(services):
+        if name is None or _asks_for_token(request, services):
             raise
     cookie, who = services.accounts.sign_in_by_name(name)
     _set_cookie(request, response, cookie)
@@ -56,7 +57,7 @@ def me(request: Request, response: Response, services: Served) -> dict[str, Any]
 @router.post("/login")
 def login(body: Login, request: Request, response: Response, services: Served) -> dict[str, Any]:
     """Begin a session: with a token, or by name alone on this machine while no token was ever made."""
-    if _asks_for_token(services) or body.token:
+    if _asks_for_token(request, services) or body.token:
         begun = services.accounts.sign_in(body.token)
         if begun is None or body.reviewer not in ("", begun[1].name):
             raise Refused(401, "unauthorized", "the token is not one that works", "ask for one: labeling review token NAME")
@@ -72,17 +73,19 @@ def logout(
 ) -> dict[str, Any]:
     """End the session."""
     services.accounts.sign_out(request.cookies.get(COOKIE, ""))
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    response.delete_cookie(COOKIE, path=cookie_path(request), httponly=True, samesite="strict", secure=is_https(request))
     return {}
 
 
-def _asks_for_token(services: Services) -> bool:
-    return not services.settings.open_door or services.accounts.any_tokens()
+def _asks_for_token(request: Request, services: Services) -> bool:
+    return not services.settings.open_door or is_for_others(request) or services.accounts.any_tokens()
 
 
 def _set_cookie(request: Request, response: Response, cookie: str) -> None:
-    secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, cookie, max_age=int(SESSION_S), httponly=True, samesite="strict", secure=secure)
+    response.set_cookie(
+        COOKIE, cookie, max_age=int(SESSION_S), path=cookie_path(request), httponly=True, samesite="strict",
+        secure=is_https(request),
+    )
 
 
 def _greeting(who: Reviewer, services: Services) -> dict[str, Any]:

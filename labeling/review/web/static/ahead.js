@@ -1,9 +1,9 @@
 // Everything of an item that the page needs, fetched before it is looked at: detail, masks, the first frames.
 
-import { around, FrameCache, widthFor } from "/static/frames.js";
-import { MaskStore } from "/static/masks.js";
-import { Others } from "/static/others.js";
-import { nearest } from "/static/player.js";
+import { around, FrameCache, widthFor } from "./frames.js";
+import { MaskStore } from "./masks.js";
+import { Others } from "./others.js";
+import { nearest } from "./player.js";
 
 const FIRST_FRAMES = 12;
 const FILM_WIDTH = 160;

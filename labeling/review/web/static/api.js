@@ -1,4 +1,5 @@
 // Talks to the review server: JSON in, JSON out, errors with a code and a hint.
+// Addresses are relative to the page, so that it works below whatever path a proxy has it under.
 
 /** What the server refused, or that it did not answer (`code` "unavailable"). */
 export class ApiError extends Error {
@@ -14,7 +15,7 @@ const SILENT = {
   hint: "Your work is kept in this browser. Check that the server runs, then try again.",
 };
 
-/** One session with the server; writes carry the token that `/api/me` gave. */
+/** One session with the server; writes carry the token that `api/me` gave. */
 export class Api {
   csrf = "";
   /** Called when the session has ended (401), so that the page can ask to sign in again. */
@@ -26,7 +27,7 @@ export class Api {
     const answer = await response.json().catch(() => null);
     if (response.ok && answer !== null) return answer;
     const failed = new ApiError(response.status, answer?.error ?? { message: `The server answered ${response.status}.` });
-    if (failed.status === 401 && path !== "/api/me" && path !== "/api/login") this.onSignedOut();
+    if (failed.status === 401 && path !== "api/me" && path !== "api/login") this.onSignedOut();
     throw failed;
   }
 
@@ -44,21 +45,21 @@ export class Api {
     }
   }
 
-  async me() { return this.#signedIn(await this.call("GET", "/api/me")); }
-  async login(form) { return this.#signedIn(await this.call("POST", "/api/login", { body: form })); }
-  async logout() { return this.call("POST", "/api/logout", { body: {} }); }
+  async me() { return this.#signedIn(await this.call("GET", "api/me")); }
+  async login(form) { return this.#signedIn(await this.call("POST", "api/login", { body: form })); }
+  async logout() { return this.call("POST", "api/logout", { body: {} }); }
 
   #signedIn(me) {
     this.csrf = me.csrf;
     return me;
   }
 
-  queue(query, signal) { return this.call("GET", "/api/queue", { query, signal }); }
-  stats() { return this.call("GET", "/api/stats"); }
-  claim(body) { return this.call("POST", "/api/claim", { body }); }
-  heartbeat(token) { return this.call("POST", "/api/heartbeat", { body: { token } }); }
-  release(token, note = "") { return this.call("POST", "/api/release", { body: { token, note } }); }
-  undo(seq) { return this.call("POST", "/api/undo", { body: { seq } }); }
+  queue(query, signal) { return this.call("GET", "api/queue", { query, signal }); }
+  stats() { return this.call("GET", "api/stats"); }
+  claim(body) { return this.call("POST", "api/claim", { body }); }
+  heartbeat(token) { return this.call("POST", "api/heartbeat", { body: { token } }); }
+  release(token, note = "") { return this.call("POST", "api/release", { body: { token, note } }); }
+  undo(seq) { return this.call("POST", "api/undo", { body: { seq } }); }
   detail(itemId, width) { return this.call("GET", itemPath(itemId), { query: { width } }); }
   /** Masks of a half-open span of frames, of the item's own object or of another one of its video. */
   masks(itemId, start, end, track = null) {
@@ -82,7 +83,7 @@ export class Api {
 }
 
 function itemPath(itemId) {
-  return `/api/items/${encodeURIComponent(itemId)}`;
+  return `api/items/${encodeURIComponent(itemId)}`;
 }
 
 function queryText(query = {}) {

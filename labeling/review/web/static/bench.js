@@ -1,11 +1,11 @@
 // The item on the bench: frame, mask, timeline and correction kept in step with the playhead.
 
-import { byId, short } from "/static/dom.js";
-import { around } from "/static/frames.js";
-import { colourOf, previewColour } from "/static/marks.js";
-import { Outlines } from "/static/masks.js";
-import { nearest } from "/static/player.js";
-import { boxOf } from "/static/rle.js";
+import { byId, short } from "./dom.js";
+import { around } from "./frames.js";
+import { colourOf, previewColour } from "./marks.js";
+import { Outlines } from "./masks.js";
+import { nearest } from "./player.js";
+import { boxOf } from "./rle.js";
 
 const CURSOR_PX = 8;
 

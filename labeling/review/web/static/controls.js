@@ -1,6 +1,6 @@
 // The buttons: playback and view under the frame, the decision at the right, the correction's bar over the frame.
 
-import { button, byId, el, icon, short } from "/static/dom.js";
+import { button, byId, el, icon, short } from "./dom.js";
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const REACHES = [["both", "all frames"], ["forward", "forward"], ["backward", "backward"], ["span", "from, to"]];

@@ -1,6 +1,6 @@
 // Short lines of facts for the page's bars.
 
-import { short } from "/static/dom.js";
+import { short } from "./dom.js";
 
 /** A key's last part: the file's name. */
 export function baseName(key) {

@@ -1,7 +1,7 @@
 // The filmstrip: small frames side by side over the axis, each with its mask, so that a jump is seen at a glance.
 
-import { el, fitCanvas } from "/static/dom.js";
-import { nearest } from "/static/player.js";
+import { el, fitCanvas } from "./dom.js";
+import { nearest } from "./player.js";
 
 const HEIGHT = 54;
 const GAP = 2;

@@ -1,6 +1,6 @@
 // What each key does: defaults, what a reviewer has changed, and which action a key press means.
 
-import { store } from "/static/drafts.js";
+import { store } from "./drafts.js";
 
 const STORED = "labeling.keys";
 

@@ -1,7 +1,7 @@
 // The dialog that shows every key and lets a reviewer choose others; a key in use elsewhere is warned of.
 
-import { el } from "/static/dom.js";
-import { ACTIONS, comboOf, shown } from "/static/keys.js";
+import { el } from "./dom.js";
+import { ACTIONS, comboOf, shown } from "./keys.js";
 
 const MOUSE = [
   ["Click", "Point on the object"], ["Alt+click, right click", "Point beside the object"], ["Drag", "Box around the object"],

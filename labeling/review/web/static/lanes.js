@@ -1,7 +1,7 @@
 // One lane for each object: where it is visible, what was flagged, where it was prompted and corrected.
 
-import { el, fitCanvas } from "/static/dom.js";
-import { colourOf } from "/static/marks.js";
+import { el, fitCanvas } from "./dom.js";
+import { colourOf } from "./marks.js";
 
 const HEIGHT = 22;
 

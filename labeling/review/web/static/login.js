@@ -1,10 +1,10 @@
 // Signing in: asks only when the server does not know the browser yet.
 
-import { byId } from "/static/dom.js";
+import { byId } from "./dom.js";
 
 let asking = null;
 
-/** The session's facts of `/api/me`; shows the form until the server takes it. */
+/** The session's facts of `api/me`; shows the form until the server takes it. */
 export async function signIn(api) {
   try {
     return await api.me();

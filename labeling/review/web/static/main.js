@@ -1,26 +1,26 @@
 // Puts the page together: sign in, the queue, the bench, and which key or button does what.
 
-import { Ahead } from "/static/ahead.js";
-import { Api } from "/static/api.js";
-import { Bench } from "/static/bench.js";
-import { Correcting } from "/static/correcting.js";
-import { DecisionPanel, EditBar, Transport } from "/static/controls.js";
-import { byId } from "/static/dom.js";
-import { Drafts } from "/static/drafts.js";
-import { Editor } from "/static/editor.js";
-import { itemFacts, leaseText, paceText, titleOf } from "/static/facts.js";
-import { KeysDialog } from "/static/keys_dialog.js";
-import { KeyMap, listen } from "/static/keys.js";
-import { Lease } from "/static/lease.js";
-import { Notices } from "/static/notices.js";
-import { Player } from "/static/player.js";
-import { QueuePanel } from "/static/queue.js";
-import { ReasonsPanel } from "/static/reasons.js";
-import { Review } from "/static/review.js";
-import { signIn } from "/static/login.js";
-import { Stage } from "/static/stage.js";
-import { setUpTheme } from "/static/theme.js";
-import { Timeline } from "/static/timeline.js";
+import { Ahead } from "./ahead.js";
+import { Api } from "./api.js";
+import { Bench } from "./bench.js";
+import { Correcting } from "./correcting.js";
+import { DecisionPanel, EditBar, Transport } from "./controls.js";
+import { byId } from "./dom.js";
+import { Drafts } from "./drafts.js";
+import { Editor } from "./editor.js";
+import { itemFacts, leaseText, paceText, titleOf } from "./facts.js";
+import { KeysDialog } from "./keys_dialog.js";
+import { KeyMap, listen } from "./keys.js";
+import { Lease } from "./lease.js";
+import { Notices } from "./notices.js";
+import { Player } from "./player.js";
+import { QueuePanel } from "./queue.js";
+import { ReasonsPanel } from "./reasons.js";
+import { Review } from "./review.js";
+import { signIn } from "./login.js";
+import { Stage } from "./stage.js";
+import { setUpTheme } from "./theme.js";
+import { Timeline } from "./timeline.js";
 
 const ZOOM = 1.25;
 

@@ -1,6 +1,6 @@
 // The tracked masks of one item, fetched in pieces around the playhead, and outlines ready to be drawn.
 
-import { outlines } from "/static/rle.js";
+import { outlines } from "./rle.js";
 
 const PIECE = 240;
 const MOST_OUTLINES = 400;

@@ -1,6 +1,6 @@
 // Words to the reviewer: a quiet line that a screen reader speaks, and a bar for what needs an answer.
 
-import { byId, el } from "/static/dom.js";
+import { byId, el } from "./dom.js";
 
 const QUIET_MS = 6000;
 

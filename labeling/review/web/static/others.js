@@ -1,8 +1,8 @@
 // The other objects of the item's video: their masks are fetched where they are seen, a piece at a time.
 
-import { colourOf } from "/static/marks.js";
-import { MaskStore } from "/static/masks.js";
-import { boxOf } from "/static/rle.js";
+import { colourOf } from "./marks.js";
+import { MaskStore } from "./masks.js";
+import { boxOf } from "./rle.js";
 
 const MOST = 24;
 

@@ -1,8 +1,8 @@
 // The queue at the left: what waits, riskiest first, by reason, category and run.
 
-import { byId, el, short } from "/static/dom.js";
-import { baseName } from "/static/facts.js";
-import { words } from "/static/reasons.js";
+import { byId, el, short } from "./dom.js";
+import { baseName } from "./facts.js";
+import { words } from "./reasons.js";
 
 const LIMIT = 60;
 const STATUSES = ["open", "claimed", "decided", "closed"];

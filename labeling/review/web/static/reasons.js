@@ -1,6 +1,6 @@
 // Why an item is here: each reason with its number and the bound it passed, notes and history.
 
-import { byId, el, short } from "/static/dom.js";
+import { byId, el, short } from "./dom.js";
 
 /** What a reviewer should look for, by reason; the server's own explanation of a flag is shown beside it. */
 const LOOK_FOR = {

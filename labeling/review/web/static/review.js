@@ -1,6 +1,6 @@
 // One reviewer's way through the queue: claim, look, decide, take back; and what happens when a lease is lost.
 
-import { closeItem } from "/static/ahead.js";
+import { closeItem } from "./ahead.js";
 
 const RESUME = "labeling.lease";
 const MOST_SKIPPED = 1000;

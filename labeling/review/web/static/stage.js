@@ -1,8 +1,8 @@
 // The frame with its mask: drawn on a canvas, zoomed and panned, and clicked on while a correction is made.
 
-import { fitCanvas, oncePerPicture } from "/static/dom.js";
-import { drawMarks, drawMask, drawOther } from "/static/marks.js";
-import { View } from "/static/view.js";
+import { fitCanvas, oncePerPicture } from "./dom.js";
+import { drawMarks, drawMask, drawOther } from "./marks.js";
+import { View } from "./view.js";
 
 const DRAG_PX = 4;
 

@@ -1,6 +1,6 @@
 // The score strip: predicted IoU, object score and area over time, with their bounds; below a bound is red, thick and ticked.
 
-import { fitCanvas, short } from "/static/dom.js";
+import { fitCanvas, short } from "./dom.js";
 
 const PANEL = 38;
 const GAP = 7;

@@ -1,6 +1,6 @@
 // Dark, light, or as the system has it; kept in this browser.
 
-import { store } from "/static/drafts.js";
+import { store } from "./drafts.js";
 
 const STORED = "labeling.theme";
 const ORDER = ["system", "dark", "light"];

@@ -1,9 +1,9 @@
 // The timeline: filmstrip, score strip and lanes over one axis of frames, a playhead through all, click or drag to seek.
 
-import { el, oncePerPicture, short, themeColours } from "/static/dom.js";
-import { Filmstrip } from "/static/filmstrip.js";
-import { Lanes } from "/static/lanes.js";
-import { drawStrip, stripHeight } from "/static/strip.js";
+import { el, oncePerPicture, short, themeColours } from "./dom.js";
+import { Filmstrip } from "./filmstrip.js";
+import { Lanes } from "./lanes.js";
+import { drawStrip, stripHeight } from "./strip.js";
 
 const GUTTER = 120;
 const RIGHT = 12;
