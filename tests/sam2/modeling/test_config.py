@@ -18,7 +18,6 @@ def test_the_side_is_a_multiple_of_32(image_size: int) -> None:
     [
         ({"num_maskmem": 0}, "num_maskmem=0"),
         ({"memory_dim": 60}, "memory_dim=60 must divide hidden_dim=256"),
-        ({"add_tpos_enc_to_obj_ptrs": False}, "proj_tpos_enc_in_obj_ptrs=true needs"),
     ],
 )
 def test_sizes_must_fit_together(change: dict[str, object], said: str) -> None:

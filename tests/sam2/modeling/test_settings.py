@@ -74,3 +74,10 @@ def test_what_it_is_already_may_be_set(predictor):
     predictor.image_size = 128
     predictor.pred_obj_scores = True
     assert (predictor.num_maskmem, predictor.fill_hole_area, predictor.mem_dim) == (7, 8, 32)
+
+
+def test_a_projection_of_what_is_not_added_cannot_be_built():
+    with pytest.raises(ValueError, match="proj_tpos_enc_in_obj_ptrs=true needs"):
+        build_sam2_video_predictor(
+            "sam2.1_nano", device="cpu", hydra_overrides_extra=["++model.add_tpos_enc_to_obj_ptrs=false"]
+        )
