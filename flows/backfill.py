@@ -127,8 +127,7 @@ def globs_of(config: LabelConfig, *, days: Days | None = None, prefixes: Sequenc
 def look_ahead(config: LabelConfig, globs: Sequence[str]) -> Forecast:
     """Say what is due in each part, and how long that should take by past runs; only listings and tables are read."""
     objects = open_objects(config.store.root)
-    with reviewing.open_queue(config) as queue:
-        table = merge_prompts(read_prompts(config.prompts.uri), reviewing.collect_corrections(objects, queue))
+    table = merge_prompts(read_prompts(config.prompts.uri), reviewing.corrections_now(config, objects))
     ledger = read_ledger(objects)
     recipe = recipe_for(recipe_of(config.model, config.precision, config.tracker), config.source, config.track)
     parts = []

@@ -50,9 +50,7 @@ def plan_run(
 def print_plan(config: LabelConfig, console: Console) -> None:
     """Print what a run would do and why, and about how long it would take."""
     objects = open_objects(config.store.root)
-    with reviewing.open_queue(config) as queue:
-        corrections = reviewing.collect_corrections(objects, queue)
-    _, plan = plan_run(config, objects, new_run_id(), corrections=corrections)
+    _, plan = plan_run(config, objects, new_run_id(), corrections=reviewing.corrections_now(config, objects))
     table = Table("video", "runs", "why", "objects", box=None)
     for entry in sorted(plan.entries, key=lambda e: not e.will_run)[:SHOWN]:
         objects_due = ", ".join(map(str, entry.due_objects))

@@ -1,7 +1,12 @@
 """Between the store and the review queue: what is in doubt goes there, what people said comes back."""
 
+import functools
 import hashlib
+import logging
 import os
+import re
+import shlex
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from labeling.config import LabelConfig
+from labeling.errors import Unavailable
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts, write_prompts
 from labeling.objects import Objects, open_objects
+from labeling.redact import redact
+from labeling.review.database import sqlite_file
 from labeling.review.from_snapshot import open_from_snapshot
 from labeling.review.items import Correction
 from labeling.review.queue import ReviewQueue
@@ -19,57 +27,157 @@ from labeling.store.records import prompts_from_json
 from labeling.store.snapshots import Snapshot, read_tracks
 from labeling.types import PromptSource
 
+log = logging.getLogger(__name__)
+
 # Reviewers' corrections as a prompt table of the dataset: the loop closes through data.
 CORRECTIONS = "corrections.jsonl"
 
 
 def queue_url(config: LabelConfig) -> str:
-    """Return where the queue is: as configured, else $LABELING_REVIEW_URL, else an SQLite file for this store."""
+    """Return where the dataset's queue is: as configured, else $LABELING_REVIEW_URL, else an SQLite file for this store.
+
+    That file is `review.sqlite` in a folder store; a store in S3 has it in the user's data folder. Nothing is made here.
+    """
     configured = config.run.review_url or os.environ.get("LABELING_REVIEW_URL")
     if configured:
         return configured
     root = open_objects(config.store.root).root
-    if root.startswith("s3://"):
-        return f"review-{hashlib.sha256(root.encode()).hexdigest()[:8]}.sqlite"
-    Path(root).mkdir(parents=True, exist_ok=True)
-    return str(Path(root) / "review.sqlite")
+    return _queue_of_bucket(root) if root.startswith("s3://") else str(Path(root) / "review.sqlite")
+
+
+def queue_shown(config: LabelConfig) -> str:
+    """Return where the queue is as people are told: a file's whole path, or a URL without its password."""
+    url = queue_url(config)
+    path = sqlite_file(url)
+    return redact(url) if path is None else str(path.absolute())
+
+
+def _queue_of_bucket(root: str) -> str:
+    """Return the file for a store in S3; one that earlier releases left in the working folder is gone on with there."""
+    # The same name at another server is another dataset.
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    identity = hashlib.sha256(f"{endpoint.rstrip('/')}{root}".encode()).hexdigest()[:8]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", root.removeprefix("s3://"))[:80]
+    path = data_folder() / "review" / f"{name}-{identity}.sqlite"
+    before = Path(f"review-{hashlib.sha256(root.encode()).hexdigest()[:8]}.sqlite").absolute()
+    if not before.is_file():
+        return str(path)
+    if path.exists():
+        _warn(f"{before} is not read: the queue of {root} is {path}. run.review_url={before} shows what waits in the first")
+        return str(path)
+    _warn(f"the queue of {root} is {before}, found from this folder only. Once nothing uses it: "
+          f"mkdir -p {shlex.quote(str(path.parent))} && mv {shlex.quote(str(before))} {shlex.quote(str(path))}")
+    return str(before)
+
+
+def data_folder() -> Path:
+    """Return this user's folder for what is to be kept: below $XDG_DATA_HOME, else ~/.local/share."""
+    given = os.environ.get("XDG_DATA_HOME", "")
+    # The rule for this variable is that a relative path is none.
+    above = Path(given) if os.path.isabs(given) else Path("~/.local/share").expanduser()
+    return above / "samurai-labeling"
+
+
+@functools.cache
+def _warn(message: str) -> None:
+    log.warning(message)
 
 
 @contextmanager
 def open_queue(config: LabelConfig) -> Iterator[ReviewQueue]:
-    """Open the dataset's queue for the block."""
-    with ReviewQueue(queue_url(config)) as queue:
+    """Open the dataset's queue for the block, making it where there is none; Unavailable where that is not possible."""
+    with _opened(queue_url(config), config) as queue:
         yield queue
 
 
 @contextmanager
 def queue_at_hand(config: LabelConfig) -> Iterator[ReviewQueue | None]:
-    """Open the dataset's queue for the block where there is one; None where nobody has made it yet."""
+    """Open the dataset's queue for the block to read from; None where nobody has made it yet.
+
+    A file that cannot be written to is read from a copy, since its write-ahead log needs a place beside it.
+    """
     url = queue_url(config)
-    path = url.removeprefix("sqlite:///")
-    if "://" not in path and not Path(path).is_file():
+    path = sqlite_file(url)
+    if path is None:
+        with _opened(url, config) as queue:
+            yield queue
+    elif not _is_there(path, config):
         yield None
-        return
-    with ReviewQueue(url) as queue:
+    elif _writable(path) and _writable(path.parent):
+        with _opened(url, config) as queue:
+            yield queue
+    else:
+        with tempfile.TemporaryDirectory() as folder, _opened(_copied(path, Path(folder), config), config) as queue:
+            yield queue
+
+
+@contextmanager
+def _opened(url: str, config: LabelConfig) -> Iterator[ReviewQueue]:
+    try:
+        queue = ReviewQueue(url)
+    except OSError as error:
+        raise _out_of_reach(error, config) from error
+    with queue:
         yield queue
+
+
+def _is_there(path: Path, config: LabelConfig) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise _out_of_reach(error, config) from error
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _copied(path: Path, folder: Path, config: LabelConfig) -> str:
+    try:
+        for suffix in ("", "-wal"):
+            beside = path.with_name(path.name + suffix)
+            if beside.exists():
+                shutil.copyfile(beside, folder / f"queue{suffix}")
+    except OSError as error:
+        raise _out_of_reach(error, config) from error
+    return str(folder / "queue")
+
+
+def _out_of_reach(error: OSError, config: LabelConfig) -> Unavailable:
+    return Unavailable(
+        f"review queue {queue_shown(config)} cannot be opened: {error.strerror or error}; give another place with "
+        "run.review_url=PATH, or correct the rights of this one", "review_unavailable",
+    )
 
 
 def collect_corrections(objects: Objects, queue: ReviewQueue) -> PromptTable:
     """Bring the queue's corrections into the dataset's own table, without those taken back since, and return what it holds."""
     kept = read_corrections(objects)
-    undone = {(c.video_key, prompt) for c in undone_corrections(queue) for prompt in c.prompts}
-    decided = queue.corrections(unapplied_only=False)
-    fresh = PromptTable({})
-    for correction in decided:
-        fresh = merge_prompts(fresh, PromptTable({correction.video_key: tuple(correction.prompts)}))
-    left = {video: tuple(p for p in prompts if (video, p) not in undone) for video, prompts in kept.by_video.items()}
-    merged = merge_prompts(PromptTable({video: prompts for video, prompts in left.items() if prompts}), fresh)
+    merged = merged_corrections(kept, queue)
     if dict(merged.by_video) != dict(kept.by_video):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / CORRECTIONS
             write_prompts(path, ((video, prompt) for video, prompts in merged.by_video.items() for prompt in prompts))
             objects.put_file(CORRECTIONS, path)
     return merged
+
+
+def corrections_now(config: LabelConfig, objects: Objects) -> PromptTable:
+    """Return the corrections as the next run will have them; nothing is written."""
+    with queue_at_hand(config) as queue:
+        kept = read_corrections(objects)
+        return kept if queue is None else merged_corrections(kept, queue)
+
+
+def merged_corrections(kept: PromptTable, queue: ReviewQueue) -> PromptTable:
+    """Join a dataset's table with the queue's corrections, without those taken back since."""
+    undone = {(c.video_key, prompt) for c in undone_corrections(queue) for prompt in c.prompts}
+    decided = queue.corrections(unapplied_only=False)
+    fresh = PromptTable({})
+    for correction in decided:
+        fresh = merge_prompts(fresh, PromptTable({correction.video_key: tuple(correction.prompts)}))
+    left = {video: tuple(p for p in prompts if (video, p) not in undone) for video, prompts in kept.by_video.items()}
+    return merge_prompts(PromptTable({video: prompts for video, prompts in left.items() if prompts}), fresh)
 
 
 def read_corrections(objects: Objects) -> PromptTable:

@@ -3,17 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from sqlalchemy import make_url
-
-from flows.reviewing import queue_url
+from flows.reviewing import queue_at_hand, queue_shown
 from labeling.config import LabelConfig
 from labeling.objects import Objects, open_objects
 from labeling.review.figures import QueueFigures, figures_of
-from labeling.review.queue import ReviewQueue
 from labeling.store.dead_letters import DeadLetter, letters_at, still_open
 from labeling.store.ledger import read_ledger
 from labeling.store.lock import Holder, holder_of
@@ -27,7 +22,8 @@ class Status:
     """A dataset at one moment (`at`, seconds since the epoch).
 
     `holder` writes it now, and `present` is how far that run is, None while it plans; `last` is the newest run that no
-    longer goes on. `seconds_left` guesses what labelling still takes. `open_letters` counts what is still dead, by reason.
+    longer goes on. `seconds_left` guesses what labelling still takes. `backlog` is None
+    where there is no review queue at `queue`; `open_letters` counts what is still dead, by reason.
     """
 
     root: str
@@ -38,6 +34,7 @@ class Status:
     seconds_left: float | None
     snapshot: Snapshot | None
     backlog: QueueFigures | None
+    queue: str = ""
     open_letters: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -55,11 +52,12 @@ def status_of(config: LabelConfig, *, now: float | None = None) -> Status:
     left = None
     if present is not None and present.doing is Doing.LABEL:
         left = present.seconds_left(at, seconds_per_byte(recent_summaries(objects)))
-    with queue_if_there(config) as queue:
+    with queue_at_hand(config) as queue:
         backlog = figures_of(queue) if queue is not None else None
     newest = present or last
     letters = open_letters(objects, newest.run_id if newest else "")
-    return Status(objects.root, at, holder, present, last, left, newest_snapshot(objects), backlog, letters)
+    snapshot, place = newest_snapshot(objects), queue_shown(config)
+    return Status(objects.root, at, holder, present, last, left, snapshot, backlog, place, letters)
 
 
 def open_letters(objects: Objects, newest_run: str) -> Mapping[str, int]:
@@ -82,11 +80,3 @@ def newest_letters(objects: Objects) -> Sequence[str]:
         video = name.partition("-")[0]
         by_video[video] = {run: [*by_video.get(video, {}).get(run, ()), stat.key]}
     return [key for runs in by_video.values() for keys in runs.values() for key in keys]
-
-
-def queue_if_there(config: LabelConfig) -> "ReviewQueue | nullcontext[None]":
-    """Open a dataset's queue, or give None for the block where it is a file that nobody has made yet."""
-    url = queue_url(config)
-    parsed = make_url(url) if "://" in url else None
-    path = url if parsed is None else parsed.database if parsed.get_backend_name() == "sqlite" else None
-    return nullcontext() if path is not None and not Path(path).expanduser().exists() else ReviewQueue(url)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from statistics import median
 
-from flows.status import queue_if_there
+from flows.reviewing import queue_at_hand
 from labeling.config import LabelConfig
 from labeling.metrics import Metric, gauge
 from labeling.objects import open_objects
@@ -67,7 +67,7 @@ class StoreWatch:
             yield gauge("labeling_store_masklets", "Masklets by verdict", verdicts, "verdict")
 
     def _of_queue(self) -> Iterator[Metric]:
-        with queue_if_there(self._config) as queue:
+        with queue_at_hand(self._config) as queue:
             if queue is not None:
                 yield from figures_of(queue).families()
 

@@ -98,10 +98,10 @@ def _snapshot(found: Status) -> str:
 
 def _backlog(found: Status) -> str:
     if found.backlog is None:
-        return "no queue"
+        return f"no queue at {escape(found.queue)}: a run makes it, or name another with run.review_url=..."
     oldest = timedelta(seconds=round(found.backlog.oldest_seconds))
     waits = f", the oldest for {oldest}" if found.backlog.waiting else ""
-    return f"{found.backlog.waiting} items wait{waits}; {found.backlog.leases} held by reviewers"
+    return f"{found.backlog.waiting} items wait{waits}; {found.backlog.leases} held by reviewers; queue {escape(found.queue)}"
 
 
 def clock(at: float) -> str:

@@ -106,6 +106,12 @@ def open_database(url: str) -> Database:
     return database
 
 
+def sqlite_file(url: str) -> Path | None:
+    """Return the file that a URL names, `~` expanded; None for a server's. Nothing is opened."""
+    parsed = _url_of(url)
+    return Path(str(parsed.database)).expanduser() if parsed.get_backend_name() == "sqlite" else None
+
+
 def migrate(engine: Engine) -> None:
     """Bring the schema to the newest revision; one caller migrates, the others wait and find it done."""
     known = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
@@ -151,7 +157,8 @@ def _url_of(url: str) -> URL:
     if not url:
         raise BadConfiguration("review url is ''; expected a path, sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME")
     try:
-        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
+        # A path as it is: in a URL, `?` would begin a query.
+        parsed = make_url(url) if "://" in url else URL.create("sqlite", database=url)
     except ArgumentError as error:
         raise BadConfiguration(f"review url is {url!r}; expected sqlite:///PATH or postgresql+psycopg://...") from error
     if parsed.drivername in ("postgresql", "postgres"):
