@@ -23,6 +23,7 @@ from flows.reporting import write_run_report
 from flows.run_metrics import RunMeter, metered
 from labeling import logs
 from labeling.config import LabelConfig
+from labeling.errors import CREDENTIALS_EXPIRED, Unavailable
 from labeling.objects import Objects, open_objects
 from labeling.pool.pool import run_jobs
 from labeling.review.queue import ReviewQueue
@@ -132,6 +133,9 @@ class Feed:
         """Wait for the next receipts, fewer where too many videos have failed; a failed job becomes a dead letter at once."""
         for receipt in islice(self.receipts, count):
             job = self.jobs[receipt.job_name]
+            if receipt.error is not None and receipt.error.reason == CREDENTIALS_EXPIRED:
+                # Not this video's fault, and each one behind it would fail alike.
+                raise Unavailable(f"the run stops here, what is done stays done: {receipt.error.message}", CREDENTIALS_EXPIRED)
             if receipt.error is not None:
                 put_dead_letter(self.objects, dead_job(job, receipt.error))
                 told = f"{receipt.error.reason}: {receipt.error.message}"

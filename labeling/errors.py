@@ -3,11 +3,14 @@
 Reasons a user meets in dead letters: `missing_video`, `not_a_video`, `decode_error`, `empty_video`, `bad_prompt`,
 `unknown_video` (a prompt for a video that the listing lacks), `no_prompts`, `deadline`, `worker_died`, `out_of_memory`,
 `store_unavailable`, `source_unavailable`, `scratch_full`, `bad_checkpoint`, `bad_configuration`, `unexpected`.
+`credentials_expired` is none of one video's: it ends the run.
 """
 
 import traceback
 
 from labeling.types import ErrorKind, ErrorRecord
+
+CREDENTIALS_EXPIRED = "credentials_expired"
 
 
 class LabelingError(Exception):

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from labeling.errors import BadConfiguration, Unavailable
 from labeling.objects_contract import Objects, ObjectStat, check_key, is_hidden, missing, written_beside
+from labeling.objects_uris import split_s3_uri
 
 __all__ = ["FolderObjects", "ObjectStat", "Objects", "check_key", "open_objects", "split_uri", "written_beside"]
 
@@ -240,12 +241,12 @@ def open_objects(root: str | Path, *, unavailable: str = "store_unavailable") ->
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """Split one object's uri or path into (root, key): its parent and its name; BadConfiguration where it names none."""
+    """Split one object's uri or path into (root, key): its parent and its name; BadConfiguration where it names none.
+
+    Where a part of a key in S3 is empty, as in s3://bucket/a//b, the key is whole and the root is the bucket.
+    """
     if uri.startswith("s3://"):
-        root, _, key = uri.rpartition("/")
-        if root in ("s3:/", "s3:") or not key:
-            raise BadConfiguration(f"{uri!r} names no object; expected s3://bucket/key")
-        return root, key
+        return split_s3_uri(uri)
     if "://" in uri and not uri.startswith("file://"):
         raise BadConfiguration(f"{uri!r} cannot be read; expected a path, file:///path or s3://bucket/key")
     path = os.path.abspath(os.path.expanduser(_local_path(uri)))

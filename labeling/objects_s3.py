@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import logging
 import os
 import time
@@ -14,43 +15,25 @@ from typing import Any
 import botocore.loaders
 import botocore.session
 import botocore.utils
-from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import S3Transfer
 from botocore import exceptions as boto_errors
 from botocore.config import Config
 
-from labeling.errors import BadConfiguration, Unavailable
-from labeling.objects_contract import ObjectStat, check_key, is_hidden, missing, written_beside
+from labeling.errors import CREDENTIALS_EXPIRED, BadConfiguration, Unavailable
+from labeling.objects_answers import ABSENT, BARE, BROKEN, code_of, named_errors
+from labeling.objects_contract import ObjectStat, check_key, is_hidden, written_beside
+from labeling.objects_uris import split_s3_root
 
 log = logging.getLogger(__name__)
 
 _WRITER = "labeling-writer"  # metadata that tells a write of ours from another's when an answer got lost
-_ABSENT = {"404", "NoSuchKey", "NotFound"}
 _PAST_THE_END = {"416", "InvalidRange"}
 _LOST = {"412", "PreconditionFailed"}
 _CONTENDED = {"409", "ConditionalRequestConflict", "OperationAborted"}
 _UNSUPPORTED = {"501", "NotImplemented", "InvalidArgument", "InvalidRequest"}
 _CONTENDED_TRIES = 5
-_ADVICE = {
-    "NoSuchBucket": "the bucket does not exist; create it or correct the uri",
-    "InvalidBucketName": "this is no bucket name; correct the uri",
-    "AccessDenied": "access is denied; give these credentials the right to list, read and write there",
-    "403": "access is denied; give these credentials the right to list, read and write there",
-    "InvalidAccessKeyId": "the server does not know this access key; correct AWS_ACCESS_KEY_ID or AWS_PROFILE",
-    "SignatureDoesNotMatch": "the secret key is wrong; correct AWS_SECRET_ACCESS_KEY or AWS_PROFILE",
-    "PermanentRedirect": "the bucket is in another region; set AWS_REGION to it",
-    "301": "the bucket is in another region; set AWS_REGION to it",
-    "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_REGION to it",
-    "ExpiredToken": "the session's token has run out; renew the credentials",
-}
-_UNREACHED = (
-    boto_errors.HTTPClientError, boto_errors.ConnectionError, boto_errors.IncompleteReadError,
-    boto_errors.ResponseStreamingError,
-)
-_NO_CREDENTIALS = (
-    boto_errors.NoCredentialsError, boto_errors.PartialCredentialsError, boto_errors.CredentialRetrievalError,
-    boto_errors.ProfileNotFound, boto_errors.TokenRetrievalError, boto_errors.UnauthorizedSSOTokenError,
-)
+_BODY_TRIES = 5
+_BODY_PAUSE_S = 0.2
 
 
 @functools.cache
@@ -102,17 +85,13 @@ class S3Objects:
     """
 
     def __init__(self, root: str, *, unavailable: str = "store_unavailable") -> None:
-        self._bucket, _, prefix = root.removeprefix("s3://").partition("/")
-        if not root.startswith("s3://") or not self._bucket:
-            raise BadConfiguration(f"{root!r} names no bucket; expected s3://bucket/prefix")
-        prefix = prefix.strip("/")
-        if ".." in prefix.split("/"):
-            raise BadConfiguration(f"{root!r} holds '..'; expected s3://bucket/prefix")
+        self._bucket, prefix = split_s3_root(root)
         self.root = f"s3://{self._bucket}" + (f"/{prefix}" if prefix else "")
         self._base = f"{prefix}/" if prefix else ""
         self._unavailable = unavailable
         self._made: Any = None
         self._conditional: bool | None = None
+        self._bucket_is_there = False
 
     def __repr__(self) -> str:
         return f"S3Objects({self.root!r})"
@@ -125,7 +104,9 @@ class S3Objects:
 
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
         with self._named(prefix):
-            pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._base + prefix)
+            pages = self._client().get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._base + prefix, **_payer()
+            )
             for page in pages:
                 for found in page.get("Contents", ()):
                     key = found["Key"][len(self._base):]
@@ -135,28 +116,35 @@ class S3Objects:
     def stat(self, key: str) -> ObjectStat | None:
         try:
             with self._named(key):
-                head = self._client().head_object(**self._at(key))
+                head = self._head(key)
         except FileNotFoundError:
             return None
         return _stat_of(key, head["ContentLength"], head)
 
     def get(self, key: str) -> bytes:
         with self._named(key):
-            body: bytes = self._client().get_object(**self._at(key))["Body"].read()
-        return body
+            return self._whole(self._at(key))[0]
 
     def get_range(self, key: str, start: int, stop: int) -> bytes:
         span = f"bytes={start}-{max(start, stop - 1)}"
         try:
             with self._named(key, let_through=_PAST_THE_END):
-                body: bytes = self._client().get_object(**self._at(key), Range=span)["Body"].read()
+                body, is_part = self._whole({**self._at(key), "Range": span})
         except boto_errors.ClientError:
             return b""
-        return body[: max(0, stop - start)]
+        # A server may answer with all of it.
+        return body[: max(0, stop - start)] if is_part else body[start:max(start, stop)]
 
     def download(self, key: str, path: Path) -> None:
         with self._named(key), written_beside(path) as beside:
-            S3Transfer(self._client()).download_file(self._bucket, self._at(key)["Key"], os.fspath(beside))
+            try:
+                S3Transfer(self._client()).download_file(
+                    self._bucket, self._at(key)["Key"], os.fspath(beside), extra_args=_payer()
+                )
+            except boto_errors.ClientError as error:
+                if code_of(error) in BARE | ABSENT:
+                    self._head(key)
+                raise
 
     def put(self, key: str, body: bytes) -> str:
         with self._named(key):
@@ -164,8 +152,10 @@ class S3Objects:
 
     def put_file(self, key: str, path: Path) -> str:
         with self._named(key):
-            S3Transfer(self._client()).upload_file(os.fspath(path), self._bucket, self._at(key)["Key"])
-            return _bare(self._client().head_object(**self._at(key))["ETag"])
+            S3Transfer(self._client()).upload_file(
+                os.fspath(path), self._bucket, self._at(key)["Key"], extra_args=_payer()
+            )
+            return _bare(self._head(key)["ETag"])
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
         if self._has_conditions():
@@ -195,18 +185,58 @@ class S3Objects:
         return self._made
 
     def _at(self, key: str) -> dict[str, str]:
-        return {"Bucket": self._bucket, "Key": self._base + check_key(key, {".."})}
+        return {"Bucket": self._bucket, "Key": self._base + check_key(key, {".."}), **_payer()}
+
+    def _head(self, key: str) -> Any:
+        """Ask what an object is; where HEAD is refused without a word, GET is asked for one."""
+        client, at = self._client(), self._at(key)
+        try:
+            head = client.head_object(**at)
+        except boto_errors.ClientError as error:
+            if code_of(error) in BARE:
+                client.get_object(**at, Range="bytes=0-0")["Body"].close()
+            elif code_of(error) in ABSENT and not self._bucket_is_there:
+                self._look_for_bucket()
+            raise
+        self._bucket_is_there = True
+        return head
+
+    def _look_for_bucket(self) -> None:
+        """Raise BadConfiguration where it is the bucket that is absent; asked once."""
+        try:
+            self._client().head_bucket(Bucket=self._bucket)
+        except boto_errors.ClientError as error:
+            if code_of(error) in ABSENT | {"NoSuchBucket"}:
+                error.response["Error"]["Code"] = "NoSuchBucket"
+                raise
+        self._bucket_is_there = True
+
+    def _whole(self, request: dict[str, str]) -> tuple[bytes, bool]:
+        """Get an object's or a range's bytes, and whether it was a range; a body that breaks off is asked for again."""
+        for attempt in itertools.count(1):
+            try:
+                answer = self._client().get_object(**request)
+                body: bytes = answer["Body"].read()
+                length = answer.get("ContentLength", len(body))
+                if len(body) != length:
+                    raise boto_errors.IncompleteReadError(actual_bytes=len(body), expected_bytes=length)
+                return body, answer["ResponseMetadata"]["HTTPStatusCode"] == 206
+            except BROKEN:
+                if attempt == _BODY_TRIES:
+                    raise
+                time.sleep(_BODY_PAUSE_S * 2**attempt)
+        raise AssertionError("the count never ends")
 
     def _put_if(self, key: str, body: bytes, condition: dict[str, str]) -> bool:
         writer = uuid.uuid4().hex
         request = {**self._at(key), "Body": body, "Metadata": {_WRITER: writer}, **condition}
         for attempt in range(_CONTENDED_TRIES):
             try:
-                with self._named(key, let_through=_LOST | _CONTENDED | _ABSENT):
+                with self._named(key, let_through=_LOST | _CONTENDED | ABSENT):
                     self._client().put_object(**request)
                 return True
             except boto_errors.ClientError as error:
-                if _code_of(error) in _CONTENDED:
+                if code_of(error) in _CONTENDED:
                     time.sleep(0.05 * 2**attempt)
                     continue
                 retried = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
@@ -217,7 +247,7 @@ class S3Objects:
         """Whether our own write arrived though its answer did not, so that the retry met it and was refused."""
         try:
             with self._named(key):
-                head = self._client().head_object(**self._at(key))
+                head = self._head(key)
         except FileNotFoundError:
             return False
         return bool(head.get("Metadata", {}).get(_WRITER) == writer)
@@ -235,9 +265,10 @@ class S3Objects:
 
     def _probe_conditions(self) -> bool:
         key = f".~probe-{uuid.uuid4().hex}.beside"
-        at = {"Bucket": self._bucket, "Key": self._base + key}
+        at = {"Bucket": self._bucket, "Key": self._base + key, **_payer()}
         with self._named(key):
             self._client().put_object(**at, Body=b"1")
+        self._bucket_is_there = True
         try:
             return all(self._refuses(at, condition) for condition in ({"IfNoneMatch": "*"}, {"IfMatch": '"0"'}))
         finally:
@@ -250,50 +281,27 @@ class S3Objects:
             with self._named(at["Key"], let_through=_LOST | _CONTENDED | _UNSUPPORTED):
                 self._client().put_object(**at, Body=b"2", **condition)
         except boto_errors.ClientError as error:
-            return _code_of(error) not in _UNSUPPORTED
+            return code_of(error) not in _UNSUPPORTED
         return False
 
     @contextlib.contextmanager
     def _named(self, key: str, let_through: set[str] | frozenset[str] = frozenset()) -> Iterator[None]:
-        """Turn boto3's errors into ours, with the uri and what to do; ClientErrors with codes in `let_through` pass."""
-        uri = self.uri(key) if key else self.root
         try:
-            yield
-        except boto_errors.ClientError as error:
-            if _code_of(error) in let_through:
-                raise
-            raise self._of_answer(error, uri) from error
-        except _NO_CREDENTIALS as error:
-            advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-            raise BadConfiguration(f"{uri}: no usable AWS credentials ({error}); {advice}") from error
-        except _UNREACHED as error:
-            advice = "check the network and AWS_ENDPOINT_URL; it is tried again"
-            raise Unavailable(f"{uri}: the server did not answer ({error}); {advice}", self._unavailable) from error
-        except (boto_errors.BotoCoreError, Boto3Error) as error:
-            raise self._of_library(error, uri) from error
-        except ValueError as error:  # botocore's word for an endpoint url that is none
-            if not str(error).startswith("Invalid endpoint"):
-                raise
-            raise BadConfiguration(f"{uri}: {error}; set AWS_ENDPOINT_URL to http(s)://host:port or leave it out") from error
+            with named_errors(self.uri(key) if key else self.root, self._unavailable, let_through):
+                yield
+        except Unavailable as error:
+            if error.reason == CREDENTIALS_EXPIRED:     # what was renewed in the files is read by the next client
+                self._made = None
+                _client_for.cache_clear()
+            raise
 
-    def _of_answer(self, error: boto_errors.ClientError, uri: str) -> Exception:
-        code = _code_of(error)
-        if code in _ABSENT:
-            return missing(uri)
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in _ADVICE:
-            return BadConfiguration(f"{uri}: {_ADVICE[code]} ({code})")
-        if 400 <= status < 500 and status not in (408, 409, 429):
-            return BadConfiguration(f"{uri}: the server refused with {status} {code}: {error}")
-        return Unavailable(f"{uri}: the server failed with {status} {code}; it is tried again", self._unavailable)
 
-    def _of_library(self, error: Exception, uri: str) -> Exception:
-        cause = error.__cause__ or error.__context__
-        if isinstance(cause, boto_errors.ClientError):
-            return self._of_answer(cause, uri)
-        if isinstance(error, (boto_errors.ParamValidationError, boto_errors.InvalidRegionError)):
-            return BadConfiguration(f"{uri}: {error}")
-        return Unavailable(f"{uri}: {error}", self._unavailable)
+def _payer() -> dict[str, str]:
+    """What says in a request that its sender pays for it: AWS_REQUEST_PAYER, as other tools read it."""
+    payer = os.environ.get("AWS_REQUEST_PAYER", "")
+    if payer not in ("", "requester"):
+        raise BadConfiguration(f"AWS_REQUEST_PAYER is {payer!r}; expected requester, or leave it out")
+    return {"RequestPayer": payer} if payer else {}
 
 
 def _stat_of(key: str, num_bytes: int, answer: Any) -> ObjectStat:
@@ -302,7 +310,3 @@ def _stat_of(key: str, num_bytes: int, answer: Any) -> ObjectStat:
 
 def _bare(etag: str) -> str:
     return etag.strip('"')
-
-
-def _code_of(error: boto_errors.ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))

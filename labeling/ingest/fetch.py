@@ -51,6 +51,7 @@ def fetch_video(
         with _source_errors(ref):
             source.download(key, path)
             _unchanged(ref, source, key)
+            _check_length(path, found)
         yield path
     finally:
         path.unlink(missing_ok=True)
@@ -109,6 +110,13 @@ def _unchanged(ref: VideoRef, source: Objects, key: str) -> ObjectStat:
         changed = f"{ref.uri} changed since the listing (then {ref.content_id}, now {now})"
         raise Unavailable(f"{changed}; run again to plan with what it is now", "source_unavailable")
     return found
+
+
+def _check_length(path: Path, found: ObjectStat) -> None:
+    num_bytes = path.stat().st_size
+    if num_bytes != found.num_bytes:
+        message = f"{found.key} came with {num_bytes} of {found.num_bytes} bytes"
+        raise Unavailable(f"{message}; it is tried again", "source_unavailable")
 
 
 def _reserve(path: Path, num_bytes: int, scratch: Path, cap_bytes: int | None, wait_s: float) -> None:

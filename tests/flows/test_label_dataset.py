@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,13 +17,13 @@ from flows.reporting import report_again
 from flows.reviewing import open_queue
 from flows.screen import console
 from labeling import rle
-from labeling.errors import BadConfiguration
+from labeling.errors import BadConfiguration, Unavailable
 from labeling.export.coco import export_coco
 from labeling.objects import open_objects
 from labeling.store.dead_letters import read_dead_letters
 from labeling.store.reader import read_masklets
 from labeling.store.runs import RunTotals
-from labeling.types import MaskSource, Prompt, PromptSource
+from labeling.types import ErrorKind, ErrorRecord, MaskSource, Prompt, PromptSource, Receipt
 from tests.flows.conftest import FRAMES, Dataset, prompt_row
 
 pytestmark = [
@@ -76,6 +77,17 @@ def test_prefect_does_not_walk_through_a_runs_jobs(dataset: Dataset) -> None:
     feed = Feed(iter(()), open_objects(str(dataset.root)), jobs, RunTotals(), object())      # type: ignore[arg-type]
     visit_collection(feed, visit_fn=seen.append, return_data=False)
     assert seen == [feed]
+
+
+def test_credentials_that_run_out_end_the_run_without_a_dead_letter(dataset: Dataset) -> None:
+    job = SimpleNamespace(name="job", video=SimpleNamespace(key="a.mp4", video_id="0" * 16))
+    record = ErrorRecord(ErrorKind.TRANSIENT, "credentials_expired", "s3://v/a.mp4: the credentials' token has run out")
+    receipts = iter([Receipt(job_name="job", video_id="0" * 16, error=record)])
+    objects = open_objects(str(dataset.root))
+    feed = Feed(receipts, objects, {"job": job}, RunTotals(), object())      # type: ignore[arg-type, dict-item]
+    with pytest.raises(Unavailable, match="the run stops here.*token has run out"):
+        feed.take(1)
+    assert list(read_dead_letters(objects)) == []
 
 
 def test_each_bad_input_is_one_dead_letter(dataset: Dataset) -> None:
