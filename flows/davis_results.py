@@ -15,7 +15,7 @@ from flows.evaluating import ClipResult, Measured, guarded
 from labeling.accuracy import measure_track
 from labeling.errors import BadConfiguration, BadInput
 from labeling.training_config import DataConfig
-from sam2.training.davis import LEVELS, SUFFIXES, VOID, Davis, read_numbers, read_picture
+from sam2.training.datasets.davis import LEVELS, SUFFIXES, VOID, Davis, read_numbers, read_picture
 
 Numbers = npt.NDArray[np.uint8]
 

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from labeling import rle
 from labeling.types import RLE
-from sam2.training.davis import LEVELS, read_numbers
+from sam2.training.datasets.davis import LEVELS, read_numbers
 
 
 def true_masks(folder: Path, video_key: str, number: int) -> Mapping[int, RLE] | None:

@@ -75,6 +75,7 @@ def recipe_of(config: TrainConfig) -> Recipe:
             average=told.average,
             prompt_shares=_three(told.prompt_shares),
             losses=LossWeights(**asdict(told.losses)),
+            augment=told.augment,
             save_every=told.save_every,
             log_every=told.log_every,
         )

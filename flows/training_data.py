@@ -21,10 +21,10 @@ from labeling.store.snapshots import Snapshot, read_snapshot, read_verdicts
 from labeling.training_config import DataConfig
 from labeling.types import Decision, FrameMask, Video
 from sam2.training.clip import Clip, ClipSource
-from sam2.training.davis import Davis
-from sam2.training.labelled import STARTS, chosen_videos, cut_clip
-from sam2.training.sav import Sav
-from sam2.training.scenes import Scenes
+from sam2.training.datasets.davis import Davis
+from sam2.training.datasets.labelled import STARTS, chosen_videos, cut_clip
+from sam2.training.datasets.sav import Sav
+from sam2.training.scenes.scene import Scenes
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def _drawn(config: DataConfig, size_hw: tuple[int, int]) -> ClipSource:
     if config.first < 0 or count < 1:
         raise BadConfiguration(f"data.first is {config.first}, data.count {config.count}; expected from 0, and at least 1")
     if config.name == "solids":
-        from sam2.training.solids import Solids
+        from sam2.training.solids.scene import Solids
 
         return Solids(count, config.first, size_hw)
     return Scenes(count, config.first, size_hw, read_stills(config.stills) if config.stills else ())
@@ -133,7 +133,7 @@ class StoredClips:
         return len(self.videos) * self.starts
 
     def clip(self, index: int, num_frames: int) -> Clip:
-        """Return clip `index`, as `sam2.training.labelled` counts them."""
+        """Return clip `index`, as `sam2.training.datasets.labelled` counts them."""
         return cut_clip(self.videos, self._open, index, num_frames, starts=self.starts, size_hw=self.size_hw)
 
     def _open(self, video_id: str) -> "StoredVideo":

@@ -117,6 +117,7 @@ class RecipeConfig:
     average: float = 0.999
     prompt_shares: list[float] = field(default_factory=lambda: [0.4, 0.4, 0.2])
     losses: LossConfig = field(default_factory=LossConfig)
+    augment: bool = False
     save_every: int = 200
     log_every: int = 20
 

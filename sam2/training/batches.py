@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from sam2.training.augmentation import augmented
 from sam2.training.clip import Clip, ClipSource, resized_masks
 
 MEAN_RGB, STD_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -67,6 +68,7 @@ class Batches:
     objects: int
     num_frames: int
     side: int
+    augment: bool = False
 
     def __len__(self) -> int:
         return 2**40
@@ -83,6 +85,8 @@ class Batches:
             clip = _reversed(clip)
         if random.random() < 0.5:
             clip = Clip(clip.frames_THW3[:, :, ::-1], clip.masks_NTHW[..., ::-1], clip.name)
+        if self.augment:
+            clip = augmented(clip, random)
         visible = np.flatnonzero(clip.masks_NTHW[:, 0].any(axis=(1, 2)))
         chosen = np.resize(random.permutation(visible), self.objects)
         return _at_side(_padded(clip, self.num_frames), chosen, self.side)

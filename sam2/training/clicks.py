@@ -8,6 +8,7 @@ Legend: B objects, S side of the model's image, H, W low-resolution masks.
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+from torchvision.ops import masks_to_boxes
 
 from sam2.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
 
@@ -20,8 +21,8 @@ Clicks = tuple[Tensor, Tensor]              # points (B, P, 2) in model pixels a
 def boxes(mask_BSS: Tensor, random: Generator, *, noise: float = BOX_NOISE) -> Clicks:
     """Return each mask's box as two corner points, every side moved a little; a mask must not be empty."""
     side = mask_BSS.shape[-1]
-    columns_BS, rows_BS = mask_BSS.any(1), mask_BSS.any(2)
-    corners_B4 = torch.stack((_first(columns_BS), _first(rows_BS), _last(columns_BS) + 1, _last(rows_BS) + 1), dim=1).float()
+    corners_B4 = masks_to_boxes(mask_BSS)
+    corners_B4[:, 2:] += 1      # the far edge there is the last pixel
     width_height_B4 = (corners_B4[:, 2:] - corners_B4[:, :2]).repeat(1, 2)
     most = BOX_NOISE_PIXELS * side / 1024
     moved_B4 = torch.randn(corners_B4.shape, generator=random).to(mask_BSS.device) * noise * width_height_B4
@@ -73,11 +74,3 @@ def _highest(weight_BSS: Tensor) -> Tensor:
     place_B = weight_BSS.flatten(1).argmax(1)
     side = weight_BSS.shape[-1]
     return torch.stack((place_B % side, place_B // side), dim=1).float()
-
-
-def _first(flags_BS: Tensor) -> Tensor:
-    return flags_BS.to(torch.uint8).argmax(1)
-
-
-def _last(flags_BS: Tensor) -> Tensor:
-    return flags_BS.shape[1] - 1 - _first(flags_BS.flip(1))

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from sam2.training.batches import Batch, Batches
 from sam2.training.clip import ClipSource
-from sam2.training.drill import drill_batch
+from sam2.training.curriculum import drill_batch
 from sam2.training.recipe import Recipe, Stage
 from sam2.variants import find_config
 
@@ -48,7 +48,8 @@ class Shown:
     def __getitem__(self, number: int) -> Batch:
         stage = self.recipe.shown_at(number // self.world)
         clips = max(1, stage.clips // self.world)
-        return Batches(self.source, self.recipe.seed, clips, stage.objects, stage.frames, side_of(self.recipe))[number]
+        recipe, side = self.recipe, side_of(self.recipe)
+        return Batches(self.source, recipe.seed, clips, stage.objects, stage.frames, side, recipe.augment)[number]
 
 
 def _drill(recipe: Recipe, stage: Stage, number: int, clips: int, side: int) -> Batch:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import sigmoid_focal_loss
 
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
@@ -98,11 +99,7 @@ def mean_losses(parts: list[Losses]) -> Losses:
 def _focal(logits_BMRR: Tensor, true_B1RR: Tensor) -> Tensor:
     """Return (B, M): cross-entropy, with pixels that are right already counted less; the mean over pixels."""
     true_BMRR = true_B1RR.expand_as(logits_BMRR)
-    entropy = F.binary_cross_entropy_with_logits(logits_BMRR, true_BMRR, reduction="none")
-    share = logits_BMRR.sigmoid()
-    missed = share + true_BMRR - 2 * share * true_BMRR
-    balance = FOCAL_ALPHA * true_BMRR + (1 - FOCAL_ALPHA) * (1 - true_BMRR)
-    return (balance * missed**FOCAL_GAMMA * entropy).flatten(2).mean(2)
+    return sigmoid_focal_loss(logits_BMRR, true_BMRR, alpha=FOCAL_ALPHA, gamma=FOCAL_GAMMA).flatten(2).mean(2)
 
 
 def _dice(logits_BMRR: Tensor, true_B1RR: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class Stage:
 
     A step sees `clips` clips with `objects` objects of each. The learning rate rises over `warmup` steps and then falls
     along half a cosine to `last_share` of itself. `corrections`: of stills, how many clicks follow the first; of clips,
-    the chance that one later frame is corrected. `drill`: stills of plain shapes (`sam2.training.drill`), "blind"
+    the chance that one later frame is corrected. `drill`: stills of plain shapes (`sam2.training.curriculum`), "blind"
     without pictures, or "plain". `stills_share`: the share of a clips stage's steps that see stills in their place, with
     `stills_clips` pictures, `stills_objects` objects of each and one correction; Ravi et al. 2024 mix them likewise.
     """
@@ -72,7 +72,8 @@ class Recipe:
     `image_size`: side of the model's image, `dropout`: of the memory attention; None for the variant's own. `loss_side`:
     side of the maps that losses are taken on; None for the model's image, as published. `encoder_share`: the image
     encoder's learning rate as a share of the others'. `average`: decay of the running mean of the weights, which is what
-    is written out; 0 writes the weights themselves. `optimizer`: see `sam2.training.optimizer`.
+    is written out; 0 writes the weights themselves. `optimizer`: see `sam2.training.optimizer`. `augment`: turn, shear and
+    colour clips anew (`sam2.training.augmentation`), for recorded ones: drawn scenes vary enough.
     """
 
     model: str
@@ -90,6 +91,7 @@ class Recipe:
     average: float = 0.999
     prompt_shares: tuple[float, float, float] = (0.4, 0.4, 0.2)
     losses: LossWeights = field(default_factory=LossWeights)
+    augment: bool = False
     save_every: int = 200
     log_every: int = 20
 

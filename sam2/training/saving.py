@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from sam2.training.recipe import Recipe
 
 
 def save_checkpoint(path: Path, held: Mapping[str, Any]) -> None:
@@ -42,7 +45,10 @@ def load_checkpoint(path: Path, recipe: Mapping[str, Any], *, device: str) -> di
     if not path.is_file():
         return None
     held: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    changed = [name for name in recipe if name != "stages" and held["recipe"].get(name) != recipe[name]]
+    defaults = {field.name: field.default for field in fields(Recipe)}     # of what the checkpoint does not know yet
+    changed = [
+        name for name in recipe if name != "stages" and held["recipe"].get(name, defaults.get(name)) != recipe[name]
+    ]
     changed += _changed_stages(held["recipe"]["stages"], recipe["stages"], held["step"])
     free = {"save_every", "log_every", "init"}
     if wrong := [name for name in changed if name not in free]:

@@ -4,7 +4,9 @@ A step's examples, prompts and learning rate follow from the seed and the step's
 sees what an unbroken one would have seen.
 """
 
+import ctypes
 import json
+import platform
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -20,7 +22,6 @@ from torch import Tensor
 from sam2.checkpoint import load_weights
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.overrides import apply_overrides
-from sam2.training.allocator import keep_freed_memory
 from sam2.training.batches import Batch
 from sam2.training.clip import ClipSource
 from sam2.training.loading import load
@@ -30,6 +31,9 @@ from sam2.training.recipe import Recipe, Stage
 from sam2.training.saving import load_checkpoint, save_checkpoint, save_weights
 from sam2.training.unroll import PROMPT_KINDS, Answer, answer_clips, answer_stills
 from sam2.variants import find_config
+
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3        # of mallopt(3)
+LARGEST_INT = 2**31 - 1
 
 METRICS, CHECKPOINT, WEIGHTS = "metrics.jsonl", "checkpoint.pt", "weights.pt"
 
@@ -218,3 +222,16 @@ def _cut_metrics(path: Path, step: int) -> None:
         return
     kept = [line for line in path.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step]
     path.write_text("".join(line + "\n" for line in kept))
+
+
+def keep_freed_memory() -> bool:
+    """Make this process keep what it frees, at the price of a larger resident size; False where there is no glibc.
+
+    By default glibc hands every large block back to the system, and each step pays to have its pages zeroed and mapped
+    anew: on a small machine that took longer than the arithmetic.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    settings = ((MMAP_THRESHOLD, LARGEST_INT), (TRIM_THRESHOLD, LARGEST_INT), (TOP_PAD, 2**28))
+    return all(mallopt(name, value) == 1 for name, value in settings)

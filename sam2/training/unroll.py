@@ -20,7 +20,7 @@ from sam2.tracking.postprocess import resize_logits
 from sam2.tracking.step import GIVEN_MASK_LOGIT, MASK_PROMPT_LIMIT, wants_multimask
 from sam2.training.batches import Batch
 from sam2.training.clicks import Clicks, boxes, corrective_clicks, first_clicks
-from sam2.training.drill import noise_features
+from sam2.training.curriculum import noise_features
 
 PROMPT_KINDS = ("box", "click", "mask")
 

@@ -9,7 +9,7 @@ from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
 from labeling.jf import boundary_f
 from labeling.track.predictor import arithmetic, build_predictor, recipe_of
 from labeling.training_config import PromptKind
-from sam2.training.scenes import Scenes
+from sam2.training.scenes.scene import Scenes
 from tests.flows.fixtures_evaluation import SIZE_HW, Clips, Knowing, square_clip
 
 KINDS = list(PromptKind)

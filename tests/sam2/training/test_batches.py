@@ -1,12 +1,14 @@
 """Batches follow from their step's number, hold what clips hold, and never prompt what is not there."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from sam2.training.batches import Batch, Batches
 from sam2.training.clip import Clip
-from sam2.training.scenes import Scenes
+from sam2.training.scenes.scene import Scenes
 from sam2.video.source import normalised
 
 
@@ -27,6 +29,14 @@ class Marked:
         masks[0, :, :20, :30] = True
         masks[1, 0, 20:, 30:] = True
         return Clip(np.broadcast_to(levels, (frames, 40, 60, 3)).copy(), masks, "marked")
+
+
+def test_augmented_batches_differ_and_follow_from_their_number() -> None:
+    plain = Batches(Scenes(9, size_hw=(48, 64)), 3, 2, 2, 2, 32)
+    augmented = replace(plain, augment=True)
+    assert torch.equal(augmented[7].frames_VTSS3, augmented[7].frames_VTSS3)
+    assert not torch.equal(augmented[7].frames_VTSS3, plain[7].frames_VTSS3)
+    assert augmented[7].masks_VOTSS[:, :, 0].flatten(2).any(2).all()
 
 
 def test_a_step_has_one_batch() -> None:

@@ -57,6 +57,14 @@ def test_what_changes_nothing_done_may_change(tmp_path: Path, recipe: Recipe) ->
     assert held["step"] == 4
 
 
+def test_a_field_that_came_later_had_its_default(tmp_path: Path) -> None:
+    before = {name: value for name, value in asdict(RECIPE).items() if name != "augment"}
+    save_checkpoint(tmp_path / "checkpoint.pt", {"recipe": before, "step": 2})
+    assert load_checkpoint(tmp_path / "checkpoint.pt", asdict(RECIPE), device="cpu") is not None
+    with pytest.raises(ValueError, match="augment differ"):
+        load_checkpoint(tmp_path / "checkpoint.pt", asdict(replace(RECIPE, augment=True)), device="cpu")
+
+
 @pytest.mark.parametrize(
     ("recipe", "said"),
     [

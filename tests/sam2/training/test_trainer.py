@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -204,3 +205,29 @@ def test_processes_of_a_group_hold_equal_weights(tmp_path: Path) -> None:
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
     alone = resume(RECIPE, tmp_path / "none", device="cpu").network.state_dict()
     assert any(not torch.equal(first[name], alone[name]) for name in first)
+
+
+FREED = """
+import resource, sys
+import torch
+from sam2.training.trainer import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.ones(4_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.ones(4_000_000)
+plain = faults()
+assert keep_freed_memory()
+torch.ones(4_000_000)
+print(plain, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_a_second_block_costs_no_page_faults() -> None:
+    told = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
+    plain, kept = map(int, told.stdout.split())
+    assert kept < plain / 10, told.stdout

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sam2.training.recipe import Recipe, Stage
-from sam2.training.scenes import Scenes
+from sam2.training.scenes.scene import Scenes
 from sam2.training.trainer import train
 
 STILLS = Stage("stills", steps=5, frames=1, clips=1, objects=2, learning_rate=1e-3, warmup=2)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sam2.modeling.sam2_base import SAM2Base
-from sam2.training.drill import drill_batch, noise_features
+from sam2.training.curriculum import drill_batch, noise_features
 from sam2.training.recipe import Stage
 
 

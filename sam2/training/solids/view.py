@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sam2.training.solid_forms import Floats, Form
-from sam2.training.solid_moves import Move, Pose, turn_by
-from sam2.training.solid_skins import TABLE_SIDE, Skin, Tables, look_up
+from sam2.training.solids.forms import Floats, Form
+from sam2.training.solids.moves import Move, Pose, turn_by
+from sam2.training.solids.skins import TABLE_SIDE, Skin, Tables, look_up
 
 Doubles = npt.NDArray[np.float64]
 NOBODY = -1

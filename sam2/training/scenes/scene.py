@@ -15,9 +15,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from sam2.training.clip import Clip
-from sam2.training.scene_bodies import SKIN_SIDE, Body, draw_body, meeting, path, screen
-from sam2.training.scene_film import Look, Matrix, camera, develop, draw_look, shift, similar, warp
-from sam2.training.textures import Floats, Image8, texture_HW3
+from sam2.training.scenes.bodies import SKIN_SIDE, Body, draw_body, meeting, path, screen
+from sam2.training.scenes.film import Look, Matrix, camera, develop, draw_look, shift, similar, warp
+from sam2.training.scenes.textures import Floats, Image8, texture_HW3
 
 SKIN_REACH = 2.0            # of the object's units: where a skin ends
 LEAST_VISIBLE = 0.0003      # of the frame: fewer pixels than that show nothing that a person would mark

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sam2.training.clip import Clip
-from sam2.training.solid_cast import draw_bodies, draw_lens, draw_surroundings, draw_tripod
-from sam2.training.solid_film import Floats, Image8, Lens, develop
-from sam2.training.solid_view import Body, Surroundings, Tripod, camera_at, cast
+from sam2.training.solids.cast import draw_bodies, draw_lens, draw_surroundings, draw_tripod
+from sam2.training.solids.film import Floats, Image8, Lens, develop
+from sam2.training.solids.view import Body, Surroundings, Tripod, camera_at, cast
 
 LEAST_VISIBLE = 0.0003      # of the frame: fewer pixels than that show nothing that a person would mark
 LEAST_PROMPTED = 0.0025     # of the frame: what is visible of an object on the first frame

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from sam2.training.labelled import LEAST_SHARE, MOST_OBJECTS, chosen_videos, cut_clip
+from sam2.training.datasets.labelled import LEAST_SHARE, MOST_OBJECTS, chosen_videos, cut_clip
 
 
 @dataclass

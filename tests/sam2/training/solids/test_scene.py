@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam2.training.solid_skins import plain_skin
-from sam2.training.solid_view import camera_at, cast
-from sam2.training.solids import (
+from sam2.training.solids.scene import (
     LEAST_CONTRAST,
     LEAST_PROMPTED,
     LEAST_VISIBLE,
@@ -25,11 +23,13 @@ from sam2.training.solids import (
     draw_solids,
     lay_out,
 )
+from sam2.training.solids.skins import plain_skin
+from sam2.training.solids.view import camera_at, cast
 
 SMALL = (64, 64)
 DIGEST = """
 import hashlib, sys
-from sam2.training.solids import Solids
+from sam2.training.solids.scene import Solids
 clip = Solids(5, 40, (64, 80)).clip(2, 3)
 sys.stdout.write(hashlib.sha256(clip.frames_THW3.tobytes() + clip.masks_NTHW.tobytes()).hexdigest())
 """

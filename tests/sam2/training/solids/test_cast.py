@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sam2.training.solid_cast import draw_bodies, draw_lens, draw_surroundings, draw_tripod
-from sam2.training.solid_view import camera_at
+from sam2.training.solids.cast import draw_bodies, draw_lens, draw_surroundings, draw_tripod
+from sam2.training.solids.view import camera_at
 
 SIZE = (64, 64)
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sam2.training.clip import Clip
-from sam2.training.labelled import STARTS, Image8, Masks, chosen_videos, cut_clip
+from sam2.training.datasets.labelled import STARTS, Image8, Masks, chosen_videos, cut_clip
 
 LEVELS = ("480p", "Full-Resolution", "")
 VOID = 255
@@ -46,7 +46,7 @@ class Davis:
         return len(self.videos) * self.starts
 
     def clip(self, index: int, num_frames: int) -> Clip:
-        """Return clip `index`, as `sam2.training.labelled` counts them."""
+        """Return clip `index`, as `sam2.training.datasets.labelled` counts them."""
         return cut_clip(self.videos, self._open, index, num_frames, starts=self.starts, size_hw=self.size_hw)
 
     def _open(self, name: str) -> "DavisVideo":

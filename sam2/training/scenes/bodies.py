@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sam2.training.shapes import Outline, draw_outline
-from sam2.training.textures import Image8, texture_HW3
+from sam2.training.scenes.outlines import Outline, draw_outline
+from sam2.training.scenes.textures import Image8, texture_HW3
 
 SKIN_SIDE = 128
 

@@ -18,8 +18,8 @@ import numpy as np
 from pycocotools import mask as coco
 
 from sam2.training.clip import Clip
-from sam2.training.davis import read_numbers, read_picture
-from sam2.training.labelled import STARTS, Image8, LabelledVideo, Masks, chosen_videos, cut_clip
+from sam2.training.datasets.davis import read_numbers, read_picture
+from sam2.training.datasets.labelled import STARTS, Image8, LabelledVideo, Masks, chosen_videos, cut_clip
 from sam2.video.video_file import VideoFile
 
 FRAMES_A_LABEL = 4
@@ -51,7 +51,7 @@ class Sav:
         return len(self.videos) * self.starts
 
     def clip(self, index: int, num_frames: int) -> Clip:
-        """Return clip `index`, as `sam2.training.labelled` counts them."""
+        """Return clip `index`, as `sam2.training.datasets.labelled` counts them."""
         return cut_clip(self.videos, self._open, index, num_frames, starts=self.starts, size_hw=self.size_hw)
 
     def _open(self, name: str) -> LabelledVideo:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sam2.training.sav import Sav
+from sam2.training.datasets.sav import Sav
 from tests.sam2.training.layouts import SIZE_HW, frame_of, square, still, write_sav_pictures, write_sav_video
 
 # pycocotools' own arrays do not know NumPy 2's copy argument.

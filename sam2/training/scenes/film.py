@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from sam2.training.textures import Floats, Image8
+from sam2.training.scenes.textures import Floats, Image8
 
 Random = np.random.Generator
 Matrix = npt.NDArray[np.float64]

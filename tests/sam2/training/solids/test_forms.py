@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam2.training.solid_forms import (
+from sam2.training.solids.forms import (
     LETTERS,
     Cylinder,
     Ellipsoid,

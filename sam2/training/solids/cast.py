@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from sam2.training.solid_film import Lens
-from sam2.training.solid_forms import (
+from sam2.training.solids.film import Lens
+from sam2.training.solids.forms import (
     LETTERS,
     Cylinder,
     Ellipsoid,
@@ -23,9 +23,9 @@ from sam2.training.solid_forms import (
     pyramid,
     torus,
 )
-from sam2.training.solid_moves import Launch, Move, circle, fall, shuttle, stand, swing, turn_by, walk
-from sam2.training.solid_skins import draw_skin, draw_tables, paint
-from sam2.training.solid_view import Body, Camera, Doubles, Part, Surroundings, Tripod, camera_at
+from sam2.training.solids.moves import Launch, Move, circle, fall, shuttle, stand, swing, turn_by, walk
+from sam2.training.solids.skins import draw_skin, draw_tables, paint
+from sam2.training.solids.view import Body, Camera, Doubles, Part, Surroundings, Tripod, camera_at
 
 NOWHERE = np.zeros(3)
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sam2.training.solid_forms import Ellipsoid, box
-from sam2.training.solid_moves import stand
-from sam2.training.solid_skins import draw_tables, plain_skin
-from sam2.training.solid_view import NOBODY, Body, Part, Surroundings, Tripod, camera_at, cast, rays_HW3
+from sam2.training.solids.forms import Ellipsoid, box
+from sam2.training.solids.moves import stand
+from sam2.training.solids.skins import draw_tables, plain_skin
+from sam2.training.solids.view import NOBODY, Body, Part, Surroundings, Tripod, camera_at, cast, rays_HW3
 
 SIZE = (60, 80)
 LEVEL = Tripod(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sam2.training.batches import Batches
-from sam2.training.davis import Davis
+from sam2.training.datasets.davis import Davis
 from tests.sam2.training.layouts import SIZE_HW, frame_of, square, still, write_davis
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sam2.training.solid_moves import Launch, circle, fall, shuttle, stand, swing, turn_by, walk
+from sam2.training.solids.moves import Launch, circle, fall, shuttle, stand, swing, turn_by, walk
 
 HERE, STILL = np.array([0.5, 1.0, -0.3]), np.zeros(3)
 

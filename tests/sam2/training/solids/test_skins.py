@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sam2.training import solid_skins
-from sam2.training.solid_skins import LEVELS, TABLE_SIDE, draw_skin, draw_tables, look_up, paint, plain_skin, plasma_PP
+from sam2.training.solids import skins as solid_skins
+from sam2.training.solids.skins import LEVELS, TABLE_SIDE, draw_skin, draw_tables, look_up, paint, plain_skin, plasma_PP
 
 POINTS = np.random.default_rng(0).uniform(-1, 1, (400, 3)).astype(np.float32)
 

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam2.training.scene_film import Look
-from sam2.training.scenes import LEAST_PROMPTED, LEAST_VISIBLE, Scenes, draw_clip, draw_frame, lay_out, masks_at
+from sam2.training.scenes.film import Look
+from sam2.training.scenes.scene import LEAST_PROMPTED, LEAST_VISIBLE, Scenes, draw_clip, draw_frame, lay_out, masks_at
 
 SMALL = (96, 96)
 BARE = Look(0, (0.0, 0.0), 0.0, 0.0, 0.0, 1.0, 0.0, (1.0, 1.0, 1.0), 0.0, 0.0, None, 0.0)
 DIGEST = """
 import hashlib, sys
-from sam2.training.scenes import Scenes
+from sam2.training.scenes.scene import Scenes
 clip = Scenes(5, first=40, size_hw=(64, 80)).clip(2, 3)
 sys.stdout.write(hashlib.sha256(clip.frames_THW3.tobytes() + clip.masks_NTHW.tobytes()).hexdigest())
 """

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam2.training import shapes
-from sam2.training.scenes import SKIN_REACH
-from sam2.training.shapes import draw_outline
+from sam2.training.scenes import outlines as shapes
+from sam2.training.scenes.outlines import draw_outline
+from sam2.training.scenes.scene import SKIN_REACH
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam2.training import textures
-from sam2.training.textures import palette_K3, smooth_noise_HW, texture_HW3
+from sam2.training.scenes import textures
+from sam2.training.scenes.textures import palette_K3, smooth_noise_HW, texture_HW3
 
 STILL = np.arange(40 * 60 * 3, dtype=np.uint32).reshape(40, 60, 3).astype(np.uint8)
 

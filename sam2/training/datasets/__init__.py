@@ -1,0 +1,1 @@
+"""Labelled videos on disk in the layouts of others, cut into clips."""

@@ -1,0 +1,1 @@
+"""Scenes drawn by formula: what the trainer learns from."""
