@@ -10,28 +10,9 @@ from labeling.export.histograms import bounds_of, describe_bounds, draw_histogra
 from labeling.export.records import RunSummary, TrackReport
 from labeling.export.scores import draw_scores
 from labeling.export.theme import PAGE, figure_svg
+from labeling.qc.reasons import REASONS
 from labeling.types import Decision, FrameMask
 
-REASONS = {
-    "object_lost": "the tracker stopped seeing the object",
-    "late_loss": "the end of the span is empty",
-    "flicker": "the mask comes and goes",
-    "ghost": "a mask stays where nothing is",
-    "swap": "the mask jumps to another object",
-    "wrong_reacquisition": "after a gap, something else is followed",
-    "leak": "the mask spills over its object",
-    "fragment": "the mask falls apart or shrinks to a part",
-    "drift": "the mask slides off its object",
-    "granularity": "the mask changes between part and whole",
-    "duplicate": "two tracks cover the same object",
-    "boundary": "the outline is unsure",
-    "wrong_seed": "the prompt did not fit an object",
-    "low_predicted_iou": "the tracker doubts its own masks",
-    "low_object_score": "the tracker doubts that the object is there",
-    "area_jump": "the area changes from one frame to the next",
-    "motion_jump": "the object moves further than it can",
-    "too_small": "too few pixels to be sure of",
-}
 MIME = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
@@ -98,7 +79,11 @@ def worst_first(tracks: Iterable[TrackReport]) -> list[TrackReport]:
 def shares(counts: Mapping[str, float], *, whole: float | None = None) -> tuple[Share, ...]:
     """Turn counts into rows with their part of `whole` (their sum, if not given), in the mapping's order."""
     total = sum(counts.values()) if whole is None else whole
-    return tuple(Share(k, v, 100.0 * v / total if total else 0.0, REASONS.get(k, "")) for k, v in counts.items())
+    return tuple(Share(k, v, 100.0 * v / total if total else 0.0, _phrase(k)) for k, v in counts.items())
+
+
+def _phrase(reason: str) -> str:
+    return REASONS[reason].phrase if reason in REASONS else ""
 
 
 def verdict_shares(tracks: Sequence[TrackReport]) -> tuple[Share, ...]:

@@ -18,30 +18,11 @@ from dataclasses import dataclass
 
 from labeling.config import QCConfig, RuleConfig
 from labeling.errors import BadConfiguration
+from labeling.qc.reasons import REASONS
 from labeling.qc.signals import COLUMNS
 from labeling.types import Decision, QCFlag, Verdict
 
 SIGNALS = (*COLUMNS, "containment")
-REASONS = (
-    "object_lost",
-    "late_loss",
-    "flicker",
-    "ghost",
-    "swap",
-    "wrong_reacquisition",
-    "leak",
-    "fragment",
-    "drift",
-    "granularity",
-    "duplicate",
-    "boundary",
-    "wrong_seed",
-    "low_predicted_iou",
-    "low_object_score",
-    "area_jump",
-    "motion_jump",
-    "too_small",
-)
 BOUNDS = ("at_most", "at_least")
 
 RISK_AT_REVIEW = 0.5

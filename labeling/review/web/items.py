@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from labeling import rle
+from labeling.qc.reasons import explanation, question
 from labeling.review.accounts import Reviewer, sha256
-from labeling.review.explain import explanation
 from labeling.review.items import ItemHistory, QueuedItem
 from labeling.review.suspicious import suspicious_frames
 from labeling.review.web.bodies import BIGGEST
@@ -136,6 +136,7 @@ def as_flag(flag: QCFlag) -> dict[str, Any]:
     return {
         "reason": flag.reason, "frame_start": flag.frame_span[0], "frame_end": flag.frame_span[1],
         "value": _number(flag.value), "threshold": _number(flag.threshold), "explanation": explanation(flag),
+        "question": question(flag),
     }
 
 

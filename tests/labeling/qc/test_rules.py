@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 
 from labeling.config import QCConfig, RuleConfig
 from labeling.errors import BadConfiguration
-from labeling.qc.rules import REASONS, SIGNALS, checked_rules, judge
+from labeling.qc.reasons import REASONS
+from labeling.qc.rules import SIGNALS, checked_rules, judge
 from labeling.types import Decision
 from tests.labeling.qc.made_tracks import CLEAN, FAILURES, drift, plain, signals_of, silent_drift
 

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-from labeling.qc.rules import REASONS
-from labeling.review.explain import WHAT, explanation
 from labeling.review.suspicious import suspicious_frames
 from labeling.types import FrameMask, QCFlag
 from tests.labeling.store.made_store import mask_of
@@ -41,11 +39,3 @@ def test_where_a_flag_begins_unless_it_is_about_the_whole_track() -> None:
 def test_without_doubt_the_frame_that_the_network_likes_least() -> None:
     assert suspicious_frames(track([0.95, 0.9, 0.99])) == (2,)
     assert suspicious_frames([]) == ()
-
-
-def test_every_reason_has_a_sentence() -> None:
-    assert set(WHAT) == set(REASONS)
-    assert explanation(QCFlag("area_jump", "area_jump_max", 1.25, 0.6, (3, 4))) == (
-        "The area changes at once. Area jump max is 1.25, above the bound 0.6."
-    )
-    assert explanation(QCFlag("own_rule", "visible_share", 0.5, 0.9, (3, 4))) == "Visible share is 0.5, below the bound 0.9."

@@ -2,28 +2,6 @@
 
 import { byId, el, short } from "./dom.js";
 
-/** What a reviewer should look for, by reason; the server's own explanation of a flag is shown beside it. */
-const LOOK_FOR = {
-  object_lost: "Is the object still in the picture where the mask is empty?",
-  late_loss: "Does the object leave, or is it only lost towards the end?",
-  flicker: "Does the object come and go, or only its mask?",
-  ghost: "Is anything under the mask that stands still?",
-  swap: "Is it the same object before and after the jump?",
-  wrong_reacquisition: "Is it the same object after the gap?",
-  leak: "Does the mask spill onto a neighbour or the background?",
-  fragment: "Does the mask cover the whole object, in one piece?",
-  drift: "Does the mask slide off the object?",
-  granularity: "Part or whole: does the mask mean the same throughout?",
-  duplicate: "Does another track cover the same object?",
-  boundary: "Does the outline follow the object's edge?",
-  wrong_seed: "Is the prompt on the object that was meant?",
-  low_predicted_iou: "Does the mask fit where the tracker doubts it?",
-  low_object_score: "Is the object there where the tracker doubts it?",
-  area_jump: "Does the object change its size so fast, or the mask alone?",
-  motion_jump: "Does the object move so fast, or the mask alone?",
-  too_small: "Can the object be told from its surroundings?",
-};
-
 /** A reason as words: area_jump is "area jump", low_predicted_iou "low predicted IoU". */
 export function words(reason) {
   return String(reason).replaceAll("_", " ").replace(/\biou\b/, "IoU");
@@ -54,11 +32,11 @@ export class ReasonsPanel extends EventTarget {
   }
 
   #card(flag) {
-    const { reason, frame_start: start, frame_end: end, value, threshold, explanation } = flag;
+    const { reason, frame_start: start, frame_end: end, value, threshold, explanation, question } = flag;
     const seek = () => this.dispatchEvent(new CustomEvent("seek", { detail: { frameIdx: start } }));
     const frames = end - start > 1 ? `frames ${start} to ${end - 1}` : `frame ${start}`;
     const place = el("button", { type: "button", class: "link", text: frames, title: "Go there", on: { click: seek } });
-    const look = LOOK_FOR[reason] ? el("p", { class: "look", text: LOOK_FOR[reason] }) : null;
+    const look = question ? el("p", { class: "look", text: question }) : null;
     return el("article", { class: "reason" },
       el("header", {}, el("h3", { text: words(reason) }), place),
       explanation ? el("p", { text: explanation }) : null, look,

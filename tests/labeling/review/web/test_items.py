@@ -38,6 +38,7 @@ def test_an_item_has_all_that_a_decision_needs(browser: Browser, cat: int) -> No
     (flag,) = said["flags"]
     assert (flag["reason"], flag["frame_start"], flag["frame_end"], flag["value"]) == ("object_lost", SEEN, NUM_FRAMES, 0.5)
     assert "visible share is 0.5, below the bound 0.9" in flag["explanation"].lower()
+    assert flag["question"] == "Is the object still in the picture where the mask is empty?"
     assert said["suspicious"] == [SEEN]
     assert (said["corrections"], said["notes"], said["drafts"]) == ([], [], [])
     assert said["consensus"] == {"wanted": 1, "have": 0}
