@@ -18,7 +18,8 @@ def open_frames(video: object, *, side: int, read_ahead: int = 0, hold_all: bool
     """Return the frames of a video at `side` x `side` pixels.
 
     `video`: a folder of JPEGs, a video file (path or bytes), an array (N, H, W, 3) of uint8 RGB, a sequence of
-    frames, or any other iterable of them, which goes forward once; `hold_all` keeps such frames for later prompts.
+    frames, or any other iterable of them, which goes forward once; `hold_all` keeps such frames, and a folder's files, for
+    later prompts.
     `read_ahead` frames are read in a thread before they are asked for.
     Raises ValueError for anything else, and for what cannot be read.
     """
@@ -30,7 +31,7 @@ def _source(video: object, *, side: int, hold_all: bool) -> FrameSource:
     if isinstance(video, (bytes, bytearray)):
         return VideoFile(bytes(video), side=side)
     if isinstance(video, (str, os.PathLike)):
-        return _from_path(Path(video), side=side)
+        return _from_path(Path(video), side=side, hold_all=hold_all)
     if isinstance(video, (np.ndarray, torch.Tensor)) and video.ndim != 4:
         raise ValueError(f"the video is an array of shape {tuple(video.shape)}: expected (frames, height, width, 3)")
     if hasattr(video, "__len__") and hasattr(video, "__getitem__"):
@@ -43,9 +44,9 @@ def _source(video: object, *, side: int, hold_all: bool) -> FrameSource:
     )
 
 
-def _from_path(path: Path, *, side: int) -> FrameSource:
+def _from_path(path: Path, *, side: int, hold_all: bool) -> FrameSource:
     if path.is_dir():
-        return JpegFolder(path, side=side)
+        return JpegFolder(path, side=side, hold=hold_all)
     if not path.exists():
         raise ValueError(f"there is no video at {path}: expected a folder of JPEGs or a video file")
     if not path.stat().st_size:

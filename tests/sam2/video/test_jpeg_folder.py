@@ -67,3 +67,22 @@ def test_a_cut_off_picture_names_its_frame(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="frame 1 cannot be decoded"):
         JpegFolder(tmp_path, side=32).rgb_SS3(1)
+
+
+def test_a_folder_that_is_held_may_go(tmp_path: Path) -> None:
+    folder_of(tmp_path, ["0.jpg", "1.jpg"])
+    frames = JpegFolder(tmp_path, side=16, hold=True)
+    expected = JpegFolder(tmp_path, side=16).rgb_SS3(1)
+    (tmp_path / "1.jpg").unlink()
+    np.testing.assert_array_equal(frames.rgb_SS3(1), expected)
+
+
+def test_a_file_that_changed_or_went_is_named(tmp_path: Path) -> None:
+    folder_of(tmp_path, ["0.jpg", "1.jpg", "2.jpg"])
+    frames = JpegFolder(tmp_path, side=16)
+    Image.new("RGB", (40, 30)).save(tmp_path / "1.jpg")
+    (tmp_path / "2.jpg").unlink()
+    with pytest.raises(ValueError, match=r"frame 1 has changed since the video was opened: .*1\.jpg"):
+        frames.rgb_SS3(1)
+    with pytest.raises(ValueError, match=r"frame 2 is gone: .*2\.jpg"):
+        frames.rgb_SS3(2)
