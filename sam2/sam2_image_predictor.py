@@ -175,9 +175,10 @@ class SAM2ImagePredictor:
         assert self._orig_hw is not None
         orig_hw = self._orig_hw[img_idx]
         coords = labels = corners = mask = None
-        if (point_coords is None) != (point_labels is None):
-            raise ValueError("point_coords and point_labels go together: one of them is None")
-        if point_coords is not None and point_labels is not None:
+        if point_coords is not None and point_labels is None:
+            raise ValueError("point_coords came without point_labels: expected one label for each point")
+        # labels alone say nothing, and callers that draw boxes pass them
+        if point_coords is not None:
             coords, labels = checked_points(point_coords, point_labels, device=self.device)
             coords = self._transforms.transform_coords(coords, normalize_coords, orig_hw)
         if box is not None:

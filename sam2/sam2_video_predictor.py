@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sam2.build_sam import refuse_download
+from sam2.errors import NotThere
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.tracking import prompting
 from sam2.tracking.output import FrameOutput
@@ -157,10 +158,13 @@ class SAM2VideoPredictor(SAM2Base):
     def clear_all_prompts_in_frame(
         self, inference_state: VideoState, frame_idx: int, obj_id: int, need_output: bool = True
     ) -> Prompted | None:
-        """Take back an object's prompts on a frame; returns as `add_new_points_or_box` if `need_output`."""
+        """Take back an object's prompts on a frame; an unknown object is a new one without prompts.
+
+        Returns as `add_new_points_or_box` if `need_output`.
+        """
         with prompting.placed(obj_id, frame_idx):
             frame_idx = prompting.checked_index(inference_state, frame_idx)
-            track = self._known_track(inference_state, obj_id)
+            track = inference_state.tracks.setdefault(obj_id, ObjectTrack())
         prompting.clear_prompts(track, frame_idx)
         return self._answer(inference_state, frame_idx) if need_output else None
 
@@ -203,7 +207,7 @@ class SAM2VideoPredictor(SAM2Base):
 
     def _known_track(self, state: VideoState, obj_id: int) -> ObjectTrack:
         if obj_id not in state.tracks:
-            raise ValueError(f"object {obj_id} is unknown: this state has {state.obj_ids}")
+            raise NotThere(f"object {obj_id} is unknown: this state has {state.obj_ids}")
         return state.tracks[obj_id]
 
     def _answer(self, state: VideoState, frame_idx: int) -> Prompted:

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +19,7 @@ from labeling.config import Direction
 from labeling.errors import BadInput, DeadlineExceeded
 from labeling.track.ahead import ahead
 from labeling.track.predictor import Predictor, mask_of
-from labeling.types import RLE, FrameMask, MaskSource, Prompt, PromptSource
+from labeling.types import RLE, Box, FrameMask, MaskSource, Prompt, PromptSource
 
 
 class SampledFrames(Protocol):
@@ -170,8 +170,17 @@ def check_prompts(
         if prompt.frame_idx not in sampled:
             raise BadInput(f"{where}: {_why_not_sampled(prompt.frame_idx, frame_indices)}", "bad_prompt")
         _check_place(prompt, where, size_hw)
+        if prompt.box_xyxy is not None:
+            prompt = replace(prompt, box_xyxy=clipped(prompt.box_xyxy, size_hw))
         by_object[prompt.object_id].append(prompt)
     return {o: _settled(ps) for o, ps in by_object.items()}
+
+
+def clipped(box_xyxy: Box, size_hw: tuple[int, int]) -> Box:
+    """Return the part of a box that lies in the frame: what reaches past it, the predictor would take as it is."""
+    height, width = size_hw
+    x0, y0, x1, y1 = box_xyxy
+    return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
 
 
 def _settled(prompts: list[Prompt]) -> list[Prompt]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from sam2.errors import NotThere
 from sam2.modeling.sam2_base import ImageFeatures, SAM2Base
 from sam2.tracking.bank import Lookback, Vantage, look_back
 from sam2.tracking.entry import FrameEntry
@@ -123,9 +124,9 @@ def clear_prompts(track: ObjectTrack, frame_idx: int) -> None:
 
 
 def settle(network: SAM2Base, state: VideoState) -> None:
-    """Encode the prompts that wait into memory, all objects of a frame at once; ValueError without any prompt."""
+    """Encode the prompts that wait into memory, all objects of a frame at once; NotThere without any prompt."""
     if not state.tracks:
-        raise ValueError("nothing to track: add points, a box or a mask for at least one object first")
+        raise NotThere("nothing to track: add points, a box or a mask for at least one object first")
     waiting = list(dict.fromkeys(frame_idx for track in state.tracks.values() for frame_idx in track.pending))
     for frame_idx in waiting:
         tracks = [track for track in state.tracks.values() if frame_idx in track.pending]
@@ -135,7 +136,7 @@ def settle(network: SAM2Base, state: VideoState) -> None:
             _settle_one(network, state, track, frame_idx, entry, conditioning=pending.conditioning)
     for obj_id, track in state.tracks.items():
         if not track.conditioning:
-            raise ValueError(f"object {obj_id} has no prompt left: add points, a box or a mask, or remove it")
+            raise NotThere(f"object {obj_id} has no prompt left: add points, a box or a mask, or remove it")
 
 
 def masks_on(network: SAM2Base, state: VideoState, frame_idx: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 KNOWN_LABELS = {-1: "padding", 0: "negative", 1: "positive", 2: "box corner", 3: "box corner"}
 BOX_LABELS = (2, 3)
+CLICK_SLACK = 0.05          # of the side: how far outside the frame a click may lie
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,9 @@ def point_prompt(
 ) -> PointPrompt:
     """Return checked clicks and box; coordinates in pixels of the video, or in 0..1 without `normalize_coords`.
 
-    Raises ValueError for what is missing, mismatched, not finite or outside the frame; a box is clipped to the frame
-    and refused only where nothing of it is left.
+    Raises ValueError for what is missing, mismatched or not finite, for a click further outside the frame than rounding
+    and a shaky hand explain, and for a box of which nothing lies inside; a box that reaches past the frame, or whose
+    corners are swapped, is taken as it is.
     """
     if (points is None) != (labels is None):
         raise ValueError(f"points and labels belong together: got points={points!r} and labels={labels!r}")
@@ -103,8 +105,9 @@ def _no_clicks() -> tuple[Tensor, Tensor]:
 
 
 def _check_inside(xy: list[float], k: int, extent_xy: tuple[float, float]) -> None:
+    slack_x, slack_y = (CLICK_SLACK * side for side in extent_xy)
     # a NaN fails both comparisons
-    if not (0 <= xy[0] <= extent_xy[0] and 0 <= xy[1] <= extent_xy[1]):
+    if not (-slack_x <= xy[0] <= extent_xy[0] + slack_x and -slack_y <= xy[1] <= extent_xy[1] + slack_y):
         raise ValueError(
             f"point {k} at x={xy[0]:g}, y={xy[1]:g} lies outside the frame: "
             f"expected 0 <= x <= {extent_xy[0]:g} and 0 <= y <= {extent_xy[1]:g}"
@@ -118,13 +121,10 @@ def _box_corners(box: object, extent_xy: tuple[float, float]) -> Tensor:
     if not bool(torch.isfinite(corners).all()):
         raise ValueError(f"box {corners.flatten().tolist()} holds NaN or infinite values")
     x0, y0, x1, y1 = corners.flatten().tolist()
-    if x1 < x0 or y1 < y0:
-        raise ValueError(f"box {[x0, y0, x1, y1]} is inside out: expected x0 <= x1 and y0 <= y1")
     width, height = extent_xy
-    if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+    if min(x0, x1) >= width or min(y0, y1) >= height or max(x0, x1) <= 0 or max(y0, y1) <= 0:
         raise ValueError(f"box {[x0, y0, x1, y1]} misses the frame, which is {width:g} wide and {height:g} high")
-    limit = torch.tensor([extent_xy, extent_xy])
-    return torch.minimum(corners.reshape(2, 2).clamp(min=0), limit)
+    return corners.reshape(2, 2)
 
 
 def _as_cpu(values: object, name: str) -> Tensor:

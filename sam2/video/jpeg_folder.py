@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from sam2.errors import NotThere
 from sam2.video.source import Rgb, shrink
 
 SUFFIXES = {".jpg", ".jpeg"}
@@ -75,7 +76,7 @@ def _stamp(status: os.stat_result) -> tuple[int, int]:
 def _numbered(folder: Path) -> list[Path]:
     paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
     if not paths:
-        raise ValueError(f"no frames in {folder}: expected files such as 00000.jpg, 00001.jpg")
+        raise NotThere(f"no frames in {folder}: expected files such as 00000.jpg, 00001.jpg")
     for path in paths:
         if not path.stem.isdecimal():
             raise ValueError(f"{path} is not named by a frame number: expected names such as 00000.jpg")

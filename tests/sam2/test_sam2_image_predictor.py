@@ -162,8 +162,15 @@ def test_a_list_of_prompts_must_match_the_images(nano: SAM2Base, picture: np.nda
 def test_points_and_boxes_must_be_as_many(predictor: SAM2ImagePredictor) -> None:
     with pytest.raises(ValueError, match="1 sets of points and 2 boxes"):
         predictor.predict(**POINT, box=np.array([[0, 0, 5, 5], [1, 1, 9, 9]]))
-    with pytest.raises(ValueError, match="go together"):
+    with pytest.raises(ValueError, match="point_coords came without point_labels"):
         predictor.predict(point_coords=np.array([[1, 2]]))
+
+
+def test_labels_without_points_say_nothing(predictor: SAM2ImagePredictor) -> None:
+    box = np.array([4, 4, 30, 30])
+    asked = predictor.predict(point_labels=np.array([1]), box=box, multimask_output=False)
+    for part, plain in zip(asked, predictor.predict(box=box, multimask_output=False), strict=True):
+        np.testing.assert_array_equal(part, plain)
 
 
 def test_a_failed_image_leaves_none_set(predictor: SAM2ImagePredictor) -> None:

@@ -138,6 +138,12 @@ def test_prompts_that_do_not_fit_are_named(prompt: Prompt, message: str) -> None
     assert caught.value.reason == "bad_prompt"
 
 
+def test_a_box_that_reaches_past_the_frame_is_clipped(predictor: Predictor) -> None:
+    reaching, inside = Prompt(1, 0, box_xyxy=(-9, 10, 30, 200)), Prompt(1, 0, box_xyxy=(0, 10, 30, 48))
+    assert check_prompts([reaching], SAMPLED, SIZE_HW) == {1: [inside]}
+    assert rows(predictor, [reaching])[1] == rows(predictor, [inside])[1]
+
+
 def test_what_the_predictor_refuses_is_a_bad_prompt(predictor: Predictor) -> None:
     class Refusing:
         init_state = staticmethod(predictor.init_state)

@@ -39,8 +39,14 @@ def test_boxes_of_any_make(box: object) -> None:
     assert prompt(box=box).points_xy_1P2.tolist() == [[[16, 16], [48, 48]]]
 
 
-def test_a_box_is_clipped_to_the_frame() -> None:
-    assert prompt(box=[-10, -20, 100, 500]).points_xy_1P2.tolist() == [[[0, 0], [32, 64]]]
+def test_a_box_past_the_frame_or_with_swapped_corners_is_taken_as_it_is() -> None:
+    assert prompt(box=[-100, -50, 100, 200]).points_xy_1P2.tolist() == [[[-32, -32], [32, 128]]]
+    assert prompt(box=[150, 75, 50, 25]).points_xy_1P2.tolist() == [[[48, 48], [16, 16]]]
+
+
+def test_a_click_may_lie_just_outside() -> None:
+    assert prompt([[200.4, 100.5], [-1, -1]], [1, 0]).points_xy_1P2[0, 0].tolist() == pytest.approx([64.128, 64.32])
+    assert prompt([[1.01, -0.01]], [1], normalize_coords=False).num_points == 1
 
 
 @pytest.mark.parametrize("points", [[[[10, 20]]], np.array([[10, 20]]), torch.tensor([[10, 20]])])
@@ -63,14 +69,13 @@ def test_padding_may_lie_anywhere() -> None:
         ({"points": [[10, 10], [20, 20]], "labels": [1]}, "2 points but labels of shape"),
         ({"points": [[10, 10, 10]], "labels": [1]}, r"points has shape \(1, 3\)"),
         ({"points": [[10, 10]], "labels": [7]}, "label 7.0 of point 0 is unknown"),
-        ({"points": [[10, 10], [201, 50]], "labels": [1, 1]}, "point 1 at x=201, y=50 lies outside"),
-        ({"points": [[-1, 10]], "labels": [1]}, "lies outside the frame"),
+        ({"points": [[10, 10], [211, 50]], "labels": [1, 1]}, "point 1 at x=211, y=50 lies outside"),
+        ({"points": [[-11, 10]], "labels": [1]}, "lies outside the frame"),
         ({"points": [[NAN, 10]], "labels": [1]}, "x=nan.*outside the frame"),
         ({"points": [["a", "b"]], "labels": [1]}, "cannot be read as numbers"),
         ({"box": [10, 10, 20]}, "expected 4 numbers"),
         ({"box": [10, 10, NAN, 20]}, "NaN"),
         ({"box": [10, 10, float("inf"), 20]}, "infinite"),
-        ({"box": [50, 10, 20, 20]}, "inside out"),
         ({"box": [200, 10, 300, 20]}, "misses the frame, which is 200 wide and 100 high"),
         ({"box": [-30, -30, -1, -1]}, "misses the frame"),
         ({"points": [[0.5, 1.5]], "labels": [1], "normalize_coords": False}, "0 <= y <= 1"),
