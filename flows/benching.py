@@ -54,7 +54,7 @@ def run_bench(config: BenchConfig, console: Console, *, command: str = "labeling
     from flows.bench_output import print_bench
     from flows.bench_plot import write_plot
 
-    with out_folder(config.out, marker=NUMBERS) as folder:
+    with out_folder(config.out) as folder:
         bench = measured(config, command=command)
         if folder is not None:
             write_bench(folder / NUMBERS, bench)

@@ -17,6 +17,7 @@ from flows.reporting import print_outcome, write_run_report
 from flows.reviewing import open_queue
 from labeling import rle
 from labeling.config import LabelConfig
+from labeling.errors import BadConfiguration
 from labeling.export.records import TruthRow
 from labeling.jf import j_and_f
 from labeling.objects import open_objects
@@ -29,12 +30,13 @@ from labeling.types import Decision, QCFlag
 log = logging.getLogger(__name__)
 
 BUCKET = "demo"
+MARKER = ".labeling-demo"  # says that a folder is a demo's
+_MADE = ("clips", "dataset", "scratch")
 
 
 def run_demo(out: str, console: Console) -> Outcome:
     """Draw clips, serve them from a local S3 endpoint, label them, and print how well it went."""
-    folder = Path(out).resolve()
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = cleared(Path(out).expanduser().resolve())
     console.print("[bold]1. drawing clips[/] with known true masks")
     truth = render_demo(folder / "clips")
     with local_s3():
@@ -58,6 +60,23 @@ def run_demo(out: str, console: Console) -> Outcome:
     clips = f"source.uri={folder / 'clips'}"          # the bucket is gone with its server
     console.print(f"[bold]labeling review serve store.root={config.store.root} {clips}[/]  settles what waits", soft_wrap=True)
     return outcome
+
+
+def cleared(folder: Path) -> Path:
+    """Make the demo's folder, without what an earlier demo made in it; BadConfiguration where other files are."""
+    try:
+        ours = (folder / MARKER).is_file()
+        if folder.exists() and not ours and any(folder.iterdir()):
+            raise BadConfiguration(
+                f"--out is {str(folder)!r}, a folder with other files in it (no {MARKER}); expected a new or empty folder"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARKER).write_text("`labeling demo` made clips, dataset and scratch here; run again, it removes them\n")
+        for name in _MADE if ours else ():
+            shutil.rmtree(folder / name, ignore_errors=True)
+    except OSError as error:
+        raise BadConfiguration(f"--out is {str(folder)!r} ({error}); expected a folder that can be written to") from error
+    return folder
 
 
 def upload(truth: DemoTruth) -> None:

@@ -105,6 +105,20 @@ def _once(stack: Stack, log: str, *command: str, env: Mapping[str, str], user: s
     return done.stdout
 
 
+def _clear(data: Path) -> None:
+    """Remove a database folder that a killed call had begun, and say that one is begun; any other with files is refused."""
+    begun = _begun(data)
+    if not begun.exists() and data.exists() and any(data.iterdir()):
+        raise BadConfiguration(f"{data} holds other files than a database; give the stack another folder")
+    begun.parent.mkdir(parents=True, exist_ok=True)
+    begun.touch()
+    shutil.rmtree(data, ignore_errors=True)
+
+
+def _begun(data: Path) -> Path:
+    return data.with_name(f".{data.name}.begun")
+
+
 def _postgres(stack: Stack, env: Mapping[str, str]) -> Part:
     programs, data, port = postgres_folder(), stack.folder / "postgres", stack.ports["postgres"]
     assert programs is not None
@@ -116,7 +130,7 @@ def _postgres(stack: Stack, env: Mapping[str, str]) -> Part:
     def make() -> None:
         if (data / "PG_VERSION").exists():
             return
-        shutil.rmtree(data, ignore_errors=True)
+        _clear(data)
         data.mkdir(parents=True, mode=0o700)
         password = data.parent / ".pgpass"
         password.touch(mode=0o600)
@@ -129,6 +143,7 @@ def _postgres(stack: Stack, env: Mapping[str, str]) -> Part:
             _once(stack, "postgres", str(programs / "initdb"), *how, env=env, user=user)
         finally:
             password.unlink()
+        _begun(data).unlink()
 
     def takes_queries() -> bool:
         asked = (str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port))

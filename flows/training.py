@@ -115,10 +115,15 @@ def steps_done(folder: Path) -> int:
     """Return how many steps a folder's checkpoint has behind it; 0 without one."""
     import torch
 
-    from sam2.training.trainer import CHECKPOINT
+    from sam2.training.trainer import CHECKPOINT, WEIGHTS
 
     path = folder / CHECKPOINT
     if not path.is_file():
+        if (folder / WEIGHTS).exists():
+            raise BadConfiguration(
+                f"out is {str(folder)!r}, which holds {WEIGHTS} and no {CHECKPOINT} of a training; expected a new folder or a "
+                "training's own"
+            )
         return 0
     try:
         return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["step"])

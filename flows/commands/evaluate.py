@@ -25,7 +25,6 @@ from labeling.training_config import EvaluateConfig
 log = logging.getLogger(__name__)
 
 DRAWN, DRAWN_FRAMES = ("scenes", "solids"), 32
-MARKER = "summary.json"
 LOG_EVERY_S = 30.0
 
 Seen = Callable[[Evaluation, ClipResult], None]
@@ -39,7 +38,7 @@ def run_evaluation(config: EvaluateConfig, console: Console) -> Evaluation:
         BadConfiguration: what cannot be read or built, or an `out` that holds other files.
         KeyboardInterrupt: after what was measured until then is printed and written.
     """
-    with out_folder(config.out, marker=MARKER) as folder:
+    with out_folder(config.out) as folder:
         strips = WorstStrips(config.pictures if folder else 0)
         evaluation, described = _measure(config, strips)
         if folder is not None:

@@ -8,6 +8,7 @@ import typer
 
 from flows.commands.places import Root, store_at
 from flows.commands.versions import Version, snapshot_at
+from flows.out_folder import written_over
 from flows.screen import console
 from labeling.objects import open_objects
 from labeling.store.card import CARD, README, card_text, write_card
@@ -33,9 +34,9 @@ def card(
     snapshot = snapshot_at(objects, version)
     said = write_card(objects, snapshot, read_contents(objects, snapshot))
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / README).write_text(card_text(said))
-        (out / CARD).write_text(json.dumps(said, indent=1, sort_keys=True))
+        with written_over(out / README, begins="---\npretty_name: ") as people, written_over(out / CARD, begins="{\n ") as code:
+            people.write(card_text(said))
+            code.write(json.dumps(said, indent=1, sort_keys=True))
     console.print(objects.uri(f"snapshots/{snapshot.name}/{README}"), soft_wrap=True)
 
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.places import Root, store_at
+from flows.out_folder import written_over
 from flows.screen import console
 from labeling.errors import BadConfiguration
 from labeling.objects import Objects, open_objects
@@ -63,7 +64,8 @@ def diff(
     objects = open_objects(store_at(where).store.root)
     found = diff_snapshots(objects, snapshot_at(objects, before), snapshot_at(objects, after))
     if out is not None:
-        out.write_text(json.dumps(dataclasses.asdict(found), indent=1) + "\n")
+        with written_over(out, begins='{\n "before": "v') as writer:
+            writer.write(json.dumps(dataclasses.asdict(found), indent=1) + "\n")
     print_diff(found)
 
 

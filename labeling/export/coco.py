@@ -21,6 +21,8 @@ from labeling.store.mask_rows import MaskReader
 from labeling.types import FrameMask
 
 Entry = Mapping[str, Any]
+DESCRIPTION = "Masklets by samurai-labeling"
+BEGINS = f'{{"info": {{"description": "{DESCRIPTION}"'  # what every export begins with
 # Made once: `json.dumps` with separators makes one for every call.
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -45,12 +47,12 @@ def export_coco(
     Streams: one track's RLE and one video's frame numbers are held at a time. `score` is the predicted IoU, `bbox` the
     format's x, y, width, height in pixels, `file_name` the frame as `<video>/<frame index, five digits>.jpg`.
 
-    Raises ValueError for an unknown verdict or snapshot, or when `out` is a folder.
+    Raises ValueError for an unknown verdict or snapshot, or when `out` is a folder or no export.
     """
     objects = open_objects(root)
     chosen = select(objects, verdicts=verdicts, snapshot=snapshot)
     # A video's images are known once its tracks are read, so they wait in a file of their own.
-    with replaced_file(out) as writer, tempfile.TemporaryFile("w+", encoding="ascii") as waiting:
+    with replaced_file(out, begins=BEGINS) as writer, tempfile.TemporaryFile("w+", encoding="ascii") as waiting:
         writer.write("{" + _header(chosen) + '"annotations": [\n')
         annotations, images = _Lines(writer), _Lines(waiting)
         with MaskReader(objects) as masks:
@@ -76,7 +78,7 @@ class _Lines:
 
 def _header(chosen: Selection) -> str:
     """What can be said before any mask is read, as the first members of a JSON object."""
-    info = {"description": "Masklets by samurai-labeling", "snapshot": chosen.snapshot.name, "verdicts": chosen.verdicts}
+    info = {"description": DESCRIPTION, "snapshot": chosen.snapshot.name, "verdicts": chosen.verdicts}
     parts: dict[str, object] = {
         "info": info,
         "categories": [{"id": number, "name": name} for name, number in chosen.categories.items()],

@@ -74,7 +74,7 @@ def export_davis(
     chosen = select(objects, verdicts=verdicts, snapshot=snapshot)
     require_few(chosen.videos)
     num_frames = overlap_pixels = 0
-    with replaced_folder(out, marker=MAPPING) as folder, MaskReader(objects) as masks:
+    with replaced_folder(out) as folder, MaskReader(objects) as masks:
         for video in chosen.videos:
             frames, overlap = _write_video(folder / "Annotations" / "Full-Resolution" / video.folder, _read(masks, video))
             num_frames, overlap_pixels = num_frames + frames, overlap_pixels + overlap

@@ -1,29 +1,35 @@
-"""Outputs that are whole or not there: written beside, then renamed into place."""
+"""Outputs that are whole or not there: written beside, then renamed into place.
+
+What they take the place of must be an earlier output of ours, so that a mistyped path costs nothing: a file is known by how
+it begins, a folder by the list of its files in `MADE`.
+"""
 
 import os
+import re
 import shutil
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-
-def _beside(out: Path, what: str) -> Path:
-    return out.with_name(f".{out.name}.{what}")
+MADE = ".labeling-made"  # the names of all files that an output's folder was made with, one a line
+_LEFT_AFTER_S = 3600.0
+_ELSEWHERE = "give another path, or move it away"
 
 
 @contextmanager
-def replaced_file(out: Path) -> Iterator[TextIO]:
+def replaced_file(out: Path, *, begins: str) -> Iterator[TextIO]:
     """Open a text file that takes the place of `out` when the block ends well; on an error `out` stays as it was.
 
-    Raises ValueError when `out` is a folder.
+    Raises ValueError when `out` is a folder, or a file that does not begin as ours do.
     """
-    if out.is_dir():
-        raise ValueError(f"out is {str(out)!r}, a folder; expected the path of a file to write")
+    require_ours(out, begins)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(out, "partial")
     try:
-        with partial.open("w", encoding="ascii", newline="\n") as writer:
+        with partial.open("w", encoding="utf-8", newline="\n") as writer:
             yield writer
             writer.flush()
             os.fsync(writer.fileno())
@@ -32,33 +38,72 @@ def replaced_file(out: Path) -> Iterator[TextIO]:
         partial.unlink(missing_ok=True)
 
 
-def _require_ours(out: Path, marker: str) -> None:
-    """What is replaced must be an earlier export, so that a mistyped path costs nothing."""
-    if not out.exists():
+def require_ours(out: Path, begins: str) -> None:
+    """Refuse to write over what is no earlier output: a ValueError for a folder, or for a file that begins otherwise."""
+    if out.is_dir():
+        raise ValueError(f"out is {str(out)!r}, a folder; expected the path of a file to write")
+    if not os.path.lexists(out):
         return
-    if not out.is_dir():
-        raise ValueError(f"out is {str(out)!r}, a file; expected a folder to write")
-    if any(out.iterdir()) and not (out / marker).is_file():
-        raise ValueError(f"out is {str(out)!r}, a folder with other files in it (no {marker}); expected a new or empty folder")
+    wanted = begins.encode()
+    head = b""
+    if out.is_file():
+        with out.open("rb") as reader:
+            head = reader.read(len(wanted))
+    if not out.is_file() or head not in (wanted, b""):
+        raise ValueError(f"out is {str(out)!r}, which is there and was not written by this command; {_ELSEWHERE}")
 
 
 @contextmanager
-def replaced_folder(out: Path, *, marker: str) -> Iterator[Path]:
+def replaced_folder(out: Path) -> Iterator[Path]:
     """Give an empty folder that takes the place of `out` when the block ends well; on an error `out` stays as it was.
 
-    `marker` is the file by which an earlier export is known. Raises ValueError when `out` holds anything else.
+    Raises ValueError when `out` holds anything that an earlier output did not.
     """
-    _require_ours(out, marker)
+    out = out.resolve()
+    _require_made(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial, old = _beside(out, "partial"), _beside(out, "old")
-    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         yield partial
-        shutil.rmtree(old, ignore_errors=True)
+        (partial / MADE).write_text("".join(f"{name}\n" for name in _names_in(partial)))
+        _require_made(out)
         if out.exists():
             out.rename(old)
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(out: Path, what: str) -> Path:
+    """Return a name that nobody else has, after removing what killed writers left under such names an hour ago."""
+    for name in os.listdir(out.parent):
+        left = out.parent / name
+        if re.fullmatch(rf"\.{re.escape(out.name)}\.[0-9a-f]{{32}}\.{what}", name) and _age_s(left) > _LEFT_AFTER_S:
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    return out.with_name(f".{out.name}.{uuid.uuid4().hex}.{what}")
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _require_made(out: Path) -> None:
+    if not os.path.lexists(out):
+        return
+    if not out.is_dir():
+        raise ValueError(f"out is {str(out)!r}, a file; expected a folder to write")
+    made = set((out / MADE).read_text().splitlines()) if (out / MADE).is_file() else set()
+    strange = next((name for name in _names_in(out) if name not in made), None)
+    if strange is not None:
+        raise ValueError(f"out is {str(out)!r}, a folder with other files in it ({strange!r}); {_ELSEWHERE}")
+
+
+def _names_in(folder: Path) -> list[str]:
+    """The files and links under a folder, without the list itself, escaped so that each is one line."""
+    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(str(name).encode("unicode_escape", "surrogateescape").decode() for name in names if str(name) != MADE)

@@ -77,11 +77,8 @@ def _tidy(objects: Objects, version: int) -> None:
     """Remove what was staged for a version by others than the one that committed it: no reader will ever be sent there."""
     committed = json.loads(objects.get(layout.snapshot(version)))
     named = {committed[part] for part in ("ledger", "files", "tracks", "videos", "verdicts")}
-    beside = layout.snapshot_folder(version)
-    compact = layout.compact(version).removesuffix(".parquet")
-    ours = tuple(f"{beside}{name}" for name in ("files", "tracks", "videos", "verdicts/part-"))
-    staged = [s.key for s in objects.list(beside) if s.key.startswith(ours)]
-    staged += [s.key for s in objects.list(compact) if s.key[len(compact)] in ".-"]
+    listed = (*objects.list(layout.snapshot_folder(version)), *objects.list(layout.compact(version).removesuffix(".parquet")))
+    staged = [stat.key for stat in listed if layout.staged_version(stat.key) == version]
     delete_all(objects, [key for key in staged if key not in named])
 
 

@@ -10,6 +10,9 @@ SNAPSHOTS = "snapshots/"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _NAME = r"(?:[0-9a-f]{16}-[0-9a-f]{16}|packed-[0-9a-f]{16})\.parquet"
 _DATA_FILE = re.compile(rf"(?:{'|'.join(DATA_TABLES)})/bucket=[0-9a-f]{{2}}/{_NAME}")
+_STAGED = re.compile(
+    r"(?:snapshots/v(\d{6,})/(?:files|tracks|videos|verdicts/part-0)|ledger/compact-v(\d{6,}))(?:-[0-9a-f]{8})?\.parquet"
+)
 _SNAPSHOT = re.compile(r"snapshots/v(\d{6,})\.json")
 
 
@@ -49,6 +52,12 @@ def snapshot_version(key: str) -> int | None:
     """The version that a snapshot's key commits; None for another key."""
     found = _SNAPSHOT.fullmatch(key)
     return int(found[1]) if found else None
+
+
+def staged_version(key: str) -> int | None:
+    """The version that a table was staged for, under its name or one by content; None for a key that no publisher makes."""
+    found = _STAGED.fullmatch(key)
+    return int(found[1] or found[2]) if found else None
 
 
 def run_folder(run_id: str) -> str:

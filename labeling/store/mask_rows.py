@@ -61,7 +61,9 @@ class MaskReader:
         """
         opened: Any = self._opened_for(track)
         groups = groups_of(self._bounds, track["video_id"], track["track_id"], frame_span)
-        read = of_track(opened.read_row_groups(groups, columns=columns), track)
+        # pyarrow 18 does not take an empty list of groups.
+        rows = opened.read_row_groups(groups, columns=columns) if groups else opened.schema_arrow.empty_table()
+        read = of_track(rows.select(columns or rows.column_names), track)
         if frame_span:
             inside = pc.and_(
                 pc.greater_equal(read["frame_idx"], frame_span[0]), pc.less(read["frame_idx"], frame_span[1])

@@ -21,11 +21,7 @@ from labeling.store.snapshots import Snapshot, list_versions, read_snapshot
 from labeling.types import require
 
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
-_DIGEST = r"(?:-[0-9a-f]{8})?"
-_BESIDE = re.compile(
-    rf"snapshots/v(\d{{6,}})(?:\.json|/(?:(?:files|tracks|videos|verdicts/part-0){_DIGEST}\.parquet|{CARD}|{README}))"
-)
-_LEDGER = re.compile(rf"ledger/compact-v(\d{{6,}}){_DIGEST}\.parquet")
+_BESIDE = re.compile(rf"snapshots/v(\d{{6,}})(?:\.json|/(?:{re.escape(CARD)}|{re.escape(README)}))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +122,8 @@ def _beside(objects: Objects) -> Iterator[ObjectStat]:
 
 
 def _version_of(key: str) -> int | None:
-    found = _BESIDE.fullmatch(key) or _LEDGER.fullmatch(key)
-    return int(found[1]) if found else None
+    found = _BESIDE.fullmatch(key)
+    return int(found[1]) if found else layout.staged_version(key)
 
 
 def _data_files(objects: Objects) -> Iterator[ObjectStat]:

@@ -4,13 +4,15 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 from flows.configure import load_config
-from flows.demo import compare, print_masklets
+from flows.demo import cleared, compare, print_masklets, run_demo
 from flows.demo_clips import render_demo
 from flows.planning import plan_run
 from flows.reviewing import open_queue
+from labeling.errors import BadConfiguration
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import open_objects
 from labeling.review.from_snapshot import open_from_snapshot
@@ -35,3 +37,23 @@ def test_look_alikes_that_cross_are_mistaken_for_each_other_and_wait_for_a_perso
     printed = io.StringIO()
     print_masklets(config, rows, Console(file=printed, width=200))
     assert "over 2 masklets; of those the judge accepted: none" in printed.getvalue()
+
+
+def test_a_folder_with_other_files_is_refused_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "thesis.txt").write_text("years")
+    with pytest.raises(BadConfiguration, match=r"no \.labeling-demo"):
+        run_demo(str(tmp_path), Console(file=io.StringIO()))
+    with pytest.raises(BadConfiguration, match="expected a folder"):
+        run_demo(str(tmp_path / "dataset" / "thesis.txt"), Console(file=io.StringIO()))
+    assert (tmp_path / "dataset" / "thesis.txt").read_text() == "years"
+
+
+def test_of_an_earlier_demo_only_what_it_made_goes(tmp_path: Path) -> None:
+    folder = cleared(tmp_path / "demo")
+    for name in ("clips", "dataset", "notes"):
+        (folder / name).mkdir()
+        (folder / name / "file").write_text("x")
+    (folder / "thesis.txt").write_text("years")
+    cleared(folder)
+    assert sorted(path.name for path in folder.iterdir()) == [".labeling-demo", "notes", "thesis.txt"]

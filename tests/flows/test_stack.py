@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.commands.stack import raise_up
 from flows.stack import environment, open_stack
-from flows.stack_parts import parts_of
+from flows.stack_parts import _clear, parts_of
 from flows.stack_process import Running, start, stop, wait_until
 from labeling.errors import BadConfiguration
 from labeling.objects import open_objects
@@ -99,3 +99,18 @@ def test_a_folder_with_another_content_is_refused(tmp_path: Path) -> None:
     (tmp_path / "stack.json").write_text("{}")
     with pytest.raises(BadConfiguration, match=r"stack\.json cannot be read"):
         open_stack(tmp_path)
+
+
+def test_only_a_database_that_was_begun_here_is_cleared(tmp_path: Path) -> None:
+    data = tmp_path / "postgres"
+    data.mkdir()
+    (data / "thesis.txt").write_text("years")
+    with pytest.raises(BadConfiguration, match="other files than a database"):
+        _clear(data)
+    assert (data / "thesis.txt").read_text() == "years"
+    (data / "thesis.txt").rename(tmp_path / "thesis.txt")
+    _clear(data)
+    data.mkdir()
+    (data / "half").touch()  # a call that was killed here
+    _clear(data)
+    assert not data.exists()

@@ -148,3 +148,10 @@ def test_a_broken_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
     with pytest.raises(BadConfiguration, match=r"checkpoint.pt cannot be read as a checkpoint of a training"):
         trained(f"out={tmp_path}")
+
+
+def test_weights_of_other_hands_are_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_bytes(b"years")
+    with pytest.raises(BadConfiguration, match=r"no checkpoint\.pt of a training"):
+        trained(f"out={tmp_path}", "stage.steps=1")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("weights.pt", b"years")]

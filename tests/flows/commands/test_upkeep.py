@@ -54,6 +54,20 @@ def test_versions_are_listed_shown_and_compared(store: FolderObjects, tmp_path: 
         typed("versions", "show", "7", store.root)
 
 
+@pytest.mark.parametrize(("words", "name"), [(("versions", "diff", "1", "2"), "diff.json"), (("card",), "README.md")])
+def test_a_file_of_other_hands_is_not_written_over(
+    store: FolderObjects, tmp_path: Path, words: tuple[str, ...], name: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("# My thesis")
+    with pytest.raises(BadConfiguration, match="not written by this command"):
+        typed(*words, store.root, "-o", out / name if words[0] == "versions" else out)
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [(name, "# My thesis")]
+    for _ in range(2):
+        typed(*words, store.root, "-o", tmp_path / "mine")
+
+
 def test_going_back_takes_the_queue_along(store: FolderObjects) -> None:
     told = typed("restore", "v000001", f"store.root={store.root}")
     assert "v000003 is the newest (restored from v000001): tracks 3, accept 3, review 0, reject 0; 0 new review items" in told

@@ -11,6 +11,7 @@ from PIL import Image
 
 from labeling import rle
 from labeling.export.davis import export_davis, index_map, palette, require_few
+from labeling.export.replace import MADE
 from labeling.export.selection import select
 from labeling.objects import open_objects
 
@@ -68,6 +69,10 @@ def test_exporting_again_takes_the_old_one_s_place_whole(labelled: Any, tmp_path
     export_davis(labelled.root, out)
     before = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     (out / "Annotations" / "stale.png").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"stale\.png"):
+        export_davis(labelled.root, out)
+    with (out / MADE).open("a") as made:
+        made.write("Annotations/stale.png\n")  # as if an earlier export had it
     export_davis(labelled.root, out)
     assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["davis"]
@@ -77,7 +82,7 @@ def test_exporting_again_takes_the_old_one_s_place_whole(labelled: Any, tmp_path
 
 def test_a_folder_with_other_things_in_it_is_left_alone(labelled: Any, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match=r"a folder with other files in it \(no mapping.json\)"):
+    with pytest.raises(ValueError, match=r"a folder with other files in it"):
         export_davis(labelled.root, tmp_path)
     with pytest.raises(ValueError, match="a file; expected a folder"):
         export_davis(labelled.root, tmp_path / "thesis.txt")

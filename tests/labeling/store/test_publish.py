@@ -310,3 +310,16 @@ def test_a_snapshot_is_plain_json(store: FolderObjects) -> None:
     publish(store, STRICT, run_id="run")
     said = json.loads(store.get("snapshots/v000001.json"))
     assert (said["storage_version"], said["ledger"]) == (2, "ledger/compact-v000001.parquet")
+
+
+def test_a_publisher_tidies_up_only_what_publishers_stage(tmp_path: Path) -> None:
+    objects = FolderObjects(tmp_path / "store")
+    label(objects, tmp_path / "s", {"a.mp4": (box_prompt(1),)})
+    mine = ["snapshots/v000001/files-notes.txt", "snapshots/v000001/tracks.csv", "ledger/compact-v000001.txt"]
+    staged = ["snapshots/v000001/tracks-0123abcd.parquet", "ledger/compact-v000001-0123abcd.parquet"]
+    for key in (*mine, *staged):
+        objects.put(key, b"x")
+    publish(objects, QCConfig(), run_id="run")
+    there = {stat.key for stat in objects.list()}
+    assert there >= set(mine)
+    assert there.isdisjoint(staged)
