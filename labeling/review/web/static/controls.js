@@ -3,6 +3,7 @@
 import { button, byId, el, icon, short } from "./dom.js";
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
+const TOUCH = window.matchMedia("(pointer: coarse)");
 const REACHES = [["both", "all frames"], ["forward", "forward"], ["backward", "backward"], ["span", "from, to"]];
 
 /** Playback, view and position. `run(id)` does what the key of that name does. */
@@ -79,9 +80,12 @@ export class DecisionPanel {
 
 /** The correction's bar: what is on this frame, its preview, which frames it may change, and how many are previewed. */
 export class EditBar {
-  constructor({ run, keymap, correcting }) {
-    Object.assign(this, { root: byId("edit-bar"), keymap, correcting });
+  constructor({ run, keymap, correcting, stage }) {
+    Object.assign(this, { root: byId("edit-bar"), keymap, correcting, stage });
     this.text = el("span", { class: "edit-text" });
+    // A finger has neither Alt nor a right button.
+    this.beside = button({ label: "Beside", title: "Taps mark what does not belong to the object", class: "touch",
+      "aria-pressed": "false", onClick: () => this.#besides(!stage.marksBeside) });
     this.absent = this.#tool(run, "absent", "Absent");
     this.clear = this.#tool(run, "clear", "Clear");
     this.track = this.#tool(run, "propagate", "Track");
@@ -97,7 +101,8 @@ export class EditBar {
     this.ends = { from: end("from", "First frame to change"), to: end("to", "Last frame to change") };
     this.length = el("select", { "aria-label": "Frames to track", title: "Frames to preview", on: { change: long } },
       ...[30, 60, 120].map((value) => el("option", { value, text: `show ${value}`, selected: value === 60 })));
-    this.root.append(this.text, this.absent, this.clear, this.direction, this.ends.from, this.ends.to, this.length, this.track);
+    this.root.append(this.text, this.beside, this.absent, this.clear, this.direction, this.ends.from, this.ends.to,
+      this.length, this.track);
   }
 
   /** A span starts out as what the preview shows. */
@@ -112,7 +117,13 @@ export class EditBar {
     return button({ label, key: this.keymap.label(id), onClick: () => run(id), "data-action": id });
   }
 
+  #besides(on) {
+    this.stage.marksBeside = on;
+    this.beside.setAttribute("aria-pressed", String(on));
+  }
+
   show({ editing, editor, frameIdx }) {
+    if (!editing) this.#besides(false);
     this.root.hidden = !editing;
     // It takes the place of the item's name, so that it hides nothing of the frame and moves nothing.
     this.root.parentElement.classList.toggle("editing", editing);
@@ -135,7 +146,7 @@ export class EditBar {
   #said(held, editor, frameIdx) {
     const frames = editor.frameIdxs.length;
     const also = frames > 1 || (frames === 1 && !held) ? ` (${frames} frames corrected)` : "";
-    if (!held) return `Click on the object, Alt+click beside it, or drag a box${also}`;
+    if (!held) return `${TOUCH.matches ? "Tap the object" : "Click on the object, Alt+click beside it"}, or drag a box${also}`;
     if (held.absent) return `object absent${also}`;
     const clicks = held.points.length ? `${held.points.length} ${held.points.length === 1 ? "click" : "clicks"}` : "";
     const drawn = [clicks, held.box ? "box" : ""].filter(Boolean).join(", ");

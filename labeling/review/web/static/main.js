@@ -48,7 +48,7 @@ const review = new Review({
 });
 const reasons = new ReasonsPanel();
 const decisions = new DecisionPanel({ run, keymap });
-const editBar = new EditBar({ run, keymap, correcting });
+const editBar = new EditBar({ run, keymap, correcting, stage });
 const keysDialog = new KeysDialog(byId("keys"), keymap);
 
 const RUN = {
@@ -165,6 +165,8 @@ function showItem() {
   showPace();
   showState();
   if (!document.querySelector("dialog[open]")) (detail ? stage.root : byId("start")).focus({ preventScroll: true });
+  // On a phone the queue lies below the picture.
+  window.scrollTo(0, 0);
 }
 
 async function showPace() {

@@ -119,7 +119,7 @@ export class QueuePanel extends EventTarget {
     const holder = item.reviewer ? el("span", { class: "muted", text: item.reviewer }) : null;
     const pick = () => this.dispatchEvent(new CustomEvent("pick", { detail: { itemId: item.item_id, status: item.status } }));
     return el("li", {}, el("button", { type: "button", class: "queue-item", data: { item: item.item_id },
-      "aria-current": this.#isCurrent(item) ? "true" : null, on: { click: pick } },
+      title: item.video_key, "aria-current": this.#isCurrent(item) ? "true" : null, on: { click: pick } },
     el("span", { class: "queue-name" }, el("b", { text: baseName(item.video_key) }),
       el("span", { class: "muted", text: `object ${item.track_id}` })),
     el("span", { class: "queue-risk" }, riskBar(item.risk), el("span", { text: item.category ?? "no category" }), holder),

@@ -12,6 +12,8 @@ export class Stage extends EventTarget {
   editing = false;
   maskOn = true;
   othersOn = true;
+  /** Whether a plain click marks what does not belong to the object, as with Alt. */
+  marksBeside = false;
   opacity = 0.45;
   /** Where the keyboard's crosshair is, or null. */
   cursor = null;
@@ -127,7 +129,7 @@ export class Stage extends EventTarget {
     this.redraw();
     if (!drag || drag.pans || !this.editing) return;
     if (drag.moved && drag.button === 0) this.#tell("box", { box: this.#boxOf(drag) });
-    else if (drag.button !== 1) this.#point(drag.start, drag.button === 2 || event.altKey ? 0 : 1);
+    else if (drag.button !== 1) this.#point(drag.start, drag.button === 2 || event.altKey || this.marksBeside ? 0 : 1);
   }
 
   #point(at, label) {

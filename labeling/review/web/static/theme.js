@@ -1,5 +1,6 @@
 // Dark, light, or as the system has it; kept in this browser.
 
+import { byId } from "./dom.js";
 import { store } from "./drafts.js";
 
 const STORED = "labeling.theme";
@@ -11,7 +12,8 @@ export function setUpTheme(button, changed) {
   const apply = () => {
     if (theme === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
-    button.textContent = `Theme: ${theme}`;
+    byId("theme-name").textContent = theme;
+    button.setAttribute("aria-label", `Theme: ${theme}`);
     changed();
   };
   button.addEventListener("click", () => {

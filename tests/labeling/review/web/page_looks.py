@@ -70,6 +70,33 @@ def says(page: Any, selector: str, text: str) -> None:
     expect(page.locator(selector)).to_contain_text(text)
 
 
+_AMISS = """() => {
+  const amiss = [], width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth > width) amiss.push("the page is wider than the window");
+  const shown = [...document.querySelectorAll("button, select, input, textarea, a")]
+    .filter((one) => one.checkVisibility() && !one.matches(".skip-link"));
+  const boxes = shown.map((one) => [one.textContent.trim() || one.title || one.name, one.getBoundingClientRect()]);
+  boxes.forEach(([name, a], i) => {
+    if (a.left < 0 || a.right > width + 0.5) amiss.push(`${name} lies outside`);
+    for (const [other, b] of boxes.slice(i + 1)) {
+      const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      if (across > 0.5 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 0.5) amiss.push(`${name} lies on ${other}`);
+    }
+  });
+  for (const one of document.querySelectorAll("button, h2, h3, p, dd, .chip, .edit-text, .position, #who")) {
+    const cut = one.scrollWidth > one.clientWidth + 1 || one.scrollHeight > one.clientHeight + 3;
+    if (one.checkVisibility() && getComputedStyle(one).display !== "inline" && cut) amiss.push(`${one.textContent} is cut`);
+  }
+  return amiss;
+}"""
+
+
+def amiss(page: Any) -> list[str]:
+    """What is wrong with how the page is laid out: wider than the window, controls outside or over each other, text cut."""
+    found: list[str] = page.evaluate(_AMISS)
+    return found
+
+
 _READ = """async (masks) => {
   const rle = await import("/static/rle.js");
   const cross = (p, i) => p[i] * p[(i + 3) % p.length] - p[(i + 2) % p.length] * p[i + 1];

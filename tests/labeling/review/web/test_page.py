@@ -15,7 +15,7 @@ from labeling.review.items import ItemStatus
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.clicking import Clicker
 from tests.labeling.review.samples import HandClock
-from tests.labeling.review.web.page_looks import PATIENCE_MS, at, check_masks, go_to, leaves, pixel, says, start
+from tests.labeling.review.web.page_looks import PATIENCE_MS, amiss, at, check_masks, go_to, leaves, pixel, says, start
 from tests.labeling.review.web.page_server import CHROMIUM, FLAGS, filled_queue, page_services, serving, small_network
 from tests.labeling.review.web.page_store import LOST, NUM_FRAMES, SIZE_HW, WRONG, make_store
 from tests.labeling.review.web.served import services_of
@@ -346,6 +346,51 @@ def test_signing_in_and_out_by_token(
         opened.get_by_role("button", name="Sign out").click()
         playwright.expect(opened.get_by_role("dialog", name="Sign in")).to_be_visible()
         playwright.expect(opened.get_by_label("Token")).to_have_value("")
+    context.close()
+
+
+@pytest.mark.parametrize(("width", "height", "touch"), [(390, 844, True), (768, 1024, True), (1280, 720, False)])
+def test_nothing_overlaps_or_is_cut(chromium: Any, address: str, *, width: int, height: int, touch: bool) -> None:
+    """The queue, an item, and a correction with both ends of a span; on a phone the verdicts lie under the picture at once."""
+    viewport = {"width": width, "height": height}
+    context = chromium.new_context(viewport=viewport, has_touch=touch, is_mobile=touch)
+    context.set_default_timeout(PATIENCE_MS)
+    opened = context.new_page()
+    opened.goto(address)
+    opened.locator("body[data-ready]").wait_for()
+    assert amiss(opened) == []
+    opened.get_by_role("button", name="Start reviewing").click()
+    says(opened, "#reasons", "bound")
+    assert amiss(opened) == []
+    for name in ("Accept", "Reject", "Skip"):
+        box = opened.get_by_role("button", name=name).bounding_box()
+        assert box["y"] + box["height"] <= height, name
+        assert not touch or (box["height"] >= 48 and box["width"] >= 100), name
+    opened.get_by_role("button", name="Edit").click()
+    if touch:
+        opened.get_by_role("button", name="Beside").click()
+    (opened.locator("#canvas").tap if touch else opened.locator("#canvas").click)()
+    says(opened, "#edit-bar", "1 click, predicted IoU")
+    opened.get_by_label("Direction").select_option("span")
+    assert amiss(opened) == []
+    assert opened.get_by_role("button", name="Save correction").bounding_box()["y"] < height - 40
+    context.close()
+
+
+def test_a_phone_takes_an_item_from_the_queue_and_settles_it(chromium: Any, address: str, page_queue: ReviewQueue) -> None:
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    context.set_default_timeout(PATIENCE_MS)
+    opened = context.new_page()
+    opened.goto(address)
+    opened.locator("body[data-ready]").wait_for()
+    opened.get_by_role("link", name="Queue").tap()
+    opened.locator("#queue button", has_text="person").first.tap()
+    says(opened, "#hud", "frame")
+    assert opened.evaluate("window.scrollY") == 0, "the picture is in view again"
+    opened.get_by_role("button", name="Reject").tap()
+    says(opened, "#status", "Rejected")
+    (rejected,) = page_queue.decisions_since()
+    assert page_queue.get(rejected.key).category == "person"
     context.close()
 
 
