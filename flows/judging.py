@@ -16,7 +16,8 @@ def judge_again(config: LabelConfig, console: Console) -> Snapshot:
     objects, run_id = open_objects(config.store.root), new_run_id()
     with run_lock(objects, run_id, config.run.lock_stale_s) as lock, reviewing.open_queue(config) as queue:
         before = newest_snapshot(objects)
-        snapshot = recompute(objects, config.qc, run_id=run_id, still_held=lock.check)
+        decisions = queue.pending_decisions()
+        snapshot = recompute(objects, config.qc, run_id=run_id, decisions=decisions, still_held=lock.check)
         opened = reviewing.open_items(objects, queue, snapshot, run_id, reviewers=config.run.reviewers)
     was = before.counts if before else {}
     moved = ", ".join(f"{name} {was.get(name, 0)} -> {snapshot.counts[name]}" for name in ("accept", "review", "reject"))

@@ -56,11 +56,15 @@ def verify_store(config: LabelConfig) -> list[BadFile]:
 
 
 def restore_version(config: LabelConfig, version: str) -> tuple[Snapshot, int]:
-    """Commit a snapshot equal to `version` and let the review queue follow; returns it and how many items are new."""
+    """Commit a snapshot equal to `version`, take waiting decisions in and let the review queue follow.
+
+    Returns the snapshot and how many items are new.
+    """
     objects, run_id = open_objects(config.store.root), new_run_id()
     with run_lock(objects, f"restore {run_id}", config.run.lock_stale_s) as lock, reviewing.open_queue(config) as queue:
-        snapshot = _checked(lambda: restore(objects, version, run_id=run_id, still_held=lock.check))
-        return snapshot, reviewing.open_items(objects, queue, snapshot, run_id)
+        decisions = queue.pending_decisions()
+        snapshot = _checked(lambda: restore(objects, version, run_id=run_id, decisions=decisions, still_held=lock.check))
+        return snapshot, reviewing.open_items(objects, queue, snapshot, run_id, reviewers=config.run.reviewers)
 
 
 def told_compacted(done: Compacted | None) -> str:

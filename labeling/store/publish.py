@@ -62,15 +62,22 @@ def publish(
     raise RuntimeError(f"{objects.root}: {_TRIES} times another publisher was faster; let it end and publish again")
 
 
-def recompute(objects: Objects, qc: QCConfig, *, run_id: str, still_held: Callable[[], None] = lambda: None) -> Snapshot:
-    """Judge every current masklet anew from its stored signals, under other rules; nothing is tracked.
+def recompute(
+    objects: Objects,
+    qc: QCConfig,
+    *,
+    run_id: str,
+    decisions: Iterable[ReviewDecision] = (),
+    still_held: Callable[[], None] = lambda: None,
+) -> Snapshot:
+    """Judge every current masklet anew from its stored signals, under other rules, and take decisions in; nothing is tracked.
 
     Raises:
         ValueError: the store was never published.
     """
     if newest_snapshot(objects) is None:
         raise ValueError(f"{objects.root} has no snapshot, so there is nothing to judge; `labeling run` publishes one")
-    return publish(objects, qc, run_id=run_id, still_held=still_held)
+    return publish(objects, qc, run_id=run_id, decisions=decisions, still_held=still_held)
 
 
 def _advance(objects: Objects, ledger: Ledger, before: Contents, qc: QCConfig, words: Mapping[Any, Word]) -> Contents:

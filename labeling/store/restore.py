@@ -1,10 +1,11 @@
 """Goes back to an older snapshot by committing a new one that is equal to it; nothing is deleted.
 
 Results that the older one does not have are withdrawn in the ledger: a later run labels anew what its prompts, model or
-videos then differ in, under versions and file names that were never used.
+videos then differ in, under versions and file names that were never used. What people said of a version that is current again
+stands in the new snapshot too, as it would in the next one that a run publishes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -17,14 +18,23 @@ from labeling.store import schemas
 from labeling.store.commit import commit
 from labeling.store.ledger import read_ledger
 from labeling.store.snapshots import Snapshot, read_contents, read_snapshot
+from labeling.store.verdicts import with_words, words_of
+from labeling.types import ReviewDecision
 
 _RESULT = ["video_id", "object_id", "label_version", "batch"]
 
 
 def restore(
-    objects: Objects, version: int | str, *, run_id: str, still_held: Callable[[], None] = lambda: None
+    objects: Objects,
+    version: int | str,
+    *,
+    run_id: str,
+    decisions: Iterable[ReviewDecision] = (),
+    still_held: Callable[[], None] = lambda: None,
 ) -> Snapshot:
-    """Commit a snapshot equal to `version` and return it; the newest is returned as it is. Call it under the run lock.
+    """Commit a snapshot equal to `version` but for `decisions`, and return it; the newest is returned where nothing differs.
+
+    Call it under the run lock.
 
     Raises:
         ValueError: there is no such version.
@@ -38,10 +48,11 @@ def restore(
             f"publish them first (`labeling qc store.root={objects.root}`, or run again), then restore {old.name}"
         )
     assert ledger.snapshot
-    if old.version == ledger.snapshot.version:
-        return old
     contents = read_contents(objects, old)
-    after = replace(contents, ledger=_withdrawn_but(ledger.table, contents.ledger))
+    verdicts = with_words(contents.verdicts, words_of(decisions))
+    if old.version == ledger.snapshot.version and verdicts.equals(contents.verdicts):
+        return old
+    after = replace(contents, ledger=_withdrawn_but(ledger.table, contents.ledger), verdicts=verdicts)
     note = f"restored from {old.name}"
     done = commit(objects, ledger.snapshot, after, old.qc, run_id=run_id, note=note, still_held=still_held)
     if done is None:

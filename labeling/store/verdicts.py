@@ -6,7 +6,7 @@ snapshot has is taken over. What a person decided of a version stands until that
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -44,6 +44,21 @@ def words_in(verdicts: Any) -> dict[Track, Word]:
     """Return what people said by the rows of `verdicts`."""
     rows = verdicts.filter(pc.is_valid(verdicts["decided_by"])).to_pylist()
     return {_track(r): Word(r["verdict"], r["decided_by"], r["decided_at"]) for r in rows}
+
+
+def with_words(verdicts: Any, words: Mapping[Track, Word]) -> Any:
+    """Return rows of `verdicts` with what people said put above what the rules, or people before, did."""
+    rows = verdicts.select(["video_id", "track_id", "label_version", "verdict", "decided_by", "decided_at"]).to_pylist()
+    if not any(_track(row) in words for row in rows):
+        return verdicts
+    for row in rows:
+        word = words.get(_track(row))
+        row |= asdict(word) if word else {}
+    for name in ("verdict", "decided_by", "decided_at"):
+        field = schemas.VERDICTS.field(name)
+        place = verdicts.schema.get_field_index(name)
+        verdicts = verdicts.set_column(place, field, pa.array([row[name] for row in rows], field.type))
+    return verdicts
 
 
 def overlaps_in(verdicts: Any) -> dict[Track, Overlap]:

@@ -16,7 +16,7 @@ from labeling.objects import FolderObjects
 from labeling.review.queue import ReviewQueue
 from labeling.store.lock import run_lock
 from labeling.store.publish import publish
-from labeling.store.snapshots import list_versions, newest_snapshot
+from labeling.store.snapshots import list_versions, newest_snapshot, read_verdicts
 from tests.labeling.store.made_store import box_prompt, keys_of_one_bucket, label
 
 STRICT = QCConfig("strict", [RuleConfig("visible_share", "object_lost", "at_least", 0.9, 0.1)])
@@ -75,6 +75,35 @@ def test_going_back_takes_the_queue_along(store: FolderObjects) -> None:
     with ReviewQueue(str(Path(store.root) / "review.sqlite")) as queue:
         assert queue.counts()["open"] == 1
     assert list_versions(store) == [1, 2, 3, 4]
+
+
+def decided_by(objects: FolderObjects) -> list[str | None]:
+    return [row["decided_by"] for row in read_verdicts(objects, newest_snapshot(objects)).to_pylist()]
+
+
+@pytest.mark.parametrize("words", [("qc", "store.root={}"), ("restore", "v000002", "{}")])
+def test_decisions_that_wait_are_taken_in_and_reviewers_asked_for(store: FolderObjects, words: tuple[str, ...]) -> None:
+    typed("restore", "v000002", store.root)  # opens the item
+    with ReviewQueue(str(Path(store.root) / "review.sqlite")) as queue:
+        (item,) = queue.list()
+        queue.decide(item.item_id, "accept", reviewer="ann")
+    assert decided_by(store) == [None] * 3
+    typed(*(word.format(store.root) for word in words))
+    assert sorted(decided_by(store), key=str) == [None, None, "ann"]
+    assert newest_snapshot(store).counts["decided"] == 1
+    before = list_versions(store)
+    typed(*(word.format(store.root) for word in words))
+    assert list_versions(store)[len(before) :] == ([] if words[0] == "qc" else [before[-1] + 1])
+
+
+def test_items_that_going_back_opens_ask_for_as_many_reviewers_as_a_run_s(store: FolderObjects) -> None:
+    typed("restore", "v000002", store.root, "run.reviewers=2")
+    with ReviewQueue(str(Path(store.root) / "review.sqlite")) as queue:
+        (item,) = queue.list()
+        queue.decide(item.item_id, "accept", reviewer="ann")
+        assert not queue.pending_decisions(), "a second reviewer is to agree"
+        queue.decide(item.item_id, "accept", reviewer="bob")
+        assert len(queue.pending_decisions()) == 1
 
 
 def test_compact_then_vacuum_first_says_then_does(store: FolderObjects) -> None:
