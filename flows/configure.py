@@ -12,12 +12,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from labeling.bench_config import BenchConfig
 from labeling.config import LabelConfig, TrackerConfig
 from labeling.errors import BadConfiguration
 from labeling.qc.rules import checked_rules
-from labeling.redact import redacted
+from labeling.redact import held_out, redacted
 from labeling.review.items import MAX_REVIEWERS
 from labeling.track.predictor import PRECISIONS
 from labeling.training_config import EvaluateConfig, TrainConfig
@@ -199,9 +201,27 @@ def as_dict(config: LabelConfig | EvaluateConfig | BenchConfig) -> dict[str, Any
 
 
 def kept_config(config: LabelConfig) -> dict[str, Any]:
-    """Return the configuration as it is kept beside a run: without secrets, such as the password of a queue's URL."""
-    kept: dict[str, Any] = redacted(as_dict(config))
+    """Return the configuration as it is kept beside a run and read back: without passwords, such as that of a queue's URL."""
+    kept: dict[str, Any] = held_out(as_dict(config))
+    url = config.run.review_url
+    if url and "://" in url:
+        kept["run"]["review_url"] = _without_password(url)
     return kept
+
+
+def _without_password(database: str) -> str:
+    try:
+        url = make_url(database)
+    except ArgumentError:
+        return str(held_out(database))
+    rest = url.set(password=None) if url.password else url
+    return str(held_out(rest.render_as_string(hide_password=False)))
+
+
+def shown_config(config: LabelConfig) -> dict[str, Any]:
+    """Return the configuration as people see it, with `***` in the place of secrets."""
+    shown: dict[str, Any] = redacted(as_dict(config))
+    return shown
 
 
 def config_from_dict(values: Mapping[str, Any]) -> LabelConfig:

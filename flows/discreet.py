@@ -5,7 +5,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect.flows import Flow
 
-from flows.configure import kept_config
+from flows.configure import shown_config
 from labeling.config import LabelConfig
 from labeling.redact import redacted
 
@@ -18,7 +18,7 @@ class DiscreetFlow(Flow[P, R]):
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return what Prefect's server is told of the parameters."""
-        kept = {name: kept_config(v) if isinstance(v, LabelConfig) else redacted(v) for name, v in parameters.items()}
+        kept = {name: shown_config(v) if isinstance(v, LabelConfig) else redacted(v) for name, v in parameters.items()}
         return super().serialize_parameters(kept)
 
 

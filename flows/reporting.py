@@ -12,7 +12,7 @@ from prefect.artifacts import create_link_artifact
 from prefect.context import FlowRunContext
 from rich.console import Console
 
-from flows.configure import config_from_dict, kept_config
+from flows.configure import config_from_dict, shown_config
 from flows.evidence import with_evidence
 from flows.reviewing import queue_at_hand
 from labeling.config import LabelConfig
@@ -111,7 +111,7 @@ def run_facts(
         model=config.model.config,
         checkpoint_sha256=weights,
         tracker=config.tracker.name,
-        config=kept_config(config),
+        config=shown_config(config),
         replay_command=f"labeling dead-letters replay store.root={objects.root} --run {run_id}",
         notes=untrained,
     )

@@ -1,7 +1,8 @@
-"""Keeps secrets out of what is written for people: logs, dead letters, reports, saved configuration.
+"""Keeps secrets out of what is written for people (`redact`: logs, messages, reports) and of what is kept (`held_out`).
 
-Hidden are the values of this process's environment that its names call secret, passwords inside URLs, and the signatures
-of signed ones.
+Hidden from people are the values of this process's environment that its names call secret, passwords inside URLs, and the
+signatures of signed ones. What this project reads back itself is never cut by the environment's values: one of them may be a
+part of a bucket's name. Passwords and signatures are held out of it, so that it names the place alone.
 """
 
 import os
@@ -37,6 +38,15 @@ def redacted(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: redacted(v) for name, v in value.items()}
     return [redacted(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def held_out(value: Any) -> Any:
+    """Return plain values without the passwords and signatures in their URLs, to be kept and read back."""
+    if isinstance(value, str):
+        return _IN_QUERY.sub(r"\1=", _IN_URL.sub(r"\1@", value)) if "://" in value else value
+    if isinstance(value, Mapping):
+        return {name: held_out(v) for name, v in value.items()}
+    return [held_out(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _known(environment: Mapping[str, str]) -> set[str]:

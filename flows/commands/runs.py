@@ -14,6 +14,7 @@ from flows.commands.status import AsJson, clock
 from flows.runs import RunFacts, differences, facts_of, how_it_went
 from flows.screen import console
 from labeling.objects import Objects, open_objects
+from labeling.redact import redacted
 from labeling.store.run_state import RunState, recent_states
 
 app = typer.Typer(no_args_is_help=True, help="Past runs: list them, show one, compare two.")
@@ -45,7 +46,7 @@ def list_runs(
 @app.command()
 def show(run: RunId, where: Root, as_json: AsJson = False) -> None:
     """Show one run: its figures, verdicts, dead letters and settings."""
-    facts = facts_of(_opened(where), run)
+    facts = _facts_shown(_opened(where), run)
     if as_json:
         typer.echo(json.dumps(_facts(facts), indent=1))
         return
@@ -64,7 +65,7 @@ def compare(
 ) -> None:
     """Put two runs side by side: figures, verdicts, and the settings in which they differ."""
     objects = _opened(where)
-    a, b = facts_of(objects, run), facts_of(objects, other)
+    a, b = _facts_shown(objects, run), _facts_shown(objects, other)
     changed = differences(a.config, b.config)
     if as_json:
         said = {"runs": [_facts(a), _facts(b)], "differences": {name: list(pair) for name, pair in changed.items()}}
@@ -118,6 +119,11 @@ def _plain(state: RunState, how: str) -> dict[str, Any]:
 def _facts(facts: RunFacts) -> dict[str, Any]:
     more = {"config": facts.config, "seconds_by_stage": facts.seconds_by_stage, "verdicts": facts.verdicts}
     return {**_plain(facts.state, facts.how), **more}
+
+
+def _facts_shown(objects: Objects, run: str) -> RunFacts:
+    facts = facts_of(objects, run)
+    return dataclasses.replace(facts, config=redacted(facts.config))
 
 
 def _opened(where: list[str]) -> Objects:

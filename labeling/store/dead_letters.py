@@ -8,7 +8,7 @@ from typing import Any
 
 from labeling.errors import BadConfiguration
 from labeling.objects import Objects
-from labeling.redact import redacted
+from labeling.redact import held_out, redact
 from labeling.store import layout
 from labeling.store.each import each
 from labeling.store.keys import canonical_json, digest
@@ -53,12 +53,14 @@ def put_dead_letter(objects: Objects, letter: DeadLetter) -> str:
     said = {
         "run_id": letter.run_id, "video": letter.video, "video_id": letter.video_id, "created_at": letter.created_at,
         "error": {
-            "kind": letter.error.kind.value, "reason": letter.error.reason, "message": letter.error.message,
-            "traceback": letter.error.traceback, "attempts": letter.error.attempts,
+            "kind": letter.error.kind.value, "reason": letter.error.reason, "message": redact(letter.error.message),
+            "traceback": redact(letter.error.traceback), "attempts": letter.error.attempts,
         },
         "payload": letter.payload,
     }
-    objects.put(letter.key, json.dumps(redacted(said), indent=1, sort_keys=True).encode())
+    # A job is read back as it is; what a prompt table's row says may hold anything.
+    said = said if letter.replayable else held_out(said)
+    objects.put(letter.key, json.dumps(said, indent=1, sort_keys=True).encode())
     return letter.key
 
 

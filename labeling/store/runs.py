@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from labeling.objects import Objects
-from labeling.redact import redacted
+from labeling.redact import held_out, redact
 from labeling.store import layout
 from labeling.store.plan import Plan
 from labeling.types import Job, Receipt
@@ -112,7 +112,7 @@ def write_config(objects: Objects, run_id: str, config: Mapping[str, Any]) -> st
 def write_plan(objects: Objects, plan: Plan) -> str:
     """Keep what a run was to do: every video that will run, and of the others how many there are for each reason."""
     will_run = [asdict(entry) for entry in plan.entries if entry.will_run]
-    dead = redacted([{"video": d.video, "reason": d.error.reason, "message": d.error.message} for d in plan.dead])
+    dead = [{"video": held_out(d.video), "reason": d.error.reason, "message": redact(d.error.message)} for d in plan.dead]
     said = {"run_id": plan.run_id, "reasons": plan.reasons, "due_bytes": plan.due_bytes, "will_run": will_run, "dead": dead}
     return write_run_file(objects, plan.run_id, PLAN, said)
 

@@ -15,6 +15,7 @@ from flows.configure import (
     load_evaluation,
     load_training,
     require_settings,
+    shown_config,
 )
 from labeling.config import Direction, LabelConfig
 from labeling.errors import BadConfiguration
@@ -119,7 +120,17 @@ def test_a_configuration_is_kept_as_json() -> None:
 def test_a_kept_configuration_tells_no_password() -> None:
     config = load_config(["run.review_url=postgresql+psycopg://ann:secret@db/review"])
     assert "secret" not in json.dumps(kept_config(config))
-    assert "ann" in kept_config(config)["run"]["review_url"]
+    assert kept_config(config)["run"]["review_url"] == "postgresql+psycopg://ann@db/review"
+    assert shown_config(config)["run"]["review_url"] == "postgresql+psycopg://ann:***@db/review"
+    odd = load_config(["run.review_url=postgresql+psycopg://ann:se/c:ret@db:5432/review?sslmode=require"])
+    assert kept_config(odd)["run"]["review_url"] == "postgresql+psycopg://ann@db:5432/review?sslmode=require"
+
+
+def test_a_secret_that_is_a_part_of_a_name_is_not_cut_out_of_what_is_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "customers")
+    config = load_config(["source.uri=s3://customers-videos/raw", "run.review_url=customers-queue.sqlite"])
+    assert config_from_dict(kept_config(config)) == config
+    assert shown_config(config)["source"]["uri"] == "s3://***-videos/raw"
 
 
 def test_the_configuration_lies_where_the_loader_looks() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labeling.redact import redact, redacted
+from labeling.redact import held_out, redact, redacted
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +40,11 @@ def test_what_is_no_secret_stays(text: str) -> None:
 def test_plain_values_are_looked_through() -> None:
     said = {"url": "pg://a:bcd@h/x", "more": [1, None, ("pg://a:bcd@h/x",)], "deep": {"x": {"y": "wJalr/XUtn+FEMI0"}}}
     assert redacted(said) == {"url": "pg://a:***@h/x", "more": [1, None, ["pg://a:***@h/x"]], "deep": {"x": {"y": "***"}}}
+
+
+def test_what_is_kept_names_places_without_their_passwords_and_nothing_else_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "customers")
+    said = {"uri": "s3://customers-videos/a", "db": ["pg://ann:bcd@h/x"], "key": "clip?token=1.mp4", "n": 3}
+    assert held_out(said) == {**said, "db": ["pg://ann@h/x"]}
+    assert held_out("https://s3/a.mp4?X-Amz-Signature=abc123&x=1") == "https://s3/a.mp4?X-Amz-Signature=&x=1"
+    assert redact("s3://customers-videos/a") == "s3://***-videos/a"

@@ -95,3 +95,14 @@ def test_a_broken_letter_is_named(store: Objects) -> None:
 def test_a_job_travels_as_plain_values(store: Objects) -> None:
     job = job_for(store, box_prompt(1), box_prompt(2))
     assert job_from_dict(job_to_dict(job)) == job
+
+
+def test_a_secret_that_is_a_part_of_a_name_is_cut_out_of_messages_alone(store: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "videos/a")
+    letter = dead_job(job_for(store, box_prompt(1)), record_of(BadInput("s3://videos/a.mp4 is broken", "decode_error")))
+    put_dead_letter(store, letter)
+    (read,) = read_dead_letters(store)
+    assert (read.video, read.payload, read.key) == (letter.video, letter.payload, letter.key)
+    assert read.error.message == "s3://***.mp4 is broken"
+    row = DeadLetter("run", "https://ann:secret@films/a.mp4", None, letter.error, {"lines": [3]})
+    assert b"secret" not in store.get(put_dead_letter(store, row))
