@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import shlex
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from labeling.config import LabelConfig
-from labeling.errors import Unavailable
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts, write_prompts
 from labeling.objects import Objects, open_objects
 from labeling.redact import redact
@@ -22,6 +20,7 @@ from labeling.review.database import sqlite_file
 from labeling.review.from_snapshot import open_from_snapshot
 from labeling.review.items import Correction
 from labeling.review.queue import ReviewQueue
+from labeling.review.sqlite import cannot_open
 from labeling.review.standing import undone_corrections
 from labeling.store.records import prompts_from_json
 from labeling.store.snapshots import Snapshot, read_tracks
@@ -86,68 +85,27 @@ def _warn(message: str) -> None:
 @contextmanager
 def open_queue(config: LabelConfig) -> Iterator[ReviewQueue]:
     """Open the dataset's queue for the block, making it where there is none; Unavailable where that is not possible."""
-    with _opened(queue_url(config), config) as queue:
+    with ReviewQueue(queue_url(config)) as queue:
         yield queue
 
 
 @contextmanager
 def queue_at_hand(config: LabelConfig) -> Iterator[ReviewQueue | None]:
-    """Open the dataset's queue for the block to read from; None where nobody has made it yet.
-
-    A file that cannot be written to is read from a copy, since its write-ahead log needs a place beside it.
-    """
+    """Open the dataset's queue for the block to read from, as it is; None where nobody has made it yet."""
     url = queue_url(config)
     path = sqlite_file(url)
-    if path is None:
-        with _opened(url, config) as queue:
-            yield queue
-    elif not _is_there(path, config):
+    if path is not None and not _is_there(path):
         yield None
-    elif _writable(path) and _writable(path.parent):
-        with _opened(url, config) as queue:
-            yield queue
-    else:
-        with tempfile.TemporaryDirectory() as folder, _opened(_copied(path, Path(folder), config), config) as queue:
-            yield queue
-
-
-@contextmanager
-def _opened(url: str, config: LabelConfig) -> Iterator[ReviewQueue]:
-    try:
-        queue = ReviewQueue(url)
-    except OSError as error:
-        raise _out_of_reach(error, config) from error
-    with queue:
+        return
+    with ReviewQueue(url, reading=True) as queue:
         yield queue
 
 
-def _is_there(path: Path, config: LabelConfig) -> bool:
+def _is_there(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError as error:
-        raise _out_of_reach(error, config) from error
-
-
-def _writable(path: Path) -> bool:
-    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
-
-
-def _copied(path: Path, folder: Path, config: LabelConfig) -> str:
-    try:
-        for suffix in ("", "-wal"):
-            beside = path.with_name(path.name + suffix)
-            if beside.exists():
-                shutil.copyfile(beside, folder / f"queue{suffix}")
-    except OSError as error:
-        raise _out_of_reach(error, config) from error
-    return str(folder / "queue")
-
-
-def _out_of_reach(error: OSError, config: LabelConfig) -> Unavailable:
-    return Unavailable(
-        f"review queue {queue_shown(config)} cannot be opened: {error.strerror or error}; give another place with "
-        "run.review_url=PATH, or correct the rights of this one", "review_unavailable",
-    )
+        raise cannot_open(path, error) from error
 
 
 def collect_corrections(objects: Objects, queue: ReviewQueue) -> PromptTable:

@@ -9,8 +9,10 @@ from flows.commands import review_apply, review_exchange, review_gold
 from flows.configure import load_config, require_settings
 from flows.reviewing import queue_url
 from flows.screen import console
+from labeling.errors import Unavailable
 from labeling.review import commands
 from labeling.review.accounts import Accounts
+from labeling.review.database import sqlite_file
 from labeling.review.queue import ReviewQueue
 from labeling.review.throughput import throughput
 
@@ -30,12 +32,19 @@ Reviewer = Annotated[str, typer.Option(help="Who reviews", default_factory=getpa
 Senior = Annotated[bool, typer.Option("--senior", help="Review as a senior, who settles what others disagree on")]
 
 
-def open_queue(where: list[str]) -> ReviewQueue:
-    """Open the queue that overrides name."""
+def open_queue(where: list[str], *, reading: bool = False) -> ReviewQueue:
+    """Open the queue that overrides name; with `reading` as it is, and Unavailable where nobody has made it yet."""
     config = load_config(where)
     if not config.run.review_url:
         require_settings(config, "store.root")
-    return ReviewQueue(queue_url(config))
+    url = queue_url(config)
+    path = sqlite_file(url) if reading else None
+    if path is not None and not path.exists():
+        raise Unavailable(
+            f"there is no review queue at {path.absolute()}; the first `labeling run` that doubts a masklet makes it, "
+            "run.review_url=... names one elsewhere", "review_unavailable",
+        )
+    return ReviewQueue(url, reading=reading)
 
 
 @app.command("list")
@@ -49,21 +58,21 @@ def list_items(
 ) -> None:
     """Show what waits, the riskiest first: `labeling review list store.root=labels`."""
     chosen = None if status == "any" else status
-    with open_queue(where) as queue:
+    with open_queue(where, reading=True) as queue:
         console.print(commands.render_list(queue, status=chosen, reason=reason, category=category, run=run, limit=limit))
 
 
 @app.command()
 def show(item: Item, where: Where) -> None:
     """Show one item: its flags with their numbers, its history."""
-    with open_queue(where) as queue:
+    with open_queue(where, reading=True) as queue:
         console.print(commands.render_item(queue, item))
 
 
 @app.command()
 def stats(where: Where) -> None:
     """Show what reviewing takes, by reviewer and kind of decision, and the backlog over time."""
-    with open_queue(where) as queue:
+    with open_queue(where, reading=True) as queue:
         console.print(commands.render_throughput(throughput(queue)))
 
 

@@ -4,21 +4,29 @@ On SQLite a write begins IMMEDIATE, so that a claim reads what it will change un
 are locked as they are read. Put the SQLite file on a local disk: its write-ahead log needs shared memory.
 """
 
-import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DisconnectionError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DisconnectionError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+)
 from sqlalchemy.orm import Session
 
 from labeling.errors import BadConfiguration, Unavailable
 from labeling.review.errors import WrongRevision
+from labeling.review.sqlite import advice, copy_of, path_of, reading_engine, refuse_foreign, writing_engine
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -26,9 +34,10 @@ if TYPE_CHECKING:
 VERSION_TABLE = "review_version"
 # Revisions are numbers, and a step's file begins with its own.
 MIGRATIONS = Path(__file__).parent / "migrations"
-BUSY_TIMEOUT_S = 30.0
 # A connection that was used a moment ago is not asked whether it is alive: that would double the round trips of a read.
 IDLE_S = 5.0
+# What PostgreSQL answers where a table or a column is missing.
+NO_TABLE = ("42P01", "42703")
 # Any constant that other programs on the same PostgreSQL server are unlikely to lock.
 MIGRATION_LOCK, OPENING_LOCK = 0x5A11_0001, 0x5A11_0002
 # Alembic keeps the running migration in module state, so one process migrates one database at a time.
@@ -36,20 +45,20 @@ _one_migration = threading.Lock()
 
 
 class Database:
-    """An engine with the two kinds of transaction that the queue uses; safe to share between threads."""
+    """An engine with the two kinds of transaction that the queue uses; safe to share between threads.
 
-    def __init__(self, engine: Engine) -> None:
+    `shown_url` is what people are told instead of the engine's own, as for a copy; `beside` is closed with it.
+    """
+
+    def __init__(self, engine: Engine, *, shown_url: str = "", beside: ExitStack | None = None) -> None:
         self.engine = engine
+        self.shown_url = shown_url or engine.url.render_as_string(hide_password=True)
+        self._beside = beside or ExitStack()
         self.is_sqlite = engine.dialect.name == "sqlite"
         # SQLite's own waiting is a sleep without a queue; inside one process a lock is fair and faster.
         self._writer = threading.Lock() if self.is_sqlite else nullcontext()
         alone: dict[str, Any] = {"begins": False} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         self._alone = engine.execution_options(**alone)
-
-    @property
-    def shown_url(self) -> str:
-        """The URL with its password hidden."""
-        return self.engine.url.render_as_string(hide_password=True)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -78,28 +87,51 @@ class Database:
     def close(self) -> None:
         """Close the pooled connections."""
         self.engine.dispose()
+        self._beside.close()
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, InterfaceError) as error:
-            raise Unavailable(
-                f"review queue {self.shown_url} did not answer: {error.orig}; expected a reachable, writable database",
-                "review_unavailable",
-            ) from error
+        except DatabaseError as error:
+            # The plain kind is what SQLite raises of a file that is damaged or none of its own.
+            absent = getattr(error.orig, "sqlstate", None) in NO_TABLE
+            if type(error) not in (DatabaseError, OperationalError) and not absent:
+                raise
+            raise self._unavailable(error.orig) from error
+        except InterfaceError as error:
+            raise self._unavailable(error.orig) from error
+
+    def _unavailable(self, error: BaseException | None) -> Unavailable:
+        what = advice(error) if self.is_sqlite else "expected a reachable, writable database with a review queue"
+        return Unavailable(f"review queue {self.shown_url} did not answer: {error}; {what}", "review_unavailable")
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest revision; one caller migrates, the others wait and find it done."""
+        with self._named_errors():
+            _migrate(self.engine, self.shown_url)
+
+    def is_current(self) -> bool:
+        """Whether the schema is of the newest revision."""
+        with self._named_errors(), self.engine.connect() as connection:
+            return _revision(connection) == _known()[-1]
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, *, reading: bool = False) -> Database:
     """Open a SQLite file (a path or sqlite:///PATH) or postgresql+psycopg://..., migrated; repeatable and safe side by side.
 
-    Errors: BadConfiguration for a URL of another kind, Unavailable when the database does not answer, WrongRevision when
-    it was written by newer code.
+    With `reading` nothing is made or migrated: an SQLite file of an older revision is read from a migrated copy.
+    Errors: BadConfiguration for a URL of another kind, Unavailable when the database does not answer, is damaged or another
+    program's, WrongRevision when it was written by newer code (or older, to be read from PostgreSQL).
     """
-    database = Database(_engine_of(_url_of(url)))
+    parsed = _url_of(url)
+    if parsed.get_backend_name() == "sqlite":
+        refuse_foreign(path_of(parsed), VERSION_TABLE)
+    if reading:
+        return _opened_to_read(parsed)
+    database = Database(_engine_of(parsed))
     try:
-        with database._named_errors():
-            migrate(database.engine)
+        database.migrate()
     except BaseException:
         database.close()
         raise
@@ -109,12 +141,44 @@ def open_database(url: str) -> Database:
 def sqlite_file(url: str) -> Path | None:
     """Return the file that a URL names, `~` expanded; None for a server's. Nothing is opened."""
     parsed = _url_of(url)
-    return Path(str(parsed.database)).expanduser() if parsed.get_backend_name() == "sqlite" else None
+    return path_of(parsed) if parsed.get_backend_name() == "sqlite" else None
 
 
-def migrate(engine: Engine) -> None:
-    """Bring the schema to the newest revision; one caller migrates, the others wait and find it done."""
-    known = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+def _opened_to_read(url: URL) -> Database:
+    on_file = url.get_backend_name() == "sqlite"
+    database = Database(reading_engine(url) if on_file else _engine_of(url))
+    try:
+        if database.is_current():
+            return database
+    except Unavailable as error:
+        # A log that nobody has open cannot be followed where nothing may be made beside it.
+        if not on_file or not any(word in str(error) for word in ("unable to open", "readonly")):
+            database.close()
+            raise
+    database.close()
+    if on_file:
+        return _copied(url, database.shown_url)
+    raise WrongRevision(
+        f"review database {database.shown_url} is not at revision {_known()[-1]}, which this version reads: open it once to "
+        "write, as `labeling review serve` or a run does, or use the version that wrote it"
+    )
+
+
+def _copied(url: URL, shown_url: str) -> Database:
+    with ExitStack() as beside:
+        folder = Path(beside.enter_context(tempfile.TemporaryDirectory(prefix="labeling-review-")))
+        engine = writing_engine(url.set(database=str(copy_of(path_of(url), folder))))
+        beside.callback(engine.dispose)
+        Database(engine, shown_url=shown_url).migrate()
+        return Database(engine, shown_url=shown_url, beside=beside.pop_all())
+
+
+def _known() -> list[str]:
+    return sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def _migrate(engine: Engine, shown_url: str) -> None:
+    known = _known()
     with engine.connect() as connection:
         if _revision(connection) == known[-1]:
             return
@@ -126,14 +190,14 @@ def migrate(engine: Engine) -> None:
         with connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            _refuse_newer(_revision(connection), known)
+            _refuse_newer(_revision(connection), known, shown_url)
             command.upgrade(_alembic_config(connection), "head")
 
 
-def _refuse_newer(revision: str | None, known: list[str]) -> None:
+def _refuse_newer(revision: str | None, known: list[str], shown_url: str) -> None:
     if revision is not None and revision not in known:
         raise WrongRevision(
-            f"review database is at revision {revision!r}; expected one of {', '.join(known)}: use the version of "
+            f"review database {shown_url} is at revision {revision!r}; expected one of {', '.join(known)}: use the version of "
             "samurai-labeling that wrote it, or a newer one"
         )
 
@@ -173,7 +237,7 @@ def _url_of(url: str) -> URL:
 
 def _engine_of(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url)
+        return writing_engine(url)
     try:
         engine = create_engine(url, pool_size=20, max_overflow=20)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
@@ -200,42 +264,3 @@ def _ask_idle_connections(engine: Engine) -> None:
 
     event.listen(engine, "checkin", given_back)
     event.listen(engine, "checkout", taken_out)
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    path = Path(str(url.database)).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(
-        url.set(database=str(path)), pool_size=20, max_overflow=20, connect_args={"timeout": BUSY_TIMEOUT_S}
-    )
-    event.listen(engine, "connect", _set_up_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _set_up_sqlite(raw: Any, _record: Any) -> None:
-    # None: the driver must not begin transactions behind our back; `_begin_sqlite` does.
-    raw.isolation_level = None
-    raw.execute("PRAGMA foreign_keys=ON")
-    _switch_to_wal(raw)
-    # FULL, so that a decision that was answered survives a power cut, not only a killed process.
-    raw.execute("PRAGMA synchronous=FULL")
-
-
-def _switch_to_wal(raw: Any) -> None:
-    deadline_s = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            raw.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            # The switch does not wait for other first openers by itself.
-            if "locked" not in str(error) or time.monotonic() > deadline_s:
-                raise
-            time.sleep(0.02)
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if options.get("begins", True):
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("begin_immediate") else "BEGIN")

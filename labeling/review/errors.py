@@ -1,6 +1,7 @@
 """What the queue refuses, by name."""
 
-from labeling.errors import BadInput, LabelingError
+from labeling.errors import BadInput, LabelingError, Unavailable
+from labeling.types import ErrorKind
 
 
 class UnknownItem(BadInput):
@@ -49,8 +50,10 @@ class LostLease(LabelingError):
         self.draft_id = draft_id
 
 
-class WrongRevision(LabelingError):
-    """The database was written by a newer version of this package."""
+class WrongRevision(Unavailable):
+    """The database was written by a newer version of this package; no retry mends that."""
+
+    kind = ErrorKind.POISON
 
     def __init__(self, message: str, reason: str = "wrong_revision") -> None:
         super().__init__(message, reason)

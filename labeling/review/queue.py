@@ -52,12 +52,13 @@ def utc_now() -> datetime:
 class ReviewQueue:
     """The queue at a URL: a path or sqlite:///PATH, or postgresql+psycopg://...; made or migrated when it is opened.
 
-    Errors: BadConfiguration for another URL, Unavailable when the database does not answer, WrongRevision when newer code
-    wrote it. `clock` gives aware UTC datetimes; machines that share a queue need clocks that agree to a few seconds.
+    With `reading` it is only looked at: nothing is made or migrated. Errors: BadConfiguration for another URL, Unavailable
+    when the database does not answer or is none of ours, WrongRevision when newer code wrote it. `clock` gives aware UTC
+    datetimes; machines that share a queue need clocks that agree to a few seconds.
     """
 
-    def __init__(self, url: str, *, clock: Clock = utc_now) -> None:
-        self._database: Database = open_database(url)
+    def __init__(self, url: str, *, clock: Clock = utc_now, reading: bool = False) -> None:
+        self._database: Database = open_database(url, reading=reading)
         self._clock = clock
 
     def __enter__(self) -> Self:

@@ -1,10 +1,8 @@
 """Corrections on their way from the queue into the dataset's table and, when they are taken back, out of it."""
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,6 +26,7 @@ from labeling.objects import open_objects
 from labeling.review.desk import Desk
 from labeling.review.queue import ReviewQueue
 from labeling.types import Prompt, PromptSource
+from tests.fixtures_rights import without_rights
 from tests.labeling.review.samples import click, item
 
 
@@ -74,19 +73,6 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
-
-
-@contextmanager
-def without_rights() -> Iterator[None]:
-    """The rights of a user who owns nothing, also where tests run as root."""
-    is_root = os.geteuid() == 0
-    if is_root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if is_root:
-            os.seteuid(0)
 
 
 @pytest.fixture
