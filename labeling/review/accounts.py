@@ -75,11 +75,16 @@ class Accounts:
             found = session.get(TokenRow, sha256(token))
             return found is not None and found.revoked_at is None
 
-    def sign_in(self, token: str) -> tuple[str, Reviewer] | None:
-        """Begin a session with a token; returns the cookie and who it is, or None for a token that is unknown or revoked."""
+    def sign_in(self, token: str, *, name: str = "") -> tuple[str, Reviewer] | None:
+        """Begin a session with a token; returns the cookie and who it is.
+
+        None for a token that is unknown or revoked, or of somebody else where a `name` is given.
+        """
+        if not self.holds(token):
+            return None
         with self._database.write() as session:
             found = session.get(TokenRow, sha256(token))
-            if found is None or found.revoked_at is not None:
+            if found is None or found.revoked_at is not None or name not in ("", found.reviewer):
                 return None
             return self._begin(session, found.reviewer, found.role, found.token_sha256)
 

@@ -13,7 +13,7 @@ from labeling.review.errors import AlreadySettled, ItemHeld, LostLease, NeedsSen
 
 log = logging.getLogger(__name__)
 
-_CODES = {401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "too_large", 503: "unavailable"}
+_CODES = {401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "too_large", 429: "too_many", 503: "unavailable"}
 _KINDS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (UnknownItem, 404, "not_found", "take an item from the queue"),
     (ItemHeld, 409, "item_held", "take another item, or wait until the lease ends"),
@@ -35,13 +35,14 @@ class Refused(Exception):
     def __init__(self, status: int, code: str, message: str, hint: str = "", **more: Any) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.hint, self.more = status, code, message, hint, more
+        self.headers = {"Cache-Control": "no-store"}
 
     def response(self) -> JSONResponse:
         """The refusal as it is sent."""
         # A message may quote what was sent, and JSON can spell text that UTF-8 has no bytes for.
         message = self.message.encode("utf-8", "backslashreplace").decode()
         body = {"code": self.code, "message": message, "hint": self.hint, **self.more}
-        return JSONResponse({"error": body}, status_code=self.status, headers={"Cache-Control": "no-store"})
+        return JSONResponse({"error": body}, status_code=self.status, headers=self.headers)
 
 
 def refusal_of(error: Exception) -> Refused:

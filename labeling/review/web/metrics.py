@@ -7,6 +7,7 @@ from labeling.review.figures import figures_of
 from labeling.review.web.errors import Refused
 from labeling.review.web.proxies import is_from_here
 from labeling.review.web.services import Served, Services
+from labeling.review.web.sessions import with_limit
 
 router = APIRouter()
 
@@ -22,4 +23,6 @@ def read_metrics(request: Request, services: Served) -> Response:
 
 def _may_read(request: Request, services: Services) -> bool:
     kind, _, token = request.headers.get("authorization", "").partition(" ")
-    return is_from_here(request) or (kind.lower() == "bearer" and services.accounts.holds(token))
+    if is_from_here(request):
+        return True
+    return kind.lower() == "bearer" and with_limit(request, services, lambda: services.accounts.holds(token))

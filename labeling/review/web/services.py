@@ -13,6 +13,7 @@ from labeling.review.queue import ReviewQueue
 from labeling.review.throughput import Effort
 from labeling.review.web.clicking import Clicker
 from labeling.review.web.frames import FrameShelf
+from labeling.review.web.guesses import Guesses
 from labeling.review.web.keeping import Recent
 from labeling.review.web.storing import StoreView
 from labeling.review.web.warming import Warmer
@@ -43,6 +44,7 @@ class Services:
     warmer: Warmer
     clicker: Clicker
     settings: Settings
+    guesses: Guesses = field(default_factory=Guesses)
     counts: Recent[ItemFilter, QueueCounts] = field(default_factory=lambda: Recent(COUNTS_S))
     figures: Recent[str, QueueFigures] = field(default_factory=lambda: Recent(COUNTS_S))
     efforts: Recent[str, tuple[Effort, ...]] = field(default_factory=lambda: Recent(COUNTS_S))

@@ -1,7 +1,8 @@
 """Signing in and out, and who a request comes from."""
 
 import hmac
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -14,6 +15,8 @@ from labeling.store.schemas import code_version
 
 COOKIE = "labeling_session"
 CSRF = "X-CSRF-Token"
+
+T = TypeVar("T")
 
 router = APIRouter(prefix="/api")
 
@@ -58,8 +61,8 @@ def me(request: Request, response: Response, services: Served) -> dict[str, Any]
 def login(body: Login, request: Request, response: Response, services: Served) -> dict[str, Any]:
     """Begin a session: with a token, or by name alone on this machine while no token was ever made."""
     if _asks_for_token(request, services) or body.token:
-        begun = services.accounts.sign_in(body.token)
-        if begun is None or body.reviewer not in ("", begun[1].name):
+        begun = with_limit(request, services, lambda: services.accounts.sign_in(body.token, name=body.reviewer))
+        if begun is None:
             raise Refused(401, "unauthorized", "the token is not one that works", "ask for one: labeling review token NAME")
     else:
         begun = services.accounts.sign_in_by_name(body.reviewer)
@@ -75,6 +78,23 @@ def logout(
     services.accounts.sign_out(request.cookies.get(COOKIE, ""))
     response.delete_cookie(COOKIE, path=cookie_path(request), httponly=True, samesite="strict", secure=is_https(request))
     return {}
+
+
+def with_limit(request: Request, services: Services, look_up: Callable[[], T]) -> T:
+    """What a token opens; what opens nothing counts against its address, and too much of it is refused for some minutes."""
+    address = request.client.host if request.client else ""
+    wait_s = services.guesses.wait_s(address)
+    if wait_s:
+        refused = Refused(
+            429, "too_many", "too many tokens that do not work have come from your address, or to this server",
+            f"try again in {wait_s} seconds; who is signed in can go on",
+        )
+        refused.headers["Retry-After"] = str(wait_s)
+        raise refused
+    found = look_up()
+    if not found:
+        services.guesses.missed(address)
+    return found
 
 
 def _asks_for_token(request: Request, services: Services) -> bool:
