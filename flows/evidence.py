@@ -45,10 +45,16 @@ def _evidence_of_video(
     try:
         with fetch_video(video.ref, scratch, run_id="report") as path:
             return {wanted[m.track_id].name: _evidence(m, video, path, wanted[m.track_id], folder) for m in stored}
-    except LabelingError as error:
-        log.warning("no pictures of %s: %s", video.ref.key, error)
-        note = f"No pictures: {error}"
-        return {wanted[m.track_id].name: _without_pictures(m, note) for m in stored}
+    except Exception as error:
+        return {wanted[m.track_id].name: _without_pictures(m, _note(error, video.ref.key)) for m in stored}
+
+
+def _note(error: Exception, what: str) -> str:
+    """Log why there is no picture, and return what the report says of it: an error in pictures never ends a run."""
+    message = str(error) if isinstance(error, LabelingError) else f"{type(error).__name__}: {error}"
+    log.warning("no pictures of %s: %s", what, message)
+    log.debug("the error in full", exc_info=error)
+    return f"No pictures: {message}"
 
 
 def _without_pictures(masklet: StoredMasklet, note: str) -> TrackEvidence:
@@ -62,9 +68,13 @@ def _evidence(masklet: StoredMasklet, video: Video, path: Path, track: TrackRepo
     timeline = Timeline([f.frame_idx for f in masklet.frames], [f.pts_seconds for f in masklet.frames])
     masks = {masklet.masklet.object_id: {f.frame_idx: f.rle for f in masklet.frames}}
     focus = track.flags[0].frame_span if track.flags else None
+    pictures: dict[str, Path] = {}
+    notes: list[str] = []
     with FrameReader(path, video, timeline.frame_indices) as frames:
-        return replace(
-            _without_pictures(masklet, ""),
-            filmstrip=render_filmstrip(frames, timeline, masks, folder / f"{track.name}.jpg", focus=focus),
-            preview=render_preview(frames, timeline, masks, folder / f"{track.name}.mp4", focus=focus),
-        )
+        for kind, suffix, draw in (("filmstrip", "jpg", render_filmstrip), ("preview", "mp4", render_preview)):
+            try:
+                pictures[kind] = draw(frames, timeline, masks, folder / f"{track.name}.{suffix}", focus=focus)
+            except Exception as error:
+                notes.append(_note(error, f"{video.ref.key}, object {masklet.track_id}: its {kind}"))
+    evidence = _without_pictures(masklet, " ".join(notes))
+    return replace(evidence, filmstrip=pictures.get("filmstrip"), preview=pictures.get("preview"))

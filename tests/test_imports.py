@@ -1,6 +1,8 @@
 """The rooms stand in a row: imports go left only, checked from the source itself."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,9 @@ def test_imports_go_left_only(path: Path) -> None:
     for module in imported_by(path):
         assert not module.startswith("flows"), f"{path} imports {module}: nothing imports flows"
         if module.startswith("sam2"):
-            assert room == "track", f"{path} imports {module}: only track imports sam2"
+            # One decoder reads videos for both packages; sam2.video's part of it needs no torch.
+            reads_video = room == "ingest" and module.startswith("sam2.video.")
+            assert room == "track" or reads_video, f"{path} imports {module}: only track imports sam2, ingest sam2.video"
         target = room_of(module)
         if target is not None:
             # `objects_s3` is the other half of the leaf `objects`.
@@ -67,3 +71,11 @@ def test_source_is_ascii() -> None:
     for folder in ("labeling", "flows", "sam2", "tests"):
         for path in sources(folder):
             assert path.read_bytes().isascii(), f"{path} holds a character beyond ASCII"
+
+
+def test_reading_videos_needs_no_torch() -> None:
+    """Actors, the driver and the review page read videos before, or without ever, loading a network."""
+    rooms = "labeling.ingest.decode, labeling.ingest.probe, sam2.video.decoder"
+    script = f"import sys, {rooms}; print([name for name in ('torch', 'PIL') if name in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=TOP)
+    assert shown.stdout.strip() == "[]"

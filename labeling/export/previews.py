@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from labeling import rle
-from labeling.review.overlays import colour_of, draw_label, draw_mask, filmstrip
+from labeling.review.overlays import CELL_WIDTH, colour_of, draw_label, draw_mask, filmstrip
 from labeling.review.video import write_video
 from labeling.types import RLE
 
@@ -198,6 +198,7 @@ def render_filmstrip(
     """Write up to `count` frames side by side, masks laid over them, as JPEG (or what `out`'s suffix says); returns `out`."""
     positions = strip_positions(timeline, focus=focus, count=count)
     cells = list(_overlays(frames, timeline, masks, positions, focus=focus, max_width=width // count))
-    picture = Image.fromarray(filmstrip(cells, width=len(cells) * cells[0].shape[1] + 2 * (len(cells) - 1), gap_px=2))
+    cell_width = max(CELL_WIDTH, cells[0].shape[1])  # a narrower video is shown enlarged
+    picture = Image.fromarray(filmstrip(cells, width=len(cells) * cell_width + 2 * (len(cells) - 1), gap_px=2))
     picture.save(out, quality=85)
     return out

@@ -15,14 +15,15 @@ from labeling.rle import decode
 from labeling.types import RLE, require
 
 __all__ = [
-    "PALETTE", "colour_of", "contour", "draw_box", "draw_label", "draw_mask", "draw_points", "filmstrip", "label_text",
-    "write_video",
+    "CELL_WIDTH", "PALETTE", "colour_of", "contour", "draw_box", "draw_label", "draw_mask", "draw_points", "filmstrip",
+    "label_text", "write_video",
 ]
 
 Rgb = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Colour = tuple[int, int, int]
 
+CELL_WIDTH = 8  # the narrowest cell of a filmstrip, in pixels
 PALETTE: tuple[Colour, ...] = (
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
 )
@@ -122,7 +123,7 @@ def filmstrip(frames: Sequence[Rgb], *, width: int, gap_px: int = 2) -> Rgb:
     """
     require(len(frames) > 0, "frames", 0, "at least one frame")
     cell_w = (width - gap_px * (len(frames) - 1)) // len(frames)
-    require(cell_w >= 8, "width", width, f"room for {len(frames)} frames of 8 pixels or more")
+    require(cell_w >= CELL_WIDTH, "width", width, f"room for {len(frames)} frames of {CELL_WIDTH} pixels or more")
     first_h, first_w = frames[0].shape[:2]
     cell_h = max(1, round(cell_w * first_h / first_w))
     strip_HW3 = np.full((cell_h, width, 3), 255, np.uint8)

@@ -1,63 +1,216 @@
-"""Which frames a video file holds, when each is shown and where decoding can begin; read without decoding.
+"""Which frames a video has, in presentation order, found from its packets without decoding more than the first few.
 
-Times are in units of the stream's time base.
+A packet is one frame in the codecs of `_ONE_FRAME_A_PACKET`; packets outside an edit list are marked as discarded and
+count as none. Where timestamps are missing or doubled, where a packet shows no picture, or where the first decoded frames
+disagree, every frame is decoded once.
 """
 
-from bisect import bisect_right
-from dataclasses import dataclass
+import functools
+import os
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
 
 import av
+import av.error
 
-HIDDEN_FRAMES = {"vp8"}     # codecs whose packets need not each show a frame: they are counted by decoding
+from sam2.video.container import broken, opened
+from sam2.video.files import Source, State, UnreadableVideo, reading, state_of, why_of
+from sam2.video.orientation import Orientation, orientation_of
+from sam2.video.packets import frames_of, shows_of
+from sam2.video.wholeness import declared_seconds, declares_too_much, ends_within_frames
+
+_ONE_FRAME_A_PACKET = frozenset({
+    "av1", "libdav1d", "dnxhd", "ffv1", "gif", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4", "png", "prores",
+    "rawvideo", "vp9",
+})
+_COMPARED_FRAMES = 8
+_RATES = (Fraction(1, 1000), Fraction(1000))  # that are believed where there are no times to check them by
+_USUAL_RATE = Fraction(25)
 
 
 @dataclass(frozen=True, slots=True)
 class FileIndex:
-    """`times` of the frames in the order shown, empty where the file has no usable ones; `keys` are the frames that
-    decoding can begin with."""
+    """A video's frames in presentation order, and what its first frame is.
 
-    num_frames: int
-    times: tuple[int, ...]
-    keys: tuple[int, ...]
+    `pts` in units of `time_base`, ascending; `start` is the time that counts as 0 s, the file's own start as players take
+    it. `key_pts` are the times of the frames that decoding can start at, where known. With `by_order` the file's times are
+    not to be trusted: frames are told by their place and `pts` are made up from the rate. `stored_hw` is the size of the
+    first frame as it is stored, `orientation` what makes it upright; `frame_rate` is the header's, None where it has none.
+    """
 
-    def key_before(self, frame_idx: int) -> int:
-        """Return the last frame at or before this one that decoding can begin with; 0 where there is none."""
-        place = bisect_right(self.keys, frame_idx)
-        return self.keys[place - 1] if place else 0
+    pts: tuple[int, ...]
+    time_base: Fraction
+    start: int
+    key_pts: tuple[int, ...]
+    stored_hw: tuple[int, int]
+    orientation: Orientation
+    codec: str
+    frame_rate: Fraction | None
+    by_order: bool = False
 
-    def number_of(self, time: int | None) -> int | None:
-        """Return the index of the frame shown at `time`; None where the index has no such frame."""
-        if time is None:
-            return None
-        place = bisect_right(self.times, time) - 1
-        return place if place >= 0 and self.times[place] == time else None
+    @property
+    def num_frames(self) -> int:
+        return len(self.pts)
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """The size of an upright frame."""
+        return self.orientation.upright_size(self.stored_hw)
 
-def read_index(container: av.container.InputContainer, name: str) -> FileIndex:
-    """Return the index of the first video stream; ValueError where there is none, or where the file ends early."""
-    with container:
-        if not container.streams.video:
-            raise ValueError(f"{name} has no video stream")
-        stream = container.streams.video[0]
-        declared = stream.frames
-        packets = [packet for packet in container.demux(stream) if packet.size]
-        if len(packets) < declared or any(packet.is_corrupt for packet in packets):
-            raise ValueError(f"{name} is cut off: it declares {declared} frames and holds {len(packets)}")
-        shown = [packet for packet in packets if not packet.is_discard]
-        times = sorted(packet.pts for packet in shown if packet.pts is not None)
-        if stream.codec_context.name in HIDDEN_FRAMES or len(times) < len(shown) or len(set(times)) < len(times):
-            return _counted(container, stream, name)
-        if not times:
-            raise ValueError(f"{name} has no video frames")
-        place_of = {time: place for place, time in enumerate(times)}
-        keys = sorted(place_of[packet.pts] for packet in shown if packet.is_keyframe)
-    return FileIndex(len(times), tuple(times), tuple(keys))
+    def seconds(self, frame_idx: int) -> float:
+        """Return the frame's presentation time in seconds."""
+        return float((self.pts[frame_idx] - self.start) * self.time_base)
 
 
-def _counted(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> FileIndex:
-    """Return an index that knows the number of frames alone: it decodes them all, once."""
-    container.seek(0)
-    count = sum(1 for _ in container.decode(stream))
-    if not count:
-        raise ValueError(f"{name} has no video frames")
-    return FileIndex(count, (), ())
+def index_frames(video: Source, name: str) -> FileIndex:
+    """Find every frame of a video; `name` is what errors call it. The last files' indexes are remembered.
+
+    Raises UnreadableVideo: `missing_video`, `not_a_video`, `empty_video` (no frames), `decode_error` (cut short, or its
+    first frames are broken), `source_unavailable` (no right to read it).
+    """
+    state = state_of(video, name)
+    if isinstance(video, bytes):
+        return _index(video, name)
+    return _remembered(os.path.abspath(video), name, state)
+
+
+@functools.lru_cache(maxsize=2)
+def _remembered(path: str, name: str, state: State) -> FileIndex:
+    return _index(path, name)
+
+
+@dataclass(slots=True)
+class _Scan:
+    """What one pass over the packets found: an entry a packet that shows a frame, and the first frames decoded."""
+
+    pts: list[int | None] = field(default_factory=list)
+    key_pts: list[int] = field(default_factory=list)
+    num_bytes: int = 0
+    num_packets: int = 0
+    all_show: bool = True
+    first: list[Any] = field(default_factory=list)
+    decodes: bool = True
+
+
+def _index(video: Source, name: str) -> FileIndex:
+    num_bytes = _require_possible(video, name)
+    with opened(video, name) as (container, stream):
+        scan = _scanned(container, stream, name, num_bytes)
+        _require_whole(video, name, container, stream, scan)
+        time_base, start = stream.time_base or Fraction(1, av.time_base), _start_of(container, stream)
+        codec, in_avi = stream.codec_context.name, "avi" in container.format.name
+        rate = header_rate(stream)
+    if not scan.pts:
+        raise UnreadableVideo(f"{name} has a video stream without frames; expected at least one", "empty_video")
+    times = sorted(pts for pts in scan.pts if pts is not None)
+    countable = len(times) == len(scan.pts) == len(set(times)) and codec in _ONE_FRAME_A_PACKET and scan.all_show
+    agrees = scan.decodes and [frame.pts for frame in scan.first[:_COMPARED_FRAMES]] == times[:_COMPARED_FRAMES]
+    # AVI packs B-frames of MPEG-4 two in a packet.
+    if not (countable and agrees) or in_avi and codec == "mpeg4":
+        return _decoded_index(video, name, len(scan.pts), start)
+    first = scan.first[0]
+    return FileIndex(
+        tuple(times), time_base, start, tuple(sorted(scan.key_pts)), (first.height, first.width), orientation_of(first),
+        codec, rate,
+    )
+
+
+def _require_possible(video: Source, name: str) -> int:
+    """Return the length of a video in bytes; refuse one whose tables no file of that length can have."""
+    with reading(video, name) as reader:
+        count = declares_too_much(reader)
+        num_bytes = reader.seek(0, os.SEEK_END)
+    if count is not None:
+        message = f"{name} declares {count} frames and has {num_bytes} bytes"
+        raise UnreadableVideo(f"{message}; replace the file with a whole one", "decode_error")
+    return num_bytes
+
+
+def _scanned(container: Any, stream: Any, name: str, num_bytes: int) -> _Scan:
+    scan, shows = _Scan(), shows_of(stream.codec_context)
+    declared = stream.frames or None
+    try:
+        for packet in container.demux(stream):
+            if scan.decodes and len(scan.first) < _COMPARED_FRAMES:
+                _decode_first(scan, packet)
+            if packet.size == 0:
+                continue
+            scan.num_packets, scan.num_bytes = scan.num_packets + 1, scan.num_bytes + packet.size
+            if scan.num_bytes > 2 * num_bytes + (1 << 20):
+                raise broken(name, len(scan.pts), declared, "its packets overlap, which none that was filmed do")
+            if packet.is_discard:
+                continue
+            if packet.is_corrupt and "mp4" in container.format.name:
+                raise broken(name, len(scan.pts), declared, "the file ends within it")
+            if packet.is_keyframe and packet.pts is not None:
+                scan.key_pts.append(packet.pts)
+            scan.pts.append(packet.pts)
+            scan.all_show = scan.all_show and shows(bytes(packet))
+    except (av.error.FFmpegError, OSError) as error:
+        raise broken(name, len(scan.pts), declared, f"the file ends there ({why_of(error)})") from error
+    return scan
+
+
+def _decode_first(scan: _Scan, packet: Any) -> None:
+    try:
+        scan.first.extend(packet.decode())
+    except (av.error.FFmpegError, OSError):
+        scan.decodes = False
+
+
+def _require_whole(video: Source, name: str, container: Any, stream: Any, scan: _Scan) -> None:
+    """Refuse a file that is shorter than its own header says and that has lost frames by it."""
+    with reading(video, name) as reader:
+        is_cut = ends_within_frames(reader)
+        num_bytes = reader.seek(0, os.SEEK_END)
+    rate, seconds = header_rate(stream), declared_seconds(stream.metadata.get("DURATION", ""))
+    expected = stream.frames or (round(seconds * rate) if seconds and rate else None)
+    if "mp4" in container.format.name:
+        # A packet that the file ends within is told above; those that lie past its end never come.
+        entries = [entry for entry in getattr(stream, "index_entries", ()) if entry.size]
+        is_cut = is_cut or any(entry.pos + entry.size > num_bytes for entry in entries)
+        expected = max(len(entries), expected or 0)
+    if is_cut:
+        raise broken(name, len(scan.pts), expected if expected and expected > len(scan.pts) else None, "the file ends there")
+
+
+def _start_of(container: Any, stream: Any) -> int:
+    """Return the file's start in the stream's time base."""
+    if container.start_time is None or stream.time_base is None:
+        return int(stream.start_time or 0)
+    return round(float(Fraction(container.start_time, av.time_base) / stream.time_base))
+
+
+def _decoded_index(video: Source, name: str, num_packets: int, start: int) -> FileIndex:
+    """Index by decoding all: exact for any file, and as slow as watching it."""
+    pts: list[int | None] = []
+    first = None
+    with opened(video, name) as (container, stream):
+        stream.thread_type = "AUTO"
+        time_base, rate, codec = stream.time_base, header_rate(stream), stream.codec_context.name
+        shows = shows_of(stream.codec_context)
+        try:
+            for packet in container.demux(stream):
+                for frame in frames_of(packet, shows):
+                    first = first or frame
+                    pts.append(frame.pts)
+        except (av.error.FFmpegError, OSError) as error:
+            raise broken(name, len(pts), num_packets, why_of(error)) from error
+    if first is None:
+        raise UnreadableVideo(f"{name} has {num_packets} packets and no frame that decodes", "decode_error")
+    shape = ((first.height, first.width), orientation_of(first), codec, rate)
+    times = [p for p in pts if p is not None]
+    if len(times) == len(pts) and all(a < b for a, b in pairwise(times)):
+        return FileIndex(tuple(times), time_base, start, (), *shape)
+    even = rate if rate and _RATES[0] <= rate <= _RATES[1] else _USUAL_RATE
+    return FileIndex(tuple(range(len(pts))), 1 / even, 0, (), *shape, by_order=True)
+
+
+def header_rate(stream: Any) -> Fraction | None:
+    """Return the stream's frame rate as its header has it, or None."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and rate > 0:
+            return Fraction(rate)
+    return None

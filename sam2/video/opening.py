@@ -45,10 +45,15 @@ def _source(video: object, *, side: int, hold_all: bool) -> FrameSource:
 
 
 def _from_path(path: Path, *, side: int, hold_all: bool) -> FrameSource:
-    if path.is_dir():
+    if _is_folder(path):
         return JpegFolder(path, side=side, hold=hold_all)
-    if not path.exists():
+    if not os.path.lexists(path):
         raise ValueError(f"there is no video at {path}: expected a folder of JPEGs or a video file")
-    if not path.stat().st_size:
-        raise ValueError(f"{path} is empty: expected a video file")
     return VideoFile(path, side=side)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be looked at: {error.strerror}") from error

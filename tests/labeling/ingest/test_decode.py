@@ -16,8 +16,8 @@ from labeling.ingest.decode import FrameReader, sampled_frames
 from labeling.ingest.probe import probe
 from labeling.types import Video, VideoRef
 from tests.fixtures_clips import drawn_frame
-from tests.labeling.ingest.test_frame_index import BF, KINDS, VFR, remuxed
 from tests.labeling.ingest.test_probe import turned_clip
+from tests.sam2.video.test_file_index import BF, KINDS, VFR, remuxed
 
 Image8 = npt.NDArray[np.uint8]
 
@@ -115,15 +115,15 @@ def test_few_frames_are_kept_and_backwards_is_still_right(clip: Callable[..., Pa
     with reader_of(path, kept_bytes=5 * one_frame) as reader:
         for i in reversed(range(40)):
             assert np.array_equal(reader[i], expected[i])
-            assert len(reader._kept) <= 5
+            assert len(reader._decoder._kept) <= 5
 
 
 def test_backwards_decodes_a_group_at_a_time(clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path = clip(num_frames=40, options={"g": "10", "bf": "0", "sc_threshold": "0"})
     with reader_of(path) as reader:
         decoded = []
-        keep = reader._keep
-        monkeypatch.setattr(reader, "_keep", lambda at, frame: (decoded.append(at), keep(at, frame)))
+        keep = reader._decoder._keep
+        monkeypatch.setattr(reader._decoder, "_keep", lambda at, frame: (decoded.append(at), keep(at, frame)))
         for i in reversed(range(40)):
             reader[i]
     assert len(decoded) <= 41  # each frame once, but for the first that was asked for
@@ -134,14 +134,14 @@ def test_a_sparse_sample_is_sought(clip: Callable[..., Path], monkeypatch: pytes
     expected = plain(path)
     with reader_of(path, (0, 30, 59)) as reader:
         passed = []
-        frames_up_to = reader._decoder.frames_up_to
+        frames_up_to = reader._decoder._passage.frames_up_to
 
         def counted(frame_idx: int, **how: Any) -> Any:
             for at, frame in frames_up_to(frame_idx, **how):
                 passed.append(at)
                 yield at, frame
 
-        monkeypatch.setattr(reader._decoder, "frames_up_to", counted)
+        monkeypatch.setattr(reader._decoder._passage, "frames_up_to", counted)
         assert all(np.array_equal(reader[i], expected[idx]) for i, idx in enumerate((0, 30, 59)))
     assert len(passed) <= 1 + 1 + 10
 
@@ -150,7 +150,7 @@ def test_on_a_long_way_frames_that_no_other_needs_are_not_decoded(clip: Callable
     path = clip(num_frames=60, options={"g": "60", "bf": "3", "b-adapt": "0"})
     expected = plain(path)
     with reader_of(path, kept_bytes=1) as reader:
-        passed = [at for at, _ in reader._decoder.frames_up_to(50, shown_from=50)]
+        passed = [at for at, _ in reader._decoder._passage.frames_up_to(50, shown_from=50)]
         assert passed[-1] == 50
         assert len(passed) < 40
         for i in (0, 50, 59, 20, 57, 58, 31):

@@ -1,5 +1,6 @@
 """A folder of JPEGs is read by the released pixel path."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sam2.video import jpeg_folder
 from sam2.video.jpeg_folder import JpegFolder
 from sam2.video.source import normalised, shrink
 
@@ -54,7 +56,7 @@ def test_bad_folders(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no frames in"):
         JpegFolder(tmp_path, side=32)
     (tmp_path / "0.jpg").write_bytes(b"not a picture")
-    with pytest.raises(ValueError, match=r"0\.jpg is not an image"):
+    with pytest.raises(ValueError, match=r"frame 0 is not an image that can be read: .*0\.jpg"):
         JpegFolder(tmp_path, side=32)
     folder_of(tmp_path, ["0.jpg", "first.jpg"])
     with pytest.raises(ValueError, match=r"first\.jpg is not named by a frame number"):
@@ -86,3 +88,39 @@ def test_a_file_that_changed_or_went_is_named(tmp_path: Path) -> None:
         frames.rgb_SS3(1)
     with pytest.raises(ValueError, match=r"frame 2 is gone: .*2\.jpg"):
         frames.rgb_SS3(2)
+
+
+def test_a_folder_beyond_the_bound_stays_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jpeg_folder, "HELD_BYTES", 100)
+    frames = JpegFolder(folder_of(tmp_path, ["0.jpg", "1.jpg"]), side=16, hold=True)
+    (tmp_path / "1.jpg").unlink()
+    with pytest.raises(ValueError, match="frame 1 is gone"):
+        frames.rgb_SS3(1)
+
+
+def test_the_turn_that_a_camera_notes_is_left_aside_as_released(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 30)).save(tmp_path / "0.jpg", exif=exif)
+    assert JpegFolder(tmp_path, side=32).size_hw == (30, 40)
+
+
+def test_what_is_no_file_or_no_picture_is_refused_at_once(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "0.png")
+    with pytest.raises(ValueError, match=r"expected files such as .*; most files are \.png"):
+        JpegFolder(tmp_path, side=32)
+    folder_of(tmp_path, ["0.jpg"])
+    os.mkfifo(tmp_path / "1.jpg")
+    with pytest.raises(ValueError, match=r"1\.jpg is no regular file"):
+        JpegFolder(tmp_path, side=32)
+    (tmp_path / "1.jpg").unlink()
+    (tmp_path / "1.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(ValueError, match="frame 1 is not an image that can be read") as refused:
+        JpegFolder(tmp_path, side=32).rgb_SS3(1)
+    assert "Adobe" not in str(refused.value)
+
+
+def test_numbers_as_released(tmp_path: Path) -> None:
+    frames = JpegFolder(folder_of(tmp_path, ["-1.jpg", "007.jpg", "3.jpg"]), side=32)
+    assert frames.num_frames == 3
+    np.testing.assert_array_equal(frames.rgb_SS3(0), shrink(Image.open(tmp_path / "-1.jpg"), 32))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from labeling.ingest.orientation import Orientation, orientation_of
+from sam2.video.orientation import Orientation, orientation_of
 
 STORED = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
 

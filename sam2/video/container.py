@@ -1,0 +1,102 @@
+"""A video file opened for reading, and the stream of it that is the film; only the file that was given is ever opened."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import av
+import av.error
+
+from sam2.video.files import Source, UnreadableVideo, reading, state_of, why_of
+from sam2.video.wholeness import lacks_moov
+
+MAX_PIXELS = 1 << 27  # of a frame: 16384 x 8192, whose RGB takes 400 MB
+# Containers and raw streams that hold video by themselves. Playlists, pictures, text and devices are not among them.
+FORMATS = (
+    "mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "h264", "hevc", "vvc", "evc", "m4v", "h261", "h263", "vc1",
+    "vc1test", "av1", "obu", "ivf", "flv", "live_flv", "kux", "asf", "asf_o", "ogg", "mxf", "gxf", "dv", "nut", "rm", "ivr",
+    "swf", "wtv", "avs2", "avs3", "cavsvideo", "dirac", "dnxhd", "apv", "yuv4mpegpipe", "mjpeg", "mpjpeg", "mjpeg_2000",
+    "gif", "apng", "pva", "nsv", "nuv", "ty", "dhav", "lxf", "cine", "r3d", "ser", "smjpeg", "filmstrip", "flic", "roq",
+)
+_OPTIONS = {"format_whitelist": ",".join(FORMATS), "max_pixels": str(MAX_PIXELS)}
+# What other files begin with.
+_HEADS = {
+    b"\xff\xd8\xff": "a JPEG picture", b"\x89PNG": "a PNG picture", b"BM": "a BMP picture", b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture", b"PK\3\4": "a ZIP archive", b"\x1f\x8b": "a gzip archive", b"%PDF": "a PDF document",
+    b"ID3": "sound (MP3)", b"fLaC": "sound (FLAC)", b"#EXTM3U": "a playlist", b"ffconcat": "a list of other files",
+    b"v=0": "a description of a network stream", b"<": "HTML or XML", b"\0" * 16: "zeros",
+}
+
+
+@contextmanager
+def opened(video: Source, name: str) -> Iterator[tuple[Any, Any]]:
+    """Open a video as (container, video stream), quietly; UnreadableVideo says why it is none that can be read."""
+    state_of(video, name)
+    # An absolute path has no part that could be taken for a protocol, and bytes need none.
+    place = io.BytesIO(video) if isinstance(video, bytes) else os.path.abspath(video)
+    options = _OPTIONS | {"protocol_whitelist": "none" if isinstance(video, bytes) else "file"}
+    try:
+        container = av.open(place, "r", options=options, metadata_errors="replace")
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise _unopened(video, name, error) from error
+    with container:
+        yield container, _video_stream(container, video, name)
+
+
+def broken(name: str, frame_idx: int, expected: int | None, why: object) -> UnreadableVideo:
+    """Return the error for a frame that cannot be decoded."""
+    of = f" of {expected}" if expected else ""
+    return UnreadableVideo(f"{name} breaks at frame {frame_idx}{of}: {why}; replace the file with a whole one", "decode_error")
+
+
+def _unopened(video: Source, name: str, error: Exception) -> UnreadableVideo:
+    with reading(video, name) as reader:
+        if lacks_moov(reader):
+            return _without_moov(name)
+        reader.seek(0)
+        head = reader.read(64)
+    kind = _kind_of(head)
+    why = f"it is {kind}" if kind else f"no container that is known ({why_of(error)})"
+    return UnreadableVideo(f"{name} is no video file: {why}; expected MP4, Matroska, AVI or the like", "not_a_video")
+
+
+def _kind_of(head: bytes) -> str | None:
+    if head[:4] == b"RIFF":
+        return {b"WAVE": "sound (WAV)", b"WEBP": "a WebP picture"}.get(head[8:12])
+    kind = next((kind for magic, kind in _HEADS.items() if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(magic)), None)
+    is_text = bool(head) and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
+    return kind or ("text" if is_text else None)
+
+
+def _without_moov(name: str) -> UnreadableVideo:
+    what = "an MP4 without its table of frames (moov)"
+    return UnreadableVideo(f"{name} is cut short: {what}; replace it with a whole one", "decode_error")
+
+
+def _video_stream(container: Any, video: Source, name: str) -> Any:
+    """Return the first video stream that is no cover picture, and have the demuxer leave out all others."""
+    cover = av.stream.Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        with reading(video, name) as reader:
+            if lacks_moov(reader):
+                raise _without_moov(name)
+        kinds = sorted(stream.type for stream in container.streams)
+        raise UnreadableVideo(f"{name} has no video stream (its streams: {kinds})", "not_a_video")
+    for stream in container.streams:
+        if stream is not streams[0]:
+            stream.discard = av.stream.Discard.all
+    _require_decodable(streams[0].codec_context, name)
+    return streams[0]
+
+
+def _require_decodable(context: Any, name: str) -> None:
+    if context is None:
+        what = "its codec is unknown here, or its frames are encrypted"
+        raise UnreadableVideo(f"{name} cannot be decoded: {what}; convert it to a common codec, such as H.264", "decode_error")
+    if context.width * context.height > MAX_PIXELS:
+        size = f"{context.width} x {context.height}"
+        raise UnreadableVideo(f"{name} declares frames of {size} pixels; expected {MAX_PIXELS} or fewer", "decode_error")
+    context.options = {"max_pixels": str(MAX_PIXELS)}
