@@ -21,6 +21,7 @@ from flows.planning import new_run_id, plan_run
 from flows.progress import Display, display
 from flows.reporting import write_run_report
 from flows.run_metrics import RunMeter, metered
+from flows.shared_root import shared_root
 from labeling import logs
 from labeling.config import LabelConfig
 from labeling.errors import CREDENTIALS_EXPIRED, Unavailable
@@ -99,10 +100,11 @@ def label_jobs(
     totals = RunTotals()
     if plan.jobs:
         work = LabelVideo(config, recipe, plan.run_id)
+        work.shared = shared_root(meter.objects, plan.run_id)
         stream = run_jobs(
             work, plan.jobs, cluster=config.cluster, run=config.run, on_event=meter.crew.note, cost_of=bytes_to_track
         )
-        with closing(stream), display(meter.tally, enabled=config.run.progress) as shown:
+        with work.shared.laid_out(), closing(stream), display(meter.tally, enabled=config.run.progress) as shown:
             jobs, share = {job.name: job for job in plan.jobs}, config.run.max_dead_letter_share
             feed = Feed(stream, meter.objects, jobs, totals, shown, share, meter.took)
             while totals.num_jobs < len(plan.jobs) and not feed.stopped:

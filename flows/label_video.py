@@ -3,6 +3,7 @@
 The first two happen to the next video while this one is tracked.
 """
 
+import copy
 import logging
 import os
 import time
@@ -15,7 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
+from flows.aws_settings import aws_settings, settle
 from flows.next_video import NextVideos, Opened
+from flows.shared_root import SharedRoot
 from labeling import logs
 from labeling.config import LabelConfig, default_scratch
 from labeling.ingest.decode import FrameReader, sampled_frames
@@ -57,10 +60,12 @@ class LabelVideo:
     """Labels one video after another with one predictor; only settings travel to the actor, weights load there."""
 
     def __init__(self, config: LabelConfig, recipe: TrackerRecipe, run_id: str) -> None:
-        self.config, self.recipe, self.run_id = config, recipe, run_id
-        self.scratch = Path(config.run.scratch or default_scratch())
+        self.config, self.recipe, self.run_id = seen_from_anywhere(config), recipe, run_id
+        self.scratch = Path(self.config.run.scratch or default_scratch())
         # How the driver reaches S3: a worker may have been started before that was known, or elsewhere.
-        self.aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        self.aws = aws_settings()
+        self.same_machine = not (config.cluster.address or os.environ.get("RAY_ADDRESS"))
+        self.shared: SharedRoot | None = None
         self.device = ""
         self.coming: NextVideos | None = None
         self.predictor: Predictor | None = None
@@ -68,8 +73,7 @@ class LabelVideo:
 
     def setup(self, device: str) -> None:
         """Build the predictor on `device`, open the store, remove what dead workers left; called once in each actor."""
-        for name, value in self.aws.items():
-            os.environ.setdefault(name, value)
+        settle(self.aws, same_machine=self.same_machine)
         logs.use(self.config.logging.format)
         sweep_scratch(self.scratch)
         self.device = device
@@ -77,6 +81,15 @@ class LabelVideo:
             self.recipe, self.config.model.checkpoint, device=device, encode_batch=self.config.track.encode_batch
         )
         self.store = open_objects(self.config.store.root)
+
+    def prove(self) -> str:
+        """Show, in an actor, that its store is the driver's."""
+        return self.shared.prove() if self.shared else ""
+
+    def accept(self, proof: str) -> None:
+        """See, in the driver, what an actor wrote to show that."""
+        if self.shared:
+            self.shared.accept(proof)
 
     def __call__(self, job: Job, *, deadline: float) -> Receipt:
         """Label the job's objects and say what was written; `deadline` is in seconds since the epoch."""
@@ -197,6 +210,19 @@ class LabelVideo:
             run_id=self.run_id,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+
+
+def seen_from_anywhere(config: LabelConfig) -> LabelConfig:
+    """Return the configuration with its folders and files named from the top: an actor works in another folder."""
+    local = {"store": ("root",), "model": ("checkpoint",), "run": ("scratch",)}
+    changed = copy.deepcopy(config)
+    for node, names in local.items():
+        part = getattr(changed, node)
+        for name in names:
+            path = getattr(part, name)
+            if path and "://" not in path:
+                setattr(part, name, os.path.abspath(os.path.expanduser(path)))
+    return changed
 
 
 def category_of(prompts: tuple[Prompt, ...]) -> str | None:

@@ -3,7 +3,7 @@
 Reasons a user meets in dead letters: `missing_video`, `not_a_video`, `decode_error`, `empty_video`, `bad_prompt`,
 `unknown_video` (a prompt for a video that the listing lacks), `no_prompts`, `deadline`, `worker_died`, `out_of_memory`,
 `store_unavailable`, `source_unavailable`, `scratch_full`, `bad_checkpoint`, `bad_configuration`, `unexpected`.
-`credentials_expired` is none of one video's: it ends the run.
+`credentials_expired` and `store_not_shared` are no single video's: they end the run.
 """
 
 import traceback
@@ -11,6 +11,8 @@ import traceback
 from labeling.types import ErrorKind, ErrorRecord
 
 CREDENTIALS_EXPIRED = "credentials_expired"
+STORE_NOT_SHARED = "store_not_shared"
+ENDS_THE_RUN = frozenset({CREDENTIALS_EXPIRED, STORE_NOT_SHARED})
 
 
 class LabelingError(Exception):

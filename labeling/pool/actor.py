@@ -11,7 +11,7 @@ from ray import cloudpickle
 from labeling.errors import record_of
 from labeling.logs import Lines
 from labeling.pool.call import Haul
-from labeling.pool.work import LooksAhead, Work
+from labeling.pool.work import LooksAhead, Proves, Work
 from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
 
 log = logging.getLogger(__name__)
@@ -41,17 +41,18 @@ class WorkerActor:
     def begin(self) -> None:
         """Answer; whoever asked knows that the actor has its place and its process."""
 
-    def setup(self, pickled_work: bytes, device: str) -> ErrorRecord | None:
-        """Unpickle the work and load it onto `device`; None, or the record of what went wrong."""
+    def setup(self, pickled_work: bytes, device: str) -> ErrorRecord | str | None:
+        """Unpickle the work and load it onto `device`; the proof that it gives or None, or the record of what went wrong."""
         log_with(self.names)
         try:
             work: Work = cloudpickle.loads(pickled_work)
             work.setup(device)
+            proof = work.prove() if isinstance(work, Proves) else None
         except Exception as error:
             log.exception("set-up failed")
             return record_of(error)
         self.work = work
-        return None
+        return proof
 
     def run(self, asked: Sequence[tuple[Job, float]], enough_s: float, ahead: Job | None = None) -> Haul:
         """Do jobs in order, each within its own seconds from when it begins; after `enough_s` no further one begins.

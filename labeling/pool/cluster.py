@@ -9,10 +9,10 @@ from types import FrameType
 import ray
 
 from labeling.config import ClusterConfig
-from labeling.pool.ray_process import ClusterFailed, options_for, shut_down, start, usable_cpus
+from labeling.pool.ray_process import ClusterFailed, ClusterGone, abandon, options_for, shut_down, start, usable_cpus
 from labeling.types import ErrorRecord, Job
 
-__all__ = ["ClusterFailed", "NoWorkersLeft", "PoolStopped", "open_cluster", "usable_cpus"]
+__all__ = ["ClusterFailed", "ClusterGone", "NoWorkersLeft", "PoolStopped", "open_cluster", "usable_cpus"]
 
 
 class NoWorkersLeft(ClusterFailed):
@@ -49,10 +49,14 @@ def open_cluster(cluster: ClusterConfig) -> Iterator[None]:
     with _exit_on_sigterm():
         let_go = start(options)
         _take_sigterm_back()
+        end = shut_down
         try:
             yield
+        except ClusterGone:
+            end = abandon
+            raise
         finally:
-            shut_down()
+            end()
             let_go()
 
 

@@ -35,7 +35,7 @@ def record_of_lateness(slot: Slot, cluster: ClusterConfig) -> ErrorRecord:
 
 def no_workers_left(num_workers: int, record: ErrorRecord | None, not_done: tuple[Job, ...]) -> NoWorkersLeft:
     """Return the error of a pool whose places were all given up; `record` says why the last was."""
-    why = f"{record.message}\n{record.traceback}".rstrip() if record else "unknown"
+    why = record.message if record else "unknown"
     return NoWorkersLeft(
         f"all {num_workers} workers were given up, {len(not_done)} jobs are not done; the last failed with: {why}",
         record, not_done,

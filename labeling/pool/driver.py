@@ -17,12 +17,12 @@ from concurrent.futures import Future
 from ray.exceptions import RayError, RayTaskError
 
 from labeling.config import ClusterConfig
-from labeling.errors import record_of
+from labeling.errors import ENDS_THE_RUN, record_of
 from labeling.pool.actor import failed
 from labeling.pool.backlog import Backlog, Flight
 from labeling.pool.budget import Limits, is_spent, rule_on
 from labeling.pool.call import MAX_JOBS, Call, Haul, Pace
-from labeling.pool.cluster import PoolStopped
+from labeling.pool.cluster import ClusterFailed, PoolStopped
 from labeling.pool.death import no_workers_left, record_of_death, record_of_lateness
 from labeling.pool.events import EventKind, PoolEvent
 from labeling.pool.seats import Seat
@@ -32,7 +32,7 @@ from labeling.types import ErrorKind, ErrorRecord, Receipt
 
 log = logging.getLogger(__name__)
 
-LONGEST_WAIT_S = 5.0
+LONGEST_WAIT_S = 2.0
 STOP_POLL_S = 0.25
 LOUD = frozenset({EventKind.CAPPED, EventKind.JOINED, EventKind.RETRIED, EventKind.DIED, EventKind.KILLED, EventKind.GIVEN_UP})
 
@@ -58,6 +58,8 @@ class Driver:
         several = limits.deaths_per_video > 1
         self.depth, self.most_per_call = (max(1, cluster.in_flight_per_actor), MAX_JOBS) if several else (1, 1)
         self.pace, self.answered = Pace(), threading.Event()
+        self.checks: list[Callable[[], None]] = []      # made between answers; what they raise ends the run
+        self.accept: Callable[[str], None] = lambda proof: None
         self.num_finished = self.num_failed = 0
         self.last_failure: ErrorRecord | None = None
 
@@ -153,6 +155,8 @@ class Driver:
         # Not `ray.wait`: an exception that a signal's handler raises inside it is lost, or turned into another.
         self.answered.wait(self._patience_s())
         self.answered.clear()
+        for check in self.checks:
+            check()
         if self.stop is not None and self.stop.is_set():
             raise PoolStopped("the pool was told to stop; its actors are killed")
         return [receipt for slot in self.crew for receipt in self._land_slot(slot)]
@@ -209,14 +213,18 @@ class Driver:
         self._tell_started(slot)
         return ended
 
-    def _land_setup(self, slot: Slot, answer: Future[ErrorRecord | None]) -> None:
+    def _land_setup(self, slot: Slot, answer: Future[ErrorRecord | str | None]) -> None:
         try:
             record = answer.result()
         except RayTaskError as error:
             record = record_of(error)
         except RayError as error:
             record = record_of_death(error, slot)
-        if record is None:
+        if isinstance(record, ErrorRecord) and record.reason in ENDS_THE_RUN:
+            raise ClusterFailed(record.message)
+        if not isinstance(record, ErrorRecord):
+            if record is not None:
+                self.accept(record)
             slot.setup_answer = None
             self.tell(EventKind.READY, slot)
             return

@@ -9,12 +9,13 @@ import ray
 from labeling.config import ClusterConfig, RunConfig
 from labeling.pool.backlog import Backlog, Flight
 from labeling.pool.budget import limits_of
-from labeling.pool.cluster import open_cluster
+from labeling.pool.cluster import ClusterGone, open_cluster
 from labeling.pool.driver import Driver
 from labeling.pool.events import EventKind, PoolEvent
+from labeling.pool.pulse import pulse_of_ray
 from labeling.pool.seats import NodeWatch, seats
 from labeling.pool.slot import Slot
-from labeling.pool.work import LooksAhead, Work
+from labeling.pool.work import LooksAhead, Proves, Work
 from labeling.types import Job, Receipt
 
 
@@ -54,10 +55,16 @@ def run_jobs(
         crew = [Slot(number, seat, looks_ahead=looks_ahead) for number, seat in enumerate(allowed.all)]
         pickled: bytes = ray.cloudpickle.dumps(work)  # type: ignore[no-untyped-call]
         driver = Driver(pickled, crew, Backlog(flights, num_jobs), limits, cluster, on_event, stop, watch.joined)
+        driver.checks.append(pulse_of_ray().check)
+        if isinstance(work, Proves):
+            driver.accept = work.accept
         if allowed.told:
             driver.tell(EventKind.CAPPED, message=allowed.told)
         try:
             yield from driver.receipts(pull_all=isinstance(jobs, Sized))
+        except ClusterGone:
+            driver.crew.clear()     # nobody is there to kill them
+            raise
         finally:
             for slot in driver.crew:
                 slot.dismiss()

@@ -35,7 +35,7 @@ class Slot:
     deaths: int = 0
     given_up: bool = False
     handle: Any = None
-    setup_answer: "Future[ErrorRecord | None] | None" = None
+    setup_answer: "Future[ErrorRecord | str | None] | None" = None
     asked_at: float = 0.0
     placed_at: float | None = None
     calls: deque[Call] = field(default_factory=deque)

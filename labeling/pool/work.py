@@ -30,3 +30,16 @@ class LooksAhead(Protocol):
         Called before another job runs. Jobs come in the order in which they were told of, but one may never come.
         """
         ...
+
+
+@runtime_checkable
+class Proves(Protocol):
+    """A work that shows, before a worker takes a job, that worker and driver see the same; both ends may refuse."""
+
+    def prove(self) -> str:
+        """Look at what the driver laid out, in the actor, after `setup`; what is returned goes to the driver's `accept`."""
+        ...
+
+    def accept(self, proof: str) -> None:
+        """Look at what an actor's `prove` answered, in the driver; an exception ends the run."""
+        ...
