@@ -4,19 +4,22 @@ Legend: N objects, H x W pixels of the video.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sam2.build_sam import refuse_download
 from sam2.errors import NotThere
-from sam2.modeling.sam2_base import SAM2Base
-from sam2.tracking import prompting
+from sam2.tracking import by_hand, prompting
 from sam2.tracking.output import FrameOutput
 from sam2.tracking.portions import Portion, objects_at_once
 from sam2.tracking.prompts import mask_prompt, point_prompt
 from sam2.tracking.propagating import propagate
-from sam2.tracking.state import ObjectTrack, VideoState
+from sam2.tracking.released_steps import ReleasedSteps
+from sam2.tracking.state import VideoState
+from sam2.tracking.track import ObjectTrack
 from sam2.video.opening import open_frames
 
 MEMORY_KINDS = ("all", "window")
@@ -24,8 +27,16 @@ MEMORY_KINDS = ("all", "window")
 Prompted = tuple[int, list[int], Tensor]
 
 
-class SAM2VideoPredictor(SAM2Base):
-    """Follows prompted objects through a video; what it knows of one lies in the state that `init_state` returns."""
+class SAM2VideoPredictor(ReleasedSteps):
+    """Follows prompted objects through a video; what it knows of one lies in the state that `init_state` returns.
+
+    A subclass may replace public methods and those of `sam2.tracking.by_hand`, which then act; replacing one that could
+    not act is a TypeError.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        by_hand.check_replaced(self)
 
     @torch.inference_mode()
     def init_state(
@@ -44,6 +55,7 @@ class SAM2VideoPredictor(SAM2Base):
         every frame's entry, so that any frame can be corrected; `memory="window"` keeps what tracking in one direction
         can still select. Raises ValueError for a video that is empty or cannot be read.
         """
+        by_hand.check_replaced(self)
         if memory not in MEMORY_KINDS:
             raise ValueError(f"memory={memory!r}: expected one of {MEMORY_KINDS}")
         windowed = memory == "window"
@@ -57,6 +69,7 @@ class SAM2VideoPredictor(SAM2Base):
             windowed=windowed,
             frames_at_once=Portion("frames", self.config.encode_batch),
             objects_at_once=Portion("objects", objects_at_once(self.config, self.device)),
+            others={"offload_video_to_cpu": offload_video_to_cpu, "offload_state_to_cpu": offload_state_to_cpu},
         )
 
     @torch.inference_mode()
@@ -77,6 +90,7 @@ class SAM2VideoPredictor(SAM2Base):
         the video, or in 0..1 without `normalize_coords`. Returns the frame, all object ids and their mask logits
         (N, 1, H, W). Raises ValueError for what the frame or the prompt cannot be.
         """
+        obj_id = _plain_id(obj_id)
         with prompting.placed(obj_id, frame_idx):
             frame_idx, track = self._prompted_track(inference_state, frame_idx, obj_id)
             if box is not None and not clear_old_points:
@@ -103,6 +117,7 @@ class SAM2VideoPredictor(SAM2Base):
     @torch.inference_mode()
     def add_new_mask(self, inference_state: VideoState, frame_idx: int, obj_id: int, mask: object) -> Prompted:
         """Give an object's mask (H, W) on a frame; it is believed as it stands. Returns as `add_new_points_or_box`."""
+        obj_id = _plain_id(obj_id)
         with prompting.placed(obj_id, frame_idx):
             frame_idx, track = self._prompted_track(inference_state, frame_idx, obj_id)
             mask_11SS = mask_prompt(mask, image_size=self.image_size, device=inference_state.device)
@@ -113,7 +128,7 @@ class SAM2VideoPredictor(SAM2Base):
     @torch.inference_mode()
     def propagate_in_video_preflight(self, inference_state: VideoState) -> None:
         """Encode the prompts into memory; `propagate_in_video` does it by itself."""
-        prompting.settle(self, inference_state)
+        prompting.settle(self, _checked(inference_state))
 
     @torch.inference_mode()
     def propagate_in_video(
@@ -144,7 +159,7 @@ class SAM2VideoPredictor(SAM2Base):
         at its own first prompt (its last in reverse) and is absent from `obj_ids` until then. Raises ValueError where
         there is nothing to track, or where the state's memory or frames do not reach.
         """
-        prompting.settle(self, inference_state)
+        self.propagate_in_video_preflight(_checked(inference_state))
         yield from propagate(
             self,
             inference_state,
@@ -162,8 +177,9 @@ class SAM2VideoPredictor(SAM2Base):
 
         Returns as `add_new_points_or_box` if `need_output`.
         """
+        obj_id = _plain_id(obj_id)
         with prompting.placed(obj_id, frame_idx):
-            frame_idx = prompting.checked_index(inference_state, frame_idx)
+            frame_idx = prompting.checked_index(_checked(inference_state), frame_idx)
             track = inference_state.tracks.setdefault(obj_id, ObjectTrack())
         prompting.clear_prompts(track, frame_idx)
         return self._answer(inference_state, frame_idx) if need_output else None
@@ -176,7 +192,8 @@ class SAM2VideoPredictor(SAM2Base):
 
         Returns the remaining ids and, if `need_output`, the mask logits of the frames that it had prompts on.
         """
-        if obj_id not in inference_state.tracks and not strict:
+        obj_id = _plain_id(obj_id)
+        if obj_id not in _checked(inference_state).tracks and not strict:
             return inference_state.obj_ids, []
         track = self._known_track(inference_state, obj_id)
         del inference_state.tracks[obj_id]
@@ -190,8 +207,8 @@ class SAM2VideoPredictor(SAM2Base):
     @torch.inference_mode()
     def reset_state(self, inference_state: VideoState) -> None:
         """Forget all objects and their prompts; the video stays."""
+        self._reset_tracking_results(_checked(inference_state))
         inference_state.tracks.clear()
-        inference_state.reverse = None
         inference_state.seen = {}
 
     @classmethod
@@ -200,7 +217,7 @@ class SAM2VideoPredictor(SAM2Base):
         refuse_download(model_id)
 
     def _prompted_track(self, state: VideoState, frame_idx: int, obj_id: int) -> tuple[int, ObjectTrack]:
-        index = prompting.checked_frame(state, frame_idx)
+        index = prompting.checked_frame(_checked(state), frame_idx)
         track = state.tracks.get(obj_id) or ObjectTrack()
         prompting.check_window(state, track, index)
         return index, track
@@ -212,3 +229,28 @@ class SAM2VideoPredictor(SAM2Base):
 
     def _answer(self, state: VideoState, frame_idx: int) -> Prompted:
         return frame_idx, state.obj_ids, prompting.masks_on(self, state, frame_idx)
+
+
+def _checked(state: VideoState) -> VideoState:
+    if not isinstance(state, VideoState):
+        raise ValueError(
+            f"a state of type {type(state).__name__} cannot be tracked with: expected what init_state(...) returned, whose "
+            "keys may be read and set as those of the released dict"
+        )
+    return state
+
+
+def _plain_id(obj_id: Any) -> Any:
+    """Return an id that stands for itself: a number out of an array or tensor, which would be a new object each time."""
+    if isinstance(obj_id, Tensor | np.ndarray | np.generic) and np.ndim(obj_id) == 0:
+        return obj_id.item()
+    try:
+        hash(obj_id)
+    except TypeError:
+        raise ValueError(f"obj_id={obj_id!r} cannot stand for an object: expected a number or a string") from None
+    return obj_id
+
+
+by_hand.PLAIN.update(
+    {name: getattr(SAM2VideoPredictor, name, None) for name in (*by_hand.STEPS, *by_hand.FEATURES, *by_hand.UNUSED)}
+)

@@ -13,16 +13,17 @@ from torch import Tensor
 
 from sam2.errors import NotThere
 from sam2.modeling.sam2_base import ImageFeatures, SAM2Base
+from sam2.tracking import by_hand
 from sam2.tracking.bank import Lookback, Vantage, look_back
 from sam2.tracking.entry import FrameEntry
 from sam2.tracking.motion import Motion, advance
 from sam2.tracking.portions import in_portions
 from sam2.tracking.postprocess import absent_logits, resize_logits, without_overlap
 from sam2.tracking.prompts import PointPrompt
-from sam2.tracking.state import ObjectTrack, Pending, VideoState
+from sam2.tracking.state import VideoState
 from sam2.tracking.step import remember_prompts, segment_points, take_mask
+from sam2.tracking.track import ObjectTrack, Pending
 from sam2.tracking.window import check_click
-from sam2.video.source import normalised
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def checked_index(state: VideoState, frame_idx: object) -> int:
 def checked_frame(state: VideoState, frame_idx: object) -> int:
     """Return the frame's index; ValueError where the video has no such frame or it is not at hand."""
     index = checked_index(state, frame_idx)
-    if not state.frames.holds(index):
+    if not state.holds(index):
         raise ValueError("the frame is not at hand: frames handed over one by one take prompts while they are held")
     return index
 
@@ -56,6 +57,14 @@ def checked_frame(state: VideoState, frame_idx: object) -> int:
 def features_of(
     network: SAM2Base, state: VideoState, frame_idx: int, *, coming: Sequence[int] = ()
 ) -> ImageFeatures:
+    """Return the image features of a frame, as a subclass's `_get_image_feature` says where there is one."""
+    if by_hand.replaced(network, "_get_image_feature"):
+        _, _, maps, places, sizes = network._get_image_feature(state, frame_idx, 1)
+        return by_hand.unflattened(maps, places, sizes)
+    return encoded(network, state, frame_idx, coming=coming)
+
+
+def encoded(network: SAM2Base, state: VideoState, frame_idx: int, *, coming: Sequence[int] = ()) -> ImageFeatures:
     """Return the image features of a frame; those of the last pass of the encoder are at hand.
 
     `coming` are frames that will be asked for next: a pass takes along as many as the state has at once.
@@ -74,10 +83,10 @@ def features_of(
 
 def _readable(state: VideoState, indices: Sequence[int]) -> list[Tensor]:
     """Return the images (3, S, S) of frames up to the first that cannot be read; its error waits until its turn."""
-    images = [normalised(state.frames.rgb_SS3(indices[0]), state.device)]
+    images = [state.image(indices[0])]
     for frame_idx in indices[1:]:
         try:
-            images.append(normalised(state.frames.rgb_SS3(frame_idx), state.device))
+            images.append(state.image(frame_idx))
         except ValueError:
             break
     return images
@@ -90,24 +99,34 @@ def add_points(
     features = features_of(network, state, frame_idx)
     lookback, reverse = _correction(network, state, track, frame_idx)
     earlier = track.entry_on(frame_idx)
-    entry = segment_points(
-        network,
-        features,
-        prompt,
-        lookback=lookback,
-        earlier_mask_11HW=None if earlier is None else earlier.mask_logits_11HW.to(state.device),
-        motion=motion_behind(network, track, Vantage(frame_idx, reverse, state.known_length)),
-    )
+    earlier_mask_11HW = None if earlier is None or earlier.thin else earlier.mask_logits_11HW.to(state.device)
+    if by_hand.stepped(network):
+        entry = by_hand.answer_of_prompt(
+            network, state, track, frame_idx, initial=lookback is None, reverse=reverse, prompt=prompt,
+            earlier=earlier_mask_11HW,
+        )
+    else:
+        motion = motion_behind(network, track, Vantage(frame_idx, reverse, state.known_length))
+        entry = segment_points(
+            network, features, prompt, lookback=lookback, earlier_mask_11HW=earlier_mask_11HW, motion=motion
+        )
     track.points[frame_idx] = prompt
-    track.masks.discard(frame_idx)
+    track.masks.pop(frame_idx, None)
     _wait(network, state, track, frame_idx, entry, features)
 
 
 def add_mask(network: SAM2Base, state: VideoState, track: ObjectTrack, frame_idx: int, mask_11SS: Tensor) -> None:
     """Take the given mask as the object's on this frame."""
     features = features_of(network, state, frame_idx)
-    entry = take_mask(network, features, mask_11SS)
-    track.masks.add(frame_idx)
+    if by_hand.stepped(network):
+        lookback, reverse = _correction(network, state, track, frame_idx)
+        entry = by_hand.answer_of_prompt(
+            network, state, track, frame_idx, initial=lookback is None, reverse=reverse, mask_11SS=mask_11SS
+        )
+    else:
+        entry = take_mask(network, features, mask_11SS)
+    plain = bool(((mask_11SS == 0) | (mask_11SS == 1)).all())
+    track.masks[frame_idx] = (mask_11SS.bool() if plain else mask_11SS).to(state.storage_device)
     track.points.pop(frame_idx, None)
     _wait(network, state, track, frame_idx, entry, features)
 
@@ -115,7 +134,7 @@ def add_mask(network: SAM2Base, state: VideoState, track: ObjectTrack, frame_idx
 def clear_prompts(track: ObjectTrack, frame_idx: int) -> None:
     """Take back all prompts on a frame; an answer that was tracked on from stays as an ordinary frame's."""
     track.points.pop(frame_idx, None)
-    track.masks.discard(frame_idx)
+    track.masks.pop(frame_idx, None)
     track.pending.pop(frame_idx, None)
     entry = track.conditioning.pop(frame_idx, None)
     if entry is not None:
@@ -131,12 +150,30 @@ def settle(network: SAM2Base, state: VideoState) -> None:
     for frame_idx in waiting:
         tracks = [track for track in state.tracks.values() if frame_idx in track.pending]
         pendings = [track.pending.pop(frame_idx) for track in tracks]
-        entries = remember_prompts(network, pendings[0].vision_1Chw, [pending.entry for pending in pendings])
+        entries = _remembered(network, state, frame_idx, pendings)
         for track, pending, entry in zip(tracks, pendings, entries, strict=True):
             _settle_one(network, state, track, frame_idx, entry, conditioning=pending.conditioning)
     for obj_id, track in state.tracks.items():
         if not track.conditioning:
             raise NotThere(f"object {obj_id} has no prompt left: add points, a box or a mask, or remove it")
+
+
+def _remembered(
+    network: SAM2Base, state: VideoState, frame_idx: int, pendings: Sequence[Pending]
+) -> Sequence[FrameEntry]:
+    """Return entries with their memory, each made where it is not there yet."""
+    bare = [pending for pending in pendings if pending.entry.memory_1Dhw is None]
+    if by_hand.stepped(network):
+        made = [by_hand.remembered(network, state, frame_idx, pending.entry) for pending in bare]
+    elif bare:
+        vision_1Chw = bare[0].vision_1Chw
+        if vision_1Chw is None:
+            vision_1Chw = features_of(network, state, frame_idx).vision_BChw
+        made = remember_prompts(network, vision_1Chw, [pending.entry for pending in bare])
+    else:
+        made = []
+    fresh = iter(made)
+    return [next(fresh) if pending.entry.memory_1Dhw is None else pending.entry for pending in pendings]
 
 
 def masks_on(network: SAM2Base, state: VideoState, frame_idx: int) -> Tensor:
@@ -209,9 +246,14 @@ def _settle_one(
     track.conditioning[frame_idx] = entry
     track.others.pop(frame_idx, None)
     if network.config.clear_non_cond_mem_around_input:
-        reach = network.config.memory_temporal_stride_for_eval * network.config.num_maskmem
-        for near in range(frame_idx - reach, frame_idx + reach + 1):
-            track.others.pop(near, None)
+        forget_around(network, track, frame_idx)
+
+
+def forget_around(network: SAM2Base, track: ObjectTrack, frame_idx: int) -> None:
+    """Forget what was tracked as far from a frame as memories reach."""
+    reach = network.config.memory_temporal_stride_for_eval * network.config.num_maskmem
+    for near in range(frame_idx - reach, frame_idx + reach + 1):
+        track.others.pop(near, None)
 
 
 def check_window(state: VideoState, track: ObjectTrack, frame_idx: int) -> None:

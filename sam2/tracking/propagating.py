@@ -13,13 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sam2.modeling.sam2_base import SAM2Base
+from sam2.tracking import by_hand
 from sam2.tracking.bank import Vantage, look_back
 from sam2.tracking.entry import SCORES, FrameEntry
 from sam2.tracking.output import FrameOutput
 from sam2.tracking.portions import in_portions
 from sam2.tracking.prompting import features_of, motion_behind
-from sam2.tracking.state import ObjectTrack, VideoState
+from sam2.tracking.state import VideoState
 from sam2.tracking.step import track_objects
+from sam2.tracking.track import ObjectTrack
 from sam2.tracking.window import check_direction, check_start, forget
 
 
@@ -78,6 +80,8 @@ def _track_frame(
 def _follow(
     network: SAM2Base, state: VideoState, tracks: list[ObjectTrack], vantage: Vantage, coming: list[int]
 ) -> list[FrameEntry]:
+    if by_hand.stepped(network):
+        return [by_hand.answer_of_frame(network, state, track, vantage) for track in tracks]
     features = features_of(network, state, vantage.frame_idx, coming=coming)
 
     def follow(rows: slice) -> list[FrameEntry]:
@@ -152,7 +156,7 @@ def _start(state: VideoState, asked: int | None, first: Mapping[int, int | None]
 
 
 def _check(state: VideoState, start: int, first: Mapping[int, int | None], reverse: bool) -> None:
-    if state.frames.one_pass:
+    if state.one_pass:
         _check_one_pass(state, start, reverse)
     if not state.windowed:
         return
@@ -190,6 +194,6 @@ def _order(
         yield from range(start, last - 1, -1)
         return
     for frame_idx in count(start):
-        if (most is not None and frame_idx > start + most) or not state.frames.reaches(frame_idx):
+        if (most is not None and frame_idx > start + most) or not state.reaches(frame_idx):
             return
         yield frame_idx

@@ -6,7 +6,7 @@ would have needed it is refused. "Behind" and "ahead" are meant in the direction
 
 from sam2.modeling.config import ModelConfig
 from sam2.tracking.bank import Vantage
-from sam2.tracking.state import ObjectTrack
+from sam2.tracking.track import ObjectTrack
 
 REMEDY = 'use init_state(..., memory="all"), which keeps every frame'
 
