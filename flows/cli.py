@@ -19,7 +19,7 @@ from flows.commands import backfill, checkpoints, dead_letters, export, metrics,
 from flows.configure import load_bench, load_config, load_evaluation, load_training, require_settings
 from flows.screen import console
 from labeling import logs
-from labeling.errors import BadConfiguration, LabelingError, StoreBusy, Unavailable
+from labeling.errors import BadConfiguration, DamagedStore, LabelingError, StoreBusy, Unavailable
 from labeling.redact import redact
 
 OK, DEAD_LETTERS, BAD_CONFIGURATION, INTERRUPTED, FAILED = range(5)
@@ -258,7 +258,7 @@ def run_command(arguments: list[str]) -> int:
 
 def _out_of_reach() -> tuple[type[Exception], ...]:
     """Return what says that store, server or cluster failed; Ray only where a command loaded it, which takes a second."""
-    errors = (Unavailable, StoreBusy, ConnectionError)
+    errors = (Unavailable, DamagedStore, StoreBusy, ConnectionError)
     if "ray" not in sys.modules:
         return errors
     from ray.exceptions import RayError

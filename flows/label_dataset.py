@@ -24,20 +24,25 @@ from flows.run_metrics import RunMeter, metered
 from flows.shared_root import shared_root
 from labeling import logs
 from labeling.config import LabelConfig
-from labeling.errors import CREDENTIALS_EXPIRED, Unavailable
+from labeling.errors import CREDENTIALS_EXPIRED, DamagedStore, Unavailable
 from labeling.objects import Objects, open_objects
 from labeling.pool.pool import run_jobs
 from labeling.review.queue import ReviewQueue
 from labeling.store.dead_letters import dead_job, put_dead_letter
+from labeling.store.layout import DATA_TABLES, data_file
 from labeling.store.lock import run_lock
 from labeling.store.plan import Plan
-from labeling.store.publish import publish
+from labeling.store.publish import missing_results, publish
 from labeling.store.run_state import Doing
 from labeling.store.runs import RunSummary, RunTotals, summarize, write_config, write_plan, write_summary
+from labeling.store.snapshots import Snapshot
 from labeling.track.predictor import TrackerRecipe
-from labeling.types import Job, Receipt
+from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
 
 log = logging.getLogger(__name__)
+
+SHOWN = 10
+RESULTS_MISSING = "results_missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +82,21 @@ def carry_out(
     for letter in plan.dead:
         put_dead_letter(objects, letter)
     with metered(config, objects, plan) as meter:
-        summary = label_jobs(config, recipe, plan, check_lock, meter)
+        totals = RunTotals()
+        summary = label_jobs(config, recipe, plan, check_lock, meter, totals)
         write_summary(objects, summary)
         meter.now(Doing.PUBLISH)
         decisions = queue.pending_decisions()
         snapshot = publish(objects, config.qc, run_id=run_id, decisions=decisions, still_held=check_lock)
+        lost = lose_missing(objects, snapshot, plan, totals, meter)
+        if lost:
+            summary = summarize(run_id, totals, num_workers=summary.num_workers, wall_seconds=summary.wall_seconds)
+            write_summary(objects, summary)
         reviewing.open_items(objects, queue, snapshot, run_id, reviewers=config.run.reviewers)
         meter.now(Doing.REPORT, snapshot=snapshot.name)
         report = write_run_report(config, objects, run_id, snapshot, queue=queue)
+        if lost:
+            raise DamagedStore(f"{lost}; the report: {report}")
         meter.now(Doing.DONE)
     skipped = len(plan.entries) - len(plan.jobs)
     stopped = overspent(summary.num_jobs, summary.failures_by_reason, config.run.max_dead_letter_share)
@@ -92,12 +104,11 @@ def carry_out(
 
 
 def label_jobs(
-    config: LabelConfig, recipe: TrackerRecipe, plan: Plan, check_lock: Callable[[], None], meter: RunMeter
+    config: LabelConfig, recipe: TrackerRecipe, plan: Plan, check_lock: Callable[[], None], meter: RunMeter, totals: RunTotals
 ) -> RunSummary:
     """Run the plan's jobs on the pool, a Prefect task run for every chunk of them, and add the receipts up."""
     started = time.monotonic()
     chunk = max(config.run.chunk_size, math.ceil(len(plan.jobs) / config.run.max_chunks))
-    totals = RunTotals()
     if plan.jobs:
         work = LabelVideo(config, recipe, plan.run_id)
         work.shared = shared_root(meter.objects, plan.run_id)
@@ -111,6 +122,29 @@ def label_jobs(
                 check_lock()
                 label_chunk(feed, min(chunk, len(plan.jobs) - totals.num_jobs))
     return summarize(plan.run_id, totals, num_workers=meter.crew.most, wall_seconds=time.monotonic() - started)
+
+
+def lose_missing(objects: Objects, snapshot: Snapshot, plan: Plan, totals: RunTotals, meter: RunMeter) -> str:
+    """Compare what workers said they wrote with what was published; "" where all of it is there.
+
+    What is not there becomes a dead letter each, counts as failed, and is named in the sentence that is returned.
+    """
+    jobs = {job.name: job for job in plan.jobs}
+    missing = [jobs[name] for name in missing_results(objects, snapshot, totals.labelled)]
+    for job in missing:
+        files = ", ".join(data_file(table, job.video.video_id, job.batch) for table in DATA_TABLES)
+        message = f"a worker wrote {files} and their marker, and {objects.root} does not hold them as they were written"
+        put_dead_letter(objects, dead_job(job, ErrorRecord(ErrorKind.POISON, RESULTS_MISSING, message)))
+        meter.lose(totals.labelled[job.name], RESULTS_MISSING)
+        totals.lose(job, RESULTS_MISSING)
+    if not missing:
+        return ""
+    named = ", ".join(f"{job.video.key} (objects {', '.join(map(str, job.keys))}; {job.name})" for job in missing[:SHOWN])
+    more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+    return (
+        f"{objects.root} lacks what workers wrote of {len(missing)} videos: {named}{more}. Nothing of them counts as labelled; "
+        "give a store.root that every worker sees as the same place (s3://..., or a folder that all nodes share), and run again"
+    )
 
 
 def bytes_to_track(job: Job) -> float:

@@ -76,6 +76,14 @@ class RunMeter:
         if time.monotonic() - self.kept_at > KEEP_EVERY_S:
             self.keep()
 
+    def lose(self, counted: tuple[int, int], reason: str) -> None:
+        """Count a video as failed that was counted as labelled, with so many masks and frames."""
+        num_masks, num_frames = counted
+        self.tally.videos -= 1
+        self.tally.masks -= num_masks
+        self.tally.frames -= num_frames
+        self.tally.dead[reason] += 1
+
     def now(self, doing: Doing, *, snapshot: str = "") -> None:
         """Go on to the next part of the run, and keep the state."""
         if self.doing is Doing.LABEL:

@@ -2,7 +2,8 @@
 
 Reasons a user meets in dead letters: `missing_video`, `not_a_video`, `decode_error`, `empty_video`, `bad_prompt`,
 `unknown_video` (a prompt for a video that the listing lacks), `no_prompts`, `deadline`, `worker_died`, `out_of_memory`,
-`store_unavailable`, `source_unavailable`, `scratch_full`, `bad_checkpoint`, `bad_configuration`, `unexpected`.
+`store_unavailable`, `store_damaged`, `source_unavailable`, `scratch_full`, `bad_checkpoint`, `bad_configuration`,
+`results_missing` (what a worker wrote is not in the store), `unexpected`.
 `credentials_expired` and `store_not_shared` are no single video's: they end the run.
 """
 
@@ -38,10 +39,21 @@ class Unavailable(LabelingError):
     kind = ErrorKind.TRANSIENT
 
 
+class Denied(Unavailable, PermissionError):
+    """A place that this user may not read or write."""
+
+
 class DeadlineExceeded(LabelingError):
     """A job that ran past its time limit; it is not tried again."""
 
     def __init__(self, message: str, reason: str = "deadline") -> None:
+        super().__init__(message, reason)
+
+
+class DamagedStore(LabelingError):
+    """An object of a store that is not as it was written, or gone; the message names it and says what to do."""
+
+    def __init__(self, message: str, reason: str = "store_damaged") -> None:
         super().__init__(message, reason)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from labeling.errors import BadConfiguration, Unavailable
+from labeling.errors import BadConfiguration, Denied, LabelingError, Unavailable
 from labeling.objects_contract import Objects, ObjectStat, check_key, is_hidden, missing, written_beside
 from labeling.objects_uris import split_s3_uri
 
@@ -29,7 +29,12 @@ log = logging.getLogger(__name__)
 _LOCK_NAME = ".~lock.beside"
 _CHUNK_BYTES = 1 << 20
 # A disk that is full or away may be back on the next attempt; anything else about a path is the user's to mend.
-_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
+_DISK, _FILE = "free or mount the disk and run again", "expected a file there: move away what is"
+_PASSING = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT), _DISK),
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP), _FILE),
+}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def _etag_of(found: os.stat_result) -> str:
@@ -63,7 +68,8 @@ class FolderObjects:
         if top:
             check_key(top)
         folder = os.path.join(self.root, top)
-        yield from _walk(folder, f"{top}/" if top else "", prefix, frozenset())
+        with self._passing_named(top):
+            yield from _walk(folder, f"{top}/" if top else "", prefix, frozenset())
 
     def stat(self, key: str) -> ObjectStat | None:
         path = self._path(key)
@@ -94,7 +100,9 @@ class FolderObjects:
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
         target = self._path(key)
-        if target.exists():
+        if target.is_dir():
+            raise Unavailable(f"{self.uri(key)} is a folder; expected a file: move it away", self._unavailable)
+        if os.path.lexists(target):
             return False
         with self._staged(key, body) as beside:
             try:
@@ -157,8 +165,11 @@ class FolderObjects:
 
     def _opened(self, key: str) -> BinaryIO:
         with self._passing_named(key):
+            path = self._path(key)
             try:
-                return self._path(key).open("rb")
+                if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would wait for ever
+                    raise Unavailable(f"{self.uri(key)} is no ordinary file; expected one: move it away", self._unavailable)
+                return path.open("rb")
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
                 raise missing(self.uri(key)) from error
 
@@ -166,11 +177,15 @@ class FolderObjects:
     def _passing_named(self, key: str) -> Iterator[None]:
         try:
             yield
+        except LabelingError:
+            raise
         except OSError as error:
+            if error.errno in _DENIED:
+                message = f"{self.uri(key)}: {error.strerror}; give this user the right to read and write there"
+                raise Denied(message, self._unavailable) from error
             if error.errno not in _PASSING:
                 raise
-            message = f"{self.uri(key)}: {error.strerror}; free or mount the disk and run again"
-            raise Unavailable(message, self._unavailable) from error
+            raise Unavailable(f"{self.uri(key)}: {error.strerror}; {_PASSING[error.errno]}", self._unavailable) from error
 
 
 def _write_synced(path: Path, content: bytes | Path) -> None:

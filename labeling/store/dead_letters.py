@@ -6,15 +6,15 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from labeling.errors import BadConfiguration
 from labeling.objects import Objects
 from labeling.redact import held_out, redact
 from labeling.store import layout
+from labeling.store.documents import document_of, typed
 from labeling.store.each import each
 from labeling.store.keys import canonical_json, digest
 from labeling.store.ledger import Ledger
 from labeling.store.records import prompt_from_dict, prompt_to_dict
-from labeling.types import ErrorKind, ErrorRecord, Job, Kept, VideoRef
+from labeling.types import ErrorRecord, Job, Kept, VideoRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +153,12 @@ def _kept(said: Mapping[str, Any]) -> Kept:
 
 
 def _from_json(body: bytes, name: str) -> DeadLetter:
-    try:
-        said = json.loads(body)
-        error = ErrorRecord(**{**said["error"], "kind": ErrorKind(said["error"]["kind"])})
-        return DeadLetter(said["run_id"], said["video"], said["video_id"], error, said["payload"], said["created_at"])
-    except (ValueError, KeyError, TypeError) as problem:
-        raise BadConfiguration(f"{name} is no dead letter ({problem!r}); delete it or restore it") from problem
+    return document_of(body, name, _letter, advice="restore it from a copy, or delete it: the next run writes it again")
+
+
+def _letter(said: Any) -> DeadLetter:
+    letter = typed(DeadLetter, {**said, "error": typed(ErrorRecord, said["error"])})
+    layout.check_run_id(letter.run_id)
+    if letter.replayable:
+        job_from_dict(letter.payload)
+    return letter

@@ -5,6 +5,7 @@ import re
 DATA_TABLES = ("videos", "tracks", "masks")
 LOCK = "locks/run.json"
 PENDING = "ledger/pending/"
+SET_ASIDE = "ledger/set-aside/"
 SNAPSHOTS = "snapshots/"
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -31,6 +32,17 @@ def data_file(table: str, video_id: str, batch: str) -> str:
 def marker(run_id: str, video_id: str, batch: str) -> str:
     """The done marker of a batch."""
     return f"{PENDING}{check_run_id(run_id)}/{video_id}-{batch}.json"
+
+
+def set_aside(marker_key: str) -> str:
+    """Where a marker goes that is not as it was written, or whose files are not."""
+    return f"{SET_ASIDE}{marker_key.removeprefix(PENDING)}"
+
+
+def files_of_marker(marker_key: str) -> list[str]:
+    """The data files that a marker's key speaks of, whatever is in it."""
+    video_id, _, batch = marker_key.rpartition("/")[2].removesuffix(".json").partition("-")
+    return [data_file(table, video_id, batch) for table in DATA_TABLES]
 
 
 def compact(version: int) -> str:

@@ -1,6 +1,7 @@
 """The ledger: which results a store holds. One compact Parquet file up to the newest snapshot, and the markers since."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,12 +9,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from labeling.errors import DamagedStore
 from labeling.objects import Objects
 from labeling.store import layout, schemas
+from labeling.store.documents import plain, problem_of, read_document
 from labeling.store.each import each
 from labeling.store.keys import batch_of
 from labeling.store.parquet import concat, newest, read
 from labeling.store.snapshots import Snapshot, newest_snapshot
+
+log = logging.getLogger(__name__)
+
+_VERSIONS = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +54,26 @@ class Marker:
 
 
 @dataclass(frozen=True, slots=True)
+class BadMarker:
+    """A marker that is not as it was written, and what is wrong."""
+
+    object_key: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """Every result that a store holds, current and superseded.
 
-    `table` has the columns of `schemas.LEDGER`; `markers` are those that no snapshot has taken in yet. A result that was
+    `table` has the columns of `schemas.LEDGER`; `markers` are those that no snapshot has taken in yet, `bad` those that are
+    not as they were written: their objects count as not done. A result that was
     withdrawn by going back to an older snapshot is no object's newest; its version and its key stay taken.
     """
 
     table: Any
     markers: tuple[Marker, ...] = ()
     snapshot: Snapshot | None = None
+    bad: tuple[BadMarker, ...] = ()
     _newest: dict[tuple[str, int], Done] = field(default_factory=dict, repr=False)
     _results: set[tuple[str, int, str]] = field(default_factory=set, repr=False)
     _withdrawn: dict[tuple[str, int], int] = field(default_factory=dict, repr=False)
@@ -104,15 +121,17 @@ class Ledger:
 def read_ledger(objects: Objects) -> Ledger:
     """Read what a store holds: every pending marker and the compact ledger of the newest snapshot."""
     # Markers first: they are deleted after the snapshot that takes them in, so one that has gone is in what is read next.
-    markers = tuple(read_markers(objects))
+    markers, bad = read_markers(objects)
     base = newest_snapshot(objects)
     compacted = [read(objects, base.ledger, schemas.LEDGER)] if base else []
     rows = [row for marker in markers for row in marker.results]
     joined = concat([*compacted, pa.Table.from_pylist(rows, schema=schemas.LEDGER)], schemas.LEDGER)
-    return ledger_of(joined, markers=markers, snapshot=base)
+    return ledger_of(joined, markers=markers, snapshot=base, bad=bad)
 
 
-def ledger_of(table: Any, *, markers: tuple[Marker, ...] = (), snapshot: Snapshot | None = None) -> Ledger:
+def ledger_of(
+    table: Any, *, markers: tuple[Marker, ...] = (), snapshot: Snapshot | None = None, bad: tuple[BadMarker, ...] = ()
+) -> Ledger:
     """Make a ledger from rows of `schemas.LEDGER`; of rows that a snapshot and a marker both have, one stays."""
     rows = _without_twins(table) if markers else table
     withdrawn = pc.fill_null(rows["withdrawn"], False)
@@ -120,50 +139,70 @@ def ledger_of(table: Any, *, markers: tuple[Marker, ...] = (), snapshot: Snapsho
     names = ("video_id", "object_id", "label_version", "key", "components")
     done = {(v, o): Done(n, k, c) for v, o, n, k, c in _zipped(current, *names)}
     highest = {(v, o): n for v, o, n in _zipped(gone, "video_id", "object_id", "label_version")}
-    return Ledger(rows, markers, snapshot, done, set(_zipped(rows, "video_id", "object_id", "key")), highest)
+    return Ledger(rows, markers, snapshot, bad, done, set(_zipped(rows, "video_id", "object_id", "key")), highest)
 
 
 def _zipped(table: Any, *names: str) -> Iterator[Any]:
     return zip(*(table[name].to_pylist() for name in names), strict=True)
 
 
-def read_markers(objects: Objects) -> Iterator[Marker]:
-    """Read every pending marker, in the order of their keys; one that goes away meanwhile was taken in and is left out."""
+def read_markers(objects: Objects) -> tuple[tuple[Marker, ...], tuple[BadMarker, ...]]:
+    """Read every pending marker, in the order of their keys: those that are whole, and those that are not.
+
+    One that goes away meanwhile was taken in and is left out.
+    """
     keys = (stat.key for stat in objects.list(layout.PENDING) if stat.key.endswith(".json"))
-    yield from filter(None, each(objects, lambda key: _read_marker(objects, key), keys))
+    found = [marker for marker in each(objects, lambda key: _read_marker(objects, key), keys) if marker is not None]
+    bad = tuple(marker for marker in found if isinstance(marker, BadMarker))
+    for marker in bad:
+        log.warning("%s is no done marker (%s): its video is due", objects.uri(marker.object_key), marker.problem)
+    return tuple(marker for marker in found if isinstance(marker, Marker)), bad
 
 
-def _read_marker(objects: Objects, key: str) -> Marker | None:
+def _read_marker(objects: Objects, key: str) -> Marker | BadMarker | None:
     try:
-        body = objects.get(key)
+        return read_document(objects, key, lambda said: _marker(key, said, objects.uri(key)))
     except FileNotFoundError:
         return None
-    try:
-        said = json.loads(body)
-        schemas.check_stamp(said["storage_version"], said["written_by"], objects.uri(key))
-        return _marker(key, said)
-    except schemas.NewerStore:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{objects.uri(key)} is no done marker ({error!r}); delete it, and the next run labels its video again"
-        ) from error
+    except DamagedStore as error:
+        return BadMarker(key, problem_of(error.__cause__ or error))
 
 
-def _marker(key: str, said: Mapping[str, Any]) -> Marker:
-    shared = {name: said[name] for name in ("video_id", "batch", "run_id", "written_at")}
+def _marker(key: str, said: Any, uri: str) -> Marker:
+    schemas.check_stamp(plain(said["storage_version"], int, "storage_version"), str(said["written_by"]), uri)
+    shared = {name: plain(said[name], str, name) for name in ("video_id", "batch", "run_id", "written_at")}
+    if key != layout.marker(shared["run_id"], shared["video_id"], shared["batch"]):
+        raise ValueError(f"it is of {shared['video_id']}-{shared['batch']}, run {shared['run_id']}; expected what its key says")
+    objects = [plain(o, dict, "objects") for o in plain(said["objects"], list, "objects")]
     results = tuple(
         {
-            **shared, "object_id": o["object_id"], "label_version": o["label_version"], "key": o["key"],
-            "components": json.dumps(o["components"], sort_keys=True),
+            **shared, "object_id": plain(o["object_id"], int, "object_id"), "label_version": _version(o["label_version"]),
+            "key": plain(o["key"], str, "key"),
+            "components": json.dumps(plain(o["components"], dict[str, str], "components"), sort_keys=True),
         }
-        for o in said["objects"]
+        for o in objects
     )
-    files = tuple(
-        {"video_id": said["video_id"], "batch": said["batch"], "table": str(f["file"]).partition("/")[0], **f}
-        for f in said["files"]
-    )
-    return Marker(key, said["video_id"], said["batch"], results, files)
+    files = tuple(_file(f, shared) for f in plain(said["files"], list, "files"))
+    if not results or {f["table"] for f in files} != set(layout.DATA_TABLES):
+        raise ValueError(f"it names {len(results)} objects and {len(files)} files; expected objects and a file of each table")
+    return Marker(key, shared["video_id"], shared["batch"], results, files)
+
+
+def _version(value: Any) -> int:
+    version: int = plain(value, int, "label_version")
+    if not 1 <= version < _VERSIONS:
+        raise ValueError(f"label_version is {version}; expected a version from 1 on")
+    return version
+
+
+def _file(said: Any, shared: Mapping[str, str]) -> Mapping[str, Any]:
+    file = plain(plain(said, dict, "files")["file"], str, "file")
+    table = file.partition("/")[0]
+    if file != layout.data_file(table, shared["video_id"], shared["batch"]) or not layout.is_data_file(file):
+        raise ValueError(f"file is {file!r}; expected one of its batch")
+    kinds = {"rows": int, "num_bytes": int, "sha256": str}
+    described = {name: plain(said[name], kind, name) for name, kind in kinds.items()}
+    return {"file": file, "table": table, "video_id": shared["video_id"], "batch": shared["batch"], **described}
 
 
 def _without_twins(table: Any) -> Any:

@@ -18,14 +18,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labeling.errors import StoreBusy
+from labeling.errors import DamagedStore, StoreBusy
 from labeling.objects import Objects
+from labeling.store.documents import plain, read_document
 from labeling.store.layout import LOCK
 
 log = logging.getLogger(__name__)
 
 _BEATS_PER_STALE = 4  # a live holder may miss three heartbeats
 _TRIES = 5
+_LAST_S = 2.5e11  # the year 9892
+_ADVICE = "make sure that no run writes this root, delete it, and run again"
 
 
 class RunLock:
@@ -84,13 +87,15 @@ class RunLock:
         if there is None:
             return False
         said = _read(self._objects)
-        why = _free_because(said, self._stale_s) if said is not None else "it was unreadable"
+        if said is None:
+            return False
+        why = _free_because(said, self._stale_s)
         if why is None:
-            raise StoreBusy(self._busy(said or {}))
+            raise StoreBusy(self._busy(said))
         if not self._objects.put_if_match(LOCK, self._body(), there.etag):
             return False
         if why:
-            log.warning("took over the lock of %s from %s: %s", self._objects.root, (said or {}).get("holder"), why)
+            log.warning("took over the lock of %s from %s: %s", self._objects.root, said["holder"], why)
         return True
 
     def _busy(self, said: Mapping[str, Any]) -> str:
@@ -114,7 +119,7 @@ class RunLock:
             try:
                 beaten = self._objects.put_if_match(LOCK, self._body(), self._etag)
                 self._etag = self._own_etag()
-            except StoreBusy as error:
+            except (StoreBusy, DamagedStore) as error:
                 self._lost = str(error)
                 return
             except Exception as error:  # the store may answer at the next beat; `check` counts the silence
@@ -139,6 +144,7 @@ def run_lock(objects: Objects, holder: str, stale_s: float = 120.0) -> Iterator[
 
     Raises:
         StoreBusy: another live run holds it.
+        DamagedStore: what lies there is no lock, so that nobody can tell whether a run holds it.
     """
     lock = RunLock(objects, holder, stale_s)
     lock.acquire()
@@ -167,11 +173,23 @@ def holder_of(objects: Objects) -> Holder | None:
 
 def _read(objects: Objects) -> Mapping[str, Any] | None:
     try:
-        said = json.loads(objects.get(LOCK))
-    except (FileNotFoundError, ValueError):
+        return read_document(objects, LOCK, _checked, advice=_ADVICE)
+    except FileNotFoundError:
         return None
-    whole = isinstance(said, dict) and {"holder", "token", "acquired_at", "heartbeat_at", "process"} <= set(said)
-    return said if whole else None
+
+
+def _checked(said: Any) -> Mapping[str, Any]:
+    plain(said, dict, "the lock")
+    for name, kind in (("holder", str), ("token", str), ("acquired_at", float), ("heartbeat_at", float)):
+        plain(said[name], kind, name)
+        if kind is float and not 0 <= said[name] < _LAST_S:
+            raise ValueError(f"{name} is {said[name]}; expected seconds since the epoch")
+    plain(said.get("stale_s", 0.0), float, "stale_s")
+    process = plain(said["process"], dict, "process")
+    plain(process["machine"], str, "process.machine")
+    plain(process["pid"], int, "process.pid")
+    found: Mapping[str, Any] = said
+    return found
 
 
 def _free_because(said: Mapping[str, Any], stale_s: float) -> str | None:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from labeling.objects import Objects
 from labeling.store import layout
-from labeling.store.parquet import open_file
+from labeling.store.parquet import open_file, sound
 
 Span = tuple[int, int]
 _BOUNDED = ("video_id", "track_id", "frame_idx")
@@ -59,7 +59,10 @@ class MaskReader:
 
         `columns` must hold video_id and track_id, and frame_idx with a span.
         """
-        opened: Any = self._opened_for(track)
+        with sound(self._objects.uri(masks_file(track))):
+            return self._rows(self._opened_for(track), track, frame_span, columns)
+
+    def _rows(self, opened: Any, track: Mapping[str, Any], frame_span: Span | None, columns: Sequence[str] | None) -> Any:
         groups = groups_of(self._bounds, track["video_id"], track["track_id"], frame_span)
         # pyarrow 18 does not take an empty list of groups.
         rows = opened.read_row_groups(groups, columns=columns) if groups else opened.schema_arrow.empty_table()
@@ -69,6 +72,8 @@ class MaskReader:
                 pc.greater_equal(read["frame_idx"], frame_span[0]), pc.less(read["frame_idx"], frame_span[1])
             )
             read = read.filter(inside)
+        elif len(read) != track.get("num_masks", len(read)):
+            raise ValueError(f"it has {len(read)} rows of object {track['track_id']}; expected {track['num_masks']}")
         return read
 
     def _opened_for(self, track: Mapping[str, Any]) -> Any:

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from labeling.errors import DamagedStore, LabelingError
 from labeling.objects import Objects
+from labeling.store.documents import problem_of
 from labeling.store.ranged import RangedReader
 from labeling.store.schemas import check_storage_version
 
 _CHUNK_BYTES = 1 << 20
+_ADVICE = "restore it from a copy, go back to a version that is whole (`labeling restore`), or label its videos again"
 _MAGIC = b"PAR1"
 _FOOTER_END_BYTES = 8  # the footer's length and the magic
 
@@ -25,13 +28,15 @@ def open_writer(path: Path, schema: Any) -> Any:
     # Run lengths never repeat and their minimum tells nothing, so neither a dictionary nor statistics for them.
     short = [name for name in schema.names if name != "rle" and not pa.types.is_nested(schema.field(name).type)]
     texts = [name for name in short if pa.types.is_string(schema.field(name).type)]
-    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=texts, write_statistics=short)
+    return pq.ParquetWriter(
+        path, schema, compression="zstd", use_dictionary=texts, write_statistics=short, write_page_checksum=True
+    )
 
 
 def to_bytes(table: Any) -> bytes:
     """Return a table as the bytes of a Parquet file."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     body: bytes = sink.getvalue().to_pybytes()
     return body
 
@@ -42,10 +47,15 @@ def open_file(objects: Objects, key: str, *, ranged: bool = False) -> Any:
     From elsewhere it is fetched whole, or with `ranged` by the parts that are asked for, which pays for large ones.
 
     Raises:
-        FileNotFoundError: there is no such object.
+        DamagedStore: the object is gone, is no Parquet file, or not one of this project's; what is read of it goes
+            through `sound`.
         NewerStore: a newer version of this project wrote it.
-        ValueError: the object is no Parquet file, or not one of this project's.
     """
+    with sound(objects.uri(key)):
+        return _open(objects, key, ranged)
+
+
+def _open(objects: Objects, key: str, ranged: bool) -> Any:
     local = Path(objects.uri(key))
     source: Any = local
     if not (local.is_absolute() and local.exists()):
@@ -55,14 +65,26 @@ def open_file(objects: Objects, key: str, *, ranged: bool = False) -> Any:
 
 def open_bytes(body: bytes, uri: str) -> Any:
     """Open the bytes of a stored Parquet file, as `open_file` does."""
-    return _opened(pa.BufferReader(body), uri)
+    with sound(uri):
+        return _opened(pa.BufferReader(body), uri)
+
+
+@contextmanager
+def sound(uri: str) -> Iterator[None]:
+    """Name the file in what a read of it says while the block runs: DamagedStore where its bytes are not what they were."""
+    try:
+        yield
+    except (LabelingError, ConnectionError):
+        raise
+    except FileNotFoundError as error:
+        raise DamagedStore(f"{uri} is gone; {_ADVICE}") from error
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+        raise DamagedStore(f"{uri} is damaged ({problem_of(error)}); {_ADVICE}") from error
 
 
 def _opened(source: Any, uri: str, **how: bool) -> Any:
-    try:
-        opened = pq.ParquetFile(source, **how)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{uri} is not Parquet ({error}); restore it or label its video again") from error
+    how["page_checksum_verification"] = True
+    opened = pq.ParquetFile(source, **how)
     check_storage_version(opened.schema_arrow.metadata, uri)
     if not any(pa.types.is_fixed_size_list(field.type) for field in opened.schema_arrow):
         return opened
@@ -90,9 +112,18 @@ def _without_arrow_types(source: Any) -> Any:
 
 
 def read(objects: Objects, key: str, schema: Any) -> Any:
-    """Read a whole stored table as `schema`."""
-    with open_file(objects, key) as opened:
-        return conform(opened.read(), schema)
+    """Read a whole stored table as `schema`; DamagedStore where it is not as it was written."""
+    with open_file(objects, key) as opened, sound(objects.uri(key)):
+        return sound_table(conform(opened.read(), schema))
+
+
+def sound_table(table: Any) -> Any:
+    """Return a table after looking at every value: a ValueError for text that is none, or a null where none may be."""
+    table.validate(full=True)
+    for field in table.schema:
+        if not field.nullable and table[field.name].null_count:
+            raise ValueError(f"{field.name} has {table[field.name].null_count} nulls; expected none")
+    return table
 
 
 def conform(table: Any, schema: Any) -> Any:

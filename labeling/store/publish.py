@@ -7,26 +7,41 @@ once stage beside each other, one commits, and the other starts over from what t
 
 import dataclasses
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from labeling.config import QCConfig
+from labeling.errors import DamagedStore, StoreBusy
 from labeling.objects import Objects
 from labeling.store import layout, schemas
 from labeling.store.commit import commit, delete_all
 from labeling.store.each import each
 from labeling.store.keys import canonical_json
-from labeling.store.ledger import Ledger, Marker, read_ledger
+from labeling.store.ledger import BadMarker, Ledger, Marker, read_ledger
 from labeling.store.parquet import concat, newest, read
 from labeling.store.snapshots import Contents, Snapshot, newest_snapshot, read_contents
 from labeling.store.verdicts import Word, judge_tracks, measure_overlaps, overlaps_in, words_in, words_of
 from labeling.types import ReviewDecision
 
+log = logging.getLogger(__name__)
+
 _TRIES = 8
 _ROW_NAMES = ["video_id", "object_id", "label_version", "batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A batch that waits, with its rows of `tracks` and `videos`."""
+
+    marker: Marker
+    tracks: Any
+    videos: Any
 
 
 def publish(
@@ -39,19 +54,25 @@ def publish(
 ) -> Snapshot:
     """Take in every pending marker, judge what is new or judged by other rules, and commit the next snapshot.
 
+    A marker that is not as it was written, or whose files are not, is set aside and named in the log: its video is due again.
     People's accepts and rejects stand above the rules for the version they were said of, in this snapshot and those after
     it. When nothing has changed the newest snapshot is returned as it is. `still_held` is called right before the commit
     (a `RunLock.check`).
 
     Raises:
-        RuntimeError: other publishers were faster every time.
+        StoreBusy: other publishers were faster every time.
     """
     layout.check_run_id(run_id)
     words = words_of(decisions)
     for _ in range(_TRIES):
         ledger = read_ledger(objects)
         before = read_contents(objects, ledger.snapshot)
-        after = _advance(objects, ledger, before, qc, words)
+        fresh, bad = _rows_of(objects, _not_packed(ledger.markers, before.tracks))
+        if bad or ledger.bad:
+            still_held()
+            _set_aside(objects, [*ledger.bad, *bad])
+            continue
+        after = _advance(objects, ledger, before, fresh, qc, words)
         if ledger.snapshot is not None and after.same_as(before) and ledger.snapshot.qc == _plain(qc):
             snapshot: Snapshot | None = ledger.snapshot
         else:
@@ -59,7 +80,7 @@ def publish(
         if snapshot is not None:
             delete_all(objects, [marker.object_key for marker in ledger.markers])
             return snapshot
-    raise RuntimeError(f"{objects.root}: {_TRIES} times another publisher was faster; let it end and publish again")
+    raise StoreBusy(f"{objects.root}: {_TRIES} times another publisher was faster; let it end and publish again")
 
 
 def recompute(
@@ -80,15 +101,24 @@ def recompute(
     return publish(objects, qc, run_id=run_id, decisions=decisions, still_held=still_held)
 
 
-def _advance(objects: Objects, ledger: Ledger, before: Contents, qc: QCConfig, words: Mapping[Any, Word]) -> Contents:
+def missing_results(objects: Objects, snapshot: Snapshot, names: Iterable[str]) -> list[str]:
+    """Return those of the batches (`VIDEO_ID-BATCH`, as receipts name them) whose results a snapshot did not take in."""
+    ledger = read(objects, snapshot.ledger, schemas.LEDGER)
+    there = set(zip(ledger["video_id"].to_pylist(), ledger["batch"].to_pylist(), strict=True))
+    return [name for name in names if tuple(name.split("-")) not in there]
+
+
+def _advance(
+    objects: Objects, ledger: Ledger, before: Contents, fresh: Sequence[_Batch], qc: QCConfig, words: Mapping[Any, Word]
+) -> Contents:
     """Return what the next snapshot holds."""
-    schema, markers = schemas.SNAPSHOT_TRACKS, _not_packed(ledger.markers, before.tracks)
-    tracks = newest(concat([before.tracks, *_rows_of(objects, markers, "tracks", schema)], schema))
-    videos = concat([before.videos, *_rows_of(objects, markers, "videos", schemas.VIDEOS)], schemas.VIDEOS)
+    schema = schemas.SNAPSHOT_TRACKS
+    tracks = newest(concat([before.tracks, *(batch.tracks for batch in fresh)], schema))
+    videos = concat([before.videos, *(batch.videos for batch in fresh)], schemas.VIDEOS)
     old_qc = ledger.snapshot.qc if ledger.snapshot else None
     return Contents(
         ledger=ledger.table.sort_by([(name, "ascending") for name in _ROW_NAMES]),
-        files=_files(before.files, markers),
+        files=_files(before.files, [batch.marker for batch in fresh]),
         tracks=tracks,
         videos=_videos_of(videos, tracks),
         verdicts=_verdicts(objects, before, tracks, qc, words, all_anew=old_qc != _plain(qc)),
@@ -104,10 +134,41 @@ def _not_packed(markers: Sequence[Marker], tracks: Any) -> list[Marker]:
     return [marker for marker in markers if (marker.video_id, marker.batch) not in packed]
 
 
-def _rows_of(objects: Objects, markers: Iterable[Marker], table: str, schema: Any) -> list[Any]:
-    """Read one small file of each batch that waits, many at a time."""
-    keys = sorted({marker.file_of(table) for marker in markers})
-    return list(each(objects, lambda key: read(objects, key, schema), keys))
+def _rows_of(objects: Objects, markers: Iterable[Marker]) -> tuple[list[_Batch], list[BadMarker]]:
+    """Read the small files of each batch that waits, many at a time; those that are not as their marker says come apart."""
+    found = list(each(objects, lambda marker: _batch_of(objects, marker), markers))
+    return [b for b in found if isinstance(b, _Batch)], [b for b in found if isinstance(b, BadMarker)]
+
+
+def _batch_of(objects: Objects, marker: Marker) -> _Batch | BadMarker:
+    noted = {str(file["table"]): file for file in marker.files}
+    try:
+        masks = objects.stat(marker.file_of("masks"))
+        if masks is None or masks.num_bytes != noted["masks"]["num_bytes"]:
+            found = "is gone" if masks is None else f"has {masks.num_bytes} bytes; noted were {noted['masks']['num_bytes']}"
+            return BadMarker(marker.object_key, f"{marker.file_of('masks')} {found}")
+        tracks = read(objects, marker.file_of("tracks"), schemas.SNAPSHOT_TRACKS)
+        videos = read(objects, marker.file_of("videos"), schemas.VIDEOS)
+    except DamagedStore as error:
+        return BadMarker(marker.object_key, str(error))
+    names = ["object_id", "label_version"]
+    said = sorted(tuple(result[name] for name in names) for result in marker.results)
+    if sorted(zip(*(tracks[name].to_pylist() for name in names), strict=True)) != said or len(videos) != 1:
+        return BadMarker(marker.object_key, f"{marker.file_of('tracks')} holds other objects than the marker names")
+    return _Batch(marker, tracks, videos)
+
+
+def _set_aside(objects: Objects, bad: Iterable[BadMarker]) -> None:
+    """Move markers out of the way of all that is whole; nothing of them is lost."""
+    for marker in bad:
+        place = layout.set_aside(marker.object_key)
+        with suppress(FileNotFoundError):
+            objects.put(place, objects.get(marker.object_key))
+            objects.delete(marker.object_key)
+            log.warning(
+                "%s is set aside as %s (%s); its video is labelled again by the next run",
+                objects.uri(marker.object_key), place, marker.problem,
+            )
 
 
 def _files(before: Any, markers: Iterable[Marker]) -> Any:

@@ -1,11 +1,13 @@
 """Between records and rows: how a mask, a prompt, a video or a track is written down and read back as it was."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
+from labeling.errors import DamagedStore
 from labeling.qc.signals import COLUMNS as SIGNAL_COLUMNS
 from labeling.types import (
     RLE,
@@ -23,8 +25,30 @@ from labeling.types import (
     require,
 )
 
+R = TypeVar("R")
+
 _SCORES = ("predicted_iou", "object_score", "motion_iou", "stability", "candidate_gap", "pointer_similarity")
 _PROVENANCE = tuple(f.name for f in fields(Provenance))
+
+
+def _named(table: str) -> Callable[[Callable[[Mapping[str, Any]], R]], Callable[[Mapping[str, Any]], R]]:
+    """Make a function that reads a row back say which row of `table` it cannot read, as DamagedStore."""
+
+    def of(read: Callable[[Mapping[str, Any]], R]) -> Callable[[Mapping[str, Any]], R]:
+        @wraps(read)
+        def named(row: Mapping[str, Any]) -> R:
+            try:
+                return read(row)
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+                which = ", ".join(f"{name} {row[name]!r}" for name in ("video_id", "track_id", "frame_idx") if name in row)
+                raise DamagedStore(
+                    f"the row of `{table}` with {which} is damaged ({error!r}); go back to a version that is whole "
+                    "(`labeling restore`), or label the video again"
+                ) from error
+
+        return named
+
+    return of
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +121,7 @@ def mask_to_row(mask: FrameMask) -> tuple[Any, ...]:
 MASK_CELLS = ("frame_idx", "pts_seconds", "height", "width", "rle", "area", "box_xywh", *_SCORES, "visible", "source")
 
 
+@_named("masks")
 def mask_from_row(row: Mapping[str, Any]) -> FrameMask:
     """Read back a row of `masks`; scores have the precision of 32-bit floats."""
     box = row["box_xywh"]
@@ -123,6 +148,7 @@ def video_to_row(video: Video, *, batch: str, run_id: str, created_at: str) -> d
     }
 
 
+@_named("videos")
 def video_from_row(row: Mapping[str, Any]) -> Video:
     """Read back a row of `videos`."""
     return Video(
@@ -150,12 +176,14 @@ def track_to_row(track: TrackRow) -> dict[str, Any]:
     }
 
 
+@_named("tracks")
 def signals_from_row(row: Mapping[str, Any]) -> Signals:
     """Read a track's signals back; a signal that an older version did not measure is None."""
     spans = {name: (span[0], span[1]) for name, span in json.loads(row["signal_spans"]).items()}
     return Signals({name: row.get(name) for name in SIGNAL_COLUMNS}, spans)
 
 
+@_named("tracks")
 def provenance_from_row(row: Mapping[str, Any]) -> Provenance:
     """Read a track's provenance back."""
     return Provenance(**{name: row[name] for name in _PROVENANCE})
@@ -172,6 +200,7 @@ def flags_to_cells(flags: Sequence[QCFlag]) -> list[dict[str, Any]]:
     ]
 
 
+@_named("verdicts")
 def verdict_from_row(row: Mapping[str, Any]) -> Verdict:
     """Read back a row of `verdicts`."""
     flags = tuple(

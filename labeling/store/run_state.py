@@ -1,6 +1,5 @@
 """How far a run is, in one small file of its folder: written while it goes on, and a last time when it has ended."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -8,10 +7,12 @@ from typing import Any
 
 from labeling.objects import Objects
 from labeling.store import layout
+from labeling.store.documents import read_document, typed
 from labeling.store.each import each
-from labeling.store.runs import write_run_file
+from labeling.store.runs import ASIDE, write_run_file
 
 STATE = "state.json"
+_LAST_S = 2.5e11  # the year 9892
 
 
 class Doing(StrEnum):
@@ -91,10 +92,17 @@ def write_state(objects: Objects, state: RunState) -> str:
 def read_state(objects: Objects, run_id: str) -> RunState | None:
     """Read how far a run is or was; None for one that left no such file."""
     try:
-        said: dict[str, Any] = json.loads(objects.get(f"{layout.run_folder(run_id)}{STATE}"))
+        return read_document(objects, f"{layout.run_folder(run_id)}{STATE}", _state, advice=ASIDE)
     except FileNotFoundError:
         return None
-    return RunState(**{**said, "doing": Doing(said["doing"])})
+
+
+def _state(said: Any) -> RunState:
+    state = typed(RunState, said)
+    for name in ("started_at", "at"):
+        if not 0 <= getattr(state, name) < _LAST_S:
+            raise ValueError(f"{name} is {getattr(state, name)}; expected seconds since the epoch")
+    return state
 
 
 def recent_states(objects: Objects, *, at_most: int = 50) -> list[RunState]:

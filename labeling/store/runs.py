@@ -4,17 +4,19 @@ the next plan draws from those summaries.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from labeling.objects import Objects
 from labeling.redact import held_out, redact
 from labeling.store import layout
+from labeling.store.documents import plain, read_document, typed
 from labeling.store.plan import Plan
 from labeling.types import Job, Receipt
 
 CONFIG, PLAN, SUMMARY = "config.json", "plan.json", "summary.json"
+ASIDE = "restore it from a copy, or move it away: only what is told of that run goes with it"
 _RUNS_LOOKED_AT = 5
 
 
@@ -51,7 +53,7 @@ class Estimate:
 
 @dataclass(slots=True)
 class RunTotals:
-    """A run's receipts, added up as they come: a run of a hundred thousand videos keeps none of them."""
+    """A run's receipts, added up as they come: of each that is done two numbers are kept, to compare with the store."""
 
     num_jobs: int = 0
     num_failed: int = 0
@@ -62,6 +64,7 @@ class RunTotals:
     labelled_bytes: int = 0
     seconds_by_stage: Counter[str] = field(default_factory=Counter)
     failures_by_reason: Counter[str] = field(default_factory=Counter)
+    labelled: dict[str, tuple[int, int]] = field(default_factory=dict)  # masks and frames by job name
 
     def add(self, job: Job, receipt: Receipt) -> None:
         """Count one job that is over."""
@@ -70,12 +73,23 @@ class RunTotals:
             self.num_failed += 1
             self.failures_by_reason[receipt.error.reason] += 1
             return
+        self.labelled[job.name] = receipt.num_masks, receipt.num_frames
         self.num_objects += receipt.num_objects
         self.num_masks += receipt.num_masks
         self.num_frames += receipt.num_frames
         self.video_seconds += receipt.video_seconds
         self.labelled_bytes += job.video.num_bytes
         self.seconds_by_stage.update(receipt.seconds_by_stage)
+
+    def lose(self, job: Job, reason: str) -> None:
+        """Count a job as failed that was reported as done: its results are not in the store."""
+        num_masks, num_frames = self.labelled.pop(job.name)
+        self.num_failed += 1
+        self.failures_by_reason[reason] += 1
+        self.num_objects -= len(job.keys)
+        self.num_masks -= num_masks
+        self.num_frames -= num_frames
+        self.labelled_bytes -= job.video.num_bytes
 
 
 def summarize(run_id: str, totals: RunTotals, *, num_workers: int, wall_seconds: float) -> RunSummary:
@@ -129,19 +143,28 @@ def list_runs(objects: Objects) -> list[str]:
 
 def read_config(objects: Objects, run_id: str) -> Mapping[str, Any]:
     """Read a run's resolved configuration."""
-    said: Mapping[str, Any] = _read(objects, run_id, CONFIG)
+    said: Mapping[str, Any] = _read(objects, run_id, CONFIG, lambda said: plain(said, dict, CONFIG))
     return said
 
 
 def read_plan(objects: Objects, run_id: str) -> Mapping[str, Any]:
     """Read what a run was to do, as `write_plan` put it."""
-    said: Mapping[str, Any] = _read(objects, run_id, PLAN)
+    said: Mapping[str, Any] = _read(objects, run_id, PLAN, _plan)
     return said
+
+
+def _plan(said: Any) -> Mapping[str, Any]:
+    plain(said, dict, PLAN)
+    plain(said["reasons"], Mapping[str, int], "reasons")
+    plain(said["will_run"], list, "will_run")
+    found: Mapping[str, Any] = said
+    return found
 
 
 def read_summary(objects: Objects, run_id: str) -> RunSummary:
     """Read what came of a run; ValueError names the runs that are there when it left no summary."""
-    return RunSummary(**_read(objects, run_id, SUMMARY))
+    summary: RunSummary = _read(objects, run_id, SUMMARY, lambda said: typed(RunSummary, said))
+    return summary
 
 
 def seconds_per_byte(summaries: Iterable[RunSummary]) -> float | None:
@@ -170,9 +193,9 @@ def recent_summaries(objects: Objects, *, at_most: int = _RUNS_LOOKED_AT) -> lis
     return [read_summary(objects, stat.key.split("/")[1]) for stat in newest]
 
 
-def _read(objects: Objects, run_id: str, name: str) -> Any:
+def _read(objects: Objects, run_id: str, name: str, make: Callable[[Any], Any]) -> Any:
     try:
-        return json.loads(objects.get(f"{layout.run_folder(run_id)}{name}"))
+        return read_document(objects, f"{layout.run_folder(run_id)}{name}", make, advice=ASIDE)
     except FileNotFoundError:
         there = ", ".join(list_runs(objects)[-10:]) or "none"
         raise ValueError(f"run {run_id!r} left no {name} in {objects.root}; its latest runs: {there}") from None

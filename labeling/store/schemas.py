@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from labeling.errors import LabelingError
 from labeling.qc.signals import COLUMNS as SIGNAL_COLUMNS
 
 STORAGE_VERSION = 2
@@ -22,7 +23,7 @@ WRITER_KEY = b"samurai_labeling.written_by"
 _DISTRIBUTION = "samurai-labeling"
 
 
-class NewerStore(ValueError):
+class NewerStore(LabelingError, ValueError):
     """A file of a store that a newer version of this project wrote."""
 
 

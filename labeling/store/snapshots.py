@@ -6,11 +6,14 @@ What lies beside a snapshot (files, tracks, videos, verdicts) is named by that o
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from typing import Any
 
 from labeling.objects import Objects
 from labeling.store import layout, schemas
+from labeling.store.documents import document_of, plain, typed
 from labeling.store.parquet import read
+from labeling.types import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,29 @@ class Snapshot:
 
 
 def snapshot_from_json(body: bytes, name: str) -> Snapshot:
-    """Read a snapshot; NewerStore when a newer version of this project wrote it."""
-    said = json.loads(body)
-    schemas.check_stamp(said["storage_version"], said["written_by"], name)
-    return Snapshot(**{part: said[part] for part in Snapshot.__dataclass_fields__ if part in said})
+    """Read a snapshot; NewerStore when a newer version of this project wrote it, DamagedStore when it is not as written."""
+    advice = "restore it from a copy, or move it away: then the version before is the newest, and what came since is due"
+    return document_of(body, name, lambda said: _checked(said, name), advice=advice)
+
+
+def _checked(said: Any, name: str) -> Snapshot:
+    plain(said, Mapping, "the snapshot")
+    schemas.check_stamp(plain(said["storage_version"], int, "storage_version"), str(said["written_by"]), name)
+    snapshot = typed(Snapshot, said)
+    if not name.endswith(f"/{layout.snapshot(snapshot.version)}"):
+        raise ValueError(f"version is {snapshot.version}; expected that of its name")
+    for part in ("ledger", "files", "tracks", "videos", "verdicts"):
+        if layout.staged_version(getattr(snapshot, part)) != snapshot.version:
+            raise ValueError(f"{part} is {getattr(snapshot, part)!r}; expected the key of a table of this version")
+    for count in ("videos", "tracks", "masks", "visible_masks", "decided", *Decision):
+        if snapshot.counts[count] < 0:
+            raise ValueError(f"counts.{count} is {snapshot.counts[count]}; expected 0 or more")
+    datetime.fromisoformat(snapshot.created_at)
+    plain(snapshot.qc.get("name", ""), str, "qc.name")
+    for rule in plain(snapshot.qc.get("rules", []), list[Mapping], "qc.rules"):  # type: ignore[type-arg]
+        if not {"reason", "signal", "bound", "review", "reject"} <= rule.keys():
+            raise ValueError(f"qc.rules holds {rule!r}, which is no rule")
+    return snapshot
 
 
 def list_versions(objects: Objects) -> list[int]:

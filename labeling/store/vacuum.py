@@ -64,7 +64,9 @@ def plan_vacuum(objects: Objects, retention: Retention, *, now: float | None = N
     """
     now = time.time() if now is None else now
     # Markers first: a publisher deletes them after its snapshot is there, so what they name is in one or the other.
-    needed = {str(file["file"]) for marker in read_markers(objects) for file in marker.files}
+    markers, bad = read_markers(objects)
+    needed = {str(file["file"]) for marker in markers for file in marker.files}
+    needed |= {file for marker in bad for file in layout.files_of_marker(marker.object_key)}
     versions = list_versions(objects)
     snapshots = list(each(objects, lambda version: read_snapshot(objects, version), versions))
     kept = _kept(snapshots, retention, now)

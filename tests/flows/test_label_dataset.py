@@ -3,13 +3,16 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from prefect.utilities.collections import visit_collection
 
+from flows import label_dataset as labelling
 from flows.judging import judge_again
 from flows.label_dataset import Feed, Outcome, label_dataset
 from flows.planning import print_plan
@@ -17,12 +20,16 @@ from flows.reporting import report_again
 from flows.reviewing import open_queue
 from flows.screen import console
 from labeling import rle
-from labeling.errors import BadConfiguration, Unavailable
+from labeling.errors import BadConfiguration, DamagedStore, Unavailable
 from labeling.export.coco import export_coco
+from labeling.ingest.listing import video_id_of
 from labeling.objects import open_objects
+from labeling.pool.pool import run_jobs
 from labeling.store.dead_letters import read_dead_letters
 from labeling.store.reader import read_masklets
-from labeling.store.runs import RunTotals
+from labeling.store.run_state import Doing, recent_states
+from labeling.store.runs import RunTotals, read_summary
+from labeling.store.snapshots import read_snapshot
 from labeling.types import ErrorKind, ErrorRecord, MaskSource, Prompt, PromptSource, Receipt
 from tests.flows.conftest import FRAMES, Dataset, prompt_row
 
@@ -88,6 +95,35 @@ def test_credentials_that_run_out_end_the_run_without_a_dead_letter(dataset: Dat
     with pytest.raises(Unavailable, match="the run stops here.*token has run out"):
         feed.take(1)
     assert list(read_dead_letters(objects)) == []
+
+
+def test_results_that_are_not_in_the_store_are_named_and_do_not_count(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset.add("a.mp4", 1, 2)
+    dataset.add("b.mp4", 1)
+    objects = open_objects(str(dataset.root))
+    lost = video_id_of("b.mp4")
+
+    def elsewhere(*arguments: Any, **how: Any) -> Iterator[Receipt]:
+        """As if the worker of one video wrote to a folder that this process does not see."""
+        for receipt in run_jobs(*arguments, **how):
+            for key in receipt.files if receipt.video_id == lost else ():
+                objects.delete(key)
+            yield receipt
+
+    monkeypatch.setattr(labelling, "run_jobs", elsewhere)
+    with pytest.raises(DamagedStore, match=r"1 videos: b\.mp4 \(objects 1; .*every worker sees"):
+        run(dataset)
+    assert read_snapshot(objects).counts["tracks"] == 2
+    (state,) = recent_states(objects)
+    assert (state.doing, state.num_labelled, state.num_failed, state.num_masks) == (Doing.FAILED, 1, 1, 2 * FRAMES)
+    summary = read_summary(objects, state.run_id)
+    assert (summary.num_jobs, summary.num_failed, summary.num_objects, summary.num_masks) == (2, 1, 2, 2 * FRAMES)
+    assert summary.failures_by_reason == {"results_missing": 1}
+    assert [(letter.video, letter.replayable) for letter in read_dead_letters(objects)] == [("b.mp4", True)]
+    monkeypatch.undo()
+    assert (run(dataset).summary.num_jobs, read_snapshot(objects).counts["tracks"]) == (1, 3)
 
 
 def test_each_bad_input_is_one_dead_letter(dataset: Dataset) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labeling.errors import BadConfiguration, BadInput, record_of
+from labeling.errors import BadInput, DamagedStore, record_of
 from labeling.objects import Objects, open_objects
 from labeling.store.dead_letters import (
     DeadLetter,
@@ -88,7 +88,7 @@ def test_a_letter_without_a_job_says_so(store: Objects) -> None:
 
 def test_a_broken_letter_is_named(store: Objects) -> None:
     store.put("runs/run-1/dead/x.json", b"{}")
-    with pytest.raises(BadConfiguration, match=r"runs/run-1/dead/x\.json"):
+    with pytest.raises(DamagedStore, match=r"runs/run-1/dead/x\.json"):
         list(read_dead_letters(store))
 
 
@@ -97,7 +97,7 @@ def test_a_job_travels_as_plain_values(store: Objects) -> None:
     assert job_from_dict(job_to_dict(job)) == job
 
 
-def test_a_secret_that_is_a_part_of_a_name_is_cut_out_of_messages_alone(store: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_within_a_name_is_cut_out_of_messages_alone(store: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "videos/a")
     letter = dead_job(job_for(store, box_prompt(1)), record_of(BadInput("s3://videos/a.mp4 is broken", "decode_error")))
     put_dead_letter(store, letter)

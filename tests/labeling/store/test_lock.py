@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from labeling.errors import StoreBusy
+from labeling.errors import DamagedStore, StoreBusy
 from labeling.objects import FolderObjects, Objects, open_objects
 from labeling.store.layout import LOCK
-from labeling.store.lock import RunLock, run_lock
+from labeling.store.lock import RunLock, holder_of, run_lock
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -115,7 +115,8 @@ def test_a_process_of_another_machine_is_not_thought_dead(store: Objects) -> Non
 
 
 def test_of_many_that_start_at_once_one_holds_it(store: Objects) -> None:
-    store.put(LOCK, b"cut off in the middl")  # unreadable: anyone may take it, and only one does
+    with run_lock(store, "before", 1000):  # given back: anyone may take it, and only one does
+        pass
     held: list[RunLock] = []
     gate = threading.Barrier(6)
 
@@ -136,6 +137,23 @@ def test_of_many_that_start_at_once_one_holds_it(store: Objects) -> None:
     assert len(held) == 1
     held[0].check()
     held[0].release()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"cut off in the middl", b"", b"[]", b"{}", b'{"holder": 1}', b'\xff\xfe',
+        b'{"holder": "a", "token": "b", "acquired_at": NaN, "heartbeat_at": 0, "process": {"machine": "", "pid": 1}}',
+        b'{"holder": "a", "token": "b", "acquired_at": 1e300, "heartbeat_at": 0, "process": {"machine": "", "pid": 1}}',
+    ],
+)
+def test_a_damaged_lock_is_named_and_left(store: Objects, body: bytes) -> None:
+    store.put(LOCK, body)
+    with pytest.raises(DamagedStore, match=r"locks/run\.json is damaged .*delete it"), run_lock(store, "ana"):
+        pass
+    with pytest.raises(DamagedStore, match=r"locks/run\.json"):
+        holder_of(store)
+    assert store.get(LOCK) == body
 
 
 def test_no_time_is_no_patience(store: Objects) -> None:

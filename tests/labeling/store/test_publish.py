@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,7 +15,7 @@ from labeling.store import publish as publishing
 from labeling.store.ledger import read_ledger
 from labeling.store.parquet import sha256_of
 from labeling.store.plan import make_plan
-from labeling.store.publish import publish, recompute
+from labeling.store.publish import missing_results, publish, recompute
 from labeling.store.reader import read_masklets
 from labeling.store.snapshots import list_versions, newest_snapshot, read_files, read_snapshot, read_verdicts
 from labeling.types import Prompt, ReviewDecision
@@ -298,12 +299,54 @@ def test_the_lock_is_asked_right_before_the_commit(store: FolderObjects, tmp_pat
     assert publish(store, LENIENT, run_id="run").counts["tracks"] == 1
 
 
-def test_a_file_that_was_taken_away_is_named(store: FolderObjects, tmp_path: Path) -> None:
-    label(store, tmp_path / "s", {"a.mp4": (box_prompt(1),)})
-    (tracks,) = store.list("tracks/")
-    store.delete(tracks.key)
-    with pytest.raises(FileNotFoundError, match="tracks/bucket="):
-        publish(store, LENIENT, run_id="run")
+def cut(store: FolderObjects, key: str) -> None:
+    store.put(key, store.get(key)[:-9])
+
+
+def of_other_objects(store: FolderObjects, key: str) -> None:
+    said = json.loads(store.get(key))
+    said["objects"][0]["object_id"] = 7
+    store.put(key, json.dumps(said).encode())
+
+
+@pytest.mark.parametrize(
+    ("prefix", "harm", "said"),
+    [
+        ("tracks/", FolderObjects.delete, "is gone"), ("masks/", FolderObjects.delete, "is gone"),
+        ("masks/", cut, "noted were"),
+        ("videos/", cut, "is damaged"), ("ledger/pending/", cut, "is no done marker"),
+        ("ledger/pending/", of_other_objects, "other objects than the marker names"),
+    ],
+)
+def test_a_batch_that_is_not_whole_is_set_aside_and_the_others_publish(
+    store: FolderObjects, tmp_path: Path, caplog: pytest.LogCaptureFixture,
+    prefix: str, harm: Callable[[FolderObjects, str], None], said: str,
+) -> None:
+    table = {"a.mp4": (box_prompt(1),), "b.mp4": (box_prompt(1),)}
+    label(store, tmp_path / "s", table)
+    video_id = ref_of("a.mp4").video_id
+    (harmed,) = (stat.key for stat in store.list(prefix) if video_id in stat.key)
+    harm(store, harmed)
+    with caplog.at_level("WARNING"):
+        snapshot = publish(store, LENIENT, run_id="run")
+    assert snapshot.counts["tracks"] == 1
+    assert said in caplog.text
+    (aside,) = store.list("ledger/set-aside/")
+    assert video_id in aside.key
+    assert f"{video_id}-" in caplog.text
+    assert not list(store.list("ledger/pending/"))
+    label(store, tmp_path / "s", table, "again")
+    assert publish(store, LENIENT, run_id="again").counts["tracks"] == 2, "its video was due again"
+
+
+def test_what_was_reported_and_is_not_there_is_found(store: FolderObjects, tmp_path: Path) -> None:
+    table = {"a.mp4": (box_prompt(1),), "b.mp4": (box_prompt(1),)}
+    label(store, tmp_path / "s", table)
+    names = [stat.key.rpartition("/")[2].removesuffix(".json") for stat in store.list("ledger/pending/")]
+    store.delete(f"ledger/pending/run/{names[1]}.json")
+    snapshot = publish(store, LENIENT, run_id="run")
+    assert missing_results(store, snapshot, names) == [names[1]]
+    assert missing_results(store, snapshot, names[:1]) == []
 
 
 def test_a_snapshot_is_plain_json(store: FolderObjects) -> None:

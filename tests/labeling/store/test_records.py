@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from labeling.errors import DamagedStore
 from labeling.objects import open_objects
 from labeling.store.records import (
     TrackRow,
@@ -93,9 +94,9 @@ def test_a_stranger_s_file_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
     (tmp_path / "text.parquet").write_text("no")
     objects = open_objects(str(tmp_path))
-    with pytest.raises(ValueError, match="no storage version"):
+    with pytest.raises(DamagedStore, match=r"other.parquet is damaged .*no storage version"):
         read(objects, "other.parquet", VIDEOS)
-    with pytest.raises(ValueError, match="is not Parquet"):
+    with pytest.raises(DamagedStore, match=r"text.parquet is damaged"):
         read(objects, "text.parquet", VIDEOS)
 
 
