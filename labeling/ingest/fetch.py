@@ -35,8 +35,9 @@ def fetch_video(
     """Give a local path of the video, whole and as it was listed; a copy is removed at the end.
 
     All copies under `scratch` together stay below `cap_bytes`: what dead processes left goes first, then this waits up to
-    `wait_s` seconds for others to finish. Raises BadInput (`missing_video`; `source_unavailable` where access is refused)
-    or Unavailable (changed since the listing; a server that does not answer; `scratch_full`).
+    `wait_s` seconds for others to finish. Raises BadInput (`missing_video`; `not_a_video` for a folder, pipe or device;
+    `source_unavailable` where access is refused) or Unavailable (changed since the listing; a server that does not answer;
+    `scratch_full`).
     """
     with _source_errors(ref):
         root, key = split_uri(ref.uri)
@@ -102,6 +103,8 @@ def _source_errors(ref: VideoRef) -> Iterator[None]:
 def _unchanged(ref: VideoRef, source: Objects, key: str) -> ObjectStat:
     """Look the video up and compare it with the listing; what changed needs a new plan, which the next run makes."""
     found = source.stat(key)
+    if found is None and os.path.isdir(source.uri(key)):
+        raise BadInput(f"{ref.uri} is a folder; expected a video file", "not_a_video")
     if found is None:
         raise FileNotFoundError(ref.uri)
     with Digests() as digests:

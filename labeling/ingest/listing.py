@@ -12,16 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote, urlsplit
 
 from labeling.config import SourceConfig
-from labeling.errors import BadConfiguration
+from labeling.errors import BadConfiguration, BadInput
 from labeling.ingest.digests import Digests
 from labeling.ingest.globs import compile_glob, has_video_suffix, literal_start, names_suffix
 from labeling.ingest.tables import Row, read_rows
 from labeling.objects import Objects, ObjectStat, check_key, open_objects, split_uri
 from labeling.types import VideoRef, require
+from sam2.video.files import UnreadableVideo, refuse_kind
 
 log = logging.getLogger(__name__)
 
-MISSING = "missing"  # the content id of a video that a manifest names and that is not there
+MISSING = "missing"  # the content id of a video that is not there, or cannot be read
 _ASKED_ONE_BY_ONE = 64  # a manifest with more videos is looked up in one listing
 
 
@@ -50,25 +51,50 @@ def video_id_of(key: str) -> str:
 
 
 def ref_of(uri: str) -> VideoRef:
-    """The video at a path or uri by itself, with its name as key; FileNotFoundError where there is none."""
+    """The video at a path or uri by itself, with its name as key; FileNotFoundError where there is none.
+
+    Raises BadInput for a name that is not UTF-8, of which no key can be made.
+    """
     root, key = split_uri(uri)
+    if not _is_utf8(key):
+        raise BadInput(f"{uri!r} has a name that is not UTF-8; rename it", "not_a_video")
     objects = open_objects(root, unavailable="source_unavailable")
     found = objects.stat(key)
     if found is None:
-        raise FileNotFoundError(f"{uri} does not exist; expected a video file")
+        what = "is a folder" if os.path.isdir(objects.uri(key)) else "does not exist"
+        raise FileNotFoundError(f"{uri} {what}; expected a video file")
     with Digests() as digests:
         return _ref(key, objects.uri(key), found, digests)
 
 
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def content_id_of(uri: str, found: ObjectStat, digests: Digests) -> str:
-    """What tells one content from another: S3's ETag and size, or the digest of a local file."""
+    """What tells one content from another: S3's ETag and size, or the digest of a local file.
+
+    Raises BadInput (`not_a_video`) for a pipe or a device: to read one could take for ever.
+    """
     if uri.startswith("s3://"):
         return f"etag:{found.etag}:{found.num_bytes}"
+    try:
+        refuse_kind(os.stat(uri), uri)
+    except UnreadableVideo as error:
+        raise BadInput(str(error), error.reason) from error
     return f"sha256:{digests.of(uri)}"
 
 
 def _ref(key: str, uri: str, found: ObjectStat, digests: Digests) -> VideoRef:
-    return VideoRef(video_id_of(key), key, uri, content_id_of(uri, found, digests), found.num_bytes)
+    try:
+        content_id = content_id_of(uri, found, digests)
+    except (BadInput, PermissionError):  # it costs itself alone: who fetches it says why
+        content_id = MISSING
+    return VideoRef(video_id_of(key), key, uri, content_id, found.num_bytes)
 
 
 def _open_source(root: str) -> Objects:

@@ -21,6 +21,7 @@ FORMATS = (
     "gif", "apng", "pva", "nsv", "nuv", "ty", "dhav", "lxf", "cine", "r3d", "ser", "smjpeg", "filmstrip", "flic", "roq",
 )
 _OPTIONS = {"format_whitelist": ",".join(FORMATS), "max_pixels": str(MAX_PIXELS)}
+_CONTAINERS = ((0, b"\x1a\x45\xdf\xa3", "Matroska"), (8, b"AVI ", "AVI"), (4, b"ftyp", "MP4"), (4, b"moov", "MOV"))
 # What other files begin with.
 _HEADS = {
     b"\xff\xd8\xff": "a JPEG picture", b"\x89PNG": "a PNG picture", b"BM": "a BMP picture", b"II*\0": "a TIFF picture",
@@ -51,12 +52,22 @@ def broken(name: str, frame_idx: int, expected: int | None, why: object) -> Unre
     return UnreadableVideo(f"{name} breaks at frame {frame_idx}{of}: {why}; replace the file with a whole one", "decode_error")
 
 
+def without_moov(name: str) -> UnreadableVideo:
+    """Return the error for an MP4 whose table is cut short."""
+    what = "an MP4 without its table of frames (moov)"
+    return UnreadableVideo(f"{name} is cut short: {what}; replace it with a whole one", "decode_error")
+
+
 def _unopened(video: Source, name: str, error: Exception) -> UnreadableVideo:
     with reading(video, name) as reader:
         if lacks_moov(reader):
-            return _without_moov(name)
+            return without_moov(name)
         reader.seek(0)
         head = reader.read(64)
+    container = next((name for place, magic, name in _CONTAINERS if head[place:].startswith(magic)), None)
+    if container:
+        message = f"{name} is cut short or damaged: {container} that ends or breaks before its first frame ({why_of(error)})"
+        return UnreadableVideo(f"{message}; replace it with a whole one", "decode_error")
     kind = _kind_of(head)
     why = f"it is {kind}" if kind else f"no container that is known ({why_of(error)})"
     return UnreadableVideo(f"{name} is no video file: {why}; expected MP4, Matroska, AVI or the like", "not_a_video")
@@ -70,19 +81,15 @@ def _kind_of(head: bytes) -> str | None:
     return kind or ("text" if is_text else None)
 
 
-def _without_moov(name: str) -> UnreadableVideo:
-    what = "an MP4 without its table of frames (moov)"
-    return UnreadableVideo(f"{name} is cut short: {what}; replace it with a whole one", "decode_error")
-
-
 def _video_stream(container: Any, video: Source, name: str) -> Any:
     """Return the first video stream that is no cover picture, and have the demuxer leave out all others."""
     cover = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
-    if not streams:
+    if not streams or streams[0].codec_context is None:
         with reading(video, name) as reader:
             if lacks_moov(reader):
-                raise _without_moov(name)
+                raise without_moov(name)
+    if not streams:
         kinds = sorted(stream.type for stream in container.streams)
         raise UnreadableVideo(f"{name} has no video stream (its streams: {kinds})", "not_a_video")
     for stream in container.streams:

@@ -12,9 +12,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import av.error
+from av.video.reformatter import VideoReformatter
 
 from sam2.video.container import broken, opened
-from sam2.video.file_index import FileIndex, index_frames
+from sam2.video.file_index import FileIndex, index_frames, threads_for
 from sam2.video.files import Source, UnreadableVideo, state_of, why_of
 from sam2.video.orientation import Image8
 from sam2.video.packets import frames_of, shows_of
@@ -44,6 +45,8 @@ class FrameDecoder:
         self._kept: OrderedDict[int, Any] = OrderedDict()
         self._sampled: Container[int] = range(self.index.num_frames) if sampled is None else sampled
         self._kept_bytes = kept_bytes
+        # One for all frames: a frame that converts itself keeps threads of its own for as long as it is kept.
+        self._to_rgb = VideoReformatter()
 
     def close(self) -> None:
         """Close the file; frames cannot be read afterwards."""
@@ -57,11 +60,11 @@ class FrameDecoder:
         orientation = self.index.orientation
         height, width = orientation.upright_size(upright_hw or self.index.size_hw)
         try:
-            if (frame.height, frame.width) != (height, width):  # asked for, or the stream changes its size on the way
-                frame = frame.reformat(width=width, height=height, format="rgb24", interpolation=upright_hw and "AREA")
-            return orientation.upright(frame.to_ndarray(format="rgb24"))
+            # A frame is scaled where that is asked for, or where the stream changes its size on the way.
+            scaled = self._to_rgb.reformat(frame, width, height, "rgb24", interpolation=upright_hw and "AREA")
+            return orientation.upright(scaled.to_ndarray())
         except (av.error.FFmpegError, ValueError) as error:
-            raise broken(self._name, frame_idx, self.index.num_frames, f"no RGB can be made of it ({error})") from error
+            raise broken(self._name, frame_idx, self.index.num_frames, f"no RGB can be made of it ({why_of(error)})") from error
 
     def _require_unchanged(self) -> None:
         if isinstance(self._video, bytes) or not os.path.lexists(self._video):
@@ -156,7 +159,7 @@ class _Passage:
     def _begin(self) -> None:
         self._open.close()
         self._container, self._stream = self._open.enter_context(opened(self._video, self._name))
-        self._stream.thread_type = "AUTO"
+        self._stream.thread_type = threads_for(self._index.all_show)
         self._shows = shows_of(self._stream.codec_context)
         self._frames, self._sought, self.next_idx = self._decoded(sought=False), False, 0
 

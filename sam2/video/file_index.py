@@ -15,11 +15,11 @@ from typing import Any
 import av
 import av.error
 
-from sam2.video.container import broken, opened
+from sam2.video.container import broken, opened, without_moov
 from sam2.video.files import Source, State, UnreadableVideo, reading, state_of, why_of
 from sam2.video.orientation import Orientation, orientation_of
 from sam2.video.packets import frames_of, shows_of
-from sam2.video.wholeness import declared_seconds, declares_too_much, ends_within_frames
+from sam2.video.wholeness import declared_seconds, declares_too_much, ends_within_frames, lacks_moov
 
 _ONE_FRAME_A_PACKET = frozenset({
     "av1", "libdav1d", "dnxhd", "ffv1", "gif", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4", "png", "prores",
@@ -38,6 +38,7 @@ class FileIndex:
     it. `key_pts` are the times of the frames that decoding can start at, where known. With `by_order` the file's times are
     not to be trusted: frames are told by their place and `pts` are made up from the rate. `stored_hw` is the size of the
     first frame as it is stored, `orientation` what makes it upright; `frame_rate` is the header's, None where it has none.
+    With `all_show` every packet shows a picture.
     """
 
     pts: tuple[int, ...]
@@ -48,6 +49,7 @@ class FileIndex:
     orientation: Orientation
     codec: str
     frame_rate: Fraction | None
+    all_show: bool = True
     by_order: bool = False
 
     @property
@@ -103,13 +105,16 @@ def _index(video: Source, name: str) -> FileIndex:
         codec, in_avi = stream.codec_context.name, "avi" in container.format.name
         rate = header_rate(stream)
     if not scan.pts:
+        with reading(video, name) as reader:
+            if lacks_moov(reader):
+                raise without_moov(name)
         raise UnreadableVideo(f"{name} has a video stream without frames; expected at least one", "empty_video")
     times = sorted(pts for pts in scan.pts if pts is not None)
     countable = len(times) == len(scan.pts) == len(set(times)) and codec in _ONE_FRAME_A_PACKET and scan.all_show
     agrees = scan.decodes and [frame.pts for frame in scan.first[:_COMPARED_FRAMES]] == times[:_COMPARED_FRAMES]
     # AVI packs B-frames of MPEG-4 two in a packet.
     if not (countable and agrees) or in_avi and codec == "mpeg4":
-        return _decoded_index(video, name, len(scan.pts), start)
+        return _decoded_index(video, name, scan, start)
     first = scan.first[0]
     return FileIndex(
         tuple(times), time_base, start, tuple(sorted(scan.key_pts)), (first.height, first.width), orientation_of(first),
@@ -183,12 +188,12 @@ def _start_of(container: Any, stream: Any) -> int:
     return round(float(Fraction(container.start_time, av.time_base) / stream.time_base))
 
 
-def _decoded_index(video: Source, name: str, num_packets: int, start: int) -> FileIndex:
+def _decoded_index(video: Source, name: str, scan: _Scan, start: int) -> FileIndex:
     """Index by decoding all: exact for any file, and as slow as watching it."""
     pts: list[int | None] = []
-    first = None
+    first, num_packets = None, len(scan.pts)
     with opened(video, name) as (container, stream):
-        stream.thread_type = "AUTO"
+        stream.thread_type = threads_for(scan.all_show)
         time_base, rate, codec = stream.time_base, header_rate(stream), stream.codec_context.name
         shows = shows_of(stream.codec_context)
         try:
@@ -200,12 +205,17 @@ def _decoded_index(video: Source, name: str, num_packets: int, start: int) -> Fi
             raise broken(name, len(pts), num_packets, why_of(error)) from error
     if first is None:
         raise UnreadableVideo(f"{name} has {num_packets} packets and no frame that decodes", "decode_error")
-    shape = ((first.height, first.width), orientation_of(first), codec, rate)
+    shape = ((first.height, first.width), orientation_of(first), codec, rate, scan.all_show)
     times = [p for p in pts if p is not None]
     if len(times) == len(pts) and all(a < b for a, b in pairwise(times)):
         return FileIndex(tuple(times), time_base, start, (), *shape)
     even = rate if rate and _RATES[0] <= rate <= _RATES[1] else _USUAL_RATE
     return FileIndex(tuple(range(len(pts))), 1 / even, 0, (), *shape, by_order=True)
+
+
+def threads_for(all_show: bool) -> str:
+    """Return how to share the decoder's work: among frames, unless it must be known which packet an error comes from."""
+    return "AUTO" if all_show else "SLICE"
 
 
 def header_rate(stream: Any) -> Fraction | None:

@@ -44,12 +44,17 @@ def state_of(video: Source, name: str) -> State:
         status = os.stat(video)
     except (OSError, ValueError) as error:
         raise _missing(video, name, error) from error
-    for is_kind, kind in _KINDS.items():
-        if is_kind(status.st_mode):
-            raise UnreadableVideo(f"{name} is {kind}; expected a video file", "not_a_video")
+    refuse_kind(status, name)
     if not status.st_size:
         raise UnreadableVideo(f"{name} is empty (0 bytes); expected a video", "empty_video")
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def refuse_kind(status: os.stat_result, name: str) -> None:
+    """Raise UnreadableVideo for what is no regular file, and says which kind it is."""
+    kind = next((kind for is_kind, kind in _KINDS.items() if is_kind(status.st_mode)), None)
+    if kind:
+        raise UnreadableVideo(f"{name} is {kind}; expected a video file", "not_a_video")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ an MP4 declares before it looks for the first. All functions read from a seekabl
 """
 
 import os
+import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -15,6 +16,10 @@ _MP4_KINDS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"m
 _PARENTS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"}
 _SAMPLES_A_BYTE = 8
 _INDEX_BYTES = 1 << 20
+_HEAD_BYTES = 4096
+_ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
+_FLV_SIZE = b"\0\x08filesize\0"  # its name and, after this, a number of 8 bytes
 _MOST_BOXES = 1 << 20
 
 
@@ -29,15 +34,22 @@ def lacks_moov(reader: BinaryIO) -> bool:
 def ends_within_frames(reader: BinaryIO) -> bool:
     """Return whether the file ends before the element that holds its frames does, by its own word.
 
-    Looks at Matroska, AVI and fragments of MP4; False for any other file. One that only lost the index after its frames
-    still holds all of them.
+    Looks at Matroska, AVI, fragments of MP4, ASF and FLV; False for any other file. One that only lost the index after its
+    frames still holds all of them.
     """
     num_bytes = _length(reader)
     if _is_mp4(reader):
         return any(end > num_bytes and kind in (b"moof", b"sidx") for kind, end in _fragments(reader, num_bytes))
-    head = reader.read(12)
-    if head[:4] == b"RIFF" and head[8:] == b"AVI ":
+    head = reader.read(_HEAD_BYTES)
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return _avi_ends_within_frames(reader, num_bytes)
+    if head[:16] == _ASF_HEADER:
+        reader.seek(int.from_bytes(head[16:24], "little"))
+        data = reader.read(24)
+        return data[:16] == _ASF_DATA and reader.tell() - 24 + int.from_bytes(data[16:], "little") > num_bytes
+    if head[:3] == b"FLV":
+        at = head.find(_FLV_SIZE) + len(_FLV_SIZE)
+        return at > len(_FLV_SIZE) and len(head) >= at + 8 and struct.unpack(">d", head[at:at + 8])[0] > num_bytes
     reader.seek(0)
     return head[:4] == _EBML and _matroska_ends_within_frames(reader, num_bytes)
 

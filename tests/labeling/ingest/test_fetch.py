@@ -12,7 +12,7 @@ import pytest
 from labeling.config import SourceConfig
 from labeling.errors import BadInput, Unavailable
 from labeling.ingest.fetch import fetch_video, own_folder, sweep_scratch
-from labeling.ingest.listing import list_videos
+from labeling.ingest.listing import MISSING, list_videos, ref_of
 from labeling.objects import open_objects
 from labeling.types import ErrorKind, VideoRef
 
@@ -184,3 +184,29 @@ def test_only_folders_of_ours_are_swept(scratch: Path) -> None:
     other.mkdir(parents=True)
     sweep_scratch(scratch)
     assert other.exists()
+
+
+def test_what_is_no_regular_file_is_refused_by_kind_at_once(tmp_path: Path, scratch: Path) -> None:
+    folder = tmp_path / "v"
+    (folder / "folder.mp4").mkdir(parents=True)
+    os.mkfifo(folder / "pipe.mp4")
+    os.symlink("/dev/zero", folder / "device.mp4")
+    os.symlink(folder / "gone.mp4", folder / "link.mp4")
+    for name, reason, what in (
+        ("folder", "not_a_video", "is a folder"), ("pipe", "not_a_video", "is a named pipe"),
+        ("device", "not_a_video", "is a character device"), ("link", "missing_video", "does not exist"),
+    ):
+        ref = VideoRef("0" * 16, f"{name}.mp4", str(folder / f"{name}.mp4"), MISSING, 0)
+        with pytest.raises(BadInput, match=what) as refused, fetch_video(ref, scratch):
+            pass
+        assert refused.value.reason == reason
+    assert ref_of(str(folder / "pipe.mp4")).content_id == MISSING
+
+
+def test_a_manifest_that_names_a_pipe_lists_the_others(tmp_path: Path) -> None:
+    listed(str(tmp_path / "v"), a=b"video")
+    os.mkfifo(tmp_path / "v" / "pipe.mp4")
+    manifest = tmp_path / "videos.csv"
+    manifest.write_text("video\na.mp4\npipe.mp4\n")
+    refs = list(list_videos(SourceConfig(uri=str(tmp_path / "v"), manifest=str(manifest))))
+    assert [(ref.key, ref.content_id == MISSING) for ref in refs] == [("a.mp4", False), ("pipe.mp4", True)]

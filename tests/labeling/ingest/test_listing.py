@@ -171,3 +171,10 @@ def test_one_video_by_itself(source: Objects) -> None:
     assert (ref.content_id, ref.num_bytes, ref.uri) == (listed.content_id, listed.num_bytes, listed.uri)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         ref_of(source.uri("none.mp4"))
+
+
+def test_a_name_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "clip\udcff.mp4"
+    path.write_bytes(b"video")
+    with pytest.raises(BadInput, match=r"clip\\udcff.mp4' has a name that is not UTF-8; rename it"):
+        ref_of(str(path))
