@@ -1,16 +1,22 @@
-"""Flows whose parameters Prefect keeps and shows without their secrets."""
+"""Flows whose parameters Prefect keeps and shows without their secrets, and whose errors it tells in one line."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from prefect.flows import Flow
 
-from flows.configure import shown_config
+from flows.configure import kept_config
+from flows.prefect_server import ensure_server, named_errors
 from labeling.config import LabelConfig
-from labeling.redact import redacted
+from labeling.errors import BadConfiguration, LabelingError, StoreBusy
+from labeling.pool.ray_process import ClusterFailed
+from labeling.redact import redact, redacted
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+NAMED = (LabelingError, BadConfiguration, StoreBusy, ClusterFailed, ConnectionError)
 
 
 class DiscreetFlow(Flow[P, R]):
@@ -18,8 +24,24 @@ class DiscreetFlow(Flow[P, R]):
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return what Prefect's server is told of the parameters."""
-        kept = {name: shown_config(v) if isinstance(v, LabelConfig) else redacted(v) for name, v in parameters.items()}
+        kept = {name: kept_config(v) if isinstance(v, LabelConfig) else redacted(v) for name, v in parameters.items()}
         return super().serialize_parameters(kept)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the flow; raises Unavailable where Prefect's server cannot be reached or started."""
+        ensure_server()
+        for name in ("prefect.flow_runs", "prefect.task_runs"):
+            logging.getLogger(name).addFilter(without_traceback)
+        with named_errors():
+            return super().__call__(*args, **kwargs)
+
+
+def without_traceback(record: logging.LogRecord) -> bool:
+    """Take the traceback from a record of an error that names what to mend: it would say nothing more."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, NAMED):
+        record.msg, record.args, record.exc_info, record.exc_text = redact(str(error)), (), None, None
+    return True
 
 
 def discreet(**options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
