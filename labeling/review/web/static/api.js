@@ -20,6 +20,10 @@ export class Api {
   csrf = "";
   /** Called when the session has ended (401), so that the page can ask to sign in again. */
   onSignedOut = () => {};
+  /** Called when the server does not answer, and when it answers again after that. */
+  onSilent = () => {};
+  onBack = () => {};
+  #silent = false;
 
   async call(method, path, { body, query, signal } = {}) {
     const response = await this.#send(method, path + queryText(query), body, signal);
@@ -37,12 +41,20 @@ export class Api {
     if (method !== "GET") headers["X-CSRF-Token"] = this.csrf;
     const given = { method, headers, signal, credentials: "same-origin" };
     if (body !== undefined) given.body = JSON.stringify(body);
-    try {
-      return await fetch(address, given);
-    } catch (error) {
+    const response = await fetch(address, given).catch((error) => {
       if (error.name === "AbortError") throw error;
+      return null;
+    });
+    // A proxy answers for a server that is away, and not in JSON.
+    const away = !response || ([502, 503, 504].includes(response.status) && !isJson(response));
+    const back = this.#silent && !away;
+    this.#silent = away;
+    if (away) {
+      this.onSilent();
       throw new ApiError(0, SILENT);
     }
+    if (back) this.onBack();
+    return response;
   }
 
   async me() { return this.#signedIn(await this.call("GET", "api/me")); }
@@ -80,6 +92,10 @@ export class Api {
     }
     return createImageBitmap(await response.blob());
   }
+}
+
+function isJson(response) {
+  return (response.headers.get("content-type") ?? "").includes("json");
 }
 
 function itemPath(itemId) {

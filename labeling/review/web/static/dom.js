@@ -17,10 +17,18 @@ export function el(tag, props = {}, ...children) {
   return made;
 }
 
+// Marks that turn what follows around or cannot be seen; joiners and direction marks of real scripts are not among them.
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u200b\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]/g;
+
+/** Text of people and files with such marks written out, so that no name looks like another or turns the words around it. */
+export function visible(text) {
+  return String(text).replace(HIDDEN, (mark) => `<U+${mark.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}>`);
+}
+
 function setProp(made, name, value) {
   if (value === null || value === undefined || value === false) return;
   if (name === "class") made.className = value;
-  else if (name === "text") made.textContent = value;
+  else if (name === "text") made.textContent = visible(value);
   else if (name === "data") Object.assign(made.dataset, value);
   else if (name === "on") for (const [event, listener] of Object.entries(value)) made.addEventListener(event, listener);
   else made.setAttribute(name, value === true ? "" : String(value));

@@ -1,6 +1,7 @@
 // Keeps work that is not decided yet: in this browser at once, on the server a moment later.
 
-const PREFIX = "labeling.draft.";
+// Two datasets behind one proxy are told apart by their paths.
+const PREFIX = `labeling.draft.${location.pathname === "/" ? "" : location.pathname}`;
 const WAIT_MS = 1500;
 const MOST_BYTES = 250 * 1024;
 

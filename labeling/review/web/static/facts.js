@@ -1,6 +1,6 @@
 // Short lines of facts for the page's bars.
 
-import { short } from "./dom.js";
+import { short, visible } from "./dom.js";
 
 /** A key's last part: the file's name. */
 export function baseName(key) {
@@ -9,14 +9,24 @@ export function baseName(key) {
 
 /** An item by its file and object. */
 export function titleOf({ video_key, track_id }) {
-  return `${baseName(video_key)}, object ${track_id}`;
+  return visible(`${baseName(video_key)}, object ${track_id}`);
 }
 
 /** An item in one line: category, size, length, version and run. */
 export function itemFacts({ item, video }) {
   const seconds = video.num_frames / (video.frame_rate || 1);
-  return [item.category, `${video.width} x ${video.height}`, `${video.num_frames} frames, ${short(seconds, 1)} s`,
-    `version ${item.label_version}`, item.run_id].filter(Boolean).join("  |  ");
+  return visible([item.category, `${video.width} x ${video.height}`, `${video.num_frames} frames, ${short(seconds, 1)} s`,
+    `version ${item.label_version}`, item.run_id].filter(Boolean).join("  |  "));
+}
+
+/** Why an item waits, in a line: "area jump, object lost". */
+export function reasonsOf({ reasons }) {
+  return visible(reasons.map(words).join(", "));
+}
+
+/** A reason as words: area_jump is "area jump", low_predicted_iou "low predicted IoU". */
+export function words(reason) {
+  return String(reason).replaceAll("_", " ").replace(/\biou\b/, "IoU");
 }
 
 /** What is left of a lease: "held 9:41". */

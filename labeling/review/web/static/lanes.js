@@ -1,6 +1,6 @@
 // One lane for each object: where it is visible, what was flagged, where it was prompted and corrected.
 
-import { el, fitCanvas } from "./dom.js";
+import { el, fitCanvas, visible } from "./dom.js";
 import { colourOf } from "./marks.js";
 
 const HEIGHT = 22;
@@ -30,7 +30,7 @@ export class Lanes {
   #row(object, detail) {
     const canvas = el("canvas");
     const name = `${object.track_id} ${object.category ?? ""}`.trim();
-    const label = el("span", { class: "lane-name", title: name }, swatch(colourOf(object.track_id)), name);
+    const label = el("span", { class: "lane-name", title: name }, swatch(colourOf(object.track_id)), visible(name));
     const said = `Object ${name}: visible on ${spoken(object.spans)}; ${object.flags.length} flags, `
       + `${object.prompts.length} prompts`;
     const spokenOnly = el("span", { class: "sr", text: said });

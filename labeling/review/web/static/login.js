@@ -4,20 +4,20 @@ import { byId } from "./dom.js";
 
 let asking = null;
 
-/** The session's facts of `api/me`; shows the form until the server takes it. */
-export async function signIn(api) {
+/** The session's facts of `api/me`; shows the form, with why it asks, until the server takes it. */
+export async function signIn(api, why = "") {
   try {
     return await api.me();
   } catch (error) {
     if (error.status !== 401) throw error;
   }
-  asking ??= ask(api).finally(() => { asking = null; });
+  asking ??= ask(api, why).finally(() => { asking = null; });
   return asking;
 }
 
-function ask(api) {
+function ask(api, why) {
   const [dialog, form, failed] = [byId("login"), byId("login-form"), byId("login-error")];
-  failed.textContent = "";
+  failed.textContent = why;
   if (!dialog.open) dialog.showModal();
   // Escape would leave a page that can do nothing.
   dialog.oncancel = (event) => event.preventDefault();

@@ -5,10 +5,10 @@ import { Api } from "./api.js";
 import { Bench } from "./bench.js";
 import { Correcting } from "./correcting.js";
 import { DecisionPanel, EditBar, Transport } from "./controls.js";
-import { byId } from "./dom.js";
+import { byId, visible } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { Editor } from "./editor.js";
-import { itemFacts, leaseText, paceText, titleOf } from "./facts.js";
+import { itemFacts, leaseText, paceText, reasonsOf, titleOf } from "./facts.js";
 import { KeysDialog } from "./keys_dialog.js";
 import { KeyMap, listen } from "./keys.js";
 import { Lease } from "./lease.js";
@@ -23,6 +23,8 @@ import { setUpTheme } from "./theme.js";
 import { Timeline } from "./timeline.js";
 
 const ZOOM = 1.25;
+const ASK_AGAIN_MS = 5000;
+let asking = 0;
 
 const api = new Api();
 const notices = new Notices();
@@ -155,6 +157,7 @@ function showItem() {
   byId("empty").hidden = Boolean(detail);
   byId("item-title").textContent = detail ? titleOf(detail.item) : "No item in hand";
   byId("item-facts").textContent = detail ? itemFacts(detail) : "";
+  byId("item-why").textContent = detail ? reasonsOf(detail.item) : "";
   byId("lease").hidden = !detail;
   byId("lease").textContent = detail && !lease.token ? "read only" : "";
   byId("empty-text").textContent = `${review.last ? "Nothing in hand. " : ""}Take the riskiest item that waits.`;
@@ -179,11 +182,15 @@ function showLease() {
   byId("lease").classList.toggle("short", lease.secondsLeft < 60);
 }
 
+function nameOf({ role, reviewer }) {
+  return visible(role === "senior" ? `${reviewer} (senior)` : reviewer);
+}
+
 async function begin() {
   const me = await signIn(api);
   review.leaseSeconds = me.lease_seconds;
-  byId("dataset").textContent = me.dataset ?? "";
-  byId("who").textContent = me.role === "senior" ? `${me.reviewer} (senior)` : me.reviewer;
+  byId("dataset").textContent = visible(me.dataset ?? "");
+  byId("who").textContent = nameOf(me);
   byId("logout").hidden = false;
   await queue.refresh();
   if (!(await review.resume())) showItem();
@@ -216,7 +223,19 @@ function connect() {
     && refocus(event, ".transport button, .decide button, .edit-bar button"));
   document.addEventListener("pointerup", (event) => refocus(event, "input[type=range]"));
   document.addEventListener("change", (event) => refocus(event, ".transport select, .edit-bar select"));
-  api.onSignedOut = () => signIn(api).then(() => notices.say("Signed in again.")).catch(report);
+  api.onSignedOut = () => signIn(api, "Your session has ended. Your work is kept; sign in to go on.").then(signedInAgain)
+    .catch(report);
+  api.onSilent = () => {
+    clearTimeout(asking);
+    asking = setTimeout(() => api.me().catch(() => {}), ASK_AGAIN_MS);
+  };
+  api.onBack = () => notices.mended("The server answers again.");
+}
+
+/** Somebody else's work is not gone on with. */
+function signedInAgain(me) {
+  if (nameOf(me) !== byId("who").textContent) location.reload();
+  else notices.mended("Signed in again.");
 }
 
 setUpTheme(byId("theme"), () => { timeline.redraw(); stage.redraw(); });

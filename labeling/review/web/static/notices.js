@@ -8,6 +8,7 @@ const QUIET_MS = 6000;
 export class Notices {
   #timer = 0;
   #asking = null;
+  #passing = false;
 
   constructor() {
     this.bar = byId("notice");
@@ -26,7 +27,15 @@ export class Notices {
     if (!error || error.name === "AbortError") return;
     if (error.name !== "ApiError") console.error(error);
     if (this.#asking) return this.say([error.message, error.hint].filter(Boolean).join(" "));
-    return this.#show({ text: error.message, hint: error.hint ?? "", actions: [], kind: "error" });
+    this.#show({ text: error.message, hint: error.hint ?? "", actions: [], kind: "error" });
+    this.#passing = [0, 401].includes(error.status);
+    return undefined;
+  }
+
+  /** Takes back that the server was away or the session had ended, which is no longer so, and says that instead. */
+  mended(text) {
+    if (this.#passing) this.clear();
+    this.say(text);
   }
 
   /** Shows a bar that stays until one of `actions` [{label, onClick}] is taken or `name` is answered otherwise. */
@@ -39,11 +48,13 @@ export class Notices {
   clear(name = null) {
     if (name && name !== this.#asking) return;
     this.#asking = null;
+    this.#passing = false;
     this.bar.hidden = true;
     this.bar.replaceChildren();
   }
 
   #show({ text, hint, actions, kind }) {
+    this.#passing = false;
     const buttons = actions.map(({ label, onClick, primary = false }) => el("button", {
       type: "button", class: primary ? "primary" : "", text: label, on: { click: onClick },
     }));

@@ -1,8 +1,7 @@
 // The queue at the left: what waits, riskiest first, by reason, category and run.
 
 import { byId, el, short } from "./dom.js";
-import { baseName } from "./facts.js";
-import { words } from "./reasons.js";
+import { baseName, words } from "./facts.js";
 
 const LIMIT = 60;
 const STATUSES = ["open", "claimed", "decided", "closed"];

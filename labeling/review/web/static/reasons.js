@@ -1,11 +1,7 @@
 // Why an item is here: each reason with its number and the bound it passed, notes and history.
 
-import { byId, el, short } from "./dom.js";
-
-/** A reason as words: area_jump is "area jump", low_predicted_iou "low predicted IoU". */
-export function words(reason) {
-  return String(reason).replaceAll("_", " ").replace(/\biou\b/, "IoU");
-}
+import { byId, el, short, visible } from "./dom.js";
+import { words } from "./facts.js";
 
 /** The panels at the right; tells "seek" {frameIdx} when a flagged span is chosen. */
 export class ReasonsPanel extends EventTarget {
@@ -21,7 +17,7 @@ export class ReasonsPanel extends EventTarget {
     const cards = flags.map((flag) => this.#card(flag));
     if (!cards.length) cards.push(el("p", { class: "muted none", text: "No reason is given. Judge the whole masklet." }));
     this.root.replaceChildren(...cards);
-    this.notes.textContent = detail.notes?.length ? `Notes so far: ${noted(detail.notes)}` : "";
+    this.notes.textContent = detail.notes?.length ? visible(`Notes so far: ${noted(detail.notes)}`) : "";
     this.#showHistory(detail.history ?? []);
   }
 

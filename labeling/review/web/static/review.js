@@ -2,7 +2,7 @@
 
 import { closeItem } from "./ahead.js";
 
-const RESUME = "labeling.lease";
+const RESUME = `labeling.lease${location.pathname === "/" ? "" : location.pathname}`;
 const MOST_SKIPPED = 1000;
 const DONE = { accept: "Accepted", reject: "Rejected", correct: "Correction saved" };
 

@@ -38,9 +38,9 @@ def small_network() -> Network:
 
 
 @contextmanager
-def serving(services: Services) -> Iterator[str]:
+def serving(services: Services, *, port: int = 0) -> Iterator[str]:
     """Serve for the block; gives the address."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(uvicorn.Config(create_app(services), log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="review-page", daemon=True)
     thread.start()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from labeling import rle
 from labeling.objects import FolderObjects
@@ -216,6 +217,73 @@ def test_a_lost_lease_keeps_the_work(page: Any, page_queue: ReviewQueue, clock: 
     says(page, "#status", "Correction saved")
     (saved,) = page_queue.corrections()
     assert [prompt.frame_idx for prompt in saved.prompts] == [WRONG[0]]
+
+
+def test_work_survives_a_server_that_goes_away_and_comes_back(
+    chromium: Any, page_queue: ReviewQueue, page_objects: FolderObjects, clicker: Clicker, tmp_path: Path
+) -> None:
+    context = chromium.new_context()
+    context.set_default_timeout(PATIENCE_MS)
+    opened = context.new_page()
+    with serving(page_services(page_queue, page_objects, tmp_path / "scratch", clicker)) as address:
+        opened.goto(address)
+        start(opened, "car")
+        go_to(opened, WRONG[0])
+        opened.keyboard.press("e")
+        opened.mouse.click(*at(opened, 24 + 3 * WRONG[0], 34))
+        says(opened, "#edit-bar", "1 click, predicted IoU")
+    opened.keyboard.press("a")
+    says(opened, "#notice", "Your work is kept in this browser")
+    says(opened, "#edit-bar", "1 click")
+    port = int(address.rpartition(":")[2])
+    with serving(page_services(page_queue, page_objects, tmp_path / "scratch", clicker), port=port):
+        says(opened, "#status", "The server answers again")
+        playwright.expect(opened.locator("#notice")).to_be_hidden()
+        opened.keyboard.press("a")
+        says(opened, "#status", "Correction saved")
+    context.close()
+    (saved,) = page_queue.corrections()
+    assert [prompt.frame_idx for prompt in saved.prompts] == [WRONG[0]]
+
+
+def test_a_session_that_ends_in_mid_work_is_begun_again_and_the_work_goes_on(page: Any, page_queue: ReviewQueue) -> None:
+    start(page, "car")
+    go_to(page, WRONG[0])
+    page.keyboard.press("e")
+    page.mouse.click(*at(page, 24 + 3 * WRONG[0], 34))
+    says(page, "#edit-bar", "1 click, predicted IoU")
+    token = Accounts(page_queue).make_token("ada", role="senior")      # whoever came in by name is asked for theirs
+    page.keyboard.press("a")
+    says(page, "#login", "Your session has ended. Your work is kept")
+    page.get_by_label("Token").fill(token)
+    page.keyboard.press("Enter")
+    says(page, "#status", "Signed in again")
+    playwright.expect(page.locator("#notice")).to_be_hidden()
+    says(page, "#edit-bar", "1 click")
+    page.locator("#stage").focus()
+    page.keyboard.press("a")
+    says(page, "#status", "Correction saved")
+    assert [logged.reviewer for logged in page_queue.decisions_since()] == ["ada"]
+
+
+def test_markup_and_hidden_marks_in_names_are_text(page: Any, page_queue: ReviewQueue) -> None:
+    markup, turned = '<img src=x onerror="alert(1)">', "a/\u202egpj.exe\u200b.mp4"
+    with page_queue.database.write() as session:
+        session.execute(text("UPDATE review_item SET category = :m, video_key = :t"), {"m": markup, "t": turned})
+        session.execute(text("UPDATE review_item_reason SET category = :m"), {"m": markup})
+    page_queue.claim("<b>eve</b>")
+    page.reload()
+    page.locator("body[data-ready]").wait_for()
+    start(page)
+    page.locator("#note").fill(markup)
+    for place in ("#queue", "#filters", "#item-facts"):
+        says(page, place, markup)
+    for place in ("#queue", "#item-title"):
+        says(page, place, "<U+202E>gpj.exe<U+200B>.mp4")
+    page.get_by_label("Status").select_option("claimed")
+    says(page, "#queue", "<b>eve</b>")
+    page.keyboard.press("Escape")
+    assert page.locator("img, b b, script:not([src])").count() == 0
 
 
 def test_clicks_are_still_there_after_a_reload(page: Any) -> None:
