@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labeling.config import LabelConfig
+from labeling.errors import BadConfiguration, DamagedStore
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts, write_prompts
 from labeling.objects import Objects, open_objects
 from labeling.redact import redact
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 # Reviewers' corrections as a prompt table of the dataset: the loop closes through data.
 CORRECTIONS = "corrections.jsonl"
+_CORRECTIONS_ADVICE = "restore it from a copy, or move it away: what the review queue holds is written again"
 
 
 def queue_url(config: LabelConfig) -> str:
@@ -142,7 +144,14 @@ def read_corrections(objects: Objects) -> PromptTable:
     """Read the dataset's table of corrections; empty where nobody has corrected anything."""
     if objects.stat(CORRECTIONS) is None:
         return PromptTable({})
-    return read_prompts(objects.uri(CORRECTIONS))
+    try:
+        table = read_prompts(objects.uri(CORRECTIONS))
+    except BadConfiguration as error:
+        raise DamagedStore(f"{error}; {_CORRECTIONS_ADVICE}") from error
+    if table.bad_rows:
+        row = table.bad_rows[0]
+        raise DamagedStore(f"{objects.uri(CORRECTIONS)} is damaged (line {row.line}: {row.message}); {_CORRECTIONS_ADVICE}")
+    return table
 
 
 def open_items(objects: Objects, queue: ReviewQueue, snapshot: Snapshot, run_id: str, *, reviewers: int = 1) -> int:

@@ -12,6 +12,7 @@ from labeling.config import LabelConfig
 from labeling.metrics import Metric, gauge
 from labeling.objects import open_objects
 from labeling.review.figures import figures_of
+from labeling.store.documents import raised
 from labeling.store.lock import holder_of
 from labeling.store.run_state import Doing, RunState, recent_states
 from labeling.store.snapshots import newest_snapshot
@@ -50,7 +51,8 @@ class StoreWatch:
 
     def _of_store(self) -> Iterator[Metric]:
         objects = open_objects(self._config.store.root)
-        done = [state for state in recent_states(objects, at_most=RUNS_READ) if state.doing is Doing.DONE]
+        states = recent_states(objects, at_most=RUNS_READ, on_damage=raised)
+        done = [state for state in states if state.doing is Doing.DONE]
         yield gauge("labeling_store_run_in_progress", "Whether a run writes the store now", holder_of(objects) is not None)
         told = "When the last run came to its end, 0 where none did"
         yield gauge("labeling_store_last_run_time_seconds", told, done[0].at if done else 0.0)

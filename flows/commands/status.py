@@ -13,6 +13,7 @@ from rich.table import Table
 from flows.commands.places import Root, store_at
 from flows.screen import console
 from flows.status import Status, status_of
+from labeling.errors import DamagedStore
 from labeling.store.run_state import Doing, RunState
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs")]
@@ -26,11 +27,18 @@ def status(where: Root, as_json: AsJson = False) -> None:
     found = status_of(store_at(where))
     if as_json:
         typer.echo(json.dumps(plain(found), indent=1))
+        _raise_damage(found)
         return
     table = Table(box=None, show_header=False, title=f"[bold]{escape(found.root)}[/]", title_justify="left")
     for name, told in rows(found):
         table.add_row(f"[bold]{name}[/]", told)
     console.print(table)
+    _raise_damage(found)
+
+
+def _raise_damage(found: Status) -> None:
+    if found.damaged:
+        raise DamagedStore("; ".join(found.damaged))
 
 
 def plain(found: Status) -> dict[str, Any]:
@@ -59,6 +67,8 @@ def rows(found: Status) -> Iterator[tuple[str, str]]:
         yield "last run", escape(_last(found.last))
     told = ", ".join(f"{count} {reason}" for reason, count in found.open_letters.items())
     yield "dead", f"[red]{told}[/]  (labeling dead-letters list)" if told else "none"
+    if found.num_set_aside:
+        yield "set aside", f"[red]{found.num_set_aside} done markers[/] that were not whole, in ledger/set-aside/"
     yield "snapshot", _snapshot(found)
     yield "review", _backlog(found)
 

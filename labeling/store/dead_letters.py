@@ -6,15 +6,18 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from labeling.errors import DamagedStore
 from labeling.objects import Objects
 from labeling.redact import held_out, redact
 from labeling.store import layout
-from labeling.store.documents import document_of, typed
+from labeling.store.documents import OnDamage, read_document, typed
 from labeling.store.each import each
 from labeling.store.keys import canonical_json, digest
 from labeling.store.ledger import Ledger
 from labeling.store.records import prompt_from_dict, prompt_to_dict
 from labeling.types import ErrorRecord, Job, Kept, VideoRef
+
+_ADVICE = "restore it from a copy, or delete it: if its video still fails, the next run writes it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +74,30 @@ def read_dead_letters(objects: Objects, run_id: str | None = None) -> Iterator[D
         yield from letters_at(objects, (stat.key for stat in objects.list(f"{layout.run_folder(run)}dead/")))
 
 
-def letters_at(objects: Objects, keys: Iterable[str]) -> Iterator[DeadLetter]:
-    """Yield the letters that lie at the given keys."""
-    return each(objects, lambda key: _from_json(objects.get(key), objects.uri(key)), keys)
+def letters_at(objects: Objects, keys: Iterable[str], *, on_damage: OnDamage | None = None) -> Iterator[DeadLetter]:
+    """Yield the letters that lie at the given keys; `on_damage` is told of one that is none, where it is given.
+
+    Raises:
+        DamagedStore: a letter is not as it was written, and no `on_damage` is given.
+    """
+
+    def letter_at(key: str) -> DeadLetter | None:
+        try:
+            return read_document(objects, key, _letter, advice=_ADVICE)
+        except FileNotFoundError:
+            return None
+        except DamagedStore as error:
+            if on_damage is None:
+                raise
+            on_damage(error)
+            return None
+
+    return filter(None, each(objects, letter_at, keys))
 
 
 def runs_with_letters(objects: Objects) -> list[str]:
     """Return the ids of the runs that left dead letters, ascending."""
-    keys = (stat.key.split("/") for stat in objects.list("runs/"))
+    keys = (stat.key.split("/") for stat in objects.list("runs/") if layout.is_run_file(stat.key))
     return sorted({parts[1] for parts in keys if len(parts) > 3 and parts[2] == "dead"})
 
 
@@ -150,10 +169,6 @@ def job_from_dict(said: Mapping[str, Any]) -> Job:
 
 def _kept(said: Mapping[str, Any]) -> Kept:
     return Kept(said["masks_file"], tuple((first, end) for first, end in said["spans"]), tuple(said["starts"]))
-
-
-def _from_json(body: bytes, name: str) -> DeadLetter:
-    return document_of(body, name, _letter, advice="restore it from a copy, or delete it: the next run writes it again")
 
 
 def _letter(said: Any) -> DeadLetter:

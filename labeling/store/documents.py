@@ -1,6 +1,7 @@
 """A store's small JSON objects read back: one that is not as it was written is named, with what is wrong and what to do."""
 
 import json
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
@@ -12,7 +13,10 @@ from labeling.errors import DamagedStore
 from labeling.objects import Objects
 from labeling.store.schemas import NewerStore
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+OnDamage = Callable[[DamagedStore], None]
 
 _LARGEST = 2**63
 RESTORE = "restore it from a copy"
@@ -38,6 +42,16 @@ def document_of(body: bytes, uri: str, make: Callable[[Any], T], *, advice: str 
         raise
     except _UNFIT as error:
         raise DamagedStore(f"{uri} is damaged ({problem_of(error)}); {advice}") from error
+
+
+def warned(error: DamagedStore) -> None:
+    """Say in the log what is damaged, where the rest is worth having without it."""
+    log.warning("%s", error)
+
+
+def raised(error: DamagedStore) -> None:
+    """Let what is damaged end the reading."""
+    raise error
 
 
 def problem_of(error: BaseException) -> str:

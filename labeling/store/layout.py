@@ -24,6 +24,12 @@ def check_run_id(run_id: str) -> str:
     return run_id
 
 
+def is_run_file(key: str, name: str = "") -> bool:
+    """Whether a key lies in a run's folder, directly under `name` where that is given."""
+    top, _, rest = key.removeprefix("runs/").partition("/")
+    return key.startswith("runs/") and bool(rest) and _RUN_ID.fullmatch(top) is not None and (not name or rest == name)
+
+
 def data_file(table: str, video_id: str, batch: str) -> str:
     """The file of `videos`, `tracks` or `masks` that holds a batch."""
     return f"{table}/bucket={video_id[:2]}/{video_id}-{batch}.parquet"

@@ -5,14 +5,16 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from labeling.objects import Objects
+from labeling.errors import DamagedStore
+from labeling.objects import Objects, ObjectStat
 from labeling.store import layout
-from labeling.store.documents import read_document, typed
+from labeling.store.documents import OnDamage, read_document, typed, warned
 from labeling.store.each import each
 from labeling.store.runs import ASIDE, write_run_file
 
 STATE = "state.json"
 _LAST_S = 2.5e11  # the year 9892
+_LONGEST_S = 1e10
 
 
 class Doing(StrEnum):
@@ -81,7 +83,7 @@ class RunState:
             pace = seconds_per_byte / max(1, self.num_workers)
         else:
             return None
-        return max(0.0, pace * (self.due_bytes - self.handled_bytes) - (now - self.at))
+        return min(_LONGEST_S, max(0.0, pace * (self.due_bytes - self.handled_bytes) - (now - self.at)))
 
 
 def write_state(objects: Objects, state: RunState) -> str:
@@ -105,9 +107,17 @@ def _state(said: Any) -> RunState:
     return state
 
 
-def recent_states(objects: Objects, *, at_most: int = 50) -> list[RunState]:
-    """Return the runs that began last, newest first."""
-    found = [stat for stat in objects.list("runs/") if stat.key.count("/") == 2 and stat.key.endswith(f"/{STATE}")]
+def recent_states(objects: Objects, *, at_most: int = 50, on_damage: OnDamage = warned) -> list[RunState]:
+    """Return the runs that began last, newest first; `on_damage` is told of a state that is not as it was written."""
+
+    def state_at(stat: ObjectStat) -> RunState | None:
+        try:
+            return read_state(objects, stat.key.split("/")[1])
+        except DamagedStore as error:
+            on_damage(error)
+            return None
+
+    found = [stat for stat in objects.list("runs/") if layout.is_run_file(stat.key, STATE)]
     newest = sorted(found, key=lambda stat: stat.modified_at, reverse=True)[:at_most]
-    states = each(objects, lambda stat: read_state(objects, stat.key.split("/")[1]), newest)
+    states = each(objects, state_at, newest)
     return sorted((state for state in states if state is not None), key=lambda s: s.started_at, reverse=True)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from labeling.errors import DamagedStore
 from labeling.objects import Objects
 from labeling.redact import held_out, redact
 from labeling.store import layout
-from labeling.store.documents import plain, read_document, typed
+from labeling.store.documents import plain, read_document, typed, warned
 from labeling.store.plan import Plan
 from labeling.types import Job, Receipt
 
@@ -138,7 +139,7 @@ def write_summary(objects: Objects, summary: RunSummary) -> str:
 
 def list_runs(objects: Objects) -> list[str]:
     """Return the ids of the runs that left anything, ascending."""
-    return sorted({stat.key.split("/")[1] for stat in objects.list("runs/")})
+    return sorted({stat.key.split("/")[1] for stat in objects.list("runs/") if layout.is_run_file(stat.key)})
 
 
 def read_config(objects: Objects, run_id: str) -> Mapping[str, Any]:
@@ -188,9 +189,14 @@ def estimate(plan: Plan, summaries: Iterable[RunSummary], *, num_workers: int) -
 
 def recent_summaries(objects: Objects, *, at_most: int = _RUNS_LOOKED_AT) -> list[RunSummary]:
     """Return the summaries of the runs that ended last, newest first."""
-    found = [stat for stat in objects.list("runs/") if stat.key.count("/") == 2 and stat.key.endswith(f"/{SUMMARY}")]
-    newest = sorted(found, key=lambda stat: stat.modified_at, reverse=True)[:at_most]
-    return [read_summary(objects, stat.key.split("/")[1]) for stat in newest]
+    found = [stat for stat in objects.list("runs/") if layout.is_run_file(stat.key, SUMMARY)]
+    summaries = []
+    for stat in sorted(found, key=lambda stat: stat.modified_at, reverse=True)[:at_most]:
+        try:
+            summaries.append(read_summary(objects, stat.key.split("/")[1]))
+        except DamagedStore as error:  # an estimate is worth having without it
+            warned(error)
+    return summaries
 
 
 def _read(objects: Objects, run_id: str, name: str, make: Callable[[Any], Any]) -> Any:

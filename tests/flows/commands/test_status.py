@@ -145,3 +145,19 @@ def test_a_store_that_cannot_be_read_is_said_to_be_so(objects: FolderObjects) ->
     told = metrics.text(StoreWatch(load_config([f"store.root={objects.root}"]))).decode()
     assert "labeling_store_up 0.0" in told
     assert "labeling_store_last_run" not in told
+
+
+def test_what_is_damaged_is_named_beside_all_that_is_whole(
+    objects: FolderObjects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = [f"runs/{run_id}/state.json" for run_id in ("run-8", "run-9")]
+    for key, body in zip(broken, (b"{", b'{"run_id": 7}'), strict=True):
+        objects.put(key, body)
+    objects.put("ledger/set-aside/run-1/x.json", b"")
+    before = {stat.key: stat.etag for stat in objects.list()}
+    assert cli.run_command(["status", objects.root, "--json"]) == 4
+    said = capsys.readouterr()
+    plain = json.loads(said.out)
+    assert all(key in " ".join(plain["damaged"]) and key in said.err for key in broken)
+    assert plain["num_set_aside"] == 1
+    assert {stat.key: stat.etag for stat in objects.list()} == before
