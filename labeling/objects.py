@@ -12,14 +12,13 @@ import os
 import shutil
 import stat
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from labeling.errors import BadConfiguration, Denied, LabelingError, Unavailable
-from labeling.objects_contract import Objects, ObjectStat, check_key, is_hidden, missing, written_beside
+from labeling.objects_contract import Objects, ObjectStat, beside_name, check_key, is_hidden, is_left, missing, written_beside
 from labeling.objects_uris import split_s3_uri
 
 __all__ = ["FolderObjects", "ObjectStat", "Objects", "check_key", "open_objects", "split_uri", "written_beside"]
@@ -129,6 +128,17 @@ class FolderObjects:
             with self._locked():
                 path.unlink(missing_ok=True)
 
+    def sweep(self) -> int:
+        swept = 0
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                path = os.path.join(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    if is_hidden(name) and is_left(name, time.time() - os.lstat(path).st_mtime):
+                        os.unlink(path)
+                        swept += 1
+        return swept
+
     def _write(self, key: str, content: bytes | Path) -> str:
         with self._staged(key, content) as beside, self._locked():
             etag = _etag_of(beside.stat())
@@ -147,7 +157,7 @@ class FolderObjects:
     def _staged(self, key: str, content: bytes | Path) -> Iterator[Path]:
         """Give a synced file beside the key's with the content; what is still there at the end is removed."""
         target = self._path(key)
-        beside = target.with_name(f".~{uuid.uuid4().hex}.beside")
+        beside = target.with_name(beside_name())
         with self._passing_named(key):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:

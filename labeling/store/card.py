@@ -5,16 +5,21 @@ The front matter is that of Hugging Face's dataset cards, so that an upload of t
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow.compute as pc
 
+from labeling.errors import DamagedStore
 from labeling.objects import Objects
 from labeling.store import layout
+from labeling.store.documents import plain, read_document, warned
 from labeling.store.ranged import sha256_of_object
-from labeling.store.snapshots import Contents, Snapshot
+from labeling.store.snapshots import Contents, Snapshot, list_versions, read_contents, read_snapshot
+
+log = logging.getLogger(__name__)
 
 CARD, README = "card.json", "README.md"
 _MADE_BY = (
@@ -30,6 +35,30 @@ def write_card(objects: Objects, snapshot: Snapshot, contents: Contents) -> dict
     objects.put(f"{beside}{CARD}", json.dumps(said, indent=1, sort_keys=True).encode())
     objects.put(f"{beside}{README}", card_text(said).encode())
     return said
+
+
+def mend_cards(objects: Objects) -> None:
+    """Write the cards that are missing, as a publisher leaves them that was killed after its commit, or that are no JSON."""
+    there = {stat.key for stat in objects.list(layout.SNAPSHOTS) if stat.num_bytes}
+    versions = list_versions(objects)
+    for version in versions:
+        keys = {f"{layout.snapshot_folder(version)}{name}" for name in (CARD, README)}
+        if keys <= there and (version != versions[-1] or _is_card(objects, f"{layout.snapshot_folder(version)}{CARD}")):
+            continue
+        try:
+            snapshot = read_snapshot(objects, version)
+            write_card(objects, snapshot, read_contents(objects, snapshot))
+            log.info("the card of %s was missing or damaged, and is written", snapshot.name)
+        except DamagedStore as error:
+            warned(error)
+
+
+def _is_card(objects: Objects, key: str) -> bool:
+    try:
+        read_document(objects, key, lambda said: plain(said["counts"], dict, "counts"))
+    except (DamagedStore, FileNotFoundError):
+        return False
+    return True
 
 
 def card_of(objects: Objects, snapshot: Snapshot, contents: Contents) -> dict[str, Any]:

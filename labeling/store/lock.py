@@ -7,7 +7,6 @@ is compare-and-set, so of two that take over one wins, and a holder that lost th
 import json
 import logging
 import os
-import socket
 import threading
 import time
 import uuid
@@ -15,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+from labeling import processes
 from labeling.errors import DamagedStore, StoreBusy
 from labeling.objects import Objects
 from labeling.store.documents import plain, read_document
@@ -41,6 +40,7 @@ class RunLock:
         self._token = uuid.uuid4().hex
         self._etag = ""
         self._lost = ""
+        self.taken_over = False  # from a holder that died: it may have left half of what it wrote
         self._since = time.time()
         self._beaten_at = time.monotonic()
         self._stopped = threading.Event()
@@ -95,6 +95,7 @@ class RunLock:
         if not self._objects.put_if_match(LOCK, self._body(), there.etag):
             return False
         if why:
+            self.taken_over = True
             log.warning("took over the lock of %s from %s: %s", self._objects.root, said["holder"], why)
         return True
 
@@ -149,6 +150,8 @@ def run_lock(objects: Objects, holder: str, stale_s: float = 120.0) -> Iterator[
     lock = RunLock(objects, holder, stale_s)
     lock.acquire()
     try:
+        if lock.taken_over:
+            objects.sweep()
         yield lock
     finally:
         lock.release()
@@ -206,33 +209,15 @@ def _free_because(said: Mapping[str, Any], stale_s: float) -> str | None:
 
 
 def _this_process() -> dict[str, Any]:
-    return {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid())}
+    return {"machine": processes.machine(), "pid": os.getpid(), "started": processes.started(os.getpid())}
 
 
 def _is_gone(process: Mapping[str, Any]) -> bool:
     """Whether a process of this very machine and process namespace has ended; False when that cannot be known."""
-    machine = _machine()
+    machine = processes.machine()
     if not machine or process.get("machine") != machine:
         return False
-    return _started(int(process["pid"])) != str(process["started"])
-
-
-def _machine() -> str:
-    """Name this boot of this machine and the process namespace, "" where the system does not say."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """Return when a process started, in the kernel's ticks, so that a reused id is no match; "" when there is none."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] == "Z" else fields[19]
+    return processes.started(int(process["pid"])) != str(process["started"])
 
 
 def _clock(at: float) -> str:

@@ -20,6 +20,7 @@ from labeling.config import QCConfig
 from labeling.errors import DamagedStore, StoreBusy
 from labeling.objects import Objects
 from labeling.store import layout, schemas
+from labeling.store.card import mend_cards
 from labeling.store.commit import commit, delete_all
 from labeling.store.each import each
 from labeling.store.keys import canonical_json
@@ -79,6 +80,7 @@ def publish(
             snapshot = commit(objects, ledger.snapshot, after, _plain(qc), run_id=run_id, still_held=still_held)
         if snapshot is not None:
             delete_all(objects, [marker.object_key for marker in ledger.markers])
+            mend_cards(objects)
             return snapshot
     raise StoreBusy(f"{objects.root}: {_TRIES} times another publisher was faster; let it end and publish again")
 

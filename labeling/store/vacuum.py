@@ -92,6 +92,7 @@ def vacuum(objects: Objects, planned: Vacuum) -> None:
         if layout.snapshot_version(stat.key) is not None:
             objects.delete(stat.key)
     delete_all(objects, (stat.key for stat in planned.objects if layout.snapshot_version(stat.key) is None))
+    objects.sweep()
 
 
 def _kept(snapshots: Sequence[Snapshot], retention: Retention, now: float) -> list[Snapshot]:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labeling.errors import BadConfiguration
+from labeling.errors import BadConfiguration, Unavailable
 from labeling.objects import FolderObjects, Objects, open_objects, split_uri
 
 ODD_KEYS = [
@@ -195,3 +196,37 @@ def test_what_a_killed_writer_left_is_not_listed(tmp_path: Path) -> None:
     place.put("a", b"1")
     (tmp_path / ".~0123.beside").write_bytes(b"half")
     assert [f.key for f in place.list()] == ["a"]
+
+
+def test_what_killed_writers_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    objects = FolderObjects(tmp_path)
+    objects.put("masks/a", b"x")
+    script = (
+        "import os, signal, sys\nfrom labeling.objects import FolderObjects\n"
+        "with FolderObjects(sys.argv[1])._staged('masks/b', b'half'):\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, tmp_path], check=False).returncode == -signal.SIGKILL
+    old, young = (tmp_path / "masks" / f".~{digit * 32}.beside" for digit in "01")
+    mine = [tmp_path / "masks" / name for name in (".~notes.beside", f".~{'2' * 32}.beside.txt")]
+    for path in (old, young, *mine):
+        path.write_bytes(b"x")
+    for path in (old, *mine):
+        os.utime(path, (1, 1))
+    with objects._staged("masks/c", b"being written") as written:
+        assert objects.sweep() == 2
+        assert written.exists()
+    assert sorted(tmp_path.glob("masks/.~*")) == sorted([young, *mine])
+    assert [stat.key for stat in objects.list()] == ["masks/a", f"masks/.~{'2' * 32}.beside.txt"][::-1]
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    objects = FolderObjects(tmp_path)
+    (tmp_path / "folder.json").mkdir()
+    os.mkfifo(tmp_path / "pipe.json")
+    for write in (objects.put, objects.put_if_absent):
+        with pytest.raises(Unavailable, match=r"folder\.json.*move"):
+            write("folder.json", b"x")
+    with pytest.raises(Unavailable, match=r"pipe\.json is no ordinary file"):
+        objects.get("pipe.json")
+    with pytest.raises(FileNotFoundError):
+        objects.get("folder.json")

@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from labeling.config import QCConfig, RuleConfig
@@ -48,3 +49,20 @@ def test_a_store_without_a_masklet_has_a_card(tmp_path: Path) -> None:
     publish(store, QCConfig(), run_id="run")
     said = json.loads(store.get("snapshots/v000001/card.json"))
     assert (said["hours"], said["frames"], said["categories"], said["made_by"], said["files"]) == (0, 0, {}, [], {})
+
+
+@pytest.mark.parametrize("name", ["card.json", "README.md"])
+def test_a_card_that_a_killed_publisher_did_not_write_is_written_by_the_next(tmp_path: Path, name: str) -> None:
+    objects = FolderObjects(tmp_path / "store")
+    for run, x0 in (("one", 2.0), ("two", 9.0)):
+        label(objects, tmp_path / "s", {"a.mp4": (box_prompt(1, x0),)}, run)
+        publish(objects, QCConfig(), run_id=run)
+    keys = [f"snapshots/{version}/{name}" for version in ("v000001", "v000002")]
+    before = [objects.get(key) for key in keys]
+    objects.delete(keys[0])
+    objects.put(keys[1], b"")
+    publish(objects, QCConfig(), run_id="three")
+    assert [objects.get(key) for key in keys] == before
+    objects.put(keys[1].replace(name, "card.json"), b"{\"counts\": [")
+    publish(objects, QCConfig(), run_id="four")
+    assert objects.get(keys[1]) == before[1]
