@@ -18,7 +18,7 @@ from sam2.video.container import broken, opened
 from sam2.video.file_index import FileIndex, index_frames, threads_for
 from sam2.video.files import Source, UnreadableVideo, state_of, why_of
 from sam2.video.orientation import Image8
-from sam2.video.packets import frames_of, shows_of
+from sam2.video.packets import demuxed, frames_of, shows_of
 
 KEPT_BYTES = 256 << 20  # of decoded frames while a video is read backwards
 _WORTH_A_SEEK = 8  # frames: fewer are decoded and dropped faster than found again
@@ -167,7 +167,7 @@ class _Passage:
         """Yield (index, frame) from where the file stands; after seeking, from the first key frame met."""
         lowest, waiting, count = 0, sought, 0
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in demuxed(self._container, self._stream):
                 if waiting and packet.size > 0:
                     if not packet.is_keyframe:
                         continue

@@ -18,7 +18,7 @@ import av.error
 from sam2.video.container import broken, opened, without_moov
 from sam2.video.files import Source, State, UnreadableVideo, reading, state_of, why_of
 from sam2.video.orientation import Orientation, orientation_of
-from sam2.video.packets import frames_of, shows_of
+from sam2.video.packets import demuxed, frames_of, shows_of
 from sam2.video.wholeness import declared_seconds, declares_too_much, ends_within_frames, lacks_moov
 
 _ONE_FRAME_A_PACKET = frozenset({
@@ -137,7 +137,7 @@ def _scanned(container: Any, stream: Any, name: str, num_bytes: int) -> _Scan:
     scan, shows = _Scan(), shows_of(stream.codec_context)
     declared = stream.frames or None
     try:
-        for packet in container.demux(stream):
+        for packet in demuxed(container, stream):
             if scan.decodes and len(scan.first) < _COMPARED_FRAMES:
                 _decode_first(scan, packet)
             if packet.size == 0:
@@ -197,7 +197,7 @@ def _decoded_index(video: Source, name: str, scan: _Scan, start: int) -> FileInd
         time_base, rate, codec = stream.time_base, header_rate(stream), stream.codec_context.name
         shows = shows_of(stream.codec_context)
         try:
-            for packet in container.demux(stream):
+            for packet in demuxed(container, stream):
                 for frame in frames_of(packet, shows):
                     first = first or frame
                     pts.append(frame.pts)

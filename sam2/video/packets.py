@@ -5,6 +5,7 @@ decoder has the last word.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,13 @@ def shows_of(context: Any) -> Shows:
     if codec == "hevc":
         return _by_units(extradata, 21, lambda first: (first >> 1) & 0x3F < 32)
     return {"vp9": _vp9_shows, "av1": _av1_shows, "libdav1d": _av1_shows, "mpeg4": _mpeg4_shows}.get(codec, lambda _: True)
+
+
+def demuxed(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield a stream's packets, and an empty one at the end that has the decoder give what it holds back."""
+    # PyAV trips over a stream that first appears in mid-file, after it has given all packets.
+    with suppress(IndexError):
+        yield from container.demux(stream)
 
 
 def frames_of(packet: Any, shows: Shows) -> list[Any]:
