@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from prefect import flow
-
 from flows import reviewing
+from flows.discreet import discreet
 from flows.failure_budget import overspent
 from flows.label_dataset import Outcome, label_dataset
 from flows.planning import new_run_id
@@ -146,7 +145,7 @@ def look_ahead(config: LabelConfig, globs: Sequence[str]) -> Forecast:
     )
 
 
-@flow(name="backfill", flow_run_name="{config.store.root}", validate_parameters=False, retries=0)
+@discreet(name="backfill", flow_run_name="{config.store.root}", validate_parameters=False, retries=0)
 def backfill(config: LabelConfig, forecast: Forecast, on_outcome: Callable[[Part, Outcome], None] | None = None) -> Backfilled:
     """Label every part in which something is due, a run and a snapshot for each, until too many videos have failed.
 

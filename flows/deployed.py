@@ -21,6 +21,7 @@ from flows import backfill as backfill_module
 from flows.configure import load_config, require_settings
 from flows.judging import judge_again
 from flows.label_dataset import Outcome, label_dataset
+from flows.run_page import show_log
 from labeling.config import LabelConfig
 from labeling.errors import StoreBusy
 
@@ -40,12 +41,14 @@ class Settings(BaseModel):
     store_root: str = Field(description="The dataset's root")
     model: Literal[
         "nano", "tiny", "small", "base_plus", "large", "sam2_tiny", "sam2_small", "sam2_base_plus", "sam2_large"
-    ] = "base_plus"
+    ] = Field(default="base_plus", description="Larger networks follow better and take longer; nano needs no checkpoint")
     checkpoint: str = Field(default="", description="The weights' file, as workers see it; empty for nano's own")
-    tracker: Literal["samurai", "sam2"] = "samurai"
-    precision: Literal["fp32", "bf16"] = "fp32"
-    qc: Literal["default", "strict", "off"] = "default"
-    cluster: Literal["laptop", "ray"] = "ray"
+    tracker: Literal["samurai", "sam2"] = Field(
+        default="samurai", description="samurai follows motion too, sam2 appearance alone"
+    )
+    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="bf16 is faster on GPUs, and a little less exact")
+    qc: Literal["default", "strict", "off"] = Field(default="default", description="How much reviewers see; off accepts all")
+    cluster: Literal["laptop", "ray"] = Field(default="ray", description="ray joins a cluster; laptop: this one machine")
     overrides: list[str] = Field(default=[], description="e.g. run.timeout_s=7200")
 
     def load(self) -> LabelConfig:
@@ -53,6 +56,7 @@ class Settings(BaseModel):
         places = [f"source.uri={self.source_uri}", f"prompts.uri={self.prompts_uri}", f"store.root={self.store_root}"]
         choices = [f"{name}={getattr(self, name)}" for name in ("model", "tracker", "precision", "qc", "cluster")]
         weights = [f"model.checkpoint={self.checkpoint}"] if self.checkpoint else []
+        show_log()
         config = load_config([*places, *choices, *weights, "run.progress=false", *self.overrides])
         require_settings(config, "source.uri", "prompts.uri", "store.root")
         return config
@@ -60,14 +64,24 @@ class Settings(BaseModel):
 
 @flow(name="nightly", flow_run_name="{settings.store_root}")
 def nightly(settings: Settings, wait_for_root_s: float = 3600) -> State[None]:
-    """Label what is due, judge it, publish a snapshot, open reviews and write the report."""
+    """Label what is due, judge it, publish a snapshot, open reviews and write the report.
+
+    Args:
+        settings: Which dataset, by which network and rules.
+        wait_for_root_s: Seconds to wait while another run writes the root, before this one fails with that run's name.
+    """
     config = settings.load()
     return told(when_free(lambda: label_dataset.fn(config), wait_for_root_s))
 
 
 @flow(name="review-apply", flow_run_name="{settings.store_root}")
 def review_apply(settings: Settings, wait_for_root_s: float = 3600) -> State[None]:
-    """Track again what reviewers corrected, and nothing else that is due."""
+    """Track again what reviewers corrected, and nothing else that is due.
+
+    Args:
+        settings: Which dataset, by which network and rules.
+        wait_for_root_s: Seconds to wait while another run writes the root, before this one fails with that run's name.
+    """
     config = settings.load()
     applied = when_free(lambda: apply_reviews_module.apply_reviews.fn(config), wait_for_root_s)
     return Completed(message="no correction waits") if applied.outcome is None else told(applied.outcome)
@@ -75,7 +89,12 @@ def review_apply(settings: Settings, wait_for_root_s: float = 3600) -> State[Non
 
 @flow(name="qc", flow_run_name="{settings.store_root}")
 def recompute_qc(settings: Settings, wait_for_root_s: float = 3600) -> State[None]:
-    """Judge every masklet again by the present rules, from stored signals, into a new snapshot; nothing is tracked."""
+    """Judge every masklet again by the present rules, from stored signals, into a new snapshot; nothing is tracked.
+
+    Args:
+        settings: Which dataset, by which network and rules.
+        wait_for_root_s: Seconds to wait while another run writes the root, before this one fails with that run's name.
+    """
     config = settings.load()
     snapshot = when_free(lambda: judge_again(config, Console(quiet=True)), wait_for_root_s)
     counts = ", ".join(f"{name} {snapshot.counts[name]}" for name in ("accept", "review", "reject"))
@@ -93,7 +112,18 @@ def backfill(
     max_dead_letter_share: float = 0.2,
     wait_for_root_s: float = 3600,
 ) -> State[None]:
-    """Label what is there already: days from `first_day` to `last_day` by `pattern`, or `prefixes`, a run for each."""
+    """Label what is there already: days from `first_day` to `last_day` by `pattern`, or `prefixes`, a run for each.
+
+    Args:
+        settings: Which dataset, by which network and rules.
+        first_day: The first day to label; needs last_day and pattern.
+        last_day: The last day to label, itself included.
+        pattern: Where a day's videos are, with strftime's letters: cam*/%Y/%m/%d/**
+        prefixes: In the place of days: folders under the source, a run for each.
+        dry_run: Say how much is due and how long it would take, and label nothing.
+        max_dead_letter_share: A run whose dead letters are a larger share of its videos ends the backfill.
+        wait_for_root_s: Seconds to wait while another run writes the root, before this one fails with that run's name.
+    """
     share = f"run.max_dead_letter_share={max_dead_letter_share}"
     config = settings.model_copy(update={"overrides": [*settings.overrides, share]}).load()
     days = backfill_module.Days(first_day, last_day, pattern) if first_day and last_day else None

@@ -8,6 +8,7 @@ from prefect.flows import Flow
 
 from flows.configure import kept_config
 from flows.prefect_server import ensure_server, named_errors
+from flows.run_page import show_log
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration, LabelingError, StoreBusy
 from labeling.pool.ray_process import ClusterFailed
@@ -30,6 +31,7 @@ class DiscreetFlow(Flow[P, R]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the flow; raises Unavailable where Prefect's server cannot be reached or started."""
         ensure_server()
+        show_log()
         for name in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(name).addFilter(without_traceback)
         with named_errors():

@@ -21,6 +21,7 @@ from flows.planning import new_run_id, plan_run
 from flows.progress import Display, display
 from flows.reporting import write_run_report
 from flows.run_metrics import RunMeter, metered
+from flows.run_page import show_figures
 from flows.shared_root import shared_root
 from labeling import logs
 from labeling.config import LabelConfig
@@ -61,7 +62,12 @@ class Outcome:
 
 @discreet(name="label-dataset", flow_run_name="{config.store.root}", validate_parameters=False, retries=0)
 def label_dataset(config: LabelConfig, only: list[str] | None = None) -> Outcome:
-    """Label what is due under one root: the whole run, from the plan to the report; `only` names videos by key."""
+    """Label what is due under one root: the whole run, from the plan to the report.
+
+    Args:
+        config: Every setting of the run, as `labeling run` reads it; secrets are shown as ***.
+        only: Keys of the videos to look at, relative to the source; all where there are none.
+    """
     objects, run_id = open_objects(config.store.root), config.run.id or new_run_id()
     logs.use(config.logging.format)
     held = run_lock(objects, run_id, config.run.lock_stale_s)
@@ -100,7 +106,9 @@ def carry_out(
         meter.now(Doing.DONE)
     skipped = len(plan.entries) - len(plan.jobs)
     stopped = overspent(summary.num_jobs, summary.failures_by_reason, config.run.max_dead_letter_share)
-    return Outcome(run_id, snapshot.name, summary, skipped, dead_by_reason(plan, summary), snapshot.counts, report, stopped)
+    outcome = Outcome(run_id, snapshot.name, summary, skipped, dead_by_reason(plan, summary), snapshot.counts, report, stopped)
+    show_figures(outcome, objects.root)
+    return outcome
 
 
 def label_jobs(

@@ -9,6 +9,7 @@ from prefect.states import Completed, Failed
 
 from flows.configure import load_config
 from flows.deployed import when_free
+from flows.run_page import show_log
 from flows.upkeep_steps import compact_store, told_compacted, told_vacuum, vacuum_store, verify_store
 from labeling.config import LabelConfig
 from labeling.store.compact import Compacted
@@ -27,8 +28,15 @@ def upkeep(
 ) -> State[None]:
     """Compact, vacuum and verify the dataset at `store_root` within the bounds of `upkeep.*`.
 
-    `overrides` are as on the command line. Fails when a file is not as it was written, and names it.
+    Fails when a file is not as it was written, and names it.
+
+    Args:
+        store_root: The dataset's root: a folder or s3://bucket/prefix.
+        overrides: Other settings, as on the command line, e.g. upkeep.keep_versions=10.
+        apply_vacuum: Delete what no kept snapshot needs; otherwise only say what that is.
+        wait_for_root_s: Seconds to wait while a run writes the root, before this one fails with that run's name.
     """
+    show_log()
     config = load_config([f"store.root={store_root}", *overrides])
     packed = compact_task(config, wait_for_root_s)
     gone = vacuum_task(config, apply_vacuum, wait_for_root_s)

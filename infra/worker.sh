@@ -5,8 +5,7 @@ set -euo pipefail
 : "${RAY_HEAD:?host:port of the head}" "${LABELING_POOL:?name of the work pool}"
 
 ray start --address="$RAY_HEAD" --num-cpus=0 --num-gpus=0 --block &
-prefect work-pool create "$LABELING_POOL" --type process --overwrite
-prefect --no-prompt deploy --prefect-file infra/prefect.yaml --all
+infra/deploy.sh
 prefect worker start --pool "$LABELING_POOL" --type process &
 
 trap 'kill $(jobs -p) 2>/dev/null; wait' TERM INT

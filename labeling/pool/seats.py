@@ -64,7 +64,7 @@ def seats(cluster: ClusterConfig, nodes: Nodes, num_jobs: int | None = None) -> 
     if not fitting:
         raise ClusterFailed(
             f"no actor fits: each wants {wants}, the cluster's nodes have: {has}. "
-            "Lower cluster.cpus_per_actor or cluster.gpus_per_actor, or add nodes"
+            f"{_advice(kinds, there)}, or add nodes"
         )
     asked = len(fitting) if cluster.actors is None else cluster.actors
     short = f"{asked} actors asked for, {len(fitting)} fit: each wants {wants}, the cluster's nodes have: {has}"
@@ -149,6 +149,13 @@ def _fit(seat: Seat, resources: Mapping[str, float]) -> int:
     elif seat.gpus > 0:
         room.append(int(gpus) * math.floor(1 / seat.gpus + 1e-9))
     return math.floor(min(room) + 1e-9)
+
+
+def _advice(kinds: Sequence[Seat], there: Sequence[Mapping[str, float]]) -> str:
+    cpus, gpus = (max((node.get(name, 0.0) for node in there), default=0.0) for name in ("CPU", "GPU"))
+    if gpus or not cpus or not any(seat.gpus for seat in kinds):
+        return "Lower cluster.cpus_per_actor or cluster.gpus_per_actor"
+    return f"To track on CPUs set cluster.gpus_per_actor=0 cluster.cpus_per_actor={min(kinds[0].cpus, cpus):g}"
 
 
 def _wish(seat: Seat) -> str:

@@ -2,14 +2,19 @@
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pyarrow.parquet as pq
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.logging.handlers import APILogHandler
 from prefect.utilities.collections import visit_collection
 
 from flows import label_dataset as labelling
@@ -18,6 +23,7 @@ from flows.label_dataset import Feed, Outcome, label_dataset
 from flows.planning import print_plan
 from flows.reporting import report_again
 from flows.reviewing import open_queue
+from flows.run_page import artifact_key
 from flows.screen import console
 from labeling import rle
 from labeling.errors import BadConfiguration, DamagedStore, Unavailable
@@ -50,6 +56,15 @@ def run(dataset: Dataset, *more: str) -> Outcome:
     return label_dataset(dataset.config(*more))
 
 
+def logged(flow_run_id: UUID | None) -> list[str]:
+    """The lines on a run's page at Prefect."""
+    assert flow_run_id is not None
+    of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
+    with get_client(sync_client=True) as client:
+        answer = client._client.post("/logs/filter", json={"logs": of_run.model_dump(mode="json")})
+    return [line["message"] for line in answer.json()]
+
+
 def test_a_run_labels_all_and_the_next_one_nothing(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     dataset.add("a.mp4", 1, 2, 3)
     dataset.add("sub/b.mp4".replace("/", "_"), 1)
@@ -61,6 +76,14 @@ def test_a_run_labels_all_and_the_next_one_nothing(dataset: Dataset, capsys: pyt
     assert page.name == "report.html"
     assert outcome.run_id in page.read_text()
     assert sum(pq.read_metadata(p).num_rows for p in (dataset.root / "masks").rglob("*.parquet")) == 4 * FRAMES
+
+    with get_client(sync_client=True) as client:
+        figures = {artifact.key: artifact for artifact in client.read_artifacts()}
+    verdicts = figures[artifact_key("verdicts", str(dataset.root))]
+    assert sum(row["masklets"] for row in json.loads(str(verdicts.data))) == 4
+    assert outcome.run_id in str(figures[artifact_key("run", str(dataset.root))].data)
+    next(h for h in logging.getLogger("flows").handlers if isinstance(h, APILogHandler)).flush()
+    assert any(f"run {outcome.run_id}: 2 of 2 videos are due" in line for line in logged(verdicts.flow_run_id))
 
     files = masks_files(dataset)
     again = run(dataset)

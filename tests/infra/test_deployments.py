@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -88,3 +89,24 @@ def test_settings_are_checked_as_on_the_command_line() -> None:
         Settings(**places, overrides=["run.timeout_s=-1"]).load()
     with pytest.raises(BadConfiguration, match=r"store\.root is not set"):
         Settings(**{**places, "store_root": ""}).load()
+
+
+def test_every_parameter_is_explained() -> None:
+    for deployment in deployments():
+        properties = parameter_schema(load_flow_from_entrypoint(deployment["entrypoint"])).properties
+        assert all(told.get("description") for told in properties.values()), deployment["name"]
+    settings = Settings.model_json_schema()["properties"]
+    assert all(told.get("description") for told in settings.values())
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_deploying_makes_the_pool_where_there_is_none(there: bool, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    prefect = tmp_path / "prefect"
+    prefect.write_text(f'#!/bin/sh\necho "$@" >> {said}\ncase "$*" in *inspect*) exit {0 if there else 1};; esac\n')
+    prefect.chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "LABELING_POOL": "night"}
+    subprocess.run([TOP / "infra" / "deploy.sh"], env=env, cwd=tmp_path, check=True)
+    made = [] if there else ["--no-prompt work-pool create night --type process"]
+    deployed = "--no-prompt deploy --prefect-file infra/prefect.yaml --all"
+    assert said.read_text().splitlines() == ["work-pool inspect night", *made, deployed]

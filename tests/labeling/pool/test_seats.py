@@ -55,6 +55,10 @@ def test_no_more_actors_than_jobs() -> None:
 def test_an_actor_that_no_node_holds_is_an_error_that_says_what_there_is() -> None:
     with pytest.raises(ClusterFailed, match="each wants 1 CPUs and 1 GPUs, the cluster's nodes have: 2 CPUs and 0 GPUs"):
         seats(ClusterConfig(gpus_per_actor=1), [node(2)])
+    with pytest.raises(ClusterFailed, match="To track on CPUs set cluster.gpus_per_actor=0 cluster.cpus_per_actor=2, or add"):
+        seats(ClusterConfig(cpus_per_actor=4, gpus_per_actor=1), [node(2), node(1)])
+    with pytest.raises(ClusterFailed, match="Lower cluster.cpus_per_actor"):
+        seats(ClusterConfig(cpus_per_actor=4, gpus_per_actor=1), [node(2, 1)])
     with pytest.raises(ClusterFailed, match="have: none"):
         seats(ClusterConfig(), [])
 
