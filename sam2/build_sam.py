@@ -111,7 +111,7 @@ def _build(
 ) -> Model:
     # built under a caller's inference_mode, weights could never be trained, nor changes to them be seen
     with torch.inference_mode(False), torch.no_grad():
-        model = kind(config)
+        model = kind(config=config)
         ckpt_path = embedded_weights(config.variant) if ckpt_path is None else ckpt_path
         if ckpt_path is not None:
             load_weights(model, ckpt_path, variant=config.variant)

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from sam2.modeling.config import ModelConfig, TrunkSizes
+from sam2.modeling.parts import FIXED as KEYS_FIXED
+from sam2.modeling.settings import of_kind
 
 log = logging.getLogger(__name__)
 
@@ -33,24 +35,12 @@ KEYS = _NESTED | {
 TRUNK_KEYS = {f"image_encoder.trunk.{f.name}": f.name for f in fields(TrunkSizes)}
 
 # released keys whose other values would be another network, which is not here
-FIXED: dict[str, Any] = {
-    "backbone_stride": 16,
-    "directly_add_no_mem_embed": True,
-    "fixed_no_obj_ptr": True,
+FIXED: dict[str, Any] = KEYS_FIXED | {
     "image_encoder.neck.fpn_interp_model": "nearest",
     "image_encoder.neck.fpn_top_down_levels": (2, 3),
     "image_encoder.scalp": 1,
-    "iou_prediction_use_sigmoid": True,
     "memory_attention.layer.cross_attention.rope_theta": 10000.0,
     "memory_attention.layer.self_attention.rope_theta": 10000.0,
-    "pred_obj_scores": True,
-    "pred_obj_scores_mlp": True,
-    "soft_no_obj_ptr": False,
-    "use_high_res_features_in_sam": True,
-    "use_mask_input_as_output_without_sam": True,
-    "use_mlp_for_obj_ptr_proj": True,
-    "use_multimask_token_for_obj_ptr": True,
-    "use_obj_ptrs_in_encoder": True,
 }
 
 # released keys that change no answer: tables are made for the map at hand, and nothing is compiled
@@ -58,7 +48,6 @@ WITHOUT_EFFECT = {
     "compile_image_encoder",
     "memory_attention.layer.cross_attention.feat_sizes",
     "memory_attention.layer.self_attention.feat_sizes",
-    "non_overlap_masks_for_mem_enc",
 }
 
 
@@ -85,9 +74,9 @@ def _note(override: str, config: ModelConfig, changes: dict[str, Any], trunk: di
         raise ValueError(f"override {override!r} is not understood: expected '++model.KEY=VALUE'")
     key, value = match["key"], parse_value(match["value"])
     if key in KEYS:
-        changes[KEYS[key]] = _of_kind(getattr(config, KEYS[key]), value, override)
+        changes[KEYS[key]] = of_kind(getattr(config, KEYS[key]), value, f"override {override!r}")
     elif key in TRUNK_KEYS:
-        trunk[TRUNK_KEYS[key]] = _of_kind(getattr(config.trunk, TRUNK_KEYS[key]), value, override)
+        trunk[TRUNK_KEYS[key]] = of_kind(getattr(config.trunk, TRUNK_KEYS[key]), value, f"override {override!r}")
     elif key in FIXED:
         if value != FIXED[key]:
             raise ValueError(f"override {override!r}: this network has {key}={FIXED[key]} and no other")
@@ -121,20 +110,3 @@ def parse_value(text: str) -> Any:
         except ValueError:
             continue
     return text
-
-
-def _of_kind(present: Any, value: Any, override: str) -> Any:
-    """Return the value in the kind of what it replaces."""
-    if isinstance(present, bool):
-        fits = isinstance(value, bool)
-    elif isinstance(present, int):
-        fits = isinstance(value, int) and not isinstance(value, bool)
-    elif isinstance(present, float):
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
-        value = float(value) if fits else value
-    else:
-        fits = isinstance(value, tuple) and all(type(item) is int for item in value)
-    if not fits:
-        kind = {bool: "true or false", int: "an integer", float: "a number"}.get(type(present), "a list of integers")
-        raise ValueError(f"override {override!r}: expected {kind}, as in {present!r}, got {value!r}")
-    return value

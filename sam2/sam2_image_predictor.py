@@ -212,17 +212,18 @@ class SAM2ImagePredictor:
         encoder = self.model.sam_prompt_encoder
         points = corners_and_points(point_coords, point_labels, boxes)
         tokens, prompt = encoder(points=points, boxes=None, masks=mask_input)
-        answer = self.model.sam_mask_decoder.decode(
-            self._features["image_embed"][row],
-            (self._features["high_res_feats"][0][row], self._features["high_res_feats"][1][row]),
-            tokens_BTC=tokens,
-            prompt_BChw=prompt,
-            image_pos_1Chw=encoder.get_dense_pe(),
-            multimask=multimask_output,
+        mask_logits_BMHW, predicted_iou_BM, _, _ = self.model.sam_mask_decoder(
+            image_embeddings=self._features["image_embed"][row],
+            image_pe=encoder.get_dense_pe(),
+            sparse_prompt_embeddings=tokens,
+            dense_prompt_embeddings=prompt,
+            multimask_output=multimask_output,
+            repeat_image=len(tokens) > 1,
+            high_res_features=[x[row] for x in self._features["high_res_feats"]],
         )
-        masks = self._transforms.postprocess_masks(answer.mask_logits_BMHW, self._orig_hw[img_idx])
-        low_res = answer.mask_logits_BMHW.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-        return masks if return_logits else masks > self.mask_threshold, answer.predicted_iou_BM, low_res
+        masks = self._transforms.postprocess_masks(mask_logits_BMHW, self._orig_hw[img_idx])
+        low_res = mask_logits_BMHW.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+        return masks if return_logits else masks > self.mask_threshold, predicted_iou_BM, low_res
 
     def _require_image(self) -> None:
         if not self._is_image_set:

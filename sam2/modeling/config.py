@@ -93,6 +93,7 @@ class ModelConfig:
     clear_non_cond_mem_around_input: bool = False
     fill_hole_area: int = 0                     # in low-resolution pixels; 0: off
     non_overlap_masks: bool = False
+    non_overlap_masks_for_mem_enc: bool = False # where a batch of objects is stepped by hand: tracking remembers each alone
     encode_batch: int = 1                       # frames that tracking gives the image encoder at once
 
     # SAMURAI (Yang et al. 2024)

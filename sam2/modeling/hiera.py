@@ -1,7 +1,7 @@
 """The trunk: a Hiera vision transformer whose maps halve and whose channels double from stage to stage.
 
-Legend: B images, H, W map height and width, C channels, N tokens of a window, S the image side.
-Maps inside the trunk have their channels last.
+Legend: B images, H, W map height and width, C channels, N tokens of a window. Maps inside the trunk have their
+channels last.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam2.modeling.config import TrunkSizes
-from sam2.modeling.layers import MLP, Derived
+from sam2.modeling.layers import MLP, Derived, DropPath, only, untouched
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,12 @@ def plan_blocks(sizes: TrunkSizes) -> list[BlockPlan]:
     return plans
 
 
-def halve(x_BHWC: Tensor) -> Tensor:
-    """Keep the largest of each 2x2 cell, channel by channel."""
-    return F.max_pool2d(x_BHWC.permute(0, 3, 1, 2), kernel_size=2, stride=2).permute(0, 2, 3, 1)
+def do_pool(x: Tensor, pool: nn.Module | None, norm: nn.Module | None = None) -> Tensor:
+    """Pool a map (B, H, W, C), then norm it; without a pool it stays as it is."""
+    if pool is None:
+        return x
+    x_BHWC = pool(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    return x_BHWC if norm is None else norm(x_BHWC)
 
 
 def cut_windows(x_BHWC: Tensor, side: int) -> Tensor:
@@ -59,21 +62,21 @@ def join_windows(windows: Tensor, hw: tuple[int, int]) -> Tensor:
     return joined.reshape(-1, rows * side, columns * side, windows.shape[-1])[:, :height, :width]
 
 
-class WindowAttention(nn.Module):
-    """Attention among the tokens of each window; where the map is halved only the queries are pooled."""
+class MultiScaleAttention(nn.Module):
+    """Attention among the tokens of each window (the whole map with 0); where there is a pool only the queries are pooled."""
 
-    def __init__(self, plan: BlockPlan) -> None:
+    def __init__(self, dim: int, dim_out: int, num_heads: int, q_pool: nn.Module | None = None, *, window: int = 0) -> None:
         super().__init__()
-        self.heads, self.halves, self.window = plan.heads, plan.halves, plan.window
-        self.qkv = nn.Linear(plan.dim_in, 3 * plan.dim_out)
-        self.proj = nn.Linear(plan.dim_out, plan.dim_out)
+        self.dim, self.dim_out, self.num_heads = dim, dim_out, num_heads
+        self.q_pool, self.window = q_pool, window
+        self.qkv = nn.Linear(dim, 3 * dim_out)
+        self.proj = nn.Linear(dim_out, dim_out)
 
-    def forward(self, x_BHWC: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return (B, H, W, C), or half the sides. Windows that stick out of the map are filled with tokens of zeros."""
-        hw = [side // 2 if self.halves else side for side in x_BHWC.shape[1:3]]
-        q, k, v = self._windows(x_BHWC).chunk(3, dim=-1)
-        if self.halves:
-            q = halve(q)
+        hw = [side // 2 if self.q_pool is not None else side for side in x.shape[1:3]]
+        q, k, v = self._windows(x).chunk(3, dim=-1)
+        q = do_pool(q, self.q_pool)
         side_hw = q.shape[1:3]
         answer = F.scaled_dot_product_attention(*map(self._heads_first, (q, k, v)))
         answer = answer.transpose(1, 2).flatten(2).unflatten(1, side_hw)
@@ -87,74 +90,125 @@ class WindowAttention(nn.Module):
         below, beside = -height % self.window, -width % self.window
         if not below and not beside:
             return self.qkv(cut_windows(x_BHWC, self.window))
+        if not untouched(self.qkv, nn.Linear) or self.qkv.bias is None:
+            return self.qkv(cut_windows(F.pad(x_BHWC, (0, 0, 0, beside, 0, below)), self.window))
         inside = self.qkv(x_BHWC)
         filled = self.qkv.bias.to(inside.dtype).expand(len(inside), height + below, width + beside, -1).clone()
         filled[:, :height, :width] = inside
         return cut_windows(filled, self.window)
 
     def _heads_first(self, x_BHWC: Tensor) -> Tensor:
-        return x_BHWC.flatten(1, 2).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return x_BHWC.flatten(1, 2).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
 
-class Block(nn.Module):
-    """Attention in windows, then an MLP, each on a normed input and added to what came in."""
+class MultiScaleBlock(nn.Module):
+    """Attention in windows, then an MLP, each on a normed input and added to what came in; maps are (B, H, W, C)."""
 
-    def __init__(self, plan: BlockPlan) -> None:
+    def __init__(self, plan: BlockPlan, drop_path: float = 0.0) -> None:
         super().__init__()
-        self.plan = plan
+        self.dim, self.dim_out, self.window_size = plan.dim_in, plan.dim_out, plan.window
+        self.q_stride = (2, 2) if plan.halves else None
+        self.pool = nn.MaxPool2d(kernel_size=2, stride=2) if plan.halves else None
         self.norm1 = nn.LayerNorm(plan.dim_in, eps=1e-6)
-        self.attn = WindowAttention(plan)
+        self.attn = MultiScaleAttention(plan.dim_in, plan.dim_out, plan.heads, self.pool, window=plan.window)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.norm2 = nn.LayerNorm(plan.dim_out, eps=1e-6)
-        self.mlp = MLP(plan.dim_out, hidden=4 * plan.dim_out, dim_out=plan.dim_out, depth=2, activation=F.gelu)
+        self.mlp = MLP(plan.dim_out, 4 * plan.dim_out, plan.dim_out, 2, activation=nn.GELU)
         if plan.dim_in != plan.dim_out:
             self.proj = nn.Linear(plan.dim_in, plan.dim_out)
 
-    def forward(self, x_BHWC: Tensor) -> Tensor:
-        normed = self.norm1(x_BHWC)
-        kept = halve(self.proj(normed)) if self.plan.halves else x_BHWC
-        x_BHWC = kept + self.attn(normed)
-        return x_BHWC + self.mlp(self.norm2(x_BHWC))
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm1(x)
+        kept = do_pool(self.proj(normed), self.pool) if self.dim != self.dim_out else x
+        x = kept + self.drop_path(self.attn(normed))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 class PatchEmbed(nn.Module):
-    """The image as overlapping 7x7 patches, one for every 4x4 pixels."""
+    """The image as overlapping patches, one for every 4x4 pixels."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(
+        self,
+        kernel_size: tuple[int, ...] = (7, 7),
+        stride: tuple[int, ...] = (4, 4),
+        padding: tuple[int, ...] = (3, 3),
+        in_chans: int = 3,
+        embed_dim: int = 768,
+    ) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, dim, kernel_size=7, stride=4, padding=3)
+        self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size=kernel_size, stride=stride, padding=padding)
 
-    def forward(self, image_B3SS: Tensor) -> Tensor:
-        return self.proj(image_B3SS).permute(0, 2, 3, 1)
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, H, W, C)."""
+        return self.proj(x).permute(0, 2, 3, 1)
 
 
 class Hiera(nn.Module):
-    """Return the maps at 1/4, 1/8, 1/16 and 1/32 of an image, channels last."""
+    """The trunk under the released call; sizes as in `TrunkSizes`. Other pools and growth than its own are refused."""
 
-    def __init__(self, sizes: TrunkSizes) -> None:
+    def __init__(
+        self,
+        embed_dim: int = 96,
+        num_heads: int = 1,
+        drop_path_rate: float = 0.0,
+        q_pool: int = 3,
+        q_stride: tuple[int, int] = (2, 2),
+        stages: tuple[int, ...] = (2, 3, 16, 3),
+        dim_mul: float = 2.0,
+        head_mul: float = 2.0,
+        window_pos_embed_bkg_spatial_size: tuple[int, int] = (14, 14),
+        window_spec: tuple[int, ...] = (8, 4, 14, 7),
+        global_att_blocks: tuple[int, ...] = (12, 16, 20),
+        weights_path: str | None = None,
+        return_interm_layers: bool = True,
+    ) -> None:
         super().__init__()
-        self.patch_embed = PatchEmbed(sizes.embed_dim)
-        self.pos_embed = nn.Parameter(torch.zeros(1, sizes.embed_dim, *sizes.window_pos_embed_bkg_spatial_size))
-        self.pos_embed_window = nn.Parameter(torch.zeros(1, sizes.embed_dim, *[sizes.window_spec[0]] * 2))
-        self.blocks = nn.ModuleList(map(Block, plan_blocks(sizes)))
-        self.last_of_stage = {sum(sizes.stages[: stage + 1]) - 1 for stage in range(4)}
+        only("Hiera", q_pool=(q_pool, 3), q_stride=(tuple(q_stride), (2, 2)), dim_mul=(dim_mul, 2), head_mul=(head_mul, 2))
+        only("Hiera", weights_path=(weights_path, None))
+        listed = (stages, global_att_blocks, window_pos_embed_bkg_spatial_size, window_spec)
+        self.sizes = sizes = TrunkSizes(embed_dim, num_heads, *(tuple(values) for values in listed))
+        self.q_stride, self.q_pool_blocks = (2, 2), [sum(sizes.stages[:stage]) for stage in (1, 2, 3)]
+        self.window_spec, self.global_att_blocks = sizes.window_spec, sizes.global_att_blocks
+        self.window_pos_embed_bkg_spatial_size = sizes.window_pos_embed_bkg_spatial_size
+        self.return_interm_layers = return_interm_layers
+        self.stage_ends = [sum(sizes.stages[: stage + 1]) - 1 for stage in range(4)]
+        coarsest_first = list(sizes.stage_dims[::-1])
+        self.channel_list = coarsest_first if return_interm_layers else coarsest_first[:1]
+        self.patch_embed = PatchEmbed(embed_dim=embed_dim)
+        self.pos_embed = nn.Parameter(torch.zeros(1, embed_dim, *sizes.window_pos_embed_bkg_spatial_size))
+        self.pos_embed_window = nn.Parameter(torch.zeros(1, embed_dim, *[sizes.window_spec[0]] * 2))
+        plans = plan_blocks(sizes)
+        rates = torch.linspace(0, drop_path_rate, len(plans)).tolist()
+        self.blocks = nn.ModuleList(map(MultiScaleBlock, plans, rates))
         self._table = Derived()
 
-    def forward(self, image_B3SS: Tensor) -> list[Tensor]:
-        x_BHWC = self.patch_embed(image_B3SS)
-        x_BHWC = x_BHWC + self.position_table(x_BHWC.shape[1])
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the maps (B, C, H, W) at 1/4, 1/8, 1/16 and 1/32 of images (B, 3, H, W); their memory has channels last."""
+        x_BHWC = self.patch_embed(x)
+        x_BHWC = x_BHWC + self._get_pos_embed((x_BHWC.shape[1], x_BHWC.shape[2]))
         maps = []
         for index, block in enumerate(self.blocks):
             x_BHWC = block(x_BHWC)
-            if index in self.last_of_stage:
-                maps.append(x_BHWC)
+            if index == self.stage_ends[-1] or (index in self.stage_ends and self.return_interm_layers):
+                maps.append(x_BHWC.permute(0, 3, 1, 2))
         return maps
 
-    def position_table(self, side: int) -> Tensor:
-        """Return (1, side, side, C): a coarse table stretched over the map plus one repeated in every window."""
-        sources = (self.pos_embed, self.pos_embed_window)
-        return self._table.get(sources, key=side, compute=lambda: self._compute_table(side))
+    def get_num_layers(self) -> int:
+        return len(self.blocks)
 
-    def _compute_table(self, side: int) -> Tensor:
-        repeats = side // self.pos_embed_window.shape[-1]
-        stretched = F.interpolate(self.pos_embed, size=(side, side), mode="bicubic")
-        return (stretched + self.pos_embed_window.tile(1, 1, repeats, repeats)).permute(0, 2, 3, 1)
+    def get_layer_id(self, layer_name: str) -> int:
+        """Return the depth that a parameter belongs to: 0 before the blocks, then each block's place from 1."""
+        if layer_name.startswith("blocks."):
+            return int(layer_name.split(".")[1]) + 1
+        below = ("rel_pos", "pos_embed", "patch_embed")
+        return 0 if any(word in layer_name for word in below) else len(self.blocks) + 1
+
+    def _get_pos_embed(self, hw: tuple[int, int]) -> Tensor:
+        """Return (1, *hw, C): a coarse table stretched over the map plus one repeated in every window."""
+        sources = (self.pos_embed, self.pos_embed_window)
+        return self._table.get(sources, key=tuple(hw), compute=lambda: self._compute_table(hw))
+
+    def _compute_table(self, hw: tuple[int, int]) -> Tensor:
+        repeats = [side // window for side, window in zip(hw, self.pos_embed_window.shape[2:], strict=True)]
+        stretched = F.interpolate(self.pos_embed, size=tuple(hw), mode="bicubic")
+        return (stretched + self.pos_embed_window.tile(1, 1, *repeats)).permute(0, 2, 3, 1)

@@ -8,70 +8,124 @@ from collections.abc import Callable, Iterable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules import module as module_hooks
 
 
 class MLP(nn.Module):
-    """A chain of `depth` linear layers with an activation between them."""
+    """A chain of `num_layers` linear layers with an activation between them, and a sigmoid at the end if asked."""
 
     def __init__(
-        self, dim_in: int, *, hidden: int, dim_out: int, depth: int, activation: Callable[[Tensor], Tensor] = F.relu
+        self,
+        input_dim: int,
+        hidden_dim: int,
+        output_dim: int,
+        num_layers: int,
+        activation: type[nn.Module] = nn.ReLU,
+        sigmoid_output: bool = False,
     ) -> None:
         super().__init__()
-        widths = [dim_in, *[hidden] * (depth - 1), dim_out]
-        self.layers = nn.ModuleList(nn.Linear(widths[i], widths[i + 1]) for i in range(depth))
-        self.activation = activation
+        widths = [input_dim, *[hidden_dim] * (num_layers - 1), output_dim]
+        self.num_layers = num_layers
+        self.layers = nn.ModuleList(nn.Linear(widths[i], widths[i + 1]) for i in range(num_layers))
+        self.sigmoid_output = sigmoid_output
+        self.act = activation()
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
-            x = self.activation(layer(x))
-        return self.layers[-1](x)
+            x = self.act(layer(x))
+        x = self.layers[-1](x)
+        return x.sigmoid() if self.sigmoid_output else x
 
 
-class MapNorm(nn.Module):
+class LayerNorm2d(nn.Module):
     """Layer norm over the channels of each position of a map (B, C, H, W)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, num_channels: int, eps: float = 1e-6) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def channels_last(self, x_BHWC: Tensor) -> Tensor:
-        """The same norm where channels already are the last axis."""
-        return F.layer_norm(x_BHWC, self.weight.shape, self.weight, self.bias, 1e-6)
+        self.weight = nn.Parameter(torch.ones(num_channels))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
+        self.eps = eps
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        return self.channels_last(x_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x_BHWC = x_BCHW.permute(0, 2, 3, 1)
+        return F.layer_norm(x_BHWC, self.weight.shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
+
+
+class DropPath(nn.Module):
+    """In training, drop what a block adds for a share of the batch, and scale the rest (Huang et al. 2016)."""
+
+    def __init__(self, drop_prob: float = 0.0, scale_by_keep: bool = True) -> None:
+        super().__init__()
+        self.drop_prob, self.scale_by_keep = drop_prob, scale_by_keep
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.drop_prob == 0:
+            return x
+        kept = 1 - self.drop_prob
+        draws = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(kept)
+        return x * (draws / kept if self.scale_by_keep and kept else draws)
 
 
 class Attention(nn.Module):
     """Multi-head attention with its own projections; an axis of batch 1 broadcasts against a batch of B.
 
-    `inner_dim` is the width of queries, keys and values, `kv_dim` that of the tokens attended to.
+    Queries, keys and values are `embedding_dim / downsample_rate` wide; `kv_in_dim` is the width of the tokens attended to.
     """
 
-    def __init__(self, dim: int, *, heads: int, inner_dim: int | None = None, kv_dim: int | None = None) -> None:
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_heads: int,
+        downsample_rate: int = 1,
+        dropout: float = 0.0,
+        kv_in_dim: int | None = None,
+    ) -> None:
         super().__init__()
-        inner_dim, kv_dim = inner_dim or dim, kv_dim or dim
-        if inner_dim % heads:
-            raise ValueError(f"{heads} heads do not divide an attention width of {inner_dim}")
-        self.heads = heads
-        self.q_proj = nn.Linear(dim, inner_dim)
-        self.k_proj = nn.Linear(kv_dim, inner_dim)
-        self.v_proj = nn.Linear(kv_dim, inner_dim)
-        self.out_proj = nn.Linear(inner_dim, dim)
+        self.embedding_dim, self.kv_in_dim = embedding_dim, kv_in_dim or embedding_dim
+        self.internal_dim, self.num_heads, self.dropout_p = embedding_dim // downsample_rate, num_heads, dropout
+        if self.internal_dim % num_heads:
+            raise ValueError(f"{num_heads} heads do not divide an attention width of {self.internal_dim}")
+        self.q_proj = nn.Linear(embedding_dim, self.internal_dim)
+        self.k_proj = nn.Linear(self.kv_in_dim, self.internal_dim)
+        self.v_proj = nn.Linear(self.kv_in_dim, self.internal_dim)
+        self.out_proj = nn.Linear(self.internal_dim, embedding_dim)
 
-    def forward(self, queries_BNC: Tensor, keys_BNC: Tensor, values_BNC: Tensor) -> Tensor:
-        return self.attend(self.q_proj(queries_BNC), self.k_proj(keys_BNC), self.v_proj(values_BNC))
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend from q (B, N, C) to k and v (B, K, kv_in_dim); returns (B, N, C)."""
+        return self.attend(self.q_proj(q), self.k_proj(k), self.v_proj(v))
 
-    def attend(self, q_BNC: Tensor, k_BNC: Tensor, v_BNC: Tensor, *, dropout: float = 0.0) -> Tensor:
+    def attend(self, q_BNC: Tensor, k_BNC: Tensor, v_BNC: Tensor) -> Tensor:
         """Attend with projected queries, keys and values, and project the answer."""
         batch = max(q_BNC.shape[0], k_BNC.shape[0])
         q, k, v = (self._split_heads(x).expand(batch, -1, -1, -1) for x in (q_BNC, k_BNC, v_BNC))
-        answer = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout if self.training else 0.0)
+        answer = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout_p if self.training else 0.0)
         return self.out_proj(answer.transpose(1, 2).flatten(2))
 
     def _split_heads(self, x_BNC: Tensor) -> Tensor:
-        return x_BNC.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return x_BNC.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+
+def only(part: str, **choices: tuple[object, object]) -> None:
+    """Raise ValueError for the first choice, named with (asked, held), that a part of the network does not have."""
+    for name, (asked, held) in choices.items():
+        if asked != held:
+            raise ValueError(f"{part}: {name}={asked!r} is not built here: expected {held!r}")
+
+
+def untouched(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Return whether a layer is what it was built as, so that a shortcut through its weights answers as calling it would.
+
+    A wrapper, a subclass, a parametrisation, a quantised weight, a hook or a forward of its own must be called.
+    """
+    if type(module) is not kind or "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks:
+        return False
+    weights = module._parameters.values()
+    return not module_hooks._has_any_global_hook() and all(w is None or type(w) is nn.Parameter for w in weights)
+
+
+def is_plain_1x1(conv: nn.Module) -> bool:
+    """Return whether `linear_1x1` and `chained_1x1` stand for this layer."""
+    return untouched(conv, nn.Conv2d) and conv.kernel_size == (1, 1) and conv.stride == (1, 1) and conv.groups == 1
 
 
 def linear_1x1(conv: nn.Conv2d, x_BHWC: Tensor) -> Tensor:
@@ -90,8 +144,13 @@ def chained_1x1(first: nn.Conv2d, second: nn.Conv2d, x_BHWC: Tensor) -> Tensor:
     return F.linear(x_BHWC, weight, bias)
 
 
-def double_resolution(conv: nn.ConvTranspose2d, x_BHWC: Tensor) -> Tensor:
-    """Apply a 2x2 transposed convolution of stride 2 as one matrix product; channels are the last axis."""
+def double_resolution(conv: nn.Module, x_BHWC: Tensor) -> Tensor:
+    """Apply a 2x2 transposed convolution of stride 2 as one matrix product; channels are the last axis.
+
+    Anything but the plain layer is called instead.
+    """
+    if not untouched(conv, nn.ConvTranspose2d):
+        return conv(x_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
     batch, height, width, _ = x_BHWC.shape
     weight = conv.weight.permute(2, 3, 1, 0).flatten(0, 2)
     blocks = F.linear(x_BHWC, weight, conv.bias.repeat(4)).view(batch, height, width, 2, 2, -1)

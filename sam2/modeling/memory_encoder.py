@@ -3,73 +3,118 @@
 Legend: B objects, S the image side, h, w the 1/16 map, C hidden channels, D memory channels.
 """
 
+from copy import deepcopy
+from typing import Any
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sam2.modeling.config import ModelConfig
-from sam2.modeling.layers import MapNorm
+from sam2.modeling.layers import DropPath, LayerNorm2d
 
 
 class MaskDownSampler(nn.Module):
-    """Four 3x3 convolutions of stride 2, channels 1, 4, 16, 64, 256, then one 1x1 to the hidden channels."""
+    """Convolutions that each divide the sides by `stride` and multiply the channels by its square, then a 1x1 to `embed_dim`.
 
-    def __init__(self, dim: int) -> None:
+    In SAM 2: four of 3x3 with stride 2, channels 1, 4, 16, 64, 256.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int = 256,
+        kernel_size: int = 4,
+        stride: int = 4,
+        padding: int = 0,
+        total_stride: int = 16,
+        activation: type[nn.Module] = nn.GELU,
+    ) -> None:
         super().__init__()
         self.encoder = nn.Sequential()
-        channels = 1
-        for _ in range(4):
-            self.encoder.append(nn.Conv2d(channels, 4 * channels, kernel_size=3, stride=2, padding=1))
-            channels *= 4
-            self.encoder.append(MapNorm(channels)).append(nn.GELU())
-        self.encoder.append(nn.Conv2d(channels, dim, kernel_size=1))
+        channels, reached = 1, 1
+        while reached < total_stride:
+            wider, reached = channels * stride**2, reached * stride
+            self.encoder.append(nn.Conv2d(channels, wider, kernel_size=kernel_size, stride=stride, padding=padding))
+            self.encoder.append(LayerNorm2d(wider)).append(activation())
+            channels = wider
+        if reached != total_stride:
+            raise ValueError(f"total_stride={total_stride}: expected a power of stride={stride}")
+        self.encoder.append(nn.Conv2d(channels, embed_dim, kernel_size=1))
 
-    def forward(self, mask_B1SS: Tensor) -> Tensor:
-        return self.encoder(mask_B1SS)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.encoder(x)
 
 
-class FuserBlock(nn.Module):
+class CXBlock(nn.Module):
     """A ConvNeXt block (Liu et al. 2022): 7x7 depthwise convolution, norm, MLP, learned scale, residual."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(
+        self,
+        dim: int,
+        kernel_size: int = 7,
+        padding: int = 3,
+        drop_path: float = 0.0,
+        layer_scale_init_value: float = 1e-6,
+        use_dwconv: bool = True,
+    ) -> None:
         super().__init__()
-        self.dwconv = nn.Conv2d(dim, dim, kernel_size=7, padding=3, groups=dim)
-        self.norm = MapNorm(dim)
+        self.dwconv = nn.Conv2d(dim, dim, kernel_size=kernel_size, padding=padding, groups=dim if use_dwconv else 1)
+        self.norm = LayerNorm2d(dim)
         self.pwconv1 = nn.Linear(dim, 4 * dim)
+        self.act = nn.GELU()
         self.pwconv2 = nn.Linear(4 * dim, dim)
-        self.gamma = nn.Parameter(torch.full((dim,), 1e-6))
+        scaled = layer_scale_init_value > 0
+        self.gamma = nn.Parameter(torch.full((dim,), float(layer_scale_init_value))) if scaled else None
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
-    def forward(self, x_BChw: Tensor) -> Tensor:
-        mixed = self.norm.channels_last(self.dwconv(x_BChw).permute(0, 2, 3, 1))
-        mixed = self.gamma * self.pwconv2(F.gelu(self.pwconv1(mixed)))
-        return x_BChw + mixed.permute(0, 3, 1, 2)
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)
+        mixed = self.pwconv2(self.act(self.pwconv1(mixed)))
+        mixed = mixed if self.gamma is None else self.gamma * mixed
+        return x + self.drop_path(mixed.permute(0, 3, 1, 2))
 
 
 class Fuser(nn.Module):
     """A few blocks that let the mask and the features meet."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, layer: nn.Module, num_layers: int, dim: int | None = None, input_projection: bool = False) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(FuserBlock(config.hidden_dim) for _ in range(config.memory_fuser_layers))
+        if input_projection and dim is None:
+            raise ValueError("input_projection=True needs dim, the number of channels")
+        self.proj = nn.Conv2d(dim, dim, kernel_size=1) if input_projection else nn.Identity()
+        self.layers = nn.ModuleList(deepcopy(layer) for _ in range(num_layers))
 
-    def forward(self, x_BChw: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.proj(x)
         for layer in self.layers:
-            x_BChw = layer(x_BChw)
-        return x_BChw
+            x = layer(x)
+        return x
 
 
 class MemoryEncoder(nn.Module):
-    """Return `memory_BDhw`; features of batch 1 serve the masks of all objects."""
+    """Features of a frame and masks of its objects become what is remembered of each."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(
+        self,
+        out_dim: int,
+        mask_downsampler: nn.Module,
+        fuser: nn.Module,
+        position_encoding: nn.Module,
+        in_dim: int = 256,
+    ) -> None:
         super().__init__()
-        dim = config.hidden_dim
-        self.mask_downsampler = MaskDownSampler(dim)
-        self.pix_feat_proj = nn.Conv2d(dim, dim, kernel_size=1)
-        self.fuser = Fuser(config)
+        self.mask_downsampler = mask_downsampler
+        self.pix_feat_proj = nn.Conv2d(in_dim, in_dim, kernel_size=1)
+        self.fuser = fuser
+        self.position_encoding = position_encoding
         # the released network has no projection where none is needed, and names its weights accordingly
-        self.out_proj = nn.Conv2d(dim, config.memory_dim, kernel_size=1) if config.memory_dim != dim else nn.Identity()
+        self.out_proj = nn.Conv2d(in_dim, out_dim, kernel_size=1) if out_dim != in_dim else nn.Identity()
 
-    def forward(self, vision_BChw: Tensor, mask_B1SS: Tensor) -> Tensor:
-        fused = self.pix_feat_proj(vision_BChw) + self.mask_downsampler(mask_B1SS)
-        return self.out_proj(self.fuser(fused))
+    def forward(self, pix_feat: Tensor, masks: Tensor, skip_mask_sigmoid: bool = False) -> dict[str, Any]:
+        """Return "vision_features" (B, D, h, w) and their "vision_pos_enc", a list of one.
+
+        `pix_feat` (1 or B, C, h, w): batch 1 serves the masks of all objects. `masks` (B, 1, S, S): logits, or what the
+        convolutions read with `skip_mask_sigmoid`.
+        """
+        masks = masks if skip_mask_sigmoid else masks.sigmoid()
+        down = self.mask_downsampler(masks)
+        memory = self.out_proj(self.fuser(self.pix_feat_proj(pix_feat.to(down.device)) + down))
+        return {"vision_features": memory, "vision_pos_enc": [self.position_encoding(memory).to(memory.dtype)]}

@@ -7,6 +7,7 @@ of the square image, h = w = S/16 the feature side, H = W = S/4 the side of low-
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,16 +16,16 @@ from torch import Tensor, nn
 from sam2.modeling.config import ModelConfig
 from sam2.modeling.fpn_neck import ImageEncoder
 from sam2.modeling.layers import MLP
-from sam2.modeling.mask_decoder import Decoded, MaskDecoder
-from sam2.modeling.memory_attention import MemoryAttention
-from sam2.modeling.memory_encoder import MemoryEncoder
+from sam2.modeling.mask_decoder import Decoded
+from sam2.modeling.parts import Parts, config_of, parts_of
 from sam2.modeling.position_encoding import sine_map, sine_of_offsets
-from sam2.modeling.prompt_encoder import PADDING, PromptEncoder
+from sam2.modeling.prompt_encoder import PADDING
 from sam2.modeling.settings import with_settings
+from sam2.modeling.step_by_hand import NO_OBJ_SCORE, StepByHand
 
-__all__ = ["ABSENT_LOGIT", "Decoded", "ImageFeatures", "SAM2Base"]
+__all__ = ["ABSENT_LOGIT", "NO_OBJ_SCORE", "Decoded", "ImageFeatures", "SAM2Base"]
 
-ABSENT_LOGIT = -1024.0
+ABSENT_LOGIT = NO_OBJ_SCORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +51,41 @@ class ImageFeatures:
 
 
 @with_settings
-class SAM2Base(nn.Module):
-    """The network under the released parameter names (Ravi et al. 2024, "SAM 2", figure 3)."""
+class SAM2Base(StepByHand):
+    """The network under the released parameter names (Ravi et al. 2024, "SAM 2", figure 3).
 
-    def __init__(self, config: ModelConfig) -> None:
+    Built from a `config`, or under the released call: `image_encoder`, `memory_attention`, `memory_encoder` and released
+    keys. Settings can be read and set as attributes (`sam2.modeling.settings`).
+    """
+
+    def __init__(
+        self,
+        image_encoder: nn.Module | None = None,
+        memory_attention: nn.Module | None = None,
+        memory_encoder: nn.Module | None = None,
+        *,
+        config: ModelConfig | None = None,
+        **keys: Any,
+    ) -> None:
         super().__init__()
+        if config is None:
+            config = config_of(image_encoder, memory_attention, memory_encoder, keys)
+            parts = Parts.around(config, image_encoder, memory_attention, memory_encoder)
+        elif keys or image_encoder is not None:
+            raise ValueError(f"config says all of the network: got {[*keys] or 'parts'} beside it")
+        else:
+            parts = parts_of(config)
         if config.proj_tpos_enc_in_obj_ptrs and not config.add_tpos_enc_to_obj_ptrs:
             raise ValueError("proj_tpos_enc_in_obj_ptrs=true needs add_tpos_enc_to_obj_ptrs=true")
         self.config = config
         dim, memory_dim = config.hidden_dim, config.memory_dim
-        self.image_encoder = ImageEncoder(config)
-        self.memory_attention = MemoryAttention(config)
-        self.memory_encoder = MemoryEncoder(config)
-        self.sam_prompt_encoder = PromptEncoder(config)
-        self.sam_mask_decoder = MaskDecoder(config)
+        self.image_encoder = parts.image_encoder
+        self.memory_attention = parts.memory_attention
+        self.memory_encoder = parts.memory_encoder
+        self.sam_prompt_encoder = parts.sam_prompt_encoder
+        self.sam_mask_decoder = parts.sam_mask_decoder
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
-        self.obj_ptr_proj = MLP(dim, hidden=dim, dim_out=dim, depth=3)
+        self.obj_ptr_proj = MLP(dim, dim, dim, 3)
         self.obj_ptr_tpos_proj = nn.Linear(dim, memory_dim) if config.proj_tpos_enc_in_obj_ptrs else nn.Identity()
         self.maskmem_tpos_enc = _small_noise(config.num_maskmem, 1, 1, memory_dim)
         self.no_mem_embed = _small_noise(1, 1, dim)
@@ -77,14 +97,32 @@ class SAM2Base(nn.Module):
     def device(self) -> torch.device:
         return self.no_mem_embed.device
 
+    @property
+    def sam_mask_decoder_extra_args(self) -> dict[str, Any]:
+        """The decoder's choices as they are; set them on `sam_mask_decoder`."""
+        names = ("via_stability", "stability_delta", "stability_thresh")
+        return {f"dynamic_multimask_{end}": getattr(self.sam_mask_decoder, f"dynamic_multimask_{end}") for end in names}
+
+    def forward_image(self, img_batch: Tensor) -> dict[str, Any]:
+        """Return the image encoder's answer to (B, 3, S, S), the finest two maps as the mask decoder adds them."""
+        answer = self.image_encoder(img_batch)
+        maps, decoder = answer["backbone_fpn"], self.sam_mask_decoder
+        maps[0], maps[1] = decoder.conv_s0(maps[0]), decoder.conv_s1(maps[1])
+        return answer
+
     def encode_image(self, image_B3SS: Tensor) -> ImageFeatures:
         """Encode normalised RGB frames at the model's size."""
         side = self.image_size
         if image_B3SS.ndim != 4 or image_B3SS.shape[1:] != (3, side, side):
             raise ValueError(f"image of shape {tuple(image_B3SS.shape)}: expected (B, 3, {side}, {side})")
-        decoder = self.sam_mask_decoder
-        vision, high_res = self.image_encoder(image_B3SS, after=(decoder.conv_s0, decoder.conv_s1))
-        return ImageFeatures(vision, self._sine(self.config.hidden_dim), high_res)
+        encoder, after = self.image_encoder, (self.sam_mask_decoder.conv_s0, self.sam_mask_decoder.conv_s1)
+        plain = type(self).forward_image is SAM2Base.forward_image and "forward_image" not in vars(self)
+        if plain and isinstance(encoder, ImageEncoder) and encoder.folds(after):
+            answer = encoder(image_B3SS, after=after)
+        else:
+            answer = self.forward_image(image_B3SS)
+        fine, middle, vision = answer["backbone_fpn"][-3:]
+        return ImageFeatures(vision, answer["vision_pos_enc"][-1][:1], (fine, middle))
 
     def without_memory(self, features: ImageFeatures) -> Tensor:
         """Return `vision_BChw` + `no_mem_embed`: what the decoder sees on a frame that has no memory to look at."""
@@ -116,14 +154,16 @@ class SAM2Base(nn.Module):
             tokens.append(pointers_BPC.unflatten(2, (-1, self.config.memory_dim)).flatten(1, 2).to(dtype))
             places.append(self._pointer_places(pointer_offsets, max_pointer_offset))
             pointer_tokens = tokens[-1].shape[1]
-        vision_BNC = features.vision_BChw.flatten(2).transpose(1, 2)
-        pos_1NC = features.pos_1Chw.flatten(2).transpose(1, 2)
         batch = max(place.shape[0] for place in places)
         memory_pos = torch.cat([place.expand(batch, -1, -1) for place in places], dim=1)
-        conditioned_BNC = self.memory_attention(
-            vision_BNC, torch.cat(tokens, dim=1), memory_pos, x_pos_1NC=pos_1NC, pointer_tokens=pointer_tokens
+        conditioned_NBC = self.memory_attention(
+            curr=features.vision_BChw.flatten(2).permute(2, 0, 1),
+            curr_pos=features.pos_1Chw.flatten(2).permute(2, 0, 1),
+            memory=torch.cat(tokens, dim=1).transpose(0, 1),
+            memory_pos=memory_pos.transpose(0, 1),
+            num_obj_ptr_tokens=pointer_tokens,
         )
-        return conditioned_BNC.transpose(1, 2).unflatten(2, features.vision_BChw.shape[-2:])
+        return conditioned_NBC.permute(1, 2, 0).unflatten(2, features.vision_BChw.shape[-2:])
 
     def decode(
         self,
@@ -149,15 +189,18 @@ class SAM2Base(nn.Module):
             labels_BP = torch.full((batch, 1), PADDING, device=vision_BChw.device)
         if mask_logits_B1HW is not None:
             mask_logits_B1HW = self._at_mask_input_size(mask_logits_B1HW)
-        encoder, decoder = self.sam_prompt_encoder, self.sam_mask_decoder
+        encoder = self.sam_prompt_encoder
         tokens, prompt = encoder(points=(points_xy_BP2, labels_BP), boxes=None, masks=mask_logits_B1HW)
-        place = encoder.get_dense_pe()
-        answer = decoder.decode(
-            vision_BChw, high_res, tokens_BTC=tokens, prompt_BChw=prompt, image_pos_1Chw=place, multimask=multimask
+        mask_logits_BMHW, *rest = self.sam_mask_decoder(
+            image_embeddings=vision_BChw,
+            image_pe=encoder.get_dense_pe(),
+            sparse_prompt_embeddings=tokens,
+            dense_prompt_embeddings=prompt,
+            multimask_output=multimask,
+            repeat_image=False,
+            high_res_features=list(high_res),
         )
-        return Decoded(
-            answer.mask_logits_BMHW.float(), answer.predicted_iou_BM, answer.tokens_BMC, answer.object_score_logits_B1
-        )
+        return Decoded(mask_logits_BMHW.float(), *rest)
 
     def mask_absent(self, mask_logits_BMHW: Tensor, object_score_logits_B1: Tensor) -> Tensor:
         """Return mask logits with -1024 everywhere for objects whose score says absent."""
@@ -176,7 +219,7 @@ class SAM2Base(nn.Module):
         answer = self.decode(
             features.vision_BChw,
             features.high_res,
-            mask_logits_B1HW=self.mask_downsample(mask_B1SS.to(self.mask_downsample.weight.dtype)),
+            mask_logits_B1HW=self.mask_downsample(mask_B1SS.to(self.no_mem_embed.dtype)),
             multimask=False,
         )
         pointer_BC = self.pointer(answer.tokens_BMC[:, 0], answer.object_score_logits_B1)
@@ -195,24 +238,30 @@ class SAM2Base(nn.Module):
         `from_prompt`: the mask comes from a person's prompt on this frame, and is binarised where the config says so.
         The no-object embedding goes by a score of 0, whatever SAMURAI's presence threshold is.
         """
-        binarise = from_prompt and self.config.binarize_mask_from_pts_for_mem_enc and not self.training
+        return self._memory(vision_BChw, mask_logits_B1SS, object_score_logits_B1, from_prompt=from_prompt)[0].bfloat16()
+
+    def _memory(
+        self, vision_BChw: Tensor, mask_logits_B1SS: Tensor, object_score_logits_B1: Tensor, *, from_prompt: bool
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return `memory_BDhw` as it comes from the memory encoder, and its place."""
+        config = self.config
+        binarise = from_prompt and config.binarize_mask_from_pts_for_mem_enc and not self.training
         share = (mask_logits_B1SS > 0).float() if binarise else mask_logits_B1SS.sigmoid()
-        scaled = share * self.config.sigmoid_scale_for_mem_enc + self.config.sigmoid_bias_for_mem_enc
-        memory_BDhw = self.memory_encoder(vision_BChw, scaled)
+        scaled = share * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
+        answer = self.memory_encoder(vision_BChw, scaled, skip_mask_sigmoid=True)
+        memory_BDhw = answer["vision_features"]
         if self.no_obj_embed_spatial is not None:
             absent_B111 = (object_score_logits_B1 <= 0).to(memory_BDhw.dtype)[..., None, None]
             memory_BDhw = memory_BDhw + absent_B111 * self.no_obj_embed_spatial[..., None, None]
-        return memory_BDhw.to(torch.bfloat16)
-
-    def _sine(self, dim: int) -> Tensor:
-        return sine_map(self.config.feature_side, dim, self.device)
+        return memory_BDhw, answer["vision_pos_enc"]
 
     def _memory_places(self, time_slots: Sequence[int] | Tensor) -> Tensor:
         """Return (B or 1, T * h * w, D): where on the map, and when, each memory token is."""
         slots = torch.as_tensor(time_slots, device=self.device)
         slots = slots[None] if slots.ndim == 1 else slots
         when = self.maskmem_tpos_enc.flatten(1)[self.config.num_maskmem - 1 - slots]
-        where = self._sine(self.config.memory_dim).flatten(2).transpose(1, 2)
+        side = self.config.feature_side
+        where = sine_map((side, side), self.config.memory_dim, self.device).flatten(2).transpose(1, 2)
         return (where[:, None] + when[:, :, None]).flatten(1, 2)
 
     def _pointer_places(self, offsets: Sequence[int] | Tensor, max_offset: int) -> Tensor:

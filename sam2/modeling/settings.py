@@ -47,6 +47,7 @@ SETTINGS = (
     "multimask_output_for_tracking",
     "multimask_output_in_sam",
     "non_overlap_masks",
+    "non_overlap_masks_for_mem_enc",
     "num_maskmem",
     "only_obj_ptrs_in_the_past_for_eval",
     "samurai_mode",
@@ -119,3 +120,21 @@ def with_settings(network_class: type[T]) -> type[T]:
         remedy = f"build it with hydra_overrides_extra=['++model.{name}=...'] where that is an override"
         setattr(network_class, name, Fixed(name, remedy, follows=follows))
     return network_class
+
+
+def of_kind(present: Any, value: Any, asked: str) -> Any:
+    """Return the value in the kind of what it replaces; ValueError that quotes what was asked."""
+    if isinstance(present, bool):
+        fits = isinstance(value, bool)
+    elif isinstance(present, int):
+        fits = isinstance(value, int) and not isinstance(value, bool)
+    elif isinstance(present, float):
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        value = float(value) if fits else value
+    else:
+        fits = isinstance(value, list | tuple) and all(type(item) is int for item in value)
+        value = tuple(value) if fits else value
+    if not fits:
+        kind = {bool: "true or false", int: "an integer", float: "a number"}.get(type(present), "a list of integers")
+        raise ValueError(f"{asked}: expected {kind}, as in {present!r}, got {value!r}")
+    return value

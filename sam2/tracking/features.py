@@ -46,7 +46,7 @@ def backbone_of(features: ImageFeatures) -> Backbone:
     """Return features under the names that `forward_image` gives them."""
     maps = [*features.high_res, features.vision_BChw]
     dim, device = features.vision_BChw.shape[1], features.vision_BChw.device
-    places = [sine_map(x.shape[-1], dim, device).expand(len(features), -1, -1, -1) for x in maps[:-1]]
+    places = [sine_map(tuple(x.shape[-2:]), dim, device).expand(len(features), -1, -1, -1) for x in maps[:-1]]
     return {"vision_features": maps[-1], "vision_pos_enc": [*places, features.pos_1Chw], "backbone_fpn": maps}
 
 

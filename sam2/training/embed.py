@@ -15,7 +15,7 @@ LARGEST_BYTES = 8 * 2**20
 
 def embed(weights: Path, variant: str = "sam2.1_nano", folder: Path = FOLDER) -> Path:
     """Write a variant's weights as the package holds them; a ValueError where they do not fit, or are over 8 MiB."""
-    load_weights(SAM2Base(find_config(variant)), weights, variant=variant)
+    load_weights(SAM2Base(config=find_config(variant)), weights, variant=variant)
     path = folder / f"{variant}.safetensors"
     save_half(path, read_weights(weights))
     if path.stat().st_size > LARGEST_BYTES:

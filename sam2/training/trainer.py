@@ -96,7 +96,7 @@ def resume(recipe: Recipe, folder: Path, *, device: str) -> Run:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         # not by `build_sam2`: without `init` the weights are random, whatever the package holds
-        network = SAM2Base(apply_overrides(find_config(recipe.model), _overrides(recipe)))
+        network = SAM2Base(config=apply_overrides(find_config(recipe.model), _overrides(recipe)))
     if recipe.init is not None:
         load_weights(network, recipe.init, variant=network.config.variant)
     network = network.to(device).train()

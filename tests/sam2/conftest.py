@@ -43,6 +43,6 @@ def hollow() -> Callable[[ModelConfig], SAM2Base]:
     def build(config: ModelConfig) -> SAM2Base:
         fills = ("kaiming_uniform_", "uniform_", "normal_", "trunc_normal_", "ones_", "zeros_")
         with patch.multiple("torch.nn.init", **dict.fromkeys(fills, lambda tensor, *_, **__: tensor)):
-            return SAM2Base(replace(config, image_size=64))
+            return SAM2Base(config=replace(config, image_size=64))
 
     return build

@@ -5,8 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from sam2.modeling.blockwise import KEYS, QUERIES, attend_blockwise
-from sam2.modeling.memory_attention import RotaryAttention
-from sam2.modeling.position_encoding import axial_rotations
+from sam2.modeling.memory_attention import RoPEAttention
 
 
 @pytest.mark.parametrize(
@@ -27,9 +26,8 @@ def test_a_high_score_in_a_late_block_outweighs_all_before() -> None:
 
 def test_a_layer_answers_alike_with_and_without_gradients() -> None:
     torch.manual_seed(0)
-    layer = RotaryAttention(64, kv_dim=16)
+    layer = RoPEAttention(64, kv_in_dim=16, rope_k_repeat=True)
     queries, keys, values = torch.randn(1, 16, 64), torch.randn(3, 40, 16), torch.randn(3, 40, 16)
-    rotations = axial_rotations(4, 64, queries.device)
-    fused = layer(queries, keys, values, rotations, unplaced=8)
+    fused = layer(queries, keys, values, num_k_exclude_rope=8)
     with torch.no_grad():
-        torch.testing.assert_close(layer(queries, keys, values, rotations, unplaced=8), fused, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(layer(queries, keys, values, num_k_exclude_rope=8), fused, rtol=1e-4, atol=1e-5)

@@ -1,49 +1,92 @@
 """Memory attention: what has a place is turned, pointers are not, and the order of maps is told by position alone."""
 
+import pytest
 import torch
+from torch import nn
 
-from sam2.modeling.memory_attention import MemoryAttention, RotaryAttention
-from sam2.modeling.position_encoding import axial_rotations
+from sam2.modeling.memory_attention import MemoryAttention, RoPEAttention
+from sam2.modeling.parts import parts_of
 from sam2.variants import NANO
 
-ROTATIONS = axial_rotations(3, 8, torch.device("cpu"))
+
+def stack() -> MemoryAttention:
+    return parts_of(NANO).memory_attention
 
 
 def test_pointers_have_no_place() -> None:
-    attention = RotaryAttention(8, kv_dim=4)
+    attention = RoPEAttention(8, kv_in_dim=4)
     queries, keys = torch.randn(1, 9, 8), torch.randn(1, 9, 4)
     pointers = torch.randn(1, 3, 4)
     memory, shuffled = (torch.cat((keys, p), dim=1) for p in (pointers, pointers[:, [2, 0, 1]]))
-    answered = attention(queries, memory, memory, ROTATIONS, unplaced=3)
-    torch.testing.assert_close(attention(queries, shuffled, shuffled, ROTATIONS, unplaced=3), answered)
+    answered = attention(queries, memory, memory, num_k_exclude_rope=3)
+    torch.testing.assert_close(attention(queries, shuffled, shuffled, num_k_exclude_rope=3), answered)
     moved = torch.cat((keys[:, torch.randperm(9)], pointers), dim=1)
-    assert not torch.allclose(attention(queries, moved, moved, ROTATIONS, unplaced=3), answered)
+    assert not torch.allclose(attention(queries, moved, moved, num_k_exclude_rope=3), answered)
 
 
 def test_pointers_alone_can_be_remembered() -> None:
-    attention = RotaryAttention(8, kv_dim=4)
+    attention = RoPEAttention(8, kv_in_dim=4)
     pointers = torch.randn(2, 3, 4)
-    assert attention(torch.randn(1, 9, 8), pointers, pointers, ROTATIONS, unplaced=3).shape == (2, 9, 8)
+    assert attention(torch.randn(1, 9, 8), pointers, pointers, num_k_exclude_rope=3).shape == (2, 9, 8)
 
 
 def test_maps_commute_with_their_positions() -> None:
-    attention = MemoryAttention(NANO).eval()
-    frame, place = torch.randn(1, 9, 96), torch.randn(1, 9, 96)
-    first, second, first_pos, second_pos = (torch.randn(2, 9, 32) for _ in range(4))
+    attention = stack().eval()
+    frame, place = torch.randn(9, 1, 96), torch.randn(9, 1, 96)
+    first, second, first_pos, second_pos = (torch.randn(9, 2, 32) for _ in range(4))
     answers = [
-        attention(frame, torch.cat(maps, 1), torch.cat(pos, 1), x_pos_1NC=place, pointer_tokens=0)
+        attention(curr=[frame], curr_pos=[place], memory=torch.cat(maps), memory_pos=torch.cat(pos))
         for maps, pos in [((first, second), (first_pos, second_pos)), ((second, first), (second_pos, first_pos))]
     ]
     torch.testing.assert_close(answers[0], answers[1], rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_is_for_training_alone() -> None:
-    attention = MemoryAttention(NANO)
-    frame, memory = torch.randn(1, 9, 96), torch.randn(1, 9, 32)
+    attention = stack()
+    frame, memory = torch.randn(9, 1, 96), torch.randn(9, 1, 32)
 
     def ask() -> torch.Tensor:
-        return attention(frame, memory, memory, x_pos_1NC=frame, pointer_tokens=0)
+        return attention(frame, memory, curr_pos=frame, memory_pos=memory)
 
     assert not torch.equal(ask(), ask())
     attention.eval()
     assert torch.equal(ask(), ask())
+
+
+def test_a_wrapped_projection_of_values_is_called_with_the_values() -> None:
+    class Watched(nn.Module):
+        def __init__(self, inner: nn.Linear) -> None:
+            super().__init__()
+            self.inner, self.shapes = inner, []
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.shapes.append(tuple(x.shape))
+            return self.inner(x)
+
+    attention, queries, keys = RoPEAttention(8, kv_in_dim=4), torch.randn(1, 9, 8), torch.randn(1, 12, 4)
+    with torch.no_grad():
+        plain = attention(queries, keys, keys, num_k_exclude_rope=3)
+        attention.v_proj = Watched(attention.v_proj)
+        torch.testing.assert_close(attention(queries, keys, keys, num_k_exclude_rope=3), plain, rtol=1e-4, atol=1e-5)
+    assert attention.v_proj.shapes == [(1, 12, 4)]
+
+
+def test_several_maps_need_their_rotations_repeated() -> None:
+    queries, keys = torch.randn(1, 9, 8), torch.randn(1, 18, 8)
+    with pytest.raises(ValueError, match="18 keys with a place for a map of 9"):
+        RoPEAttention(8)(queries, keys, keys)
+    assert RoPEAttention(8, rope_k_repeat=True)(queries, keys, keys).shape == (1, 9, 8)
+
+
+@pytest.mark.parametrize("choice", ["pos_enc_at_attn", "pos_enc_at_cross_attn_queries", "pos_enc_at_cross_attn_keys"])
+def test_where_a_position_is_added_is_a_choice_that_acts(choice: str) -> None:
+    attention = stack().eval()
+    frame, place, memory, memory_pos = (torch.randn(9, 1, dim) for dim in (96, 96, 32, 32))
+
+    def ask() -> torch.Tensor:
+        return attention(frame, memory, curr_pos=place, memory_pos=memory_pos)
+
+    before = ask()
+    for layer in attention.layers:
+        setattr(layer, choice, not getattr(layer, choice))
+    assert not torch.allclose(ask(), before)

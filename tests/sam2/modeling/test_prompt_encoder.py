@@ -1,17 +1,14 @@
 """Prompts become tokens: what each label adds, when a padding point is appended, what a mask prompt replaces."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from sam2.modeling.prompt_encoder import PromptEncoder
-from sam2.variants import NANO
 
 
 @pytest.fixture
 def encoder() -> PromptEncoder:
-    return PromptEncoder(replace(NANO, image_size=64))
+    return PromptEncoder(96, (4, 4), (64, 64), 16)
 
 
 def test_a_padding_point_follows_points_without_boxes(encoder: PromptEncoder) -> None:
@@ -27,7 +24,7 @@ def test_a_padding_point_follows_points_without_boxes(encoder: PromptEncoder) ->
 def test_each_label_adds_its_own_embedding(encoder: PromptEncoder) -> None:
     points = torch.tensor([[[10.0, 20.0]]]).expand(1, 5, 2)
     tokens, _ = encoder(points=(points, torch.tensor([[0, 1, 2, 3, -1]])), boxes=None, masks=None)
-    place = encoder.pe_layer((points[:, :1] + 0.5) / 64)[0, 0]
+    place = encoder.pe_layer._pe_encoding((points[:, :1] + 0.5) / 64)[0, 0]
     for label in range(4):
         torch.testing.assert_close(tokens[0, label], place + encoder.point_embeddings[label].weight[0])
     assert torch.equal(tokens[0, 4], encoder.not_a_point_embed.weight[0])

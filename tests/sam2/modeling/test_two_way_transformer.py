@@ -3,12 +3,11 @@
 import torch
 
 from sam2.modeling.two_way_transformer import TwoWayTransformer
-from sam2.variants import NANO
 
 
 def test_one_image_serves_several_prompts() -> None:
-    transformer = TwoWayTransformer(NANO)
-    image, place, prompts = torch.randn(1, 9, 96), torch.randn(1, 9, 96), torch.randn(3, 5, 96)
+    transformer = TwoWayTransformer(2, 96, 8, 256)
+    image, place, prompts = torch.randn(1, 96, 3, 3), torch.randn(1, 96, 3, 3), torch.randn(3, 5, 96)
     tokens, images = transformer(image, place, prompts)
     assert (tokens.shape, images.shape) == ((3, 5, 96), (3, 9, 96))
     for row in range(3):
@@ -18,5 +17,5 @@ def test_one_image_serves_several_prompts() -> None:
 
 
 def test_only_the_first_block_s_tokens_attend_to_each_other_bare() -> None:
-    transformer = TwoWayTransformer(NANO)
-    assert [layer.first for layer in transformer.layers] == [True, False]
+    transformer = TwoWayTransformer(2, 96, 8, 256)
+    assert [layer.skip_first_layer_pe for layer in transformer.layers] == [True, False]

@@ -14,12 +14,12 @@ from sam2.variants import find_config
 
 
 def test_weights_come_back_as_float32_near_what_they_were(tmp_path: Path) -> None:
-    network = SAM2Base(find_config("sam2.1_nano"))
+    network = SAM2Base(config=find_config("sam2.1_nano"))
     save_weights(tmp_path / "weights.pt", network.state_dict())
     path = embed(tmp_path / "weights.pt", "sam2.1_nano", tmp_path / "package")
     assert path.with_suffix(".sha256").read_text().split()[0] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert {value.dtype for value in read_weights(path).values()} == {torch.float16}
-    again = SAM2Base(find_config("sam2.1_nano"))
+    again = SAM2Base(config=find_config("sam2.1_nano"))
     load_weights(again, path, variant="sam2.1_nano")
     for name, value in again.state_dict().items():
         torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-3, atol=1e-6)
