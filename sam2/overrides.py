@@ -51,23 +51,45 @@ WITHOUT_EFFECT = {
 }
 
 
-def apply_overrides(config: ModelConfig, overrides: Iterable[str]) -> ModelConfig:
+def split_target(overrides: Iterable[str]) -> tuple[str | None, list[str]]:
+    """Return the class that `++model._target_=package.module.Class` names last, or None, and the other overrides."""
+    if isinstance(overrides, str):
+        raise ValueError(f"hydra_overrides_extra={overrides!r} is one string: expected a list of strings")
+    target, rest = None, []
+    for override in overrides:
+        match = OVERRIDE.match(override.strip())
+        if match is not None and match["key"] == "_target_":
+            target = str(parse_value(match["value"]))
+        else:
+            rest.append(override)
+    return target, rest
+
+
+def apply_overrides(
+    config: ModelConfig, overrides: Iterable[str], unknown: dict[str, Any] | None = None
+) -> ModelConfig:
     """Return the config with each `++model.KEY=VALUE` (also `+model.` and `model.`) applied; the last of a key wins.
 
-    Raises ValueError for a key that is not known (with near matches), for a value of the wrong kind, and for a choice
-    that the network does not have.
+    Keys that are not known are noted in `unknown`, where a class of the caller's may know them. Raises ValueError for
+    one otherwise (with near matches), for a value of the wrong kind, and for a choice that the network does not have.
     """
     if isinstance(overrides, str):
         raise ValueError(f"hydra_overrides_extra={overrides!r} is one string: expected a list of strings")
     changes: dict[str, Any] = {}
     trunk: dict[str, Any] = {}
     for override in overrides:
-        _note(override, config, changes, trunk)
+        _note(override, config, changes, trunk, unknown)
     # made at once: sizes that follow from each other may come in any order
     return replace(config, **changes, trunk=replace(config.trunk, **trunk))
 
 
-def _note(override: str, config: ModelConfig, changes: dict[str, Any], trunk: dict[str, Any]) -> None:
+def _note(
+    override: str,
+    config: ModelConfig,
+    changes: dict[str, Any],
+    trunk: dict[str, Any],
+    unknown: dict[str, Any] | None,
+) -> None:
     """Add what one override says to the changes of the config or of its trunk."""
     match = OVERRIDE.match(override.strip())
     if match is None:
@@ -82,6 +104,8 @@ def _note(override: str, config: ModelConfig, changes: dict[str, Any], trunk: di
             raise ValueError(f"override {override!r}: this network has {key}={FIXED[key]} and no other")
     elif key in WITHOUT_EFFECT:
         log.info("%s changes no answer here", override)
+    elif unknown is not None and "." not in key:
+        unknown[key] = value
     else:
         raise ValueError(f"override {override!r}: there is no key model.{key}. {_near(key)}")
 

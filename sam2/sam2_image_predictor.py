@@ -5,7 +5,7 @@ h, w the low-resolution mask (a quarter of the model's side).
 """
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL.Image import Image
 from torch import Tensor
 
-from sam2.build_sam import refuse_download
+from sam2.build_sam import build_sam2_hf
 from sam2.image_inputs import checked_boxes, checked_image, checked_mask_prompt, checked_points, corners_and_points
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.transforms import SAM2Transforms
@@ -43,9 +43,10 @@ class SAM2ImagePredictor:
         self.reset_predictor()
 
     @classmethod
-    def from_pretrained(cls, model_id: str, **kwargs: Any) -> NoReturn:
-        """Refuse, and say how to get the weights: nothing here downloads on its own."""
-        refuse_download(model_id)
+    def from_pretrained(cls, model_id: str, **kwargs: Any) -> "SAM2ImagePredictor":
+        """Build a predictor with the weights of an id of Hugging Face's hub; arguments are its own and `build_sam2`'s."""
+        own = {name: kwargs.pop(name) for name in ("mask_threshold", "max_hole_area", "max_sprinkle_area") if name in kwargs}
+        return cls(build_sam2_hf(model_id, **kwargs), **own)
 
     @property
     def device(self) -> torch.device:

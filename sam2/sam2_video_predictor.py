@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2.build_sam import refuse_download
+from sam2.build_sam import build_sam2_video_predictor_hf
 from sam2.errors import NotThere
 from sam2.tracking import by_hand, prompting
 from sam2.tracking.output import FrameOutput
@@ -213,8 +213,8 @@ class SAM2VideoPredictor(ReleasedSteps):
 
     @classmethod
     def from_pretrained(cls, model_id: str, **kwargs: object) -> "SAM2VideoPredictor":
-        """Refuse with RuntimeError: nothing here downloads on its own."""
-        refuse_download(model_id)
+        """Build a predictor with the weights of an id of Hugging Face's hub; arguments as `build_sam2_video_predictor`'s."""
+        return build_sam2_video_predictor_hf(model_id, **kwargs)
 
     def _prompted_track(self, state: VideoState, frame_idx: int, obj_id: int) -> tuple[int, ObjectTrack]:
         index = prompting.checked_frame(_checked(state), frame_idx)
@@ -229,6 +229,10 @@ class SAM2VideoPredictor(ReleasedSteps):
 
     def _answer(self, state: VideoState, frame_idx: int) -> Prompted:
         return frame_idx, state.obj_ids, prompting.masks_on(self, state, frame_idx)
+
+
+class SAM2VideoPredictorVOS(SAM2VideoPredictor):
+    """The released name of a predictor whose parts are compiled: `build_sam2_video_predictor(vos_optimized=True)` makes it."""
 
 
 def _checked(state: VideoState) -> VideoState:

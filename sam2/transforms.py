@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL.Image import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from sam2.tracking.postprocess import small_components
 
@@ -17,33 +17,65 @@ MEAN_RGB = (0.485, 0.456, 0.406)
 STD_RGB = (0.229, 0.224, 0.225)
 
 
-class SAM2Transforms:
+class ToTensor(nn.Module):
+    """An image (H, W, 3), or a PIL image, as (3, H, W) float32: uint8 in shares of 255, floats as they are."""
+
+    def forward(self, image: np.ndarray | Image) -> Tensor:
+        pixels_HW3 = torch.from_numpy(np.array(image))
+        pixels_3HW = pixels_HW3.permute(2, 0, 1).contiguous()
+        return pixels_3HW.float() / 255 if pixels_3HW.dtype == torch.uint8 else pixels_3HW.float()
+
+
+class Resize(nn.Module):
+    """Images (..., 3, H, W) as (..., 3, S, S), their aspect not kept, with antialiased bilinear.
+
+    Plain torch serves: importing torchvision for this takes longer than importing torch.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.size = (side, side)
+
+    def forward(self, image: Tensor) -> Tensor:
+        flat = image.reshape(-1, *image.shape[-3:])
+        resized = F.interpolate(flat, self.size, mode="bilinear", align_corners=False, antialias=True)
+        return resized.view(*image.shape[:-2], *self.size)
+
+
+class Normalize(nn.Module):
+    """Images (..., 3, H, W) less a mean, by a deviation."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.mean, self.std = list(mean), list(std)
+
+    def forward(self, image: Tensor) -> Tensor:
+        mean, std = (torch.tensor(values, device=image.device)[:, None, None] for values in (self.mean, self.std))
+        return (image - mean) / std
+
+
+class SAM2Transforms(nn.Module):
     """The image predictor's transforms under the released name.
 
     `resolution` is the model's side S. `max_hole_area` and `max_sprinkle_area` are in low-resolution pixels: smaller
-    holes are filled and smaller islands removed; 0 leaves them.
+    holes are filled and smaller islands removed; 0 leaves them. `to_tensor`, then `transforms`, is what a call does.
     """
 
     def __init__(
         self, resolution: int, mask_threshold: float, max_hole_area: float = 0.0, max_sprinkle_area: float = 0.0
     ) -> None:
+        super().__init__()
         self.resolution = resolution
         self.mask_threshold = mask_threshold
         self.max_hole_area = max_hole_area
         self.max_sprinkle_area = max_sprinkle_area
+        self.mean, self.std = list(MEAN_RGB), list(STD_RGB)
+        self.to_tensor = ToTensor()
+        self.transforms = nn.Sequential(Resize(resolution), Normalize(self.mean, self.std))
 
-    def __call__(self, image: np.ndarray | Image) -> Tensor:
-        """Return (3, S, S): the image resized, its aspect not kept, with antialiased bilinear, and normalised.
-
-        Plain torch serves: importing torchvision for this takes longer than importing torch.
-        """
-        pixels_HW3 = torch.from_numpy(np.array(image))
-        pixels_3HW = pixels_HW3.permute(2, 0, 1).contiguous()
-        shares_3HW = pixels_3HW.float() / 255 if pixels_3HW.dtype == torch.uint8 else pixels_3HW.float()
-        side = (self.resolution, self.resolution)
-        resized = F.interpolate(shares_3HW[None], side, mode="bilinear", align_corners=False, antialias=True)[0]
-        mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN_RGB, STD_RGB))
-        return (resized - mean) / std
+    def forward(self, image: np.ndarray | Image) -> Tensor:
+        """Return (3, S, S): the image resized and normalised."""
+        return self.transforms(self.to_tensor(image))
 
     def forward_batch(self, images: Sequence[np.ndarray | Image]) -> Tensor:
         """Return (B, 3, S, S)."""

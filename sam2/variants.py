@@ -83,11 +83,14 @@ CONFIGS = _all_configs()
 def find_config(name: str | os.PathLike[str]) -> ModelConfig:
     """Return the config that a released path, a bare file name or a short name stands for.
 
-    Raises ValueError, with the names there are, for any other: the sizes of the network live in Python, and a YAML
-    file from elsewhere is not read.
+    A path may lead to the released file from anywhere: `./configs/...`, `/opt/sam2/sam2/configs/...`. Raises ValueError,
+    with the names there are, for any other: the sizes of the network live in Python, and a YAML file from elsewhere is
+    not read.
     """
     asked = os.fspath(name)
-    config = CONFIGS.get(asked.removesuffix(".yaml"))
+    parts = [part for part in asked.replace("\\", "/").removesuffix(".yaml").split("/") if part not in ("", ".")]
+    under_configs = parts[len(parts) - 1 - parts[::-1].index("configs") :] if "configs" in parts else parts
+    config = CONFIGS.get("/".join(under_configs)) or CONFIGS.get("/".join(["configs", *parts]))
     if config is None:
         known = ", ".join(f"{path}.yaml" for path in CONFIGS if "/" in path)
         raise ValueError(

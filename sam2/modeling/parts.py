@@ -112,13 +112,11 @@ def _sizes_inside(memory_attention: nn.Module, memory_encoder: nn.Module) -> dic
 def released_keys(config: ModelConfig) -> dict[str, Any]:
     """Return what a network's class is called with under the released call, beside its three parts."""
     own = {f.name: getattr(config, f.name) for f in fields(ModelConfig)}
-    changed = {n: v for n, v in own.items() if v != RELEASED_DEFAULTS.get(n, getattr(_PLAIN, n)) and n not in _SIZES | set(STABILITY)}
+    defaults = {name: getattr(ModelConfig(), name) for name in own} | RELEASED_DEFAULTS
+    changed = {n: v for n, v in own.items() if v != defaults[n] and n not in _SIZES | set(STABILITY)}
     extra = {name: own[name] for name in STABILITY} if config.dynamic_multimask_via_stability else None
     fixed = {name: value for name, value in FIXED.items() if name != "backbone_stride" and value}
     return fixed | changed | ({"sam_mask_decoder_extra_args": extra} if extra else {})
-
-
-_PLAIN = ModelConfig()
 
 
 def _image_encoder(config: ModelConfig) -> ImageEncoder:

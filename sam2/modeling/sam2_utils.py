@@ -41,6 +41,6 @@ def get_activation_fn(activation: str) -> Callable[[Tensor], Tensor]:
     return ACTIVATIONS[activation]
 
 
-def get_clones(module: nn.Module, N: int) -> nn.ModuleList:  # noqa: N803
+def get_clones(module: nn.Module, N: int) -> nn.ModuleList:
     """Return a list of copies that share nothing."""
     return nn.ModuleList(deepcopy(module) for _ in range(N))

@@ -65,7 +65,7 @@ def place_of(memory_1Dhw: Tensor | None) -> list[Tensor] | None:
     if memory_1Dhw is None:
         return None
     _, dim, side, _ = memory_1Dhw.shape
-    return [sine_map(side, dim, memory_1Dhw.device)]
+    return [sine_map((side, side), dim, memory_1Dhw.device)]
 
 
 def check_place(value: Any, memory_1Dhw: Tensor | None) -> None:

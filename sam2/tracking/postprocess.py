@@ -73,9 +73,24 @@ def fill_holes(mask_logits_B1HW: Tensor, max_area: int) -> Tensor:
 
 
 def small_components(pixels_BHW: NDArray[np.bool_], max_area: int) -> NDArray[np.bool_]:
-    """Return the pixels of 8-connected components, within each map, that have at most `max_area` pixels.
+    """Return the pixels of 8-connected components, within each map, that have at most `max_area` pixels."""
+    rows, starts, ends, _, areas = _runs(pixels_BHW)
+    small = areas <= max_area
+    return _painted(pixels_BHW.shape, rows[small], starts[small], ends[small], np.ones(small.sum(), np.int8)).astype(bool)
 
-    Works on horizontal runs of all maps at once: a mask has hundreds of runs where it has ten thousands of pixels.
+
+def components(pixels_BHW: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return for each pixel a label, from 1, of its 8-connected component and that component's area; 0 outside."""
+    rows, starts, ends, component, areas = _runs(pixels_BHW)
+    labels = (np.unique(component, return_inverse=True)[1] + 1).astype(np.int32)
+    shape = pixels_BHW.shape
+    return _painted(shape, rows, starts, ends, labels), _painted(shape, rows, starts, ends, areas.astype(np.int32))
+
+
+def _runs(pixels_BHW: NDArray[np.bool_]) -> tuple[NDArray[np.int64], ...]:
+    """Return each horizontal run's row, start, end, component and that component's area.
+
+    Runs of all maps are worked on at once: a mask has hundreds of runs where it has ten thousands of pixels.
     """
     count, height, width = pixels_BHW.shape
     # an empty row under each map and an empty column on either side keep runs apart
@@ -86,11 +101,22 @@ def small_components(pixels_BHW: NDArray[np.bool_], max_area: int) -> NDArray[np
     ends = np.nonzero(steps == -1)[1]
     component = _components(len(rows), *_touching(rows, starts, ends, width + 2))
     areas = np.bincount(component, weights=ends - starts, minlength=len(rows))
-    small = areas[component] <= max_area if len(rows) else np.zeros(0, bool)
-    edges = np.zeros((count * (height + 1), width + 1), np.int8)
-    edges[rows[small], starts[small]] = 1
-    edges[rows[small], ends[small]] = -1
-    return edges.cumsum(axis=1, dtype=np.int8).astype(bool).reshape(count, height + 1, width + 1)[:, :height, :width]
+    return rows, starts, ends, component, areas[component] if len(rows) else np.zeros(0, np.int64)
+
+
+def _painted(
+    shape: tuple[int, ...],
+    rows: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    values: NDArray[np.signedinteger],
+) -> NDArray[np.signedinteger]:
+    """Return maps in which each run has its value."""
+    count, height, width = shape
+    edges = np.zeros((count * (height + 1), width + 1), values.dtype)
+    edges[rows, starts] += values
+    edges[rows, ends] -= values
+    return edges.cumsum(axis=1, dtype=values.dtype).reshape(count, height + 1, width + 1)[:, :height, :width]
 
 
 def _touching(

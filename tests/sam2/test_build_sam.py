@@ -2,13 +2,27 @@
 
 import inspect
 import logging
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from sam2 import build_sam
-from sam2.build_sam import build_sam2, build_sam2_video_predictor
+from sam2.build_sam import (
+    HF_MODEL_ID_TO_FILENAMES,
+    build_sam2,
+    build_sam2_hf,
+    build_sam2_video_predictor,
+    build_sam2_video_predictor_hf,
+)
+from sam2.modeling.parts import parts_of, released_keys
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor
+from sam2.variants import find_config
 
 SMALL = ["++model.image_size=64"]
 
@@ -84,10 +98,100 @@ def test_unknown_arguments_are_ignored_aloud() -> None:
         build_sam2("sam2.1_nano", device="cpu", hydra_overrides_extra=SMALL, hydra_overides_extra=[])
 
 
-@pytest.mark.parametrize("name", ["build_sam2_hf", "build_sam2_video_predictor_hf"])
-def test_nothing_is_downloaded(name: str) -> None:
-    with pytest.raises(RuntimeError, match="'facebook/sam2-hiera-large'.*labeling checkpoints fetch"):
-        getattr(build_sam, name)("facebook/sam2-hiera-large")
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, str]]:
+    """The hub's client, which has the weights of one model and notes what it is asked for."""
+    asked: list[tuple[str, str]] = []
+    path = tmp_path / "weights.pt"
+    torch.save({"model": build_sam2("sam2.1_hiera_t", device="cpu", hydra_overrides_extra=SMALL).state_dict()}, path)
+
+    def hf_hub_download(repo_id: str, filename: str) -> str:
+        asked.append((repo_id, filename))
+        return str(path)
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(hf_hub_download=hf_hub_download))
+    return asked
+
+
+def test_an_id_of_the_hub_is_fetched_by_its_own_client(hub: list[tuple[str, str]]) -> None:
+    model_id = "facebook/sam2.1-hiera-tiny"
+    image = SAM2ImagePredictor.from_pretrained(model_id, device="cpu", hydra_overrides_extra=SMALL, mask_threshold=0.5)
+    video = SAM2VideoPredictor.from_pretrained(model_id, device="cpu", hydra_overrides_extra=SMALL)
+    assert hub == [(model_id, "sam2.1_hiera_tiny.pt")] * 2
+    assert (image.model.config.variant, image.mask_threshold) == ("sam2.1_hiera_t", 0.5)
+    assert torch.equal(image.model.no_mem_embed, video.no_mem_embed)
+    assert type(video) is SAM2VideoPredictor
+
+
+def test_ids_of_the_hub_are_the_released_ones() -> None:
+    assert HF_MODEL_ID_TO_FILENAMES["facebook/sam2-hiera-base-plus"] == (
+        "configs/sam2/sam2_hiera_b+.yaml", "sam2_hiera_base_plus.pt",
+    )  # fmt: skip
+    assert len(HF_MODEL_ID_TO_FILENAMES) == 8
+    for name, _ in HF_MODEL_ID_TO_FILENAMES.values():
+        assert find_config(name).variant == name.split("/")[-1].removesuffix(".yaml")
+
+
+def test_what_keeps_the_hub_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyError, match="'facebook/sam3': expected one of facebook/sam2-hiera-tiny"):
+        build_sam2_hf("facebook/sam3")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ImportError, match="pip install huggingface_hub; or run `labeling checkpoints fetch`"):
+        build_sam2_video_predictor_hf("facebook/sam2-hiera-large")
+
+
+class Own(SAM2VideoPredictor):
+    """A predictor of a caller's, with a key of its own beside released ones."""
+
+    def __init__(self, fill_hole_area: int = 0, my_key: float = 0.0, **kwargs: object) -> None:
+        super().__init__(fill_hole_area=fill_hole_area, **kwargs)
+        self.my_key, self.seen = my_key, kwargs
+
+
+def test_a_class_of_the_caller_s_is_built_as_the_released_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mine", SimpleNamespace(Own=Own))
+    overrides = [*SMALL, "++model._target_=mine.Own", "++model.my_key=0.5", "++model.num_maskmem=4"]
+    own = build_sam2_video_predictor("sam2.1_nano", device="cpu", hydra_overrides_extra=overrides[:-1])
+    assert type(own) is Own
+    assert own.my_key == 0.5
+    assert {"image_encoder", "memory_attention", "memory_encoder", "image_size"} <= set(own.seen)
+    plain = build_sam2_video_predictor("sam2.1_nano", device="cpu", hydra_overrides_extra=SMALL)
+    assert own.config == plain.config
+    assert own.sam_mask_decoder_extra_args == plain.sam_mask_decoder_extra_args
+    assert all(torch.equal(value, own.state_dict()[name]) for name, value in plain.state_dict().items())
+
+
+@pytest.mark.parametrize("variant", ["sam2_hiera_t", "sam2.1_hiera_t", "configs/samurai/sam2.1_hiera_t.yaml"])
+def test_released_keys_say_all_of_a_network(variant: str) -> None:
+    config = replace(find_config(variant), image_size=64, dynamic_multimask_via_stability=True, fill_hole_area=8)
+    parts = parts_of(config)
+    built = SAM2Base(parts.image_encoder, parts.memory_attention, parts.memory_encoder, **released_keys(config))
+    assert replace(built.config, variant=config.variant) == config
+    assert {name: t.shape for name, t in built.state_dict().items()} == {
+        name: t.shape for name, t in SAM2Base(config=config).state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("target", ["mine.Own", "builtins.dict", "Own", "sam2.build_sam.Nobody"])
+def test_a_class_that_is_no_network_is_refused(target: str) -> None:
+    with pytest.raises((ValueError, TypeError), match="_target_"):
+        build_sam2("sam2.1_nano", device="cpu", hydra_overrides_extra=[*SMALL, f"++model._target_={target}"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"soft_no_obj_ptr": True}, "soft_no_obj_ptr=True: this network has soft_no_obj_ptr=False"),
+        ({"no_such_key": 1}, "no_such_key=1: there is no such key"),
+        ({"num_maskmem": "7"}, "num_maskmem='7': expected an integer"),
+        ({"memory_encoder": None}, "memory_encoder missing"),
+    ],
+)
+def test_a_network_from_parts_checks_its_keys(keys: dict[str, object], words: str) -> None:
+    parts = parts_of(replace(find_config("sam2.1_nano"), image_size=64))
+    made = {name: getattr(parts, name) for name in ("image_encoder", "memory_attention", "memory_encoder")}
+    with pytest.raises(ValueError, match=re.escape(words)):
+        SAM2Base(**made | keys)
 
 
 def test_untrained_weights_are_drawn_as_released() -> None:

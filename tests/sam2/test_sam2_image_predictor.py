@@ -208,7 +208,3 @@ def test_the_parts_can_be_called_as_released_code_calls_them(predictor: SAM2Imag
     np.testing.assert_allclose(masks[0].numpy(), expected[0], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(predicted_iou[0].numpy(), expected[1], rtol=1e-5)
 
-
-def test_nothing_is_downloaded() -> None:
-    with pytest.raises(RuntimeError, match="labeling checkpoints fetch"):
-        SAM2ImagePredictor.from_pretrained("facebook/sam2-hiera-tiny")

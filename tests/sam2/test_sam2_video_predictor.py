@@ -165,11 +165,6 @@ def test_overlaps_are_decided_where_the_config_says_so(state: VideoState) -> Non
         assert (masks > 0).sum(dim=0).max() <= 1
 
 
-def test_the_hub_is_refused() -> None:
-    with pytest.raises(RuntimeError, match="labeling checkpoints fetch"):
-        SAM2VideoPredictor.from_pretrained("facebook/sam2.1-hiera-tiny")
-
-
 @pytest.mark.parametrize(
     ("frame_idx", "given", "said"),
     [

@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-
 from torch import nn
 
 from sam2.modeling.hiera import Hiera, MultiScaleAttention, cut_windows, do_pool, join_windows
