@@ -48,7 +48,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        prefix = prefix_of(headers, self._root_path)
+        prefix = prefix_of(headers, self._root_path or scope.get("root_path", ""))
         asked, scope = scope["path"], without_prefix(scope, prefix)
         answer = _with_headers(send, scope["path"])
         try:

@@ -27,7 +27,7 @@ def checked_prefix(path: str) -> str:
 
 
 def prefix_of(headers: Headers, root_path: str) -> str:
-    """The path that the browser sees before ours: the server's own setting, or else what the proxy says of it."""
+    """The path that the browser sees before ours: `root_path`, as the server was told, or else what the proxy says of it."""
     said = headers.get("x-forwarded-prefix", "").partition(",")[0].strip().rstrip("/")
     return root_path or (said if _PREFIX.fullmatch(said) else "")
 

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 import uvicorn
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
 from labeling.objects import FolderObjects
@@ -38,17 +40,24 @@ def small_network() -> Network:
 
 
 @contextmanager
-def serving(services: Services, *, port: int = 0) -> Iterator[str]:
-    """Serve for the block; gives the address."""
+def serving(services: Services, *, port: int = 0, below: str = "") -> Iterator[str]:
+    """Serve for the block; gives the address. `below` is a path that is cut off before us, as a proxy does."""
+    page = create_app(services)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        outside = scope["type"] == "http" and not path.startswith(f"{below}/")
+        await (PlainTextResponse("elsewhere", 404) if outside else page)({**scope, "path": path[len(below):]}, receive, send)
+
     listener = socket.create_server(("127.0.0.1", port))
-    server = uvicorn.Server(uvicorn.Config(create_app(services), log_level="warning", lifespan="on"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="review-page", daemon=True)
     thread.start()
     try:
         while not server.started and thread.is_alive():
             time.sleep(0.02)
         assert server.started, "the server ended before it began; its log says why"
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}{below}"
     finally:
         server.should_exit = True
         thread.join(timeout=20)

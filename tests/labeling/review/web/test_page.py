@@ -462,6 +462,25 @@ def test_a_phone_takes_an_item_from_the_queue_and_settles_it(chromium: Any, addr
     context.close()
 
 
+def test_the_page_works_below_a_path(
+    chromium: Any, page_queue: ReviewQueue, page_objects: FolderObjects, clicker: Clicker, tmp_path: Path
+) -> None:
+    context = chromium.new_context()
+    context.set_default_timeout(PATIENCE_MS)
+    opened, missing = context.new_page(), []
+    opened.on("response", lambda answer: answer.status >= 400 and missing.append(answer.url))
+    with serving(page_services(page_queue, page_objects, tmp_path / "scratch", clicker), below="/labels") as address:
+        opened.goto(f"{address}/")
+        opened.locator("body[data-ready]").wait_for()
+        start(opened)
+        opened.get_by_label("Category").select_option("car")
+        assert opened.url == f"{address}/?category=car"
+        opened.keyboard.press("a")
+        says(opened, "#status", "Accepted")
+    context.close()
+    assert missing == []
+
+
 def test_masks_are_read_and_traced_as_the_package_does(chromium: Any, address: str) -> None:
     context = chromium.new_context(bypass_csp=True)
     opened = context.new_page()

@@ -4,7 +4,9 @@ import re
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.routing import Mount
 
 from labeling.review.web.app import STATIC, create_app
 from labeling.review.web.proxies import checked_prefix, is_own_page
@@ -34,6 +36,13 @@ def test_the_page_below_a_path(services: Services, *, cut: bool, told: bool) -> 
     refusal(client.get(f"{under}/nothing"), 404, "not_found")
     bare = client.get("/labels", follow_redirects=False)
     assert (bare.status_code, bare.headers["location"]) == (307, "labels/")
+
+
+def test_the_page_in_a_larger_application(services: Services) -> None:
+    client = TestClient(Starlette(routes=[Mount("/labels", create_app(services))]), base_url=HERE)
+    assert "Review" in client.get("/labels/").text
+    assert client.get("/labels/static/main.js").status_code == 200
+    assert "; path=/labels/;" in client.post("/labels/api/login", json={"reviewer": "ada"}).headers["set-cookie"].lower()
 
 
 def test_a_prefix_that_is_none_is_passed_over(services: Services) -> None:
