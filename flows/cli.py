@@ -1,28 +1,28 @@
-"""The `labeling` command.
+"""The `labeling` command; what its exit codes mean stands in `flows.exits`."""
 
-Exit codes: 0 all labelled, 1 some dead letters, 2 bad configuration, 3 interrupted (what is done stays done),
-4 the cluster, server or store failed.
-"""
-
+import io
+import logging
+import os
 import shlex
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows.commands import backfill, checkpoints, dead_letters, export, metrics, review, runs, stack, status, upkeep, versions
-from flows.configure import load_bench, load_config, load_evaluation, load_training, require_settings
-from flows.screen import console
+from flows.commands.places import require_store
+from flows.commands.status import AsJson
+from flows.configure import as_configuration, load_bench, load_config, load_evaluation, load_training, require_settings
+from flows.exits import DEAD_LETTERS, INTERRUPTED, OK, exit_code_of, interrupted
+from flows.screen import console, escape
 from labeling import logs
-from labeling.errors import BadConfiguration, DamagedStore, LabelingError, StoreBusy, Unavailable
-from labeling.redact import redact
-
-OK, DEAD_LETTERS, BAD_CONFIGURATION, INTERRUPTED, FAILED = range(5)
+from labeling.objects import open_objects
+from labeling.store.snapshots import read_snapshot
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,17 +30,43 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Turn buckets of video into masklet datasets: SAM 2 in SAMURAI mode on Ray, judged, kept as RLE in Parquet.",
     epilog="Start with `labeling doctor`, then `labeling demo`. Exit codes: 0 all labelled, 1 some dead letters, "
-    "2 bad configuration, 3 interrupted, 4 the cluster, server or store failed.",
+    "2 bad configuration or input, 3 interrupted, 4 the cluster, server or store failed.",
 )
 LABEL, REVIEW, DATASET, OPERATE, LEARN = "Label", "Review and hand on", "Versions and upkeep", "Operate", "Networks"
 Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides, e.g. `source.uri=s3://videos/raw model=tiny`")]
 
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"samurai-labeling {version('samurai-labeling')}")
+        raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which version this is")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log more")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Log warnings and errors alone, and show no progress")] = False,
+) -> None:
+    """What every command takes, before its name or after it."""
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    for name in ("flows", "labeling"):
+        logging.getLogger(name).setLevel(level)
+    if verbose or quiet:
+        os.environ["PREFECT_LOGGING_LEVEL"] = logging.getLevelName(level)
+
+
 @app.command(rich_help_panel=LABEL)
-def doctor(store: Annotated[str | None, typer.Option(help="A store root to try: a folder or s3://...")] = None) -> None:
+def doctor(
+    store: Annotated[str | None, typer.Option(help="A store root to try: a folder or s3://...")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Say what works on this machine, and the fix for what does not."""
     from flows.commands.doctor import examine, render
 
-    raise typer.Exit(render(examine(store), console))
+    raise typer.Exit(render(examine(store), console, as_json=as_json))
 
 
 @app.command(rich_help_panel=LABEL)
@@ -69,32 +95,37 @@ def run(overrides: Overrides = None) -> None:
     config = load_config(overrides or [])
     require_settings(config, "source.uri", "prompts.uri", "store.root")
     logs.use(config.logging.format)
+    from flows.planning import check_inputs
+
+    check_inputs(config)        # before a server and a cluster are started for nothing
     from flows.label_dataset import label_dataset
     from flows.reporting import print_outcome
 
     outcome = label_dataset(config)
-    print_outcome(outcome, config.store.root, console)
+    print_outcome(outcome, config, console)
     raise typer.Exit(DEAD_LETTERS if outcome.dead_letters else OK)
 
 
 @app.command(epilog=RUN_EXAMPLES.replace("labeling run", "labeling plan"), rich_help_panel=LABEL)
-def plan(overrides: Overrides = None) -> None:
-    """Say for each video whether `run` would label it, why, and about how long that would take."""
+def plan(overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Say for each video whether `run` would label it, why, and about how long that would take; nothing is written."""
     config = load_config(overrides or [])
     require_settings(config, "source.uri", "prompts.uri", "store.root")
     from flows.planning import print_plan
 
-    print_plan(config, console)
+    print_plan(config, console, as_json=as_json)
 
 
 @app.command(rich_help_panel=LABEL)
 def qc(overrides: Overrides = None) -> None:
     """Judge again from stored signals, without tracking: `labeling qc store.root=... qc=strict` makes a new snapshot."""
     config = load_config(overrides or [])
-    require_settings(config, "store.root")
+    require_store(config)
     from flows.judging import judge_again
 
-    judge_again(config, console)
+    with as_configuration():
+        read_snapshot(open_objects(config.store.root))      # before the root's lock is taken for nothing
+        judge_again(config, console)
 
 
 @app.command(rich_help_panel=LABEL)
@@ -173,10 +204,10 @@ def report(
 ) -> None:
     """Write a run's report again and print where it is: `labeling report RUN store.root=...`."""
     config = load_config(overrides or [])
-    require_settings(config, "store.root")
+    require_store(config)
     from flows.reporting import report_again
 
-    console.print(report_again(config, run_id))
+    console.print(escape(report_again(config, run_id)), soft_wrap=True)
 
 
 TRAIN_EXAMPLES = """
@@ -233,46 +264,25 @@ def termination_as_interrupt() -> Iterator[None]:
 def main() -> None:
     """Run the command line and turn errors into messages and exit codes."""
     logs.start()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")       # a name that this terminal cannot write is no failure
     sys.exit(run_command(sys.argv[1:]))
 
 
 def run_command(arguments: list[str]) -> int:
-    """Run one command line and return its exit code."""
+    """Run one command line and return its exit code; whatever goes wrong is said in a few lines."""
     try:
         with termination_as_interrupt():
-            code = int(app(arguments, standalone_mode=False) or OK)
+            code = int(app(_verbosity_first(arguments), standalone_mode=False) or OK)
         # Typer makes 130 of Ctrl+C, Ray 143 of SIGTERM.
-        return _interrupted() if code in (130, 143) else code
-    except (KeyboardInterrupt, typer.Abort):
-        return _interrupted()
-    except (BadConfiguration, typer.TyperException) as error:
-        _say("bad configuration", error.format_message() if isinstance(error, typer.BadParameter) else str(error))
-        return BAD_CONFIGURATION
-    except _out_of_reach() as error:
-        _say("failed", str(error))
-        return FAILED
-    except LabelingError as error:
-        _say("refused", str(error))
-        return BAD_CONFIGURATION
+        return interrupted() if code in (130, 143) else code
+    except (Exception, KeyboardInterrupt) as error:
+        return exit_code_of(error)
 
 
-def _out_of_reach() -> tuple[type[Exception], ...]:
-    """Return what says that store, server or cluster failed; Ray only where a command loaded it, which takes a second."""
-    errors = (Unavailable, DamagedStore, StoreBusy, ConnectionError)
-    if "ray" not in sys.modules:
-        return errors
-    from ray.exceptions import RayError
-
-    from labeling.pool.cluster import ClusterFailed
-
-    return *errors, RayError, ClusterFailed
-
-
-def _interrupted() -> int:
-    _say("interrupted", "what is done stays done")
-    return INTERRUPTED
-
-
-def _say(what: str, message: str) -> None:
-    Console(stderr=True).print(f"[bold red]{what}:[/] ", end="")
-    Console(stderr=True, markup=False, highlight=False).print(redact(message), soft_wrap=True)
+def _verbosity_first(arguments: list[str]) -> list[str]:
+    """Put -v and -q before the command's name, where the options of every command are read."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    asked = [word for word in arguments[:end] if word in ("-v", "--verbose", "-q", "--quiet")]
+    return [*asked, *(word for word in arguments[:end] if word not in asked), *arguments[end:]]

@@ -1,7 +1,8 @@
 """The one loader of `configs/`: overrides in, a checked dataclass out; serves the command line and deployments."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,12 +16,14 @@ from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from flows.overrides import choices_in, known_overrides, refusal_of
 from labeling.bench_config import BenchConfig
 from labeling.config import LabelConfig, TrackerConfig
-from labeling.errors import BadConfiguration
+from labeling.errors import BadConfiguration, LabelingError
 from labeling.qc.rules import checked_rules
 from labeling.redact import held_out, redacted
 from labeling.review.items import MAX_REVIEWERS
+from labeling.store.layout import check_run_id
 from labeling.track.predictor import PRECISIONS
 from labeling.training_config import EvaluateConfig, TrainConfig
 
@@ -32,6 +35,7 @@ PATHS = frozenset(
     }
 )
 Schema = TypeVar("Schema")
+MAX_SECONDS, MAX_NUMBER = 1e8, 2.0**53
 
 
 def config_folder() -> Path:
@@ -96,16 +100,17 @@ def compose(name: str, schema: type[Schema], overrides: Sequence[str] = ()) -> S
     Raises:
         BadConfiguration: a key that does not exist, a value of the wrong type, or a choice that is not there.
     """
+    known = known_overrides(overrides, schema, choices_in(config_folder()))
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-            composed = hydra.compose(name, overrides=[_quoted(o) for o in overrides])
+            composed = hydra.compose(name, overrides=[_quoted(o) for o in known])
         config = OmegaConf.to_object(composed)
-    except (HydraException, OmegaConfBaseException) as error:
-        told = f"{error}" + (f": {error.__cause__}" if error.__cause__ else "")
-        raise BadConfiguration(f"{told}\n(overrides given: {' '.join(overrides) or 'none'})") from error
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise BadConfiguration(refusal_of(error, overrides)) from error
     assert isinstance(config, schema)
+    check_numbers(config)
     return config
 
 
@@ -118,9 +123,23 @@ def _quoted(override: str) -> str:
     return f"{name}{equals}'{escaped}'"
 
 
+def check_numbers(config: object, above: str = "") -> None:
+    """Refuse what is no number that can be counted or waited with: NaN, infinities, and beyond what clocks hold."""
+    assert dataclasses.is_dataclass(config)
+    for field in dataclasses.fields(config):
+        name, value = f"{above}{field.name}", getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            check_numbers(value, f"{name}.")
+        for number in value if isinstance(value, list) else value.values() if isinstance(value, dict) else [value]:
+            if dataclasses.is_dataclass(number):
+                check_numbers(number, f"{name}.")
+            elif isinstance(number, int | float) and not abs(number) <= (MAX_SECONDS if name.endswith("_s") else MAX_NUMBER):
+                raise BadConfiguration(f"{name} is {value}; expected a number, at most {MAX_SECONDS:g} for seconds")
+
+
 def check(config: LabelConfig) -> None:
     """Refuse values that no run could use, whatever its input; what a command needs beyond that it asks for itself."""
-    at_least_one = {
+    at_least_one: dict[str, int | None] = {
         "source.frame_stride": config.source.frame_stride,
         "run.max_attempts": config.run.max_attempts,
         "run.chunk_size": config.run.chunk_size,
@@ -129,13 +148,29 @@ def check(config: LabelConfig) -> None:
         "track.encode_batch": config.track.encode_batch,
         "cluster.in_flight_per_actor": config.cluster.in_flight_per_actor,
         "cluster.deaths_per_video": config.cluster.deaths_per_video,
+        "cluster.actors": config.cluster.actors,
+        "cluster.max_actors": config.cluster.max_actors,
     }
     for name, value in at_least_one.items():
-        if value < 1:
+        if value is not None and value < 1:
             raise BadConfiguration(f"{name} is {value}; expected 1 or more")
-    for name, seconds in {"run.timeout_s": config.run.timeout_s, "run.lock_stale_s": config.run.lock_stale_s}.items():
+    above_zero = {
+        "run.timeout_s": config.run.timeout_s, "run.lock_stale_s": config.run.lock_stale_s,
+        "run.scratch_cap_gib": config.run.scratch_cap_gib, "cluster.setup_timeout_s": config.cluster.setup_timeout_s,
+        "cluster.placement_timeout_s": config.cluster.placement_timeout_s,
+    }
+    for name, seconds in above_zero.items():
         if seconds <= 0:
-            raise BadConfiguration(f"{name} is {seconds}; expected seconds above 0")
+            raise BadConfiguration(f"{name} is {seconds}; expected {'seconds' if name.endswith('_s') else 'a number'} above 0")
+    at_least_zero: dict[str, float | None] = {
+        "source.limit": config.source.limit, "run.previews": config.run.previews,
+        "run.retry_backoff_s": config.run.retry_backoff_s, "cluster.min_actors": config.cluster.min_actors,
+        "cluster.cpus_per_actor": config.cluster.cpus_per_actor,
+        "cluster.gpus_per_actor": config.cluster.gpus_per_actor, "cluster.deadline_grace_s": config.cluster.deadline_grace_s,
+    }
+    for name, least in at_least_zero.items():
+        if least is not None and least < 0:
+            raise BadConfiguration(f"{name} is {least}; expected 0 or more")
     if not 0 <= config.run.max_dead_letter_share <= 1:
         raise BadConfiguration(f"run.max_dead_letter_share is {config.run.max_dead_letter_share}; expected 0 to 1")
     if not 1 <= config.run.reviewers <= MAX_REVIEWERS:
@@ -148,6 +183,9 @@ def check(config: LabelConfig) -> None:
         )
     if config.metrics.port is not None and not 0 <= config.metrics.port < 1 << 16:
         raise BadConfiguration(f"metrics.port is {config.metrics.port}; expected 0 (any that is free) to 65535, or null")
+    if config.run.id is not None:
+        with as_configuration():
+            check_run_id(config.run.id)
     check_time_range(config.source.time_range)
     checked_rules(config.qc)
     check_tracker(config.tracker)
@@ -167,8 +205,19 @@ def check_time_range(time_range: list[float | None] | None) -> None:
     if time_range is None:
         return
     start, end = (time_range[0] or 0.0, time_range[1]) if len(time_range) == 2 else (-1.0, None)
-    if start < 0 or (end is not None and end <= start):
+    if not start >= 0 or (end is not None and end <= start):
         raise BadConfiguration(f"source.time_range is {time_range}; expected [start, end] seconds, start < end, null for open")
+
+
+@contextmanager
+def as_configuration() -> Iterator[None]:
+    """Make a value that the block refuses a configuration's or the command line's."""
+    try:
+        yield
+    except LabelingError:
+        raise
+    except ValueError as error:
+        raise BadConfiguration(str(error)) from error
 
 
 def require_settings(config: LabelConfig, *names: str) -> None:

@@ -51,7 +51,7 @@ def run_demo(out: str, console: Console) -> Outcome:
             config, open_objects(config.store.root), outcome.run_id, read_snapshot(open_objects(config.store.root)), truth=rows
         )
     console.print("[bold]4. what came of it[/]")
-    print_outcome(outcome, config.store.root, console)
+    print_outcome(outcome, config, console)
     print_masklets(config, rows, console)
     print_rejections(config, outcome.run_id, console)
     with open_queue(config) as queue:

@@ -1,5 +1,6 @@
 """The folder or file that a command writes its findings into, where one was asked for."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -35,3 +36,11 @@ def written_over(out: Path, *, begins: str) -> Iterator[TextIO]:
         except (ValueError, OSError) as error:
             raise BadConfiguration(f"out: {error}") from error
         yield writer
+
+
+def check_folder(out: Path) -> None:
+    """Refuse a place where no folder can be made or written to, before the work for it is done."""
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        what = "cannot be written to" if there.is_dir() else "is no folder"
+        raise BadConfiguration(f"--out is {str(out)!r}, but {there} {what}; expected a folder, or where one can be made")

@@ -74,7 +74,7 @@ class Display:
 def display(tally: Tally, *, enabled: bool) -> Iterator[Display]:
     """Show progress while the block runs; bars where a person looks at a terminal."""
     console = Console(stderr=True)
-    if not (enabled and console.is_terminal):
+    if not (enabled and console.is_terminal and log.isEnabledFor(logging.INFO)):
         yield Display(tally, None, None)
         log.info(tally.line())
         return

@@ -1,6 +1,7 @@
 """Gathers what a run's report shows, all of it from the store, and writes it; what a run came to, in a few lines."""
 
 import logging
+import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,9 +13,10 @@ from prefect.artifacts import create_link_artifact
 from prefect.context import FlowRunContext
 from rich.console import Console
 
-from flows.configure import config_from_dict, shown_config
+from flows.configure import as_configuration, config_from_dict, shown_config
 from flows.evidence import with_evidence
-from flows.reviewing import queue_at_hand
+from flows.reviewing import queue_at_hand, queue_shown
+from flows.screen import escape
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
 from labeling.export.records import DeadEntry, RunSummary, TrackReport, TruthRow
@@ -125,21 +127,19 @@ def report_again(config: LabelConfig, run_id: str) -> str:
         run_id = runs[-1]
     if run_id not in runs:
         raise BadConfiguration(f"run is {run_id!r}; expected one of those in {objects.root}: {', '.join(runs[-10:]) or 'none'}")
-    try:
+    with as_configuration():
         of_run = config_from_dict(read_config(objects, run_id))
         of_run.store.root = config.store.root
         of_run.run.review_url = config.run.review_url
         with queue_at_hand(of_run) as queue:
             return write_run_report(of_run, objects, run_id, read_snapshot(objects), queue=queue)
-    except ValueError as error:
-        raise BadConfiguration(str(error)) from error
 
 
-def print_outcome(outcome: "Outcome", root: str, console: Console) -> None:
-    """Say what a run came to in a few lines."""
-    done, counts = outcome.summary, outcome.counts
+def print_outcome(outcome: "Outcome", config: LabelConfig, console: Console) -> None:
+    """Say what a run came to in a few lines, and what to do next."""
+    done, counts, root = outcome.summary, outcome.counts, escape(shlex.quote(f"store.root={config.store.root}"))
     rate = done.num_frames / done.wall_seconds if done.wall_seconds else 0.0
-    console.print(f"[bold]run {outcome.run_id}[/] -> snapshot {outcome.snapshot} of {root}")
+    console.print(f"[bold]run {outcome.run_id}[/] -> snapshot {outcome.snapshot} of {escape(config.store.root)}")
     console.print(
         f"  labelled {done.num_jobs - done.num_failed} videos ({done.num_objects} objects, {done.num_masks} masks, "
         f"{rate:.1f} frames/s with {done.num_workers} workers); {outcome.skipped} had nothing due"
@@ -147,9 +147,12 @@ def print_outcome(outcome: "Outcome", root: str, console: Console) -> None:
     told = ", ".join(f"{name} {counts.get(name, 0)}" for name in ("accept", "review", "reject"))
     console.print(f"  verdicts of the whole dataset: {told}")
     for reason, count in outcome.dead_letters.items():
-        console.print(f"  [red]dead letters: {count} {reason}[/]  (labeling dead-letters list store.root={root})")
+        console.print(f"  [red]dead letters: {count} {escape(reason)}[/]  (labeling dead-letters list {root})", soft_wrap=True)
     if outcome.stopped:
-        console.print(f"  [red]stopped before its end:[/] {outcome.stopped}. Mend that, then run again for the rest")
-    if counts.get("review"):
-        console.print(f"  in doubt: labeling review list store.root={root}")
-    console.print(f"  report: {outcome.report}", soft_wrap=True)
+        console.print(f"  [red]stopped before its end:[/] {escape(outcome.stopped)}. Mend that, then run again for the rest")
+    if waiting := counts.get("review", 0):
+        console.print(
+            f"  {waiting} of {counts.get('tracks', waiting)} masklets wait for review, in {escape(queue_shown(config))}. "
+            f"Next: labeling review serve {root}; exports leave them out without --verdict review", soft_wrap=True,
+        )
+    console.print(f"  report: {escape(outcome.report)}", soft_wrap=True)

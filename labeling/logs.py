@@ -11,6 +11,12 @@ from datetime import UTC, datetime
 from labeling.config import LogFormat
 from labeling.redact import redact
 
+# Control characters, those that turn text round and what is no text, as signs that stand for them: no name that somebody
+# else chose writes to a terminal.
+VISIBLE = {
+    **{code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}, 0x7F: 0x2421,
+    **dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000)], 0xFFFD),
+}
 # What every JSON line has, null where there is none; `worker` and `job` come in an actor.
 ALWAYS = ("run", "chunk", "video")
 _NAMES = (*ALWAYS, "worker", "job")
@@ -43,7 +49,8 @@ class Lines(logging.Formatter):
             said = {"at": at, "level": record.levelname, "logger": record.name, **dict.fromkeys(ALWAYS), **names}
             return json.dumps(said | {"message": told} | ({"traceback": trace} if trace else {}), default=str)
         shown = "".join(f" {name}={value}" for name, value in names.items())
-        return f"{at} {record.levelname} {record.name}{shown} {told}" + (f"\n{trace}" if trace else "")
+        line = f"{at} {record.levelname} {record.name}{shown} {told}" + (f"\n{trace}" if trace else "")
+        return line.translate(VISIBLE)
 
 
 def start(style: LogFormat = LogFormat.text) -> None:

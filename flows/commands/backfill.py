@@ -7,7 +7,8 @@ import typer
 from rich.table import Table
 
 from flows.configure import load_config, require_settings
-from flows.screen import console
+from flows.planning import check_inputs
+from flows.screen import console, escape
 from labeling.errors import BadConfiguration
 
 if TYPE_CHECKING:
@@ -50,13 +51,16 @@ def backfill(
     from flows.backfill import backfill as label_parts
     from flows.backfill import globs_of, look_ahead
 
-    forecast = look_ahead(config, globs_of(config, days=days, prefixes=prefix or ()))
+    globs = globs_of(config, days=days, prefixes=prefix or ())
+    check_inputs(config)
+    forecast = look_ahead(config, globs)
     print_forecast(forecast)
     if dry_run:
         return
     done = label_parts(config, forecast, print_part)
     if done.stopped:
-        console.print(f"[red]stopped:[/] {done.stopped}. See `labeling dead-letters list store.root={config.store.root}`; "
+        console.print(f"[red]stopped:[/] {escape(done.stopped)}. See "
+                      f"`labeling dead-letters list store.root={escape(config.store.root)}`; "
                       "the same command goes on from here", soft_wrap=True)
     raise typer.Exit(1 if any(outcome.dead_letters for outcome in done.outcomes) else 0)
 
@@ -78,7 +82,7 @@ def print_forecast(forecast: "Forecast") -> None:
     table = Table("part", "videos", "due", "due MB", box=None)
     held = [part for part in forecast.parts if part.num_videos]
     for part in held[:SHOWN]:
-        table.add_row(part.glob, str(part.num_videos), str(part.num_due), f"{part.due_bytes / 1e6:.1f}")
+        table.add_row(escape(part.glob), str(part.num_videos), str(part.num_due), f"{part.due_bytes / 1e6:.1f}")
     console.print(table)
     if len(held) > SHOWN:
         console.print(f"... and {len(held) - SHOWN} more")

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from flows.screen import console
+from flows.screen import console, plain_console
 from labeling.errors import BadConfiguration
 from labeling.track.checkpoints import fetch_checkpoint, find_checkpoint, list_checkpoints, verify_checkpoint
 
@@ -36,19 +35,18 @@ def fetch(
 ) -> None:
     """Bring a checkpoint; a broken line is continued, and what is here already is checked."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=plain_console(stderr=True)) as bar:
         task = bar.add_task(find_checkpoint(name).file, total=None)
         path = fetch_checkpoint(
             name, folder, mirror_url=mirror, progress=lambda have, total: bar.update(task, completed=have, total=total)
         )
-    console.print(f"{path}  (model.checkpoint={path})")
+    console.print(f"{path}  (model.checkpoint={path})", markup=False, soft_wrap=True)
 
 
 @app.command()
 def verify(paths: Annotated[list[Path], typer.Argument(help="Checkpoint files")]) -> None:
     """Compare files with the SHA-256 that was recorded at first use; a file without a record gets one."""
     for path in paths:
-        try:
-            console.print(f"{verify_checkpoint(path)}  {path}", soft_wrap=True)
-        except FileNotFoundError as error:
-            raise BadConfiguration(f"{path} does not exist; expected a checkpoint file") from error
+        if not path.expanduser().is_file():
+            raise BadConfiguration(f"{path} does not exist, or is no file; expected a checkpoint file")
+        console.print(f"{verify_checkpoint(path)}  {path}", soft_wrap=True, markup=False)

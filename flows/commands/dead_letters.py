@@ -1,18 +1,22 @@
 """`labeling dead-letters`: what could not be labelled, why, and another try."""
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from flows.configure import config_from_dict, load_config, require_settings
-from flows.screen import console
+from flows.commands.places import require_store
+from flows.commands.status import AsJson
+from flows.configure import as_configuration, config_from_dict, load_config
+from flows.planning import check_inputs
+from flows.screen import console, escape
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
 from labeling.objects import Objects, open_objects
 from labeling.store.dead_letters import DeadLetter, read_dead_letters, runs_with_letters, still_open
 from labeling.store.ledger import read_ledger
-from labeling.store.runs import read_config
+from labeling.store.runs import list_runs, read_config
 
 app = typer.Typer(no_args_is_help=True, help="What could not be labelled, why, and another try.")
 
@@ -28,15 +32,19 @@ def list_letters(
     reason: Reason = None,
     everything: Annotated[bool, typer.Option("--all", help="Also those whose video was labelled since")] = False,
     trace: Annotated[bool, typer.Option(help="With tracebacks")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what could not be labelled: `labeling dead-letters list store.root=labels`."""
     objects, _ = _opened(where)
     letters = chosen_letters(objects, run=run, reason=reason, everything=everything)
+    if as_json:
+        typer.echo(json.dumps([_plain(letter) for letter in letters], indent=1))
+        return
     table = Table("run", "video", "reason", "attempts", "message", box=None)
     for letter in letters:
         error = letter.error
         told = error.traceback if trace and error.traceback else error.message
-        table.add_row(letter.run_id, letter.video, error.reason, str(error.attempts), told)
+        table.add_row(escape(letter.run_id), escape(letter.video), escape(error.reason), str(error.attempts), escape(told))
     console.print(table if letters else "no dead letters")
 
 
@@ -50,19 +58,25 @@ def replay(where: Where, run: Run = None, reason: Reason = None) -> None:
         return
     videos = {letter.video for letter in chosen_letters(objects, run=run_id, reason=reason, everything=False)}
     if not videos:
-        console.print(f"nothing of run {run_id} is left to do")
+        console.print(f"nothing of run {escape(run_id)} is left to do")
         return
     config = config_of_run(objects, run_id, overrides)
+    check_inputs(config)
     from flows.label_dataset import label_dataset
     from flows.reporting import print_outcome
 
     outcome = label_dataset(config, only=sorted(videos))
-    print_outcome(outcome, config.store.root, console)
+    print_outcome(outcome, config, console)
     raise typer.Exit(1 if outcome.dead_letters else 0)
 
 
 def chosen_letters(objects: Objects, *, run: str | None, reason: str | None, everything: bool) -> list[DeadLetter]:
-    """Return the letters of one run or all, by reason, without those that have been mended unless `everything`."""
+    """Return the letters of one run or all, by reason, without those that have been mended unless `everything`.
+
+    Raises BadConfiguration for a run that is not there.
+    """
+    if run is not None and run not in (runs := list_runs(objects)):
+        raise BadConfiguration(f"--run is {run!r}; expected one of those in {objects.root}: {', '.join(runs[-10:]) or 'none'}")
     ledger = read_ledger(objects)
     return [
         letter
@@ -73,10 +87,8 @@ def chosen_letters(objects: Objects, *, run: str | None, reason: str | None, eve
 
 def config_of_run(objects: Objects, run_id: str, overrides: LabelConfig) -> LabelConfig:
     """Return a past run's configuration for a new run at the same root."""
-    try:
+    with as_configuration():
         config = config_from_dict(read_config(objects, run_id))
-    except ValueError as error:
-        raise BadConfiguration(str(error)) from error
     config.run.id = None
     config.store.root, config.run.review_url = overrides.store.root, overrides.run.review_url
     return config
@@ -84,5 +96,11 @@ def config_of_run(objects: Objects, run_id: str, overrides: LabelConfig) -> Labe
 
 def _opened(where: list[str]) -> tuple[Objects, LabelConfig]:
     config = load_config(where)
-    require_settings(config, "store.root")
+    require_store(config)
     return open_objects(config.store.root), config
+
+
+def _plain(letter: DeadLetter) -> dict[str, Any]:
+    error = letter.error
+    said = {"reason": error.reason, "message": error.message, "attempts": error.attempts, "traceback": error.traceback}
+    return {"run": letter.run_id, "video": letter.video, **said}

@@ -1,11 +1,14 @@
 """`labeling doctor`: what works on this machine, and the fix for what does not."""
 
+import dataclasses
+import json
 import os
 import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.configure import config_folder, load_config
+from flows.screen import escape
 from labeling.config import default_scratch
 from labeling.objects import open_objects
 
@@ -151,21 +155,37 @@ def check_s3_settings() -> Finding:
 
 def check_store(root: str) -> Finding:
     """A store's place can be listed, written conditionally, read and cleaned."""
-    objects, key = open_objects(root), f"locks/doctor-{uuid.uuid4().hex}"
-    try:
-        first, second = objects.put_if_absent(key, b"1"), objects.put_if_absent(key, b"2")
-        read = objects.get(key)
-    finally:
-        objects.delete(key)
+    with _trial_place(root) as place:
+        objects, key = open_objects(place), f"locks/doctor-{uuid.uuid4().hex}"
+        try:
+            first, second = objects.put_if_absent(key, b"1"), objects.put_if_absent(key, b"2")
+            read = objects.get(key)
+        finally:
+            objects.delete(key)
     ok = first and not second and read == b"1"
     return Finding("store", ok, f"{root}: written, read, removed", "" if ok else "this server does not honour If-None-Match: *")
 
 
-def render(findings: list[Finding], console: Console) -> int:
+@contextmanager
+def _trial_place(root: str) -> Iterator[str]:
+    """Give a place where nothing is left behind: for a folder, one of its own in it or where it would be made."""
+    folder = open_objects(root).root
+    if folder.startswith("s3://"):
+        yield folder
+        return
+    there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
+    with tempfile.TemporaryDirectory(prefix=".~doctor-", dir=there) as place:
+        yield place
+
+
+def render(findings: list[Finding], console: Console, *, as_json: bool = False) -> int:
     """Print the findings; returns 0, or 4 where something needed does not work."""
+    if as_json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
+        return 4 if any(f.needed and not f.ok for f in findings) else 0
     table = Table("", "what", "found", "fix", box=None)
     for f in findings:
         mark = "[green]ok[/]" if f.ok else ("[red]no[/]" if f.needed else "[yellow]--[/]")
-        table.add_row(mark, f.name, f.found, f.fix)
+        table.add_row(mark, escape(f.name), escape(f.found), escape(f.fix))
     console.print(table)
     return 4 if any(f.needed and not f.ok for f in findings) else 0

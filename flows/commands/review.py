@@ -1,19 +1,22 @@
 """`labeling review`: the queue of doubtful masklets on the command line."""
 
 import getpass
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import typer
 
 from flows.commands import review_apply, review_exchange, review_gold
-from flows.configure import load_config, require_settings
-from flows.reviewing import queue_url
+from flows.commands.places import queue_of, settings_of
+from flows.commands.status import AsJson
+from flows.configure import load_config
+from flows.reviewing import open_queue, queue_shown
 from flows.screen import console
-from labeling.errors import Unavailable
+from labeling.errors import BadConfiguration
 from labeling.review import commands
 from labeling.review.accounts import Accounts
-from labeling.review.database import sqlite_file
-from labeling.review.queue import ReviewQueue
+from labeling.review.items import ItemStatus, QueuedItem
+from labeling.review.queue import MAX_PAGE
 from labeling.review.throughput import throughput
 
 app = typer.Typer(no_args_is_help=True, help="Settle what the judge doubts: list, claim, decide.")
@@ -32,21 +35,6 @@ Reviewer = Annotated[str, typer.Option(help="Who reviews", default_factory=getpa
 Senior = Annotated[bool, typer.Option("--senior", help="Review as a senior, who settles what others disagree on")]
 
 
-def open_queue(where: list[str], *, reading: bool = False) -> ReviewQueue:
-    """Open the queue that overrides name; with `reading` as it is, and Unavailable where nobody has made it yet."""
-    config = load_config(where)
-    if not config.run.review_url:
-        require_settings(config, "store.root")
-    url = queue_url(config)
-    path = sqlite_file(url) if reading else None
-    if path is not None and not path.exists():
-        raise Unavailable(
-            f"there is no review queue at {path.absolute()}; the first `labeling run` that doubts a masklet makes it, "
-            "run.review_url=... names one elsewhere", "review_unavailable",
-        )
-    return ReviewQueue(url, reading=reading)
-
-
 @app.command("list")
 def list_items(
     where: Where,
@@ -54,25 +42,42 @@ def list_items(
     reason: Annotated[str | None, typer.Option(help="Only items with this reason")] = None,
     category: Annotated[str | None, typer.Option(help="Only items of this category")] = None,
     run: Annotated[str | None, typer.Option(help="Only items that this run opened")] = None,
-    limit: Annotated[int, typer.Option(help="Rows to show")] = 50,
+    limit: Annotated[int, typer.Option(help="Rows to show", min=1, max=MAX_PAGE)] = 50,
+    as_json: AsJson = False,
 ) -> None:
     """Show what waits, the riskiest first: `labeling review list store.root=labels`."""
     chosen = None if status == "any" else status
-    with open_queue(where, reading=True) as queue:
+    if chosen is not None and chosen not in {known.value for known in ItemStatus}:
+        raise BadConfiguration(f"--status is {status!r}; expected {', '.join(known.value for known in ItemStatus)} or any")
+    config = settings_of(where)
+    with queue_of(config, reading=True) as queue:
+        if as_json:
+            items = queue.list(chosen, reason=reason, category=category, run=run, limit=limit)
+            typer.echo(json.dumps({"queue": queue_shown(config), "items": [_plain(item) for item in items]}, indent=1))
+            return
         console.print(commands.render_list(queue, status=chosen, reason=reason, category=category, run=run, limit=limit))
+    console.print(f"queue: {queue_shown(config)}", markup=False, soft_wrap=True)
+
+
+def _plain(item: QueuedItem) -> dict[str, Any]:
+    return {
+        "item": item.item_id, "key": str(item.key), "video": item.video_key, "object": item.key.track_id,
+        "version": item.key.label_version, "category": item.category, "risk": item.risk, "reasons": list(item.reasons),
+        "frame_span": list(item.frame_span), "status": item.status.value, "run": item.run_id, "reviewer": item.reviewer,
+    }
 
 
 @app.command()
 def show(item: Item, where: Where) -> None:
     """Show one item: its flags with their numbers, its history."""
-    with open_queue(where, reading=True) as queue:
+    with queue_of(settings_of(where), reading=True) as queue:
         console.print(commands.render_item(queue, item))
 
 
 @app.command()
 def stats(where: Where) -> None:
     """Show what reviewing takes, by reviewer and kind of decision, and the backlog over time."""
-    with open_queue(where, reading=True) as queue:
+    with queue_of(settings_of(where), reading=True) as queue:
         console.print(commands.render_throughput(throughput(queue)))
 
 
@@ -86,7 +91,7 @@ def claim(
     senior: Senior = False,
 ) -> None:
     """Take an item for a while; nobody else gets it until the lease runs out."""
-    with open_queue(where) as queue:
+    with queue_of(settings_of(where)) as queue:
         lease = commands.claim_item(queue, item, reviewer=reviewer, lease_s=lease_s, reason=reason, senior=senior)
         console.print(commands.render_claim(lease))
 
@@ -103,7 +108,7 @@ def decide(
     senior: Senior = False,
 ) -> None:
     """Accept, reject or correct: `labeling review decide 7 correct --prompts fix.jsonl store.root=labels`."""
-    with open_queue(where) as queue:
+    with queue_of(settings_of(where)) as queue:
         decided = commands.decide_item(
             queue, item, action, reviewer=reviewer, token=token, prompts_uri=prompts, note=note, senior=senior
         )
@@ -119,7 +124,7 @@ def ask(
     where: Where,
 ) -> None:
     """Ask for several reviewers of one item: `labeling review ask 7 3 store.root=labels`; a senior settles a dispute."""
-    with open_queue(where) as queue:
+    with queue_of(settings_of(where)) as queue:
         queue.ask(commands.item_of(item), reviewers)
 
 
@@ -153,7 +158,7 @@ def token(
     revoke: Annotated[bool, typer.Option("--revoke", help="Make this reviewer's tokens useless instead")] = False,
 ) -> None:
     """Make a token that a reviewer signs in with; it is shown once, and only its SHA-256 is kept."""
-    with open_queue(where) as queue:
+    with open_queue(settings_of(where)) as queue:     # before the first run too: a server of the network needs a token
         accounts = Accounts(queue)
         if revoke:
             console.print(f"{accounts.revoke(reviewer)} tokens of {reviewer} revoked", markup=False)

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.dead_letters import config_of_run
+from flows.commands.places import require_store
 from flows.configure import load_config, require_settings
-from flows.screen import console
+from flows.planning import check_inputs
+from flows.reviewing import queue_at_hand
+from flows.screen import console, escape
 from labeling.config import LabelConfig, QCConfig, RuleConfig
 from labeling.errors import BadConfiguration
 from labeling.objects import open_objects
@@ -38,13 +40,19 @@ def apply(overrides: Overrides) -> None:
     finishes what a killed call began. Exit code 1: a correction could not be tracked.
     """
     config = config_for(overrides)
+    with queue_at_hand(config) as queue:
+        waits = queue is not None and bool(queue.corrections())
+    if not waits:       # so no server is started
+        console.print("no correction waits: nothing to do")
+        return
+    check_inputs(config)
     from flows.apply_reviews import apply_reviews
     from flows.reporting import print_outcome
 
     applied = apply_reviews(config)
     print_applied(applied)
     if applied.outcome is not None:
-        print_outcome(applied.outcome, config.store.root, console)
+        print_outcome(applied.outcome, config, console)
         raise typer.Exit(1 if applied.outcome.dead_letters else 0)
 
 
@@ -54,7 +62,7 @@ def config_for(overrides: Sequence[str]) -> LabelConfig:
     Raises BadConfiguration when something is missing, or the store has no run to take settings from.
     """
     config = load_config(overrides)
-    require_settings(config, "store.root")
+    require_store(config)
     if any(override.partition("=")[0] not in PLACES for override in overrides):
         require_settings(config, "source.uri", "prompts.uri")
         return config

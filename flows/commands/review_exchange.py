@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from flows.configure import load_config, require_settings
-from flows.reviewing import queue_url
+from flows.commands.places import queue_of, require_store
+from flows.configure import load_config
 from flows.screen import console
 from labeling.config import LabelConfig, default_scratch
 from labeling.errors import BadConfiguration
@@ -22,7 +21,6 @@ from labeling.review.audit import render_audit
 from labeling.review.cvat import cvat_xml, label_setup, read_cvat
 from labeling.review.exchange import Lent, Returned, lend, take_back
 from labeling.review.label_studio import label_config, read_label_studio, tasks_of, write_pictures
-from labeling.review.queue import ReviewQueue
 
 
 class Tool(Enum):
@@ -52,11 +50,14 @@ def export_items(
     config = _config([word for word in words if "=" in word])
     if not names:
         raise BadConfiguration("no item is named; expected numbers or VIDEO_ID/TRACK_ID@VERSION: see `labeling review list`")
-    with ReviewQueue(queue_url(config)) as queue:
+    if out.is_dir():
+        raise BadConfiguration(f"--out is {str(out)!r}, a folder; expected the path of a file to write")
+    with queue_of(config) as queue:
         lent = lend(queue, open_objects(config.store.root), names)
     if tool is Tool.cvat:
         _write(out, cvat_xml(lent))
-        console.print(f"{out}: {len(lent)} items, {sum(len(one.masks) for one in lent)} masks of {lent[0].item.video_key}")
+        masks = sum(len(one.masks) for one in lent)
+        console.print(f"{out}: {len(lent)} items, {masks} masks of {lent[0].item.video_key}", markup=False, soft_wrap=True)
         console.print(f"labels for CVAT's raw editor: {json.dumps(label_setup(lent))}", soft_wrap=True, markup=False)
     else:
         _write_label_studio(config, lent, out, every, images)
@@ -80,10 +81,10 @@ def import_items(
     config = _config(where)
     if accept_unchanged:
         returned = [replace(one, accepted=True) for one in returned]
-    with ReviewQueue(queue_url(config)) as queue:
+    with queue_of(config) as queue:
         note = f"from {tool.value}: {file.name}"
         for taken in take_back(queue, open_objects(config.store.root), returned, reviewer=reviewer, note=note):
-            console.print(f"{taken.name}: {taken.what}: {escape(taken.detail)}", soft_wrap=True)
+            console.print(f"{taken.name}: {taken.what}: {taken.detail}", soft_wrap=True, markup=False)
 
 
 def audit(
@@ -95,7 +96,7 @@ def audit(
 
     Exit code 1: the chain is broken; the first row that does not fit is named.
     """
-    with ReviewQueue(queue_url(_config(where))) as queue:
+    with queue_of(_config(where), reading=True) as queue:
         report = audit_log(queue, out=out, expected_head=expected_head)
     for line in render_audit(report, out=out):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -110,7 +111,8 @@ def _write_label_studio(config: LabelConfig, lent: Sequence[Lent], out: Path, ev
     tasks = list(tasks_of(lent, image_url=url, every=every))
     _write(out.with_suffix(".xml"), label_config(lent).encode())
     _write(out, json.dumps(tasks).encode())
-    console.print(f"{out}: {len(lent)} items, {len(tasks)} tasks; {num_pictures} pictures in {folder}, addressed as {url}...")
+    told = f"{len(lent)} items, {len(tasks)} tasks; {num_pictures} pictures in {folder}, addressed as {url}..."
+    console.print(f"{out}: {told}", markup=False, soft_wrap=True)
 
 
 def _write(out: Path, body: bytes) -> None:
@@ -119,5 +121,5 @@ def _write(out: Path, body: bytes) -> None:
 
 def _config(where: Sequence[str]) -> LabelConfig:
     config = load_config(where)
-    require_settings(config, "store.root")
+    require_store(config)
     return config

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from flows.configure import load_config, require_settings
-from flows.reviewing import queue_url
+from flows.commands.places import queue_of, require_store
+from flows.configure import load_config
 from flows.screen import console
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration, BadInput, LabelingError
@@ -38,7 +38,7 @@ def add(
     names, config = _split(words)
     if truth is None and not names:
         raise BadConfiguration("no item is named; expected numbers or VIDEO_ID/TRACK_ID@VERSION, or --truth FOLDER")
-    with ReviewQueue(queue_url(config)) as queue:
+    with queue_of(config) as queue:
         told = _by_masks(queue, config, truth, names) if truth else _by_outcome(queue, config, names)
         for line in told:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -47,14 +47,14 @@ def add(
 @app.command("list")
 def list_gold(where: Where) -> None:
     """Show what is gold; not for reviewers' eyes."""
-    with ReviewQueue(queue_url(_config(where))) as queue:
+    with queue_of(_config(where), reading=True) as queue:
         console.print(render_gold(Gold(queue).list()))
 
 
 @app.command()
 def scores(where: Where) -> None:
     """Show how reviewers answer: the share of right decisions, and J&F of the masks that they drew."""
-    with ReviewQueue(queue_url(_config(where))) as queue:
+    with queue_of(_config(where), reading=True) as queue:
         console.print(render_scores(Gold(queue).scores()))
 
 
@@ -62,7 +62,7 @@ def scores(where: Where) -> None:
 def remove(words: Words) -> None:
     """Make gold an item like any other again."""
     names, config = _split(words)
-    with ReviewQueue(queue_url(config)) as queue:
+    with queue_of(config) as queue:
         for name in names:
             Gold(queue).remove(item_of(name))
 
@@ -117,5 +117,5 @@ def _split(words: Sequence[str]) -> tuple[Sequence[str], LabelConfig]:
 
 def _config(where: Sequence[str]) -> LabelConfig:
     config = load_config(where)
-    require_settings(config, "store.root")
+    require_store(config)
     return config

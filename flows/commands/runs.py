@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.places import Root, store_at
 from flows.commands.status import AsJson, clock
+from flows.configure import as_configuration
 from flows.runs import RunFacts, differences, facts_of, how_it_went
-from flows.screen import console
+from flows.screen import console, escape
 from labeling.objects import Objects, open_objects
 from labeling.redact import redacted
 from labeling.store.run_state import RunState, recent_states
@@ -24,7 +24,7 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or `lat
 
 @app.command("list")
 def list_runs(
-    where: Root, limit: Annotated[int, typer.Option(help="Runs to show")] = 20, as_json: AsJson = False
+    where: Root, limit: Annotated[int, typer.Option(help="Runs to show", min=1)] = 20, as_json: AsJson = False
 ) -> None:
     """Show past runs, the newest first: `labeling runs list s3://labels/cars`."""
     objects = _opened(where)
@@ -38,7 +38,8 @@ def list_runs(
         dead, pace = state.num_failed + state.num_refused, f"{state.frames_per_second:.1f}"
         counts = (f"{state.num_labelled} of {state.num_due}", str(dead), pace, str(state.num_workers))
         table.add_row(
-            state.run_id, clock(state.started_at), how_it_went(objects, state), *counts, state.variant, state.snapshot
+            escape(state.run_id), clock(state.started_at), how_it_went(objects, state), *counts, escape(state.variant),
+            escape(state.snapshot),
         )
     console.print(table if states else "no runs")
 
@@ -46,7 +47,8 @@ def list_runs(
 @app.command()
 def show(run: RunId, where: Root, as_json: AsJson = False) -> None:
     """Show one run: its figures, verdicts, dead letters and settings."""
-    facts = _facts_shown(_opened(where), run)
+    with as_configuration():
+        facts = _facts_shown(_opened(where), run)
     if as_json:
         typer.echo(json.dumps(_facts(facts), indent=1))
         return
@@ -54,7 +56,7 @@ def show(run: RunId, where: Root, as_json: AsJson = False) -> None:
     for name, told in figures(facts).items():
         table.add_row(f"[bold]{name}[/]", escape(told))
     for name, value in facts.config.items():
-        table.add_row(name, escape(_told(value)))
+        table.add_row(escape(name), escape(_told(value)))
     console.print(table)
 
 
@@ -65,18 +67,19 @@ def compare(
 ) -> None:
     """Put two runs side by side: figures, verdicts, and the settings in which they differ."""
     objects = _opened(where)
-    a, b = _facts_shown(objects, run), _facts_shown(objects, other)
+    with as_configuration():
+        a, b = _facts_shown(objects, run), _facts_shown(objects, other)
     changed = differences(a.config, b.config)
     if as_json:
         said = {"runs": [_facts(a), _facts(b)], "differences": {name: list(pair) for name, pair in changed.items()}}
         typer.echo(json.dumps(said, indent=1))
         return
-    table = Table("", a.state.run_id, b.state.run_id, box=None)
+    table = Table("", escape(a.state.run_id), escape(b.state.run_id), box=None)
     of_b = figures(b)
     for name, told in figures(a).items():
         table.add_row(f"[bold]{name}[/]", escape(told), escape(of_b[name]))
     for name, (one, two) in changed.items():
-        table.add_row(name, escape(_told(one)), escape(_told(two)))
+        table.add_row(escape(name), escape(_told(one)), escape(_told(two)))
     console.print(table)
     if not changed:
         console.print("the same settings")

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.screen import console
+from flows.screen import console, escape
 from labeling.errors import BadConfiguration
 
 if TYPE_CHECKING:
@@ -70,10 +70,11 @@ def status(folder: Folder = FOLDER) -> None:
     for part in parts:
         alive, known = stack.alive(part.name), stack.running.get(part.name)
         state = "up" if alive else "[red]gone[/]" if known else "down"
-        table.add_row(part.name, state, str(known.pid) if known else "", part.address, str(stack.log(part.name)))
+        pid, log = str(known.pid) if known else "", escape(str(stack.log(part.name)))
+        table.add_row(part.name, state, pid, escape(part.address), log)
     console.print(table)
     for what in missing:
-        console.print(f"[yellow]without[/] {what}", soft_wrap=True)
+        console.print(f"[yellow]without[/] {escape(what)}", soft_wrap=True)
     raise typer.Exit(1 if any(not stack.alive(name) for name in stack.running) else 0)
 
 
@@ -94,7 +95,7 @@ def raise_up(stack: "Stack", *, only: "list[str] | tuple[str, ...]" = (), consol
     stack.save()
     write_environment(stack)
     for what in missing:
-        console.print(f"[yellow]without[/] {what}", soft_wrap=True)
+        console.print(f"[yellow]without[/] {escape(what)}", soft_wrap=True)
     for part in parts:
         if only and part.name not in only:
             continue

@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.places import Root, store_at
-from flows.screen import console
+from flows.screen import console, escape
 from flows.status import Status, status_of
 from labeling.errors import DamagedStore
 from labeling.store.run_state import Doing, RunState
@@ -65,7 +64,7 @@ def rows(found: Status) -> Iterator[tuple[str, str]]:
         yield "progress", _progress(found.present, found.seconds_left)
     if found.last is not None:
         yield "last run", escape(_last(found.last))
-    told = ", ".join(f"{count} {reason}" for reason, count in found.open_letters.items())
+    told = ", ".join(f"{count} {escape(reason)}" for reason, count in found.open_letters.items())
     yield "dead", f"[red]{told}[/]  (labeling dead-letters list)" if told else "none"
     if found.num_set_aside:
         yield "set aside", f"[red]{found.num_set_aside} done markers[/] that were not whole, in ledger/set-aside/"
@@ -103,7 +102,8 @@ def _snapshot(found: Status) -> str:
         return "none yet"
     counts = found.snapshot.counts
     told = ", ".join(f"{name} {counts[name]}" for name in ("accept", "review", "reject"))
-    return f"{found.snapshot.name} of {found.snapshot.created_at}: {counts['videos']} videos, {counts['tracks']} tracks; {told}"
+    made = escape(found.snapshot.created_at)
+    return f"{found.snapshot.name} of {made}: {counts['videos']} videos, {counts['tracks']} tracks; {told}"
 
 
 def _backlog(found: Status) -> str:

@@ -9,7 +9,8 @@ import typer
 from flows.commands.places import Root, store_at
 from flows.commands.versions import Version, snapshot_at
 from flows.out_folder import written_over
-from flows.screen import console
+from flows.screen import console, escape
+from labeling.errors import BadConfiguration
 from labeling.objects import open_objects
 from labeling.store.card import CARD, README, card_text, write_card
 from labeling.store.snapshots import read_contents
@@ -19,9 +20,12 @@ def restore(version: Version, where: Root) -> None:
     """Go back: make a new snapshot that is equal to an old one. Nothing is deleted; the next run labels what then differs."""
     from flows.upkeep_steps import restore_version
 
-    snapshot, opened = restore_version(store_at(where), version)
+    config = store_at(where)
+    snapshot_at(open_objects(config.store.root), version)       # before the root's lock is taken for nothing
+    snapshot, opened = restore_version(config, version)
     counts = ", ".join(f"{name} {snapshot.counts[name]}" for name in ("tracks", "accept", "review", "reject"))
-    console.print(f"{snapshot.name} is the newest ({snapshot.note or 'it was already'}): {counts}; {opened} new review items")
+    note = escape(snapshot.note or "it was already")
+    console.print(f"{snapshot.name} is the newest ({note}): {counts}; {opened} new review items")
 
 
 def card(
@@ -37,7 +41,7 @@ def card(
         with written_over(out / README, begins="---\npretty_name: ") as people, written_over(out / CARD, begins="{\n ") as code:
             people.write(card_text(said))
             code.write(json.dumps(said, indent=1, sort_keys=True))
-    console.print(objects.uri(f"snapshots/{snapshot.name}/{README}"), soft_wrap=True)
+    console.print(escape(objects.uri(f"snapshots/{snapshot.name}/{README}")), soft_wrap=True)
 
 
 def compact(where: Root) -> None:
@@ -47,7 +51,9 @@ def compact(where: Root) -> None:
     """
     from flows.upkeep_steps import compact_store, told_compacted
 
-    console.print(told_compacted(compact_store(store_at(where))))
+    config = store_at(where)
+    snapshot_at(open_objects(config.store.root))
+    console.print(told_compacted(compact_store(config)))
 
 
 def vacuum(
@@ -61,7 +67,10 @@ def vacuum(
     """
     from flows.upkeep_steps import told_vacuum, vacuum_store
 
-    done = vacuum_store(store_at(where), apply)
+    config = store_at(where)
+    if next(open_objects(config.store.root).list(), None) is None:
+        raise BadConfiguration(f"{config.store.root} is empty; expected the root that `labeling run` wrote to")
+    done = vacuum_store(config, apply)
     for stat in done.objects if listed else ():
         console.print(stat.key, markup=False, highlight=False, soft_wrap=True)
     console.print(told_vacuum(done, applied=apply))

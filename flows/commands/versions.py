@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.places import Root, store_at
+from flows.commands.status import AsJson
+from flows.configure import as_configuration
 from flows.out_folder import written_over
-from flows.screen import console
-from labeling.errors import BadConfiguration
+from flows.screen import console, escape
 from labeling.objects import Objects, open_objects
 from labeling.store.card import card_of
 from labeling.store.diff import Changed, Diff, Named, diff_snapshots
@@ -26,22 +26,24 @@ SHOWN = 40
 
 def snapshot_at(objects: Objects, version: str | None = None) -> Snapshot:
     """Return a snapshot by number or name, the newest without one; BadConfiguration where there is none."""
-    try:
+    with as_configuration():
         return read_snapshot(objects, version)
-    except ValueError as error:
-        raise BadConfiguration(str(error)) from error
 
 
 @app.command("list")
-def list_snapshots(where: Root) -> None:
+def list_snapshots(where: Root, as_json: AsJson = False) -> None:
     """Show the snapshots, the newest last: `labeling versions list store.root=labels`."""
     objects = open_objects(store_at(where).store.root)
+    snapshots = [read_snapshot(objects, version) for version in list_versions(objects)]
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(snapshot) for snapshot in snapshots], indent=1))
+        return
     counted = ("videos", "tracks", "masks", "accept", "review", "reject", "decided")
     table = Table("version", "made", "by run", "rules", *counted, "note", box=None)
-    for version in list_versions(objects):
-        one = read_snapshot(objects, version)
+    for one in snapshots:
         counts = (str(one.counts.get(name, 0)) for name in counted)
-        table.add_row(one.name, one.created_at[:19], one.run_id, str(one.qc.get("name", "")), *counts, one.note)
+        rules = escape(str(one.qc.get("name", "")))
+        table.add_row(one.name, escape(one.created_at[:19]), escape(one.run_id), rules, *counts, escape(one.note))
     console.print(table if table.row_count else "no snapshots")
 
 
@@ -83,7 +85,7 @@ def print_diff(found: Diff) -> None:
     changed = Table("video", "object", "version", "J", "frames", "verdict", title="labelled again", box=None)
     _print_table(changed, [_changed(one) for one in found.changed])
     moved = Table("video", "object", "version", "verdict", title="verdicts moved", box=None)
-    _print_table(moved, [(_name(m.after), m.after.track_id, *_both(m.before, m.after)) for m in found.moved])
+    _print_table(moved, [(_name(m.after), escape(m.after.track_id), *_both(m.before, m.after)) for m in found.moved])
 
 
 def _print_table(table: Table, rows: list[tuple[str, ...]]) -> None:
@@ -97,7 +99,7 @@ def _print_table(table: Table, rows: list[tuple[str, ...]]) -> None:
 
 
 def _cells(one: Named) -> tuple[str, ...]:
-    return _name(one), one.track_id, escape(one.category or ""), str(one.label_version), one.verdict
+    return _name(one), escape(one.track_id), escape(one.category or ""), str(one.label_version), one.verdict
 
 
 def _name(one: Named) -> str:
@@ -112,4 +114,4 @@ def _changed(one: Changed) -> tuple[str, ...]:
     versions, verdicts = _both(one.before, one.after)
     j = "" if one.j is None else f"{one.j:.3f}"
     frames = f"{one.frames_shared} of {one.frames_before} and {one.frames_after}"
-    return _name(one.after), one.after.track_id, versions, j, frames, verdicts
+    return _name(one.after), escape(one.after.track_id), versions, j, frames, verdicts

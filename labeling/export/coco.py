@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
@@ -29,7 +29,7 @@ _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 @dataclass(frozen=True, slots=True)
 class CocoSummary:
-    """What an export holds."""
+    """What an export holds; `left_out` counts the snapshot's other tracks by verdict."""
 
     path: Path
     snapshot: str
@@ -37,6 +37,7 @@ class CocoSummary:
     num_tracks: int
     num_images: int
     num_annotations: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def export_coco(
@@ -62,7 +63,9 @@ def export_coco(
         shutil.copyfileobj(waiting, writer)
         writer.write("\n]}\n")
     num_tracks = sum(len(video.tracks) for video in chosen.videos)
-    return CocoSummary(out, chosen.snapshot.name, len(chosen.videos), num_tracks, images.count, annotations.count)
+    return CocoSummary(
+        out, chosen.snapshot.name, len(chosen.videos), num_tracks, images.count, annotations.count, chosen.left_out
+    )
 
 
 class _Lines:

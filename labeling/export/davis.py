@@ -13,7 +13,7 @@ not tracked there is background. N is at most 254, as 255 stands for void.
 import json
 import statistics
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,10 @@ Masks = Mapping[int, Mapping[int, FrameMask]]  # number of the object -> frame i
 
 @dataclass(frozen=True, slots=True)
 class DavisSummary:
-    """What an export holds; `overlap_pixels` were claimed by more than one object, summed over frames."""
+    """What an export holds; `overlap_pixels` were claimed by more than one object, summed over frames.
+
+    `left_out` counts the snapshot's other tracks by verdict.
+    """
 
     folder: Path
     snapshot: str
@@ -42,6 +45,7 @@ class DavisSummary:
     num_objects: int
     num_frames: int
     overlap_pixels: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def palette() -> bytes:
@@ -84,7 +88,9 @@ def export_davis(
         said = {"snapshot": chosen.snapshot.name, "verdicts": chosen.verdicts, "videos": _mapping(chosen.videos)}
         (folder / MAPPING).write_text(json.dumps(said, indent=1) + "\n", encoding="ascii")
     num_objects = sum(len(video.tracks) for video in chosen.videos)
-    return DavisSummary(out, chosen.snapshot.name, len(chosen.videos), num_objects, num_frames, overlap_pixels)
+    return DavisSummary(
+        out, chosen.snapshot.name, len(chosen.videos), num_objects, num_frames, overlap_pixels, chosen.left_out
+    )
 
 
 def require_few(videos: Sequence[SelectedVideo]) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from labeling.objects import Objects
@@ -46,11 +46,12 @@ class SelectedVideo:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The snapshot's part that is exported, videos by ascending key."""
+    """The snapshot's part that is exported, videos by ascending key; `left_out` counts its other tracks by verdict."""
 
     snapshot: Snapshot
     verdicts: tuple[str, ...]
     videos: tuple[SelectedVideo, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def categories(self) -> dict[str, int]:
@@ -90,7 +91,7 @@ def select(objects: Objects, *, verdicts: Collection[str] = ACCEPTED, snapshot: 
     """
     wanted = check_verdicts(verdicts)
     version = read_snapshot(objects, snapshot)
-    tracks = _tracks_by_video(objects, version, frozenset(wanted))
+    tracks, left_out = _tracks_by_video(objects, version, frozenset(wanted))
     # Each batch has a row of its video; the latest probe holds.
     probed = sorted(read_videos(objects, version).to_pylist(), key=lambda row: row["created_at"])
     videos = {row["video_id"]: video_from_row(row) for row in probed}
@@ -99,25 +100,29 @@ def select(objects: Objects, *, verdicts: Collection[str] = ACCEPTED, snapshot: 
         SelectedVideo(videos[video_id], folders[video_id], tuple(sorted(rows, key=lambda track: track.object_id)))
         for video_id, rows in tracks.items()
     ]
-    return Selection(version, wanted, tuple(sorted(chosen, key=lambda entry: entry.video.ref.key)))
+    return Selection(version, wanted, tuple(sorted(chosen, key=lambda entry: entry.video.ref.key)), left_out)
 
 
-def _tracks_by_video(objects: Objects, version: Snapshot, wanted: frozenset[str]) -> dict[str, list[SelectedTrack]]:
+def _tracks_by_video(
+    objects: Objects, version: Snapshot, wanted: frozenset[str]
+) -> tuple[dict[str, list[SelectedTrack]], Mapping[str, int]]:
     judged = {}
     for row in read_verdicts(objects, version).select(["video_id", "track_id", "verdict", "risk"]).to_pylist():
         judged[row["video_id"], row["track_id"]] = (row["verdict"], row["risk"])
     columns = ["video_id", "track_id", "object_id", "label_version", "category", "batch", "last_frame_idx", "masks_file"]
     found: dict[str, list[SelectedTrack]] = defaultdict(list)
+    left_out: Counter[str] = Counter()
     for row in read_tracks(objects, version).select(columns).to_pylist():
         verdict, risk = judged[row["video_id"], row["track_id"]]
         if verdict not in wanted:
+            left_out[verdict] += 1
             continue
         last = -1 if row["last_frame_idx"] is None else row["last_frame_idx"]
         category = row["category"] or DEFAULT_CATEGORY
         found[row["video_id"]].append(
             SelectedTrack(row["track_id"], row["object_id"], row["label_version"], category, verdict, risk, last, row)
         )
-    return found
+    return found, dict(sorted(left_out.items()))
 
 
 def masks_of(masks: MaskReader, track: SelectedTrack) -> Iterator[FrameMask]:

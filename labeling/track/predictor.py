@@ -14,6 +14,7 @@ from labeling.errors import BadConfiguration, BadInput
 from labeling.track.ahead import without_team
 from labeling.track.checkpoints import sha256_of, verify_checkpoint
 from sam2.embedded import embedded_digest, embedded_weights
+from sam2.overrides import apply_overrides
 from sam2.variants import CONFIGS, find_config
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # Raised whenever the same inputs would give other masks: it is a part of every key.
 SEMANTICS_VERSION = 1
 UNTRAINED = "untrained"
+# Four times the side that the released networks learnt at: beyond it one frame's attention alone fills a machine.
+MAX_IMAGE_SIZE = 4096
 PRECISIONS = ("fp32", "bf16")
 COMPILED = "-compiled"
 TRACKERS = ("sam2", "samurai")
@@ -81,7 +84,7 @@ def recipe_of(model: ModelConfig, precision: PrecisionConfig, tracker: TrackerCo
 
     Raises:
         BadConfiguration: no checkpoint without `model.allow_untrained=true`, a missing file, another checksum than
-            `model.checkpoint_sha256`, an unknown precision or tracker.
+            `model.checkpoint_sha256`, an unknown precision or tracker, an image size or override that the network refuses.
     """
     if precision.name not in PRECISIONS:
         raise BadConfiguration(f"precision is {precision.name!r}; expected one of {', '.join(PRECISIONS)}")
@@ -91,15 +94,22 @@ def recipe_of(model: ModelConfig, precision: PrecisionConfig, tracker: TrackerCo
         network = find_config(model.config)
     except ValueError as error:
         raise BadConfiguration(f"model.config: {error}") from error
-    return TrackerRecipe(
+    recipe = TrackerRecipe(
         model=model.config,
         checkpoint_sha256=checkpoint_digest(model),
-        image_size=model.image_size or network.image_size,
+        image_size=network.image_size if model.image_size is None else model.image_size,
         apply_postprocessing=model.apply_postprocessing,
         precision=precision.name + (COMPILED if precision.compile else ""),
         tracker=tracker.name,
         overrides=dict(tracker.overrides),
     )
+    if recipe.image_size > MAX_IMAGE_SIZE:
+        raise BadConfiguration(f"model.image_size is {recipe.image_size}; expected at most {MAX_IMAGE_SIZE}")
+    try:
+        apply_overrides(find_config(recipe.config_file), recipe.hydra_overrides)
+    except ValueError as error:
+        raise BadConfiguration(f"model or tracker.overrides: {error}") from error
+    return recipe
 
 
 def checkpoint_digest(model: ModelConfig) -> str:
@@ -124,6 +134,24 @@ def checkpoint_digest(model: ModelConfig) -> str:
             "Fetch the file again, or correct the setting"
         )
     return digest
+
+
+def check_checkpoint(recipe: TrackerRecipe, checkpoint: str) -> None:
+    """Refuse weights that cannot be read or are of another network, as far as that is known without building it.
+
+    Raises:
+        BadInput: so it is; every name and shape is compared where the network is built.
+    """
+    from sam2.checkpoint import guess_variant, read_weights
+
+    path, wanted = Path(checkpoint).expanduser(), find_config(recipe.model).variant
+    try:
+        looks_like = guess_variant(read_weights(path))
+    except (ValueError, OSError) as error:
+        raise BadInput(f"model.checkpoint: {error}", "bad_checkpoint") from error
+    if looks_like != wanted:
+        told = f"looks like {looks_like}" if looks_like else "looks like none of the known networks"
+        raise BadInput(f"model.checkpoint is {checkpoint!r}, which {told}; expected weights of {wanted}", "bad_checkpoint")
 
 
 def build_predictor(

@@ -49,7 +49,7 @@ def test_the_yaml_and_the_schema_agree_on_defaults() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model=bigger"], "model/bigger"),
+        (["model=bigger"], "model is 'bigger'; expected one of base_plus"),
         (["run.tmeout_s=3"], "run.tmeout_s"),
         (["source.limit=abc"], "'abc'"),
         (["source.frame_stride=0"], "source.frame_stride is 0; expected 1 or more"),

@@ -13,6 +13,7 @@ from tests.flows.conftest import Dataset
 
 
 def test_settings_come_from_the_newest_run_or_in_full(dataset: Dataset) -> None:
+    dataset.root.mkdir()
     with pytest.raises(BadConfiguration, match="has no run to take settings from"):
         config_for([f"store.root={dataset.root}"])
     with pytest.raises(BadConfiguration, match=r"source\.uri is not set.*prompts\.uri is not set"):
