@@ -85,7 +85,8 @@ def serve(config: LabelConfig, place: Place, console: Console) -> None:
         server = server_for(config, queue, place, console)
         port = bound.getsockname()[1]
         shown = f"[{place.host}]" if ":" in place.host else place.host
-        console.print(f"[bold]review page:[/] http://{shown}:{port}/   (stop with Ctrl+C)", soft_wrap=True)
+        address = f"http://{shown}:{port}{checked_prefix(place.root_path)}/"
+        console.print(f"[bold]review page:[/] {address}   (stop with Ctrl+C)", soft_wrap=True)
         if place.is_proxied and not Accounts(queue).any_tokens():
             word = "whoever a proxy sends here must have one: labeling review token NAME"
             console.print(f"[yellow]no token:[/] {word}", soft_wrap=True)

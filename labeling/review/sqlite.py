@@ -61,6 +61,12 @@ def writing_engine(url: URL) -> Engine:
         if not path.exists():
             # SQLite gives its -wal and -shm the rights of the file.
             os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600))
+        elif not (_writable(path) and _writable(path.parent)):
+            # Opened all the same, it would answer until somebody decides something.
+            raise Unavailable(
+                f"review queue {path.absolute()} can be read but not written to: correct the rights of the file and its "
+                "folder (`labeling review list`, `show` and `stats` read it as it is)", "review_unavailable",
+            )
     except OSError as error:
         raise cannot_open(path, error) from error
     engine = create_engine(
@@ -69,6 +75,10 @@ def writing_engine(url: URL) -> Engine:
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def reading_engine(url: URL) -> Engine:

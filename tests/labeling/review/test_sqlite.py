@@ -83,6 +83,19 @@ def test_a_log_that_was_left_is_read_where_nothing_may_be_made(path: Path, there
     assert _names(there) == ["queue.sqlite", "queue.sqlite-wal"]
 
 
+@pytest.mark.parametrize("shut", ["queue.sqlite", "."])
+def test_a_queue_that_cannot_be_written_to_is_read_and_nothing_else(path: Path, there: Path, shut: str) -> None:
+    shutil.copyfile(path, there / "queue.sqlite")
+    (there / "queue.sqlite").chmod(0o666)
+    there.chmod(0o777)
+    (there / shut).chmod(0o444 if shut != "." else 0o555)
+    with without_rights():
+        with pytest.raises(Unavailable, match=r"queue\.sqlite can be read but not written to: correct the rights"):
+            ReviewQueue(str(there / "queue.sqlite"))
+        with ReviewQueue(str(there / "queue.sqlite"), reading=True) as reader:
+            assert len(reader.list()) == 1
+
+
 def test_a_queue_of_an_older_release_is_read_as_it_is(tmp_path: Path) -> None:
     from alembic import command
 
