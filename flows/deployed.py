@@ -2,28 +2,28 @@
 
 Parameters become overrides for the loader that the command line has. Nothing secret is among them: S3's keys and the
 queue's address (LABELING_REVIEW_URL) come from the worker's environment.
+
+What is heavy is imported where it is used: a worker loads this module to see whether a cancelled run has hooks, and says
+*Cancelled* only then.
 """
 
 import logging
 import time
 from collections.abc import Callable
 from datetime import date
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
-from rich.console import Console
 
-from flows import apply_reviews as apply_reviews_module
-from flows import backfill as backfill_module
-from flows.configure import load_config, require_settings
-from flows.judging import judge_again
-from flows.label_dataset import Outcome, label_dataset
 from flows.run_page import show_log
-from labeling.config import LabelConfig
 from labeling.errors import StoreBusy
+
+if TYPE_CHECKING:
+    from flows.label_dataset import Outcome
+    from labeling.config import LabelConfig
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -51,11 +51,13 @@ class Settings(BaseModel):
     cluster: Literal["laptop", "ray"] = Field(default="ray", description="ray joins a cluster; laptop: this one machine")
     overrides: list[str] = Field(default=[], description="e.g. run.timeout_s=7200")
 
-    def load(self) -> LabelConfig:
+    def load(self) -> "LabelConfig":
         """Return the configuration that a command line with these settings would get; raises BadConfiguration."""
         places = [f"source.uri={self.source_uri}", f"prompts.uri={self.prompts_uri}", f"store.root={self.store_root}"]
         choices = [f"{name}={getattr(self, name)}" for name in ("model", "tracker", "precision", "qc", "cluster")]
         weights = [f"model.checkpoint={self.checkpoint}"] if self.checkpoint else []
+        from flows.configure import load_config, require_settings
+
         show_log()
         config = load_config([*places, *choices, *weights, "run.progress=false", *self.overrides])
         require_settings(config, "source.uri", "prompts.uri", "store.root")
@@ -70,6 +72,8 @@ def nightly(settings: Settings, wait_for_root_s: float = 3600) -> State[None]:
         settings: Which dataset, by which network and rules.
         wait_for_root_s: Seconds to wait while another run writes the root, before this one fails with that run's name.
     """
+    from flows.label_dataset import label_dataset
+
     config = settings.load()
     return told(when_free(lambda: label_dataset.fn(config), wait_for_root_s))
 
@@ -82,8 +86,10 @@ def review_apply(settings: Settings, wait_for_root_s: float = 3600) -> State[Non
         settings: Which dataset, by which network and rules.
         wait_for_root_s: Seconds to wait while another run writes the root, before this one fails with that run's name.
     """
+    from flows.apply_reviews import apply_reviews
+
     config = settings.load()
-    applied = when_free(lambda: apply_reviews_module.apply_reviews.fn(config), wait_for_root_s)
+    applied = when_free(lambda: apply_reviews.fn(config), wait_for_root_s)
     return Completed(message="no correction waits") if applied.outcome is None else told(applied.outcome)
 
 
@@ -95,6 +101,10 @@ def recompute_qc(settings: Settings, wait_for_root_s: float = 3600) -> State[Non
         settings: Which dataset, by which network and rules.
         wait_for_root_s: Seconds to wait while another run writes the root, before this one fails with that run's name.
     """
+    from rich.console import Console
+
+    from flows.judging import judge_again
+
     config = settings.load()
     snapshot = when_free(lambda: judge_again(config, Console(quiet=True)), wait_for_root_s)
     counts = ", ".join(f"{name} {snapshot.counts[name]}" for name in ("accept", "review", "reject"))
@@ -124,6 +134,8 @@ def backfill(
         max_dead_letter_share: A run whose dead letters are a larger share of its videos ends the backfill.
         wait_for_root_s: Seconds to wait while another run writes the root, before this one fails with that run's name.
     """
+    from flows import backfill as backfill_module
+
     share = f"run.max_dead_letter_share={max_dead_letter_share}"
     config = settings.model_copy(update={"overrides": [*settings.overrides, share]}).load()
     days = backfill_module.Days(first_day, last_day, pattern) if first_day and last_day else None
@@ -139,7 +151,7 @@ def backfill(
     return Completed(message=f"{done.finished} videos in {len(done.outcomes)} parts; dead letters: {dict(done.dead) or 'none'}")
 
 
-def told(outcome: Outcome) -> State[None]:
+def told(outcome: "Outcome") -> State[None]:
     """Return the state that a run ends in, with its figures: failed where the budget for dead letters stopped it."""
     if outcome.stopped:
         return Failed(message=outcome.stopped)

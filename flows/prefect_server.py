@@ -10,12 +10,11 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_HOME,
@@ -25,6 +24,9 @@ from prefect.settings import (
 )
 
 from labeling.errors import Unavailable
+
+if TYPE_CHECKING:
+    from prefect.server.api.server import SubprocessASGIServer
 
 CHILD = Path(__file__).with_name("prefect_child.py")
 ASK_S, TRIES, PAUSE_S = 5.0, 3, 2.0
@@ -42,8 +44,11 @@ def ensure_server() -> None:
         _ask(str(PREFECT_API_URL.value()))
     elif not PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
         raise _away("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE is false and PREFECT_API_URL empty; set PREFECT_API_URL to a server's")
-    elif not SubprocessASGIServer().running:
-        _start()
+    else:
+        from prefect.server.api.server import SubprocessASGIServer  # takes seconds, and a server elsewhere needs none of it
+
+        if not SubprocessASGIServer().running:
+            _start(SubprocessASGIServer())
 
 
 @contextlib.contextmanager
@@ -84,10 +89,10 @@ def _ask(url: str) -> None:
         time.sleep(PAUSE_S)
 
 
-def _start() -> None:
+def _start(server: "SubprocessASGIServer") -> None:
     """Start a server of our own and hand it to Prefect, which would wait two minutes for one that has ended."""
     home = _writable_home()
-    server, limit_s = SubprocessASGIServer(), float(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value())
+    limit_s = float(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value())
     for left in reversed(range(STARTS)):
         server.port = _free_port(server)
         with tempfile.TemporaryFile() as log:
@@ -143,7 +148,7 @@ def _writable_home() -> Path:
     return home
 
 
-def _free_port(server: SubprocessASGIServer) -> int:
+def _free_port(server: "SubprocessASGIServer") -> int:
     try:
         return server.find_available_port()
     except RuntimeError as error:

@@ -1,20 +1,21 @@
 """Upkeep as a flow: pack small files, remove what no kept snapshot needs, compare checksums, within bounds."""
 
 import logging
+from typing import TYPE_CHECKING
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.configure import load_config
 from flows.deployed import when_free
 from flows.run_page import show_log
-from flows.upkeep_steps import compact_store, told_compacted, told_vacuum, vacuum_store, verify_store
 from labeling.config import LabelConfig
-from labeling.store.compact import Compacted
-from labeling.store.vacuum import Vacuum
-from labeling.store.verify import BadFile
+
+if TYPE_CHECKING:
+    from labeling.store.compact import Compacted
+    from labeling.store.vacuum import Vacuum
+    from labeling.store.verify import BadFile
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ def upkeep(
         apply_vacuum: Delete what no kept snapshot needs; otherwise only say what that is.
         wait_for_root_s: Seconds to wait while a run writes the root, before this one fails with that run's name.
     """
+    from flows.configure import load_config
+    from flows.upkeep_steps import told_compacted, told_vacuum
+
     show_log()
     config = load_config([f"store.root={store_root}", *overrides])
     packed = compact_task(config, wait_for_root_s)
@@ -49,18 +53,24 @@ def upkeep(
 
 
 @task(name="compact", cache_policy=NO_CACHE)
-def compact_task(config: LabelConfig, wait_s: float) -> Compacted | None:
+def compact_task(config: LabelConfig, wait_s: float) -> "Compacted | None":
     """Do `compact_store` when nobody else writes the root."""
+    from flows.upkeep_steps import compact_store
+
     return when_free(lambda: compact_store(config), wait_s)
 
 
 @task(name="vacuum", cache_policy=NO_CACHE)
-def vacuum_task(config: LabelConfig, apply: bool, wait_s: float) -> Vacuum:
+def vacuum_task(config: LabelConfig, apply: bool, wait_s: float) -> "Vacuum":
     """Do `vacuum_store` when nobody else writes the root."""
+    from flows.upkeep_steps import vacuum_store
+
     return when_free(lambda: vacuum_store(config, apply), wait_s)
 
 
 @task(name="verify", cache_policy=NO_CACHE)
-def verify_task(config: LabelConfig) -> list[BadFile]:
+def verify_task(config: LabelConfig) -> "list[BadFile]":
     """Do `verify_store`."""
+    from flows.upkeep_steps import verify_store
+
     return verify_store(config)

@@ -1,6 +1,9 @@
 """What a deployed flow makes of an outcome, and of a root that another run writes."""
 
 import asyncio
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,8 @@ from flows.deployed import told, when_free
 from flows.label_dataset import Outcome
 from labeling.errors import StoreBusy
 from labeling.store.runs import RunSummary
+
+TOP = Path(__file__).resolve().parents[2]
 
 
 def outcome(**changed: object) -> Outcome:
@@ -71,3 +76,10 @@ def test_prefects_scheduler_works_with_the_packages_that_are_here() -> None:
     runs = asyncio.run(scheduled_runs())
     assert runs
     assert {run.state_type for run in runs} == {StateType.SCHEDULED}
+
+
+def test_a_worker_that_only_looks_for_hooks_loads_nothing_heavy() -> None:
+    heavy = ("ray", "torch", "hydra", "pyarrow", "boto3", "prefect.server.api.server")
+    program = f"import sys, flows.deployed, flows.upkeep; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=TOP, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
