@@ -417,7 +417,9 @@ def test_signing_in_and_out_by_token(
     context.close()
 
 
-@pytest.mark.parametrize(("width", "height", "touch"), [(390, 844, True), (768, 1024, True), (1280, 720, False)])
+@pytest.mark.parametrize(("width", "height", "touch"), [
+    (390, 844, True), (768, 1024, True), (1024, 768, False), (1280, 720, False),
+])
 def test_nothing_overlaps_or_is_cut(chromium: Any, address: str, *, width: int, height: int, touch: bool) -> None:
     """The queue, an item, and a correction with both ends of a span; on a phone the verdicts lie under the picture at once."""
     viewport = {"width": width, "height": height}
