@@ -57,6 +57,20 @@ def test_variable_frame_rate(clip: Callable[..., Path]) -> None:
     assert video.duration_seconds == pytest.approx(1.3 + float(1 / video.frame_rate), abs=1e-6)
 
 
+@pytest.mark.parametrize("pause_s", [10, 14 * 3600])
+def test_a_long_pause_says_nothing_about_the_rate(pause_s: int, clip: Callable[..., Path]) -> None:
+    pts = [83 * k + (pause_s * 1000 if k >= 12 else 0) for k in range(24)]
+    video = probed(clip("pause.mkv", pts=pts, num_frames=24, time_base=Fraction(1, 1000), rate=12))
+    assert video.frame_rate == pytest.approx(12, abs=0.1)
+    assert video.duration_seconds == pytest.approx(pause_s + 24 * 0.083, abs=0.1)
+
+
+def test_a_frame_an_hour_is_a_rate(clip: Callable[..., Path]) -> None:
+    pts = [3_600_000 * k for k in range(6)]
+    video = probed(clip("lapse.mkv", pts=pts, num_frames=6, time_base=Fraction(1, 1000), rate=25))
+    assert video.frame_rate == Fraction(1, 3600)
+
+
 @pytest.mark.parametrize(
     ("name", "how", "codec", "size_hw"),
     [

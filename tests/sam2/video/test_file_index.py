@@ -157,6 +157,41 @@ def test_a_broken_file_is_named_with_its_reason(
     assert capfd.readouterr() == ("", "")  # libav keeps its thoughts to itself
 
 
+@pytest.mark.parametrize("kept", [1, 12, 23])
+def test_an_mp4_cut_between_two_frames_is_named(kept: int, clip: Callable[..., Path]) -> None:
+    path = clip(options={"bf": "0"}, container_options={"movflags": "faststart"})
+    with av.open(str(path)) as container:
+        end = [packet.pos + packet.size for packet in container.demux(video=0) if packet.size][kept - 1]
+    with pytest.raises(UnreadableVideo, match=f"^clip breaks at frame {kept} of 24: the file ends there") as got:
+        index_frames(path.read_bytes()[:end], "clip")
+    assert got.value.reason == "decode_error"
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mkv", "libx264"), ("a.webm", "libvpx-vp9"), ("a.avi", "mpeg4"), ("a.flv", "flv1"), ("a.asf", "wmv2"),
+        ("a.mp4", "libx264"),
+    ],
+)
+def test_a_file_that_ends_early_is_never_read_as_if_it_were_whole(name: str, codec: str, clip: Callable[..., Path]) -> None:
+    whole = clip(name, codec=codec, num_frames=48).read_bytes()
+    assert index_frames(whole, "clip").num_frames == 48
+    for share in (0.05, 0.3, 0.5, 0.7, 0.85):
+        with pytest.raises(UnreadableVideo) as got:
+            index_frames(whole[:int(len(whole) * share)], "clip")
+        assert got.value.reason in ("decode_error", "not_a_video", "empty_video")
+
+
+def test_streams_that_begin_in_mid_file_are_left_aside(clip: Callable[..., Path]) -> None:
+    film = clip("film.ts", options={"g": "8", "bf": "2"}).read_bytes()
+    other = bytearray(clip("other.ts", options={"g": "8", "bf": "2"}).read_bytes())
+    for at in range(0, len(other), 188):
+        if int.from_bytes(other[at + 1:at + 3], "big") & 0x1FFF == 0x100:
+            other[at + 1:at + 3] = (int.from_bytes(other[at + 1:at + 3], "big") | 0x011).to_bytes(2, "big")
+    assert index_frames(film + bytes(other), "clip").num_frames >= 24
+
+
 def test_a_missing_file_is_a_missing_video(tmp_path: Path) -> None:
     with pytest.raises(UnreadableVideo) as got:
         index_frames(tmp_path / "none.mp4", "none.mp4")

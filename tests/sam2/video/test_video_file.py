@@ -9,6 +9,9 @@ import av
 import numpy as np
 import pytest
 
+from labeling.ingest.decode import FrameReader
+from labeling.ingest.probe import probe
+from labeling.types import VideoRef
 from sam2.video.opening import open_frames
 from sam2.video.source import shrink
 from sam2.video.video_file import VideoFile
@@ -63,15 +66,35 @@ def test_a_variable_frame_rate_neither_repeats_nor_drops(clip: Callable[..., Pat
     check_every_way(path)
 
 
-@pytest.mark.parametrize(("degrees", "turns"), [(90, -1), (180, 2), (270, 1)])
-def test_rotated_frames_are_turned_upright(clip: Callable[..., Path], degrees: int, turns: int) -> None:
+@pytest.mark.parametrize(
+    ("matrix", "upright"),
+    [
+        ((1, 0, 0, 1), lambda a: a),
+        ((0, 1, -1, 0), lambda a: np.rot90(a, -1)),
+        ((-1, 0, 0, -1), lambda a: np.rot90(a, 2)),
+        ((0, -1, 1, 0), lambda a: np.rot90(a)),
+        ((-1, 0, 0, 1), lambda a: a[:, ::-1]),
+        ((1, 0, 0, -1), lambda a: a[::-1]),
+        ((0, 1, 1, 0), lambda a: a.transpose(1, 0, 2)),
+        ((0, -1, -1, 0), lambda a: np.rot90(a[:, ::-1], -1)),
+    ],
+    ids=["as it is", "90", "180", "270", "left-right", "up-down", "transposed", "transversed"],
+)
+def test_turned_and_mirrored_frames_are_upright_for_both_readers(
+    clip: Callable[..., Path], matrix: tuple[int, ...], upright: Callable[[np.ndarray], np.ndarray]
+) -> None:
     path = clip(num_frames=4, size_hw=(48, 64), options={"bf": "0"})
     plain = [frame.to_ndarray(format="rgb24") for frame in av.open(str(path)).decode(video=0)]
-    path.write_bytes(with_display_rotation(path.read_bytes(), degrees))
+    path.write_bytes(with_display_matrix(path.read_bytes(), *matrix))
     video = VideoFile(path, side=SIDE)
-    assert video.size_hw == ((48, 64) if degrees == 180 else (64, 48))
-    for frame_idx, rgb_HW3 in enumerate(plain):
-        np.testing.assert_array_equal(video.rgb_SS3(frame_idx), shrink(np.rot90(rgb_HW3, turns).copy(), SIDE))
+    probed = probe(VideoRef("0" * 16, path.name, str(path), "c", 1), path)
+    with FrameReader(path, probed, range(4)) as frames:
+        for frame_idx, rgb_HW3 in enumerate(plain):
+            expected = np.ascontiguousarray(upright(rgb_HW3))
+            assert video.size_hw == probed.size_hw == expected.shape[:2]
+            np.testing.assert_array_equal(video.rgb_HW3(frame_idx), expected)
+            np.testing.assert_array_equal(frames[frame_idx], expected)
+            np.testing.assert_array_equal(video.rgb_SS3(frame_idx), shrink(expected, SIDE))
 
 
 def test_bytes_and_reading_ahead(clip: Callable[..., Path]) -> None:
@@ -140,11 +163,9 @@ def test_what_is_no_video(video: object, said: str) -> None:
         open_frames(video, side=SIDE)
 
 
-def with_display_rotation(content: bytes, degrees: int) -> bytes:
-    """Return an mp4 whose track header says to turn the picture clockwise when it is shown."""
+def with_display_matrix(content: bytes, a: int, b: int, c: int, d: int) -> bytes:
+    """Return an mp4 whose track header puts a stored point (x, y) at (a x + c y, b x + d y) when it is shown."""
     one = 1 << 16
-    matrix = {90: (0, one, 0, -one, 0), 180: (-one, 0, 0, 0, -one), 270: (0, -one, 0, one, 0)}[degrees]
     at = content.index(b"tkhd") + 4 + 4 + 4 * 5 + 8 + 8
-    a, b, u, c, d = matrix
-    packed = struct.pack(">9i", a, b, u, c, d, 0, 0, 0, 1 << 30)
+    packed = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
     return content[:at] + packed + content[at + len(packed) :]
