@@ -101,7 +101,8 @@ def apply_reviews(config: LabelConfig) -> Applied:
         waiting = queue.corrections()
         if not waiting:
             return Applied()
-        table = merge_prompts(read_prompts(config.prompts.uri), reviewing.collect_corrections(objects, queue))
+        given = read_prompts(config.prompts.uri).spelled_as({correction.video_key for correction in waiting})
+        table = merge_prompts(given, reviewing.collect_corrections(objects, queue))
         recipe, plan = plan_corrections(config, objects, run_id, waiting, table)
         outcome = carry_out(config, objects, queue, recipe, plan, lock.check)
         queue.mark_applied(_said_already(waiting, plan), run_id=run_id)

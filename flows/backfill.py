@@ -131,7 +131,9 @@ def look_ahead(config: LabelConfig, globs: Sequence[str]) -> Forecast:
     recipe = recipe_for(recipe_of(config.model, config.precision, config.tracker), config.source, config.track)
     parts = []
     for glob in globs:
-        plan = make_plan(list_videos(of_part(config, glob).source), table, ledger, recipe, new_run_id(), whole_source=False)
+        refs = list(list_videos(of_part(config, glob).source))
+        spelled = table.spelled_as([ref.key for ref in refs])
+        plan = make_plan(refs, spelled, ledger, recipe, new_run_id(), whole_source=False)
         parts.append(Part(glob, len(plan.entries), len(plan.jobs), plan.due_bytes))
     workers = config.cluster.actors or usable_cpus()
     useful = [s for s in recent_summaries(objects) if s.labelled_bytes > 0]

@@ -29,7 +29,7 @@ from labeling.errors import CREDENTIALS_EXPIRED, DamagedStore, Unavailable
 from labeling.objects import Objects, open_objects
 from labeling.pool.pool import run_jobs
 from labeling.review.queue import ReviewQueue
-from labeling.store.dead_letters import dead_job, put_dead_letter
+from labeling.store.dead_letters import dead_job, dead_object, put_dead_letter
 from labeling.store.layout import DATA_TABLES, data_file
 from labeling.store.lock import run_lock
 from labeling.store.plan import Plan
@@ -184,6 +184,11 @@ class Feed:
                 put_dead_letter(self.objects, dead_job(job, receipt.error))
                 told = f"{receipt.error.reason}: {receipt.error.message}"
                 log.warning("dead letter of %s: %s", job.video.key, told, extra={"video": job.video.video_id})
+            for object_id, error in receipt.dead_objects.items():
+                put_dead_letter(self.objects, dead_object(job, object_id, error))
+                told = f"{error.reason}: {error.message}"
+                where = {"video": job.video.video_id}
+                log.warning("dead letter of %s, object %d: %s", job.video.key, object_id, told, extra=where)
             self.shown.show(receipt)
             self.took(job, receipt)
             self.totals.add(job, receipt)
@@ -209,4 +214,5 @@ def dead_by_reason(plan: Plan, summary: RunSummary) -> dict[str, int]:
     """Count a run's dead letters: what the plan found and what the jobs left."""
     counted = Counter(letter.error.reason for letter in plan.dead)
     counted.update(summary.failures_by_reason)
+    counted.update(summary.dead_objects_by_reason)
     return dict(counted.most_common())

@@ -21,6 +21,7 @@ from flows.next_video import NextVideos, Opened
 from flows.shared_root import SharedRoot
 from labeling import logs
 from labeling.config import LabelConfig, default_scratch
+from labeling.errors import BadInput, BadPrompt, record_of
 from labeling.ingest.decode import FrameReader, sampled_frames
 from labeling.ingest.fetch import fetch_video, own_folder, sweep_scratch
 from labeling.ingest.probe import probe
@@ -29,7 +30,7 @@ from labeling.qc.signals import SignalMeter
 from labeling.store.mask_rows import read_mask_rows
 from labeling.store.records import mask_from_row
 from labeling.store.writer import BatchWriter, TrackRow
-from labeling.track.follow import Tracked, follow
+from labeling.track.follow import Tracked, check_prompts, follow
 from labeling.track.predictor import Predictor, TrackerRecipe, arithmetic, build_predictor, take_peak_gpu_bytes
 from labeling.track.within import follow_within
 from labeling.types import Job, Prompt, Provenance, Receipt, Video
@@ -128,7 +129,7 @@ class LabelVideo:
     def _label(self, job: Job, video: Video, path: Path, deadline: float, watch: Stopwatch) -> Receipt:
         assert self.predictor, "setup() comes first"
         assert self.store, "setup() comes first"
-        config, meters = self.config, self._meters(job, video)
+        config, meters, refused = self.config, self._meters(job, video), dict[int, BadInput]()
         indices = sampled_frames(path, video, time_range=config.source.time_range, frame_stride=config.source.frame_stride)
         with (
             FrameReader(path, video, indices) as frames,
@@ -138,27 +139,33 @@ class LabelVideo:
             ) as writer,
             arithmetic(self.recipe.precision, device=self.device),
         ):
-            for one in watched(self._tracked(job, video, frames, deadline), watch, "track"):
+            for one in watched(self._tracked(job, video, frames, deadline, refused), watch, "track"):
                 with watch.stage("signals"):
                     meters[one.object_id].add(one.mask)
                 with watch.stage("write"):
                     writer.add(one.object_id, job.label_versions[one.object_id], job.keys[one.object_id], one.mask)
+            if refused.keys() >= meters.keys():
+                raise _together(refused)
+            rows = [self._row(job, object_id, meter) for object_id, meter in meters.items() if object_id not in refused]
             with watch.stage("write"):
-                written = writer.finish([self._row(job, object_id, meter) for object_id, meter in meters.items()])
+                written = writer.finish(rows)
         return Receipt(
             job_name=job.name,
             video_id=job.video.video_id,
             num_frames=len(indices),
-            num_objects=len(meters),
+            num_objects=len(rows),
             num_masks=written.num_masks,
             video_seconds=video.duration_seconds,
             files=written.files,
             seconds_by_stage=dict(watch.seconds),
             peak_gpu_bytes=take_peak_gpu_bytes(self.device),
+            dead_objects={object_id: record_of(error) for object_id, error in refused.items()},
         )
 
-    def _tracked(self, job: Job, video: Video, frames: FrameReader, deadline: float) -> Iterator[Tracked]:
-        """Follow the job's objects: whole, or on some frames alone where the rest is kept."""
+    def _tracked(
+        self, job: Job, video: Video, frames: FrameReader, deadline: float, refused: dict[int, BadInput]
+    ) -> Iterator[Tracked]:
+        """Follow the job's objects: whole, or on some frames alone where the rest is kept; `refused` takes what cannot be."""
         assert self.predictor, "setup() comes first"
         assert self.store, "setup() comes first"
         track, whole = self.config.track, [p for p in job.prompts if p.object_id not in job.kept]
@@ -170,14 +177,23 @@ class LabelVideo:
             direction=track.direction,
             max_objects=track.max_objects_per_batch,
             deadline=deadline,
+            refused=refused,
         )
+        corrected = [p for p in job.prompts if p.object_id in job.kept]
+        check_prompts(corrected, frames.frame_indices, video.size_hw, refused)
         for object_id, kept in job.kept.items():
-            own = [p for p in job.prompts if p.object_id == object_id]
+            if object_id in refused:
+                continue
+            own = [p for p in corrected if p.object_id == object_id]
             row = {"video_id": job.video.video_id, "track_id": str(object_id), "masks_file": kept.masks_file}
             before = [mask_from_row(mask) for mask in read_mask_rows(self.store, row).to_pylist()]
-            yield from follow_within(
-                self.predictor, frames, own, kept, before, size_hw=video.size_hw, deadline=deadline
-            )
+            try:
+                # Held until the last is there: nothing may be written of an object that is refused on the way.
+                yield from list(follow_within(
+                    self.predictor, frames, own, kept, before, size_hw=video.size_hw, deadline=deadline
+                ))
+            except BadPrompt as error:
+                refused[object_id] = error
 
     def _meters(self, job: Job, video: Video) -> Mapping[int, SignalMeter]:
         threshold = self.recipe.presence_threshold
@@ -223,6 +239,12 @@ def seen_from_anywhere(config: LabelConfig) -> LabelConfig:
             if path and "://" not in path:
                 setattr(part, name, os.path.abspath(os.path.expanduser(path)))
     return changed
+
+
+def _together(refused: Mapping[int, BadInput]) -> BadInput:
+    """The error of a job none of whose objects could be followed."""
+    first, *others = map(str, refused.values())
+    return BadInput(f"{first} ... and {len(others)} more objects" if others else first, "bad_prompt")
 
 
 def category_of(prompts: tuple[Prompt, ...]) -> str | None:

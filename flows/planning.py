@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.table import Table
 from flows import reviewing
 from flows.screen import escape
 from labeling.config import LabelConfig
-from labeling.ingest.listing import list_videos
+from labeling.ingest.listing import list_videos, why_not_listed
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
 from labeling.ingest.tables import read_rows
 from labeling.objects import Objects, open_objects
@@ -37,16 +38,19 @@ def plan_run(
 ) -> tuple[TrackerRecipe, Plan]:
     """Say what is due, and by which recipe. Only the listing and the tables are read; `only` names videos by key."""
     recipe = recipe_of(config.model, config.precision, config.tracker)
-    table = merge_prompts(read_prompts(config.prompts.uri), corrections)
+    refs = list(list_videos(config.source))
+    given = read_prompts(config.prompts.uri).spelled_as([name for ref in refs for name in (ref.key, ref.uri)])
+    table = merge_prompts(given, corrections)
     whole = config.source.limit is None and config.source.glob == "**" and not config.source.manifest
     ledger = read_ledger(objects)
     plan = make_plan(
-        (ref for ref in list_videos(config.source) if only is None or ref.key in only),
+        (ref for ref in refs if only is None or ref.key in only),
         table,
         ledger,
         recipe_for(recipe, config.source, config.track),
         run_id,
         whole_source=whole and only is None,
+        why_not_listed=partial(why_not_listed, config.source),
     )
     return recipe, keep_what_is_not_corrected(objects, ledger, plan)
 

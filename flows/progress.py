@@ -28,6 +28,7 @@ class Tally:
     masks: int = 0
     video_seconds: float = 0.0
     dead: Counter[str] = field(default_factory=Counter)
+    dead_objects: Counter[str] = field(default_factory=Counter)
     seconds_by_stage: Counter[str] = field(default_factory=Counter)
 
     def add(self, receipt: Receipt) -> None:
@@ -35,6 +36,7 @@ class Tally:
         if receipt.error is not None:
             self.dead[receipt.error.reason] += 1
             return
+        self.dead_objects.update(error.reason for error in receipt.dead_objects.values())
         self.videos += 1
         self.frames += receipt.num_frames
         self.masks += receipt.num_masks
@@ -46,9 +48,14 @@ class Tally:
         """Frames tracked per second of the run so far."""
         return self.frames / max(time.monotonic() - self.started, 1e-9)
 
+    @property
+    def letters(self) -> int:
+        """Dead letters so far: of whole videos and of objects."""
+        return self.dead.total() + self.dead_objects.total()
+
     def line(self) -> str:
         """One line for a log."""
-        dead = f", {self.dead.total()} dead letters" if self.dead else ""
+        dead = f", {self.letters} dead letters" if self.letters else ""
         return f"{self.videos} of {self.videos_due} videos, {self.frames_per_second:.1f} frames/s{dead}"
 
 
@@ -62,7 +69,7 @@ class Display:
         """Count one receipt and redraw, or log if it is time."""
         self.tally.add(receipt)
         if self.bar is not None and self.task is not None:
-            dead = f"[red]{self.tally.dead.total()} dead[/]" if self.tally.dead else ""
+            dead = f"[red]{self.tally.letters} dead[/]" if self.tally.letters else ""
             rate = f"{self.tally.frames_per_second:.1f} frames/s"
             self.bar.update(self.task, advance=1, rate=rate, dead=dead)
         elif time.monotonic() - self.logged > LOG_EVERY_S:

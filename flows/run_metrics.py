@@ -106,7 +106,7 @@ class RunMeter:
     def dead(self) -> dict[str, int]:
         """Dead letters so far by reason: what the plan refused, and what failed."""
         # Copied in one step, because another thread may be counting.
-        return dict(self.refused + Counter(dict(self.tally.dead)))
+        return dict(self.refused + Counter(dict(self.tally.dead)) + Counter(dict(self.tally.dead_objects)))
 
     def keep(self) -> None:
         """Write the state into the run's folder; a store that does not answer now is no reason to stop."""

@@ -33,6 +33,13 @@ class BadInput(LabelingError, ValueError):
     """Input that no retry will mend: a broken file, a prompt outside the frame."""
 
 
+class BadPrompt(BadInput):
+    """A prompt that does not fit its video; it costs its own object."""
+
+    def __init__(self, message: str, reason: str = "bad_prompt") -> None:
+        super().__init__(message, reason)
+
+
 class Unavailable(LabelingError):
     """A server or disk that may answer next time."""
 

@@ -67,8 +67,10 @@ class FolderObjects:
         if top:
             check_key(top)
         folder = os.path.join(self.root, top)
+        # Of a source, what may not be read is passed over, and said; a store must not look emptier than it is.
+        lenient = self._unavailable == "source_unavailable"
         with self._passing_named(top):
-            yield from _walk(folder, f"{top}/" if top else "", prefix, frozenset())
+            yield from _walk(folder, f"{top}/" if top else "", prefix, frozenset(), lenient=lenient)
 
     def stat(self, key: str) -> ObjectStat | None:
         path = self._path(key)
@@ -211,13 +213,20 @@ def _write_synced(path: Path, content: bytes | Path) -> None:
     os.utime(path, ns=(now_ns, now_ns))
 
 
-def _walk(folder: str, base: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[ObjectStat]:
+def _walk(
+    folder: str, base: str, prefix: str, above: frozenset[tuple[int, int]], *, lenient: bool
+) -> Iterator[ObjectStat]:
     """Yield what lies under `folder`, whose keys start with `base`, in key order; a folder's name sorts with its slash."""
     try:
         here = os.stat(folder)
         with os.scandir(folder) as scan:
             named = [(f"{base}{entry.name}" + ("/" if entry.is_dir() else ""), entry) for entry in scan]
     except (FileNotFoundError, NotADirectoryError):
+        return
+    except PermissionError:
+        if not lenient:
+            raise
+        log.warning("%s is passed over: it may not be read; give this user the right to", folder)
         return
     inside = above | {(here.st_dev, here.st_ino)}
     if len(inside) == len(above):
@@ -226,7 +235,7 @@ def _walk(folder: str, base: str, prefix: str, above: frozenset[tuple[int, int]]
     for name, entry in sorted(named, key=lambda pair: os.fsencode(pair[0])):
         if name.endswith("/"):
             if name.startswith(prefix) or prefix.startswith(name):
-                yield from _walk(entry.path, name, prefix, inside)
+                yield from _walk(entry.path, name, prefix, inside, lenient=lenient)
         elif name.startswith(prefix) and not is_hidden(entry.name):
             found = _stat_of_file(name, entry)
             if found is not None:

@@ -6,10 +6,13 @@ right); runs alternate between zeros and ones, and the first counts zeros, so it
 Shape suffixes: H height, W width, R runs, S spans of ones, L characters, G five-bit groups per number.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from labeling.types import RLE, Box
+from labeling.types import RLE, Box, shown
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -51,7 +54,8 @@ def runs_of(rle: RLE) -> Ints:
     runs = _expand(rle.counts)
     num_pixels = rle.size_hw[0] * rle.size_hw[1]
     total = int(runs.sum())
-    if total != num_pixels or int(runs.min()) < 0:
+    # The longest run is asked first: a sum of longer ones could wrap around to the right number.
+    if int(runs.min()) < 0 or int(runs.max()) > num_pixels or total != num_pixels:
         raise ValueError(f"RLE counts {rle.counts[:40]!r} add up to {total} pixels; expected runs >= 0 of {num_pixels} in all")
     return _merge(runs)
 
@@ -59,16 +63,18 @@ def runs_of(rle: RLE) -> Ints:
 def from_runs(runs_R: npt.ArrayLike, size_hw: tuple[int, int]) -> RLE:
     """Make an RLE from column-major run lengths that alternate zeros and ones, zeros first.
 
-    Runs of length 0 inside are merged away, so equal masks have equal counts. A ValueError says which run is negative
-    or what the runs add up to when that is not H * W.
+    Runs of length 0 inside are merged away, so equal masks have equal counts. A ValueError shows the runs when they are
+    no list of whole numbers >= 0, or what they add up to when that is not H * W.
     """
-    runs = np.asarray(runs_R, np.int64)
-    if runs.ndim != 1 or runs.size == 0 or int(runs.min()) < 0:
-        raise ValueError(f"runs are {runs_R!r:.80}; expected a flat, non-empty list of lengths >= 0")
+    runs = _whole_numbers(runs_R)
+    if runs is None or runs.ndim != 1 or runs.size == 0 or int(runs.min()) < 0:
+        raise ValueError(f"runs are {shown(runs_R)}; expected a flat, non-empty list of whole lengths >= 0")
     num_pixels = size_hw[0] * size_hw[1]
+    if int(runs.max()) > num_pixels:
+        raise ValueError(f"runs hold one of {int(runs.max())} pixels; expected {num_pixels} in all for size_hw {size_hw}")
     if int(runs.sum()) != num_pixels:
         raise ValueError(f"runs add up to {int(runs.sum())} pixels; expected {num_pixels} for size_hw {size_hw}")
-    return RLE((int(size_hw[0]), int(size_hw[1])), _compress(_merge(runs)))
+    return RLE((int(size_hw[0]), int(size_hw[1])), _compress(_merge(runs.astype(np.int64))))
 
 
 def empty(size_hw: tuple[int, int]) -> RLE:
@@ -146,6 +152,38 @@ def overlap_of_spans(first: tuple[Ints, Ints], second: tuple[Ints, Ints]) -> int
     covered = np.where(k >= 0, before[k] + inside, 0)
     half = first[0].size
     return int(covered[half:].sum() - covered[:half].sum())
+
+
+def joined(masks: Sequence[RLE]) -> RLE:
+    """Return the pixels that are on in any of the masks (at least one, of one size); nothing is decoded."""
+    for mask in masks[1:]:
+        _require_same_size(masks[0], mask)
+    if len(masks) == 1:
+        return masks[0]
+    spans = [spans_of(mask) for mask in masks]
+    starts, ends = np.concatenate([s for s, _ in spans]), np.concatenate([e for _, e in spans])
+    return from_spans(starts, ends, masks[0].size_hw)
+
+
+def from_spans(starts_S: Ints, ends_S: Ints, size_hw: tuple[int, int]) -> RLE:
+    """Make an RLE from half-open spans of ones, x * H + y, in any order; they may touch and overlap, none is empty."""
+    if starts_S.size == 0:
+        return empty(size_hw)
+    order = np.argsort(starts_S, kind="stable")
+    starts, reach = starts_S[order], np.maximum.accumulate(ends_S[order])
+    apart = starts[1:] > reach[:-1]
+    edges = np.stack([starts[np.append(True, apart)], reach[np.append(apart, True)]], axis=1).reshape(-1)
+    runs = np.diff(edges, prepend=0, append=size_hw[0] * size_hw[1])
+    return from_runs(runs[:-1] if runs[-1] == 0 else runs, size_hw)
+
+
+def _whole_numbers(values: npt.ArrayLike) -> npt.NDArray[Any] | None:
+    """The values as an array of integers, None where they are no such thing; NumPy itself would cut 2.9 to 2."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return array if array.dtype.kind in "iu" else None
 
 
 def _require_same_size(first: RLE, second: RLE) -> None:

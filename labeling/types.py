@@ -6,6 +6,7 @@ Suffixes: `_xy` pixel coordinates (x right, y down) of the upright frame, `_xyxy
 """
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -51,14 +52,36 @@ class ErrorKind(StrEnum):
     DEVICE = "device"
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 120
+_SHORT.maxlong = 40
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
+_SHOWN_AT_MOST = 240
+
+MOST_FRAMES = 1 << 31  # frame indices are below
+MOST_PIXELS = 1 << 26  # of one mask that comes from people: 8192 x 8192
+_FARTHEST = 1 << 24  # of a coordinate; float32 still tells pixels apart there
+
+
+def shown(value: object) -> str:
+    """Show a value in a message: as `repr` does, but never longer than a person reads."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= _SHOWN_AT_MOST else f"{text[:_SHOWN_AT_MOST]}..."
+
+
 def require(condition: bool, name: str, value: object, expectation: str) -> None:
-    """Raise a ValueError that shows name, value and expectation unless `condition` holds."""
+    """Raise a ValueError that shows name, value (shortened) and expectation unless `condition` holds."""
     if not condition:
-        raise ValueError(f"{name} is {value!r}; expected {expectation}")
+        raise ValueError(f"{name} is {shown(value)}; expected {expectation}")
+
+
+def is_storable(text: str) -> bool:
+    """Whether JSON, Parquet and databases can all keep a text: no NUL, no half of a pair of surrogates."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _finite(values: tuple[float, ...]) -> bool:
-    return all(math.isfinite(v) for v in values)
+    return all(-_FARTHEST <= v <= _FARTHEST for v in values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +144,8 @@ class RLE:
 
     def __post_init__(self) -> None:
         require(len(self.size_hw) == 2 and min(self.size_hw) > 0, "RLE size_hw", self.size_hw, "a height and a width above 0")
+        # COCO's own tools count pixels in 32 bits.
+        require(self.size_hw[0] * self.size_hw[1] < 1 << 32, "RLE size_hw", self.size_hw, "fewer than 2**32 pixels")
         require(self.counts.isascii(), "RLE counts", self.counts[:40], "ASCII text")
 
 
@@ -143,7 +168,7 @@ class Prompt:
 
     def __post_init__(self) -> None:
         require(-(2**63) <= self.object_id < 2**63, "object_id", self.object_id, "an int64")
-        require(self.frame_idx >= 0, "frame_idx", self.frame_idx, "a 0-based frame index")
+        require(0 <= self.frame_idx < MOST_FRAMES, "frame_idx", self.frame_idx, "a 0-based frame index, below 2**31")
         require(
             bool(self.points_xy) or self.box_xyxy is not None or self.mask is not None,
             "prompt", None, "points_xy with labels, box_xyxy or mask",
@@ -153,16 +178,18 @@ class Prompt:
             "labels", self.labels, f"one label for each of {len(self.points_xy)} points",
         )
         require(set(self.labels) <= {0, 1}, "labels", self.labels, "1 (on the object) or 0 (beside it)")
-        require(all(len(p) == 2 and _finite(p) for p in self.points_xy), "points_xy", self.points_xy, "finite x, y pairs")
+        pixels = all(len(p) == 2 and _finite(p) for p in self.points_xy)
+        require(pixels, "points_xy", self.points_xy, "finite x, y pairs in pixels")
         # A correction keeps its clicks beside the mask that the reviewer saw.
         mask_alone = self.source is PromptSource.CORRECTION or not (self.points_xy or self.box_xyxy)
         require(self.mask is None or mask_alone, "mask", "with points or box", "a seed's mask to stand alone")
         if self.box_xyxy is not None:
             x0, y0, x1, y1 = self.box_xyxy
-            require(_finite(self.box_xyxy) and x0 < x1 and y0 < y1, "box_xyxy", self.box_xyxy, "finite x0 < x1, y0 < y1")
+            ordered = _finite(self.box_xyxy) and x0 < x1 and y0 < y1
+            require(ordered, "box_xyxy", self.box_xyxy, "finite x0 < x1, y0 < y1 in pixels")
         if self.span is not None:
             require(self.source is PromptSource.CORRECTION, "span", self.span, "none: only a correction is limited to frames")
-            inside = 0 <= self.span[0] <= self.frame_idx < self.span[1]
+            inside = 0 <= self.span[0] <= self.frame_idx < self.span[1] <= MOST_FRAMES
             require(inside, "span", self.span, f"a half-open span of frames that holds frame {self.frame_idx}")
 
 
@@ -363,7 +390,8 @@ class ErrorRecord:
 class Receipt:
     """What came of a job: counts, files written and seconds by stage, or an error record.
 
-    `peak_gpu_bytes` is the most that the worker held of its GPU while it did the job, 0 without one.
+    `peak_gpu_bytes` is the most that the worker held of its GPU while it did the job, 0 without one. `dead_objects` are
+    those that could not be tracked though the others were: they are in no file, and due again.
     """
 
     job_name: str
@@ -377,6 +405,7 @@ class Receipt:
     error: ErrorRecord | None = None
     worker: str = ""
     peak_gpu_bytes: int = 0
+    dead_objects: Mapping[int, ErrorRecord] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:

@@ -5,8 +5,9 @@ import re
 from labeling.errors import BadConfiguration
 
 VIDEO_SUFFIXES = frozenset({
-    "3g2", "3gp", "asf", "avi", "flv", "m2ts", "m4v", "mjpeg", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "ts",
-    "vob", "webm", "wmv", "y4m",
+    "264", "265", "3g2", "3gp", "asf", "avi", "divx", "dv", "f4v", "flv", "h264", "h265", "hevc", "ivf", "m2ts", "m2v", "m4v",
+    "mjpeg", "mkv", "mov", "mp4", "mp4v", "mpeg", "mpg", "mts", "mxf", "nut", "ogm", "ogv", "qt", "ts", "vob", "webm", "wmv",
+    "y4m",
 })
 
 

@@ -16,13 +16,14 @@ from labeling.errors import BadConfiguration, BadInput
 from labeling.ingest.digests import Digests
 from labeling.ingest.globs import compile_glob, has_video_suffix, literal_start, names_suffix
 from labeling.ingest.tables import Row, read_rows
-from labeling.objects import Objects, ObjectStat, check_key, open_objects, split_uri
-from labeling.types import VideoRef, require
+from labeling.objects import FolderObjects, Objects, ObjectStat, check_key, open_objects, split_uri
+from labeling.types import VideoRef, require, shown
 from sam2.video.files import UnreadableVideo, refuse_kind
 
 log = logging.getLogger(__name__)
 
 MISSING = "missing"  # the content id of a video that is not there, or cannot be read
+_LINK = "it is a link that leads out of the source, to {}; set source.uri to a folder above both, or name it in a manifest"
 _ASKED_ONE_BY_ONE = 64  # a manifest with more videos is looked up in one listing
 
 
@@ -106,16 +107,44 @@ def _open_source(root: str) -> Objects:
 
 def _found_under(root: str, glob: str) -> Iterator[VideoRef]:
     objects, matches, any_suffix = _open_source(root), compile_glob(glob).match, names_suffix(glob)
+    top = os.path.realpath(objects.root) if isinstance(objects, FolderObjects) else None
     with Digests() as digests:
         for found in objects.list(literal_start(glob)):
             if not matches(found.key) or not (any_suffix or has_video_suffix(found.key)):
                 continue
             if found.key.rpartition("/")[2].startswith("._"):
                 continue
+            uri = objects.uri(found.key)
+            if top is not None and _leads_out(uri, top):
+                log.warning("%s is passed over: %s", uri, _LINK.format(os.path.realpath(uri)))
+                continue
             try:
-                yield _ref(found.key, objects.uri(found.key), found, digests)
+                yield _ref(found.key, uri, found, digests)
             except FileNotFoundError:
-                log.warning("%s went away while the source was listed", objects.uri(found.key))
+                log.warning("%s went away while the source was listed", uri)
+
+
+def _leads_out(path: str, top: str) -> bool:
+    real = os.path.realpath(path)
+    return os.path.commonpath([real, top]) != top
+
+
+def why_not_listed(source: SourceConfig, video: str) -> str:
+    """Say why a folder's listing passed over what is at a name; "" where nothing is there, or it cannot be told."""
+    if source.manifest or not source.uri or source.uri.startswith("s3://"):
+        return ""
+    path = os.path.join(open_objects(source.uri).root, video)
+    try:
+        if os.path.islink(path) and not os.path.exists(path):
+            return f"it is a link to {shown(os.readlink(path))}, which is not there"
+        refuse_kind(os.stat(path), "it")
+    except UnreadableVideo as error:
+        return str(error).partition(";")[0]
+    except PermissionError as error:
+        return f"it may not be looked at ({error.strerror})"
+    except (OSError, ValueError):
+        return ""
+    return _LINK.format(os.path.realpath(path)) if _leads_out(path, os.path.realpath(open_objects(source.uri).root)) else ""
 
 
 def _named_in(manifest: str, uri: str) -> Iterator[VideoRef]:

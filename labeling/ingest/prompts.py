@@ -5,11 +5,11 @@ and/or `box_xyxy`, or `mask` (COCO RLE: {"size": [h, w], "counts": ...}), and op
 correction, `span`: the half-open span of frames that it may change. Lists and masks may be JSON text, as they must be in CSV.
 """
 
-import json
+import difflib
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 
 from labeling import rle
-from labeling.ingest.tables import Row, read_rows, write_rows
-from labeling.types import RLE, Box, Point, Prompt, PromptSource, VideoRef, require
+from labeling.ingest.spelling import composed
+from labeling.ingest.tables import Row, loads, read_rows, write_rows
+from labeling.types import MOST_PIXELS, RLE, Box, Point, Prompt, PromptSource, VideoRef, is_storable, require, shown
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,12 @@ COLUMNS: Mapping[str, pa.DataType] = {
     "source": pa.string(),
     "span": pa.list_(pa.int64()),
 }
+
+MOST_POINTS = 1_000  # of a prompt; a person clicks a handful, and each is a token of the network
+_MOST_LETTERS = 4_096  # of a video's name or a category
+_MOST_EXACT = 2**53  # a float tells whole numbers apart up to here
+_KINDS = "points_xy with labels, box_xyxy or mask"
+_LIKE = 0.8  # names this alike are taken for a slip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,24 @@ class PromptTable:
         log.warning("prompts for %s are given by key and by uri; both are taken", ref.uri)
         return sort_prompts({*by_key, *by_uri})
 
+    def spelled_as(self, keys: Collection[str]) -> "PromptTable":
+        """The table with its videos spelled as they are listed: an accent may be one letter with its character or two.
+
+        A name that is listed as it stands, or that two listed ones are like, stays.
+        """
+        listed: dict[str, list[str]] = defaultdict(list)
+        for key in keys:
+            if not key.isascii():
+                listed[composed(key)].append(key)
+        if not listed:
+            return self
+        known, spelled = set(keys), dict[str, list[Prompt]]()
+        names = {video: _spelling(video, known, listed) for video in {*self.by_video, *(row.video for row in self.bad_rows)}}
+        for video, prompts in self.by_video.items():
+            spelled.setdefault(names[video], []).extend(prompts)
+        bad_rows = tuple(BadRow(names[row.video], row.line, row.message) for row in self.bad_rows)
+        return PromptTable({video: sort_prompts(spelled[video]) for video in sorted(spelled)}, bad_rows)
+
 
 def read_prompts(uri: str) -> PromptTable:
     """Read a prompt table (JSONL, CSV, Parquet; a path or s3://).
@@ -71,8 +96,12 @@ def read_prompts(uri: str) -> PromptTable:
     seen: dict[tuple[object, ...], tuple[int, str | None]] = {}
     good: dict[str, list[Prompt]] = defaultdict(list)
     bad: list[BadRow] = []
+    slips: dict[str, tuple[int, str]] = {}
     for row in read_rows(uri, what="prompt table", columns=("video", "object_id", "frame_idx")):
         video = _video_of(row)
+        for name in row.values.keys() - COLUMNS.keys() - slips.keys():
+            meant = _column_like(name)
+            slips |= {name: (row.line, meant)} if meant else {}
         try:
             prompt = prompt_of(row)
             _require_new(seen, video, row.line, prompt)
@@ -80,6 +109,8 @@ def read_prompts(uri: str) -> PromptTable:
             bad.append(BadRow(video, row.line, str(error)))
         else:
             good[video].append(prompt)
+    for name, (line, meant) in slips.items():
+        log.warning("prompt table %s, line %d: the column %s is not read; was %s meant?", uri, line, shown(name), meant)
     return PromptTable({video: sort_prompts(good[video]) for video in sorted(good)}, tuple(bad))
 
 
@@ -107,20 +138,22 @@ def prompt_of(row: Row) -> Prompt:
     """Make a prompt of one row; a ValueError shows the column, its value and what was expected."""
     if row.problem is not None:
         raise ValueError(row.problem)
-    values, video = row.values, row.values.get("video")
-    require(isinstance(video, str) and bool(video.strip()), "video", video, "a key or uri")
+    values = row.values
+    _require_name(values.get("video"), "video", "a key or uri")
     source = values.get("source") or PromptSource.SEED.value
-    require(source in set(PromptSource), "source", source, "seed or correction")
+    require(isinstance(source, str) and source in set(PromptSource), "source", source, "seed or correction")
     mask = _mask(_parsed(values, "mask"))
     # Only a reviewer says that the object is not there.
     drawn = mask is None or rle.area(mask) > 0 or source == PromptSource.CORRECTION
     require(drawn, "mask", "empty", "at least one pixel")
+    points, box = _points(_parsed(values, "points_xy")), _box(_parsed(values, "box_xyxy"))
+    require(bool(points) or box is not None or mask is not None, "prompt", _others(values), _KINDS)
     return Prompt(
         object_id=_integer(values, "object_id"),
         frame_idx=_integer(values, "frame_idx"),
-        points_xy=_points(_parsed(values, "points_xy")),
+        points_xy=points,
         labels=_labels(_parsed(values, "labels")),
-        box_xyxy=_box(_parsed(values, "box_xyxy")),
+        box_xyxy=box,
         mask=mask,
         category=_text(values, "category"),
         source=PromptSource(source),
@@ -143,6 +176,27 @@ def values_of(video: str, prompt: Prompt) -> dict[str, Any]:
         "source": prompt.source.value,
         "span": list(prompt.span) if prompt.span else None,
     }
+
+
+def _spelling(video: str, known: Collection[str], listed: Mapping[str, list[str]]) -> str:
+    if video in known or video.isascii():
+        return video
+    alike = listed.get(composed(video), [])
+    return alike[0] if len(alike) == 1 else video
+
+
+def _column_like(name: str) -> str | None:
+    """The column that a name was probably to be."""
+    if name.lower().startswith(("bbox", "box")):
+        return "box_xyxy"
+    return next(iter(difflib.get_close_matches(name.lower()[:40], COLUMNS, n=1, cutoff=_LIKE)), None)
+
+
+def _others(values: Mapping[str, Any]) -> str | None:
+    """What a row without a prompt has instead, in words."""
+    others = sorted(values.keys() - COLUMNS.keys())
+    meant = [f"{shown(name)} (was {like} meant?)" for name in others if (like := _column_like(name))]
+    return ", ".join(meant)[:200] or None
 
 
 def _require_new(seen: dict[tuple[object, ...], tuple[int, str | None]], video: str, line: int, prompt: Prompt) -> None:
@@ -168,12 +222,20 @@ def _kinds_of(prompt: Prompt) -> tuple[str, ...]:
 
 
 def _video_of(row: Row) -> str:
+    """The video as the table spells it, fit to be kept: what no store could keep is escaped, what nobody reads cut."""
     video = row.values.get("video")
     if not isinstance(video, str):
         return ""
     if video.startswith("file://"):
-        return unquote(urlsplit(video).path)
-    return video.removeprefix("./")
+        video = unquote(urlsplit(video).path)
+    video = video.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    return video.removeprefix("./") if len(video) <= _MOST_LETTERS else f"{video[:200]}..."
+
+
+def _require_name(value: Any, name: str, expectation: str) -> None:
+    require(isinstance(value, str) and bool(value.strip()), name, value, expectation)
+    require(is_storable(value), name, value, f"{expectation} without NUL or lone surrogates")
+    require(len(value) <= _MOST_LETTERS, name, value, f"{expectation} of at most {_MOST_LETTERS} letters")
 
 
 def _parsed(values: Mapping[str, Any], column: str) -> Any:
@@ -183,16 +245,18 @@ def _parsed(values: Mapping[str, Any], column: str) -> Any:
     if not value.strip():
         return None
     try:
-        return json.loads(value)
+        return loads(value)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{column} is {value[:80]!r}; expected JSON ({error})") from error
+        raise ValueError(f"{column} is {shown(value)}; expected JSON ({str(error)[:200]})") from error
 
 
 def _text(values: Mapping[str, Any], column: str) -> str | None:
     value = values.get(column)
     if value is None or value == "":
         return None
-    require(isinstance(value, (str, int)) and not isinstance(value, bool), column, value, "text")
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
+        return str(value)
+    _require_name(value, column, "text")
     return str(value)
 
 
@@ -200,19 +264,23 @@ def _integer(values: Mapping[str, Any], column: str) -> int:
     value = values.get(column)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    # A column with gaps comes from pandas as floats.
     if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,19}(\.0*)?\s*", value):
         return int(value.partition(".")[0])
+    # A column with gaps comes from pandas as floats.
     if isinstance(value, float) and value.is_integer():
+        require(abs(value) <= _MOST_EXACT, column, value, "an integer: a float this large is not exact")
         return int(value)
-    raise ValueError(f"{column} is {value!r}; expected a whole number")
+    raise ValueError(f"{column} is {shown(value)}; expected a whole number")
 
 
 def _numbers(value: Any, name: str, count: int, expectation: str) -> tuple[float, ...]:
     good = isinstance(value, (list, tuple)) and len(value) == count
     good = good and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
     require(good, name, value, expectation)
-    return tuple(float(v) for v in value)
+    try:
+        return tuple(float(v) for v in value)
+    except OverflowError:
+        raise ValueError(f"{name} is {shown(value)}; expected {expectation}, finite") from None
 
 
 def _points(value: Any) -> tuple[Point, ...]:
@@ -220,6 +288,7 @@ def _points(value: Any) -> tuple[Point, ...]:
         return ()
     expectation = "a list of [x, y] pairs"
     require(isinstance(value, (list, tuple)), "points_xy", value, expectation)
+    require(len(value) <= MOST_POINTS, "points_xy", f"{len(value)} points", f"at most {MOST_POINTS}")
     pairs = [_numbers(pair, "points_xy", 2, expectation) for pair in value]
     return tuple((pair[0], pair[1]) for pair in pairs)
 
@@ -227,8 +296,8 @@ def _points(value: Any) -> tuple[Point, ...]:
 def _labels(value: Any) -> tuple[int, ...]:
     if value is None:
         return ()
-    good = isinstance(value, (list, tuple)) and all(v in (0, 1) for v in value)
-    require(good, "labels", value, "a list of 1 (on the object) and 0 (beside it)")
+    good = isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) and v in (0, 1) for v in value)
+    require(good, "labels", value, "a list of 1 (on the object) and 0 (beside it); corners of a box go to box_xyxy")
     return tuple(int(v) for v in value)
 
 
@@ -244,16 +313,27 @@ def _mask(value: Any) -> RLE | None:
         return None
     expectation = "COCO RLE, {'size': [height, width], 'counts': text or run lengths}"
     require(isinstance(value, Mapping) and {"size", "counts"} <= set(value), "mask", value, expectation)
-    height, width = (int(v) for v in _numbers(value["size"], "mask size", 2, "[height, width]"))
+    size_hw = _numbers(value["size"], "mask size", 2, "[height, width]")
+    whole = all(side.is_integer() and side > 0 for side in size_hw)
+    require(whole, "mask size", value["size"], "[height, width], whole numbers above 0")
+    height, width = int(size_hw[0]), int(size_hw[1])
+    require(height * width <= MOST_PIXELS, "mask size", value["size"], f"at most {MOST_PIXELS} pixels")
     counts = value["counts"]
     if isinstance(counts, bytes):
-        counts = counts.decode("ascii")
+        counts = counts.decode("latin-1")
     if isinstance(counts, str):
-        mask = RLE((height, width), counts)
-    else:
-        require(isinstance(counts, (list, tuple)), "mask counts", counts, "text or a list of run lengths")
-        mask = rle.from_runs(counts, (height, width))
-    return mask
+        require(counts.isascii(), "mask counts", counts, "COCO's compressed text, characters '0' to 'o'")
+        return RLE((height, width), counts)
+    require(isinstance(counts, (list, tuple)), "mask counts", counts, "text or a list of run lengths")
+    require(len(counts) <= height * width + 1, "mask counts", f"{len(counts)} runs", "no more than pixels")
+    return rle.from_runs([_run(length) for length in counts], (height, width))
+
+
+def _run(length: Any) -> int:
+    good = isinstance(length, int) or (isinstance(length, float) and length.is_integer())
+    require(good and not isinstance(length, bool), "mask counts", length, "a whole number of pixels in each run")
+    require(0 <= length <= MOST_PIXELS, "mask counts", length, f"a run of 0 to {MOST_PIXELS} pixels")
+    return int(length)
 
 
 def _span(value: Any) -> tuple[int, int] | None:

@@ -8,12 +8,15 @@ or as many words as counted. Every channel holds 255 where the mask is on.
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from labeling import rle
-from labeling.types import RLE, require
+from labeling.types import MOST_PIXELS, RLE, require
 
 _SIZES = (3, 4, 8, 16)
 _CHANNELS, _WORD = 4, 8
+_ALPHA = 3  # the channel
+_MOST_BYTES = 1 << 21
 _ON, _HALF = 255, 128
 
 
@@ -41,32 +44,48 @@ def _run(length: int, value: int) -> str:
 
 def decode_brush(packed: Sequence[int], size_hw: tuple[int, int]) -> RLE:
     """Read Label Studio's list of bytes; on is where alpha is half or more. ValueError names what does not fit."""
-    require(all(isinstance(b, int) and 0 <= b < 256 for b in packed), "rle", list(packed[:8]), "a list of bytes")
-    words = _unpack(packed)
-    num_words = size_hw[0] * size_hw[1] * _CHANNELS
-    require(words.size == num_words, "rle", f"{words.size} words", f"{num_words}, four for each pixel of {size_hw} (h, w)")
-    return rle.encode(words.reshape(*size_hw, _CHANNELS)[..., -1] >= _HALF)
+    short = isinstance(packed, Sequence) and len(packed) <= _MOST_BYTES
+    require(short, "rle", packed, f"a list of at most {_MOST_BYTES} bytes")
+    require(all(isinstance(b, int) and 0 <= b < 256 for b in packed), "rle", packed, "a list of bytes")
+    sides = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in size_hw)
+    require(sides and size_hw[0] * size_hw[1] <= MOST_PIXELS, "the picture", size_hw, f"(h, w) of at most {MOST_PIXELS} pixels")
+    alpha = _alpha_of(bytes(packed), size_hw[0] * size_hw[1])
+    return rle.encode(alpha.reshape(size_hw))
 
 
-def _unpack(packed: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    bits = np.unpackbits(np.array(packed, np.uint8))
-    text = "".join("1" if bit else "0" for bit in bits)
-    num_words, word = _number(text, 0, 32), _number(text, 32, 5) + 1
+def _alpha_of(body: bytes, num_pixels: int) -> npt.NDArray[np.bool_]:
+    """Unpack the words and keep, of every fourth, whether it is half or more."""
+    num_words, word = _number(body, 0, 32), _number(body, 32, 5) + 1
     require(word == _WORD, "rle", f"words of {word} bits", "8")
-    sizes = [_number(text, 37 + 4 * k, 4) + 1 for k in range(4)]
-    words, done, at = np.zeros(num_words, np.uint8), 0, 53
+    require(num_words == num_pixels * _CHANNELS, "rle", f"{num_words} words", f"four for each of {num_pixels} pixels")
+    sizes = [_number(body, 37 + 4 * k, 4) + 1 for k in range(4)]
+    alpha, done, at = np.zeros(num_pixels, np.bool_), 0, 53
     while done < num_words:
-        size = sizes[_number(text, at + 1, 2)]
-        count, start = _number(text, at + 3, size) + 1, at + 3 + size
-        repeated = text[at] == "1"
-        end = start + _WORD * (1 if repeated else count)
-        require(end <= bits.size and done + count <= num_words, "rle", f"{len(packed)} bytes", "runs that fill the picture")
-        words[done:done + count] = np.packbits(bits[start:end])
-        done, at = done + count, end
-    return words
+        head = _number(body, at, 3)
+        size = sizes[head & 3]
+        count, start = _number(body, at + 3, size) + 1, at + 3 + size
+        require(done + count <= num_words, "rle", f"{len(body)} bytes", "runs that fill the picture")
+        first, last = -(-(done - _ALPHA) // _CHANNELS), (done + count - 1 - _ALPHA) // _CHANNELS + 1
+        if head & 4:
+            alpha[first:last] = _number(body, start, _WORD) >= _HALF
+            at = start + _WORD
+        else:
+            at = start + _WORD * count
+            words = _bytes(body, start, count)[first * _CHANNELS + _ALPHA - done :: _CHANNELS]
+            alpha[first:last] = words >= _HALF
+        done += count
+    return alpha
 
 
-def _number(text: str, start: int, size: int) -> int:
-    part = text[start:start + size]
-    require(len(part) == size, "rle", f"{len(text) // 8} bytes", "more: it ends inside a run")
-    return int(part, 2)
+def _bytes(body: bytes, start: int, count: int) -> npt.NDArray[np.uint8]:
+    end = start + _WORD * count
+    require(end <= 8 * len(body), "rle", f"{len(body)} bytes", "more: it ends inside a run")
+    bits = np.unpackbits(np.frombuffer(body[start // 8 : -(-end // 8)], np.uint8))
+    return np.packbits(bits[start % 8 : start % 8 + _WORD * count])
+
+
+def _number(body: bytes, start: int, size: int) -> int:
+    end = start + size
+    require(end <= 8 * len(body), "rle", f"{len(body)} bytes", "more: it ends inside a run")
+    last = -(-end // 8)
+    return int.from_bytes(body[start // 8 : last], "big") >> (8 * last - end) & (1 << size) - 1

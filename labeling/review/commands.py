@@ -16,6 +16,7 @@ from labeling.review.queue import ReviewQueue
 from labeling.review.throughput import Throughput
 from labeling.types import Prompt, QCFlag, VideoRef
 
+_MOST_DIGITS = 18  # of an item's number, which is an int64
 _STYLE = {
     ItemStatus.OPEN: "cyan", ItemStatus.CLAIMED: "yellow", ItemStatus.DECIDED: "green", ItemStatus.CLOSED: "dim",
 }
@@ -23,7 +24,8 @@ _STYLE = {
 
 def item_of(text: str) -> int | ItemKey:
     """Read an item as people type it: its number or VIDEO_ID/TRACK_ID@VERSION."""
-    return int(text) if text.strip().isdecimal() else ItemKey.parse(text)
+    digits = text.strip()
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS else ItemKey.parse(text)
 
 
 def render_list(

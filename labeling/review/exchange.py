@@ -8,8 +8,6 @@ What a tool's file holds is read in full before anything is decided, so a bad fi
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from labeling import rle
 from labeling.errors import BadInput, LabelingError
 from labeling.objects import Objects
@@ -103,11 +101,6 @@ def take_back(
     yield from settled
     for change in waiting:
         yield _decide(queue, change, reviewer, note)
-
-
-def joined(masks: Sequence[RLE]) -> RLE:
-    """Return the pixels that are on in any of the masks, which are of one size; at least one is given."""
-    return masks[0] if len(masks) == 1 else rle.encode(np.logical_or.reduce([rle.decode(mask) for mask in masks]))
 
 
 def _lent(objects: Objects, item: QueuedItem) -> Lent:

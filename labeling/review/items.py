@@ -11,10 +11,10 @@ from enum import StrEnum
 from typing import NamedTuple, Self
 
 from labeling.errors import BadInput
-from labeling.types import Prompt, QCFlag, Verdict, require
+from labeling.types import Prompt, QCFlag, Verdict, require, shown
 
 MAX_REVIEWERS = 9
-_NAME = re.compile(r"([0-9a-f]{16})/(-?\d+)@(\d+)")
+_NAME = re.compile(r"([0-9a-f]{16})/(-?[0-9]{1,19})@([0-9]{1,9})")
 
 
 class ItemStatus(StrEnum):
@@ -41,7 +41,7 @@ class ItemKey(NamedTuple):
         """Read `VIDEO_ID/TRACK_ID@VERSION`; BadInput when the text has another form."""
         found = _NAME.fullmatch(text.strip())
         if found is None:
-            raise BadInput(f"item is {text!r}; expected VIDEO_ID/TRACK_ID@VERSION or the item's number", "unknown_item")
+            raise BadInput(f"item is {shown(text)}; expected VIDEO_ID/TRACK_ID@VERSION or the item's number", "unknown_item")
         return cls(found[1], found[2], int(found[3]))
 
 

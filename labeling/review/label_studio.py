@@ -4,7 +4,6 @@ Label Studio has boxes on videos and no masks, so frames go there as pictures. A
 looked at; an item all of whose tasks are submitted is accepted, or corrected where a mask was changed.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,11 +18,16 @@ from labeling.errors import BadInput
 from labeling.ingest.decode import FrameReader
 from labeling.ingest.fetch import fetch_video
 from labeling.review.brush import decode_brush, encode_brush
-from labeling.review.exchange import Lent, Returned, joined
-from labeling.types import RLE, require
+from labeling.review.commands import item_of
+from labeling.review.exchange import Lent, Returned
+from labeling.review.foreign import objects_of, require_file, xml_text
+from labeling.types import MOST_FRAMES, RLE, require, shown
 
 FROM_NAME, TO_NAME = "mask", "image"
 QUALITY = 95
+_MOST_REGIONS = 1_000  # of one frame
+_MOST_SECONDS = 1e7
+_EXPECTED = "expected Label Studio's export as JSON"
 
 
 def tasks_of(lent: Sequence[Lent], *, image_url: str, every: int = 1) -> Iterator[dict[str, Any]]:
@@ -37,13 +41,13 @@ def tasks_of(lent: Sequence[Lent], *, image_url: str, every: int = 1) -> Iterato
             data = {"image": image_url + quote(picture_name(one, frame.frame_idx)), "item": name, "frame": frame.frame_idx}
             data |= {"frames": len(frames), "video": one.item.video_key}
             region = {"id": f"{one.item.item_id}-{frame.frame_idx}", "type": "brushlabels", "from_name": FROM_NAME, **beside}
-            region["value"] = {"format": "rle", "rle": encode_brush(frame.rle), "brushlabels": [one.label]}
+            region["value"] = {"format": "rle", "rle": encode_brush(frame.rle), "brushlabels": [xml_text(one.label)]}
             yield {"data": data, "predictions": [{"model_version": name, "result": [region] if frame.visible else []}]}
 
 
 def label_config(lent: Sequence[Lent]) -> str:
     """Return the labelling setup that a project needs for these tasks."""
-    labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in sorted({one.label for one in lent}))
+    labels = "".join(f"    <Label value={quoteattr(xml_text(name))}/>\n" for name in sorted({one.label for one in lent}))
     brush = f'  <BrushLabels name="{FROM_NAME}" toName="{TO_NAME}">\n{labels}  </BrushLabels>\n'
     return f'<View>\n  <Image name="{TO_NAME}" value="$image" zoom="true"/>\n{brush}</View>\n'
 
@@ -75,21 +79,26 @@ def read_label_studio(path: Path) -> list[Returned]:
 
     Raises BadInput that names the file and the first task in it that cannot be read.
     """
-    try:
-        tasks = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        expected = "expected Label Studio's export as JSON"
-        raise BadInput(f"{path} cannot be read ({error}); {expected}", "bad_exchange_file") from error
-    if not isinstance(tasks, list) or not tasks:
-        raise BadInput(f"{path} holds no list of tasks; expected Label Studio's export as JSON", "bad_exchange_file")
     by_item: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for number, task in enumerate(tasks, start=1):
-        try:
-            read = _read_task(task)
+    try:
+        require_file(path)
+        for number, task in enumerate(objects_of(path), start=1):
+            read = _checked(path, number, task)
             by_item[read["item"]].append(read)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadInput(f"{path}, task {number}: {_said(error)}", "bad_exchange_file") from error
+    except (ValueError, RecursionError, OSError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"{path} cannot be read: {_said(error)}; {_EXPECTED}", "bad_exchange_file") from error
+    if not by_item:
+        raise BadInput(f"{path} holds no list of tasks; {_EXPECTED}", "bad_exchange_file")
     return [_returned(name, reads) for name, reads in by_item.items()]
+
+
+def _checked(path: Path, number: int, task: Any) -> dict[str, Any]:
+    try:
+        return _read_task(task)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise BadInput(f"{path}, task {number}: {_said(error)}", "bad_exchange_file") from error
 
 
 def _returned(name: str, reads: Sequence[Mapping[str, Any]]) -> Returned:
@@ -104,16 +113,26 @@ def _returned(name: str, reads: Sequence[Mapping[str, Any]]) -> Returned:
 
 
 def _read_task(task: Mapping[str, Any]) -> dict[str, Any]:
+    require(isinstance(task, Mapping), "task", task, "a mapping")
     data = task["data"]
     item, frame, frames = data["item"], data["frame"], data["frames"]
     require(isinstance(item, str) and bool(item), "item", item, "the item's identity")
-    require(isinstance(frame, int) and isinstance(frames, int), "frame, frames", (frame, frames), "whole numbers")
+    item_of(item)
+    for name, count in {"frame": frame, "frames": frames}.items():
+        whole = isinstance(count, int) and not isinstance(count, bool) and 0 <= count < MOST_FRAMES
+        require(whole, name, count, "a whole number below 2**31")
     said = [a for a in task["annotations"] if not a.get("was_cancelled")]
     require(len(said) <= 1, "annotations", f"{len(said)} of item {item}, frame {frame}", "one: keep the one that holds")
-    masks = [_mask(region) for a in said for region in a["result"]]
-    parts = [mask for mask in masks if rle.area(mask)]
+    regions = [region for a in said for region in a["result"]]
+    require(len(regions) <= _MOST_REGIONS, "result", f"{len(regions)} regions", f"at most {_MOST_REGIONS}")
+    try:
+        masks = [_mask(region) for region in regions]
+        parts = [mask for mask in masks if rle.area(mask)]
+        mask = rle.joined(parts) if parts else None
+    except ValueError as error:
+        raise ValueError(f"{error} (item {item}, frame {frame})") from error
     seconds = sum(float(a.get("lead_time") or 0.0) for a in said)
-    mask = joined(parts) if parts else None
+    require(0 <= seconds <= _MOST_SECONDS, "lead_time", seconds, f"seconds, 0 to {_MOST_SECONDS:.0f}")
     return {"item": item, "frame": frame, "frames": frames, "seen": bool(said), "mask": mask, "seconds": seconds}
 
 
@@ -124,4 +143,6 @@ def _mask(region: Mapping[str, Any]) -> RLE:
 
 
 def _said(error: Exception) -> str:
-    return f"{error} is missing; expected a task that this project wrote" if isinstance(error, KeyError) else str(error)
+    if isinstance(error, KeyError):
+        return f"{shown(error.args[0])} is missing; expected a task that this project wrote"
+    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)[:500]

@@ -1,7 +1,7 @@
 """Dead letters: what could not be labelled, why, and what to hand in again; one object each, so that nothing is appended."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +49,23 @@ class DeadLetter:
 def dead_job(job: Job, error: ErrorRecord) -> DeadLetter:
     """Make the letter of a job that failed."""
     return DeadLetter(job.run_id, job.video.key, job.video.video_id, error, job_to_dict(job))
+
+
+def dead_object(job: Job, object_id: int, error: ErrorRecord) -> DeadLetter:
+    """Make the letter of one object of a job that could not be tracked while others were."""
+    return dead_job(of_objects(job, {object_id}), error)
+
+
+def of_objects(job: Job, ids: Set[int]) -> Job:
+    """Return what a job has of some of its objects; its batch keeps its name."""
+    return replace(
+        job,
+        prompts=tuple(p for p in job.prompts if p.object_id in ids),
+        keys={o: key for o, key in job.keys.items() if o in ids},
+        label_versions={o: version for o, version in job.label_versions.items() if o in ids},
+        components={o: parts for o, parts in job.components.items() if o in ids},
+        kept={o: kept for o, kept in job.kept.items() if o in ids},
+    )
 
 
 def put_dead_letter(objects: Objects, letter: DeadLetter) -> str:
@@ -102,11 +119,22 @@ def runs_with_letters(objects: Objects) -> list[str]:
 
 
 def still_open(letter: DeadLetter, ledger: Ledger) -> bool:
-    """Whether a letter's job is still undone; a letter without a job stays open."""
+    """Whether a letter's job is still undone; a letter without a job stays open.
+
+    An object is done once it has a result of the job's key, or a later one: of a prompt that was mended since.
+    """
     if letter.video_id is None or not letter.replayable:
         return True
-    held = (ledger.holds(letter.video_id, int(o), key) for o, key in letter.payload["keys"].items())
-    return not all(held)
+    keys, versions = letter.payload["keys"], letter.payload.get("label_versions", {})
+    return not all(
+        ledger.holds(letter.video_id, int(o), key) or _has_later(ledger, letter.video_id, int(o), versions.get(o))
+        for o, key in keys.items()
+    )
+
+
+def _has_later(ledger: Ledger, video_id: str, object_id: int, label_version: int | None) -> bool:
+    done = ledger.newest(video_id, object_id)
+    return done is not None and label_version is not None and done.label_version >= label_version
 
 
 def job_of(letter: DeadLetter, *, run_id: str, ledger: Ledger) -> Job | None:
@@ -125,14 +153,10 @@ def job_of(letter: DeadLetter, *, run_id: str, ledger: Ledger) -> Job | None:
     if not due:
         return None
     return replace(
-        old,
+        of_objects(old, due.keys()),
         run_id=run_id,
-        prompts=tuple(p for p in old.prompts if p.object_id in due),
-        keys=due,
         label_versions={o: ledger.version_of(video_id, o) + 1 for o in due},
         batch=ledger.batch_for(video_id, due),
-        components={o: parts for o, parts in old.components.items() if o in due},
-        kept={o: kept for o, kept in old.kept.items() if o in due},
     )
 
 

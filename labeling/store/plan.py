@@ -1,17 +1,20 @@
 """What a run will do and why: the listing joined with the prompt table and the ledger. Nothing is downloaded."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from labeling.ingest.globs import has_video_suffix
 from labeling.ingest.prompts import sort_prompts
+from labeling.ingest.spelling import Nearest
 from labeling.store.dead_letters import DeadLetter
 from labeling.store.keys import COMPONENTS, Keyer, Recipe
 from labeling.store.ledger import Done, Ledger, components_of
-from labeling.types import ErrorKind, ErrorRecord, Job, Prompt, VideoRef
+from labeling.types import ErrorKind, ErrorRecord, Job, Prompt, VideoRef, shown
 
 NEW, DONE, NO_PROMPTS = "new", "done", "no prompts"
+_ROWS_TOLD = 20  # bad rows of a video that a message shows
 CHANGED = "inputs changed"  # for a result whose marker does not say what it was made of
 
 
@@ -76,9 +79,11 @@ def make_plan(
     run_id: str,
     *,
     whole_source: bool = True,
+    why_not_listed: Callable[[str], str] = lambda _video: "",
 ) -> Plan:
     """Join listing, prompts and ledger; a video is due for those objects whose newest result has another key.
 
+    `why_not_listed` says of a video that `refs` lack why the listing passed it over, "" where it does not know.
     `whole_source=False` says that `refs` are a part of the source (a limit, a glob): a prompt for a video that is not
     among them, or a row of its that cannot be read, is then no dead letter.
     """
@@ -95,7 +100,11 @@ def make_plan(
     bad = _rows_by_video(table).items()
     dead = [_bad_rows(video, rows, ids.get(video), run_id) for video, rows in bad if whole_source or video in ids]
     if whole_source:
-        dead += [_unknown(video, table.by_video[video], run_id) for video in table.by_video if video not in ids]
+        lacking = [video for video in table.by_video if video not in ids]
+        nearest = Nearest(entry.key for entry in entries) if lacking else None
+        for video in lacking:
+            why = why_not_listed(video) or _near(nearest.to(video) if nearest else None)
+            dead.append(_unknown(video, table.by_video[video], run_id, why))
     return Plan(run_id, tuple(jobs), tuple(entries), tuple(dead))
 
 
@@ -157,12 +166,20 @@ def _rows_by_video(table: PromptTable) -> Mapping[str, Sequence[BadRow]]:
 
 def _bad_rows(video: str, rows: Sequence[BadRow], video_id: str | None, run_id: str) -> DeadLetter:
     """One letter for a video's bad rows: its good rows are labelled all the same."""
-    message = "; ".join(f"line {row.line}: {row.message}" for row in rows)
+    message = "; ".join(f"line {row.line}: {row.message}" for row in rows[:_ROWS_TOLD])
+    message += f"; and {len(rows) - _ROWS_TOLD} more rows" if len(rows) > _ROWS_TOLD else ""
     payload = {"lines": [row.line for row in rows]}
     return DeadLetter(run_id, video, video_id, ErrorRecord(ErrorKind.POISON, "bad_prompt", message), payload)
 
 
-def _unknown(video: str, prompts: Sequence[Prompt], run_id: str) -> DeadLetter:
+def _near(name: str | None) -> str:
+    return f"it holds {shown(name)}" if name is not None else ""
+
+
+def _unknown(video: str, prompts: Sequence[Prompt], run_id: str, why: str = "") -> DeadLetter:
     objects = sorted({p.object_id for p in prompts})
-    message = f"the prompt table names {video!r} (objects {objects}), which the source does not hold; mend the name or add it"
+    if not why and not has_video_suffix(video):
+        why = "files whose suffix is not one of a video are passed over unless source.glob names it, as in '**/*.raw'"
+    message = f"the prompt table names {shown(video)} (objects {shown(objects)}), which the source does not hold"
+    message += f": {why}; mend the name or add it" if why else "; mend the name or add it"
     return DeadLetter(run_id, video, None, ErrorRecord(ErrorKind.POISON, "unknown_video", message), {"objects": objects})

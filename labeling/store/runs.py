@@ -26,6 +26,7 @@ class RunSummary:
     """What came of a run's jobs. `worker_seconds` adds up over workers; `wall_seconds` is the clock on the wall.
 
     `labelled_bytes` are the lengths of the video files that were labelled, which is what a plan knows beforehand.
+    `failures_by_reason` counts jobs, `dead_objects_by_reason` objects that failed alone in jobs that did not.
     """
 
     run_id: str
@@ -41,6 +42,7 @@ class RunSummary:
     wall_seconds: float
     seconds_by_stage: Mapping[str, float] = field(default_factory=dict)
     failures_by_reason: Mapping[str, int] = field(default_factory=dict)
+    dead_objects_by_reason: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class RunTotals:
     seconds_by_stage: Counter[str] = field(default_factory=Counter)
     failures_by_reason: Counter[str] = field(default_factory=Counter)
     labelled: dict[str, tuple[int, int]] = field(default_factory=dict)  # masks and frames by job name
+    dead_objects_by_reason: Counter[str] = field(default_factory=Counter)
 
     def add(self, job: Job, receipt: Receipt) -> None:
         """Count one job that is over."""
@@ -75,6 +78,7 @@ class RunTotals:
             self.failures_by_reason[receipt.error.reason] += 1
             return
         self.labelled[job.name] = receipt.num_masks, receipt.num_frames
+        self.dead_objects_by_reason.update(error.reason for error in receipt.dead_objects.values())
         self.num_objects += receipt.num_objects
         self.num_masks += receipt.num_masks
         self.num_frames += receipt.num_frames
@@ -109,6 +113,7 @@ def summarize(run_id: str, totals: RunTotals, *, num_workers: int, wall_seconds:
         wall_seconds=wall_seconds,
         seconds_by_stage=dict(totals.seconds_by_stage),
         failures_by_reason=dict(totals.failures_by_reason),
+        dead_objects_by_reason=dict(totals.dead_objects_by_reason),
     )
 
 

@@ -6,7 +6,7 @@ Legend: N objects; H, W the upright video's height and width. Positions count sa
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from labeling import rle
 from labeling.config import Direction
-from labeling.errors import BadInput, DeadlineExceeded
+from labeling.errors import BadInput, BadPrompt, DeadlineExceeded
 from labeling.track.ahead import ahead
 from labeling.track.predictor import Predictor, mask_of
 from labeling.types import RLE, Box, FrameMask, MaskSource, Prompt, PromptSource
@@ -49,34 +49,50 @@ def follow(
     direction: Direction = Direction.forward,
     max_objects: int = 16,
     deadline: float = math.inf,
+    refused: MutableMapping[int, BadInput] | None = None,
 ) -> Iterator[Tracked]:
     """Follow every prompted object through the frames; `deadline` is in seconds since the epoch.
 
+    An object with a prompt that does not fit the video, or that the predictor refuses, is not followed: `refused` takes
+    its error, and the others are followed as if it were not there.
+
     Raises:
-        BadInput: a prompt on a frame that is not there, or one that the predictor refuses.
+        BadInput: an object that is refused where no `refused` is given.
         DeadlineExceeded: checked before every frame.
     """
-    by_object = check_prompts(prompts, frames.frame_indices, size_hw)
+    errors: MutableMapping[int, BadInput] = {} if refused is None else refused
+    by_object = check_prompts(prompts, frames.frame_indices, size_hw, errors)
+    if refused is None:
+        _raise_first(errors)
     ids = sorted(by_object, key=lambda o: (by_object[o][0].frame_idx, o))
     for start in range(0, len(ids), max_objects):
         batch = {o: by_object[o] for o in ids[start : start + max_objects]}
-        yield from _follow_batch(predictor, frames, batch, direction, deadline)
+        yield from _follow_batch(predictor, frames, batch, direction, deadline, errors)
+        if refused is None:
+            _raise_first(errors)
+
+
+def _raise_first(errors: Mapping[int, BadInput]) -> None:
+    for error in errors.values():
+        raise error
 
 
 def _follow_batch(
-    predictor: Predictor, frames: SampledFrames, batch: Mapping[int, Sequence[Prompt]], direction: Direction, deadline: float
+    predictor: Predictor, frames: SampledFrames, batch: Mapping[int, Sequence[Prompt]], direction: Direction, deadline: float,
+    refused: MutableMapping[int, BadInput],
 ) -> Iterator[Tracked]:
     if direction is not Direction.forward:
         # Rows go to the store in ascending order, so the way back is kept as run lengths and turned round.
         first = {o: prompts[0].frame_idx if direction is Direction.both else math.inf for o, prompts in batch.items()}
-        back = [t for t in _one_way(predictor, frames, batch, deadline, reverse=True) if t.mask.frame_idx < first[t.object_id]]
-        yield from reversed(back)
+        there = _one_way(predictor, frames, batch, deadline, refused, reverse=True)
+        yield from reversed([t for t in there if t.mask.frame_idx < first[t.object_id]])
     if direction is not Direction.backward:
-        yield from _one_way(predictor, frames, batch, deadline, reverse=False)
+        yield from _one_way(predictor, frames, batch, deadline, refused, reverse=False)
 
 
 def _one_way(
-    predictor: Predictor, frames: SampledFrames, batch: Mapping[int, Sequence[Prompt]], deadline: float, *, reverse: bool
+    predictor: Predictor, frames: SampledFrames, batch: Mapping[int, Sequence[Prompt]], deadline: float,
+    refused: MutableMapping[int, BadInput], *, reverse: bool,
 ) -> Iterator[Tracked]:
     positions = {frame_idx: k for k, frame_idx in enumerate(frames.frame_indices)}
     drawn = {
@@ -88,7 +104,7 @@ def _one_way(
     # Decoding and shrinking a frame take a thread of their own; it has ended when the frames are closed.
     with (
         closing(predictor.init_state(frames, memory="window", async_loading_frames=True)) as state,
-        closing(ahead(_steps(predictor, state, batch, positions, deadline, reverse=reverse))) as steps,
+        closing(ahead(_steps(predictor, state, batch, positions, deadline, refused, reverse=reverse))) as steps,
     ):
         for out, masks_N in steps:
             frame_idx, pts = frames.frame_indices[out.frame_idx], frames.pts_seconds(out.frame_idx)
@@ -101,14 +117,21 @@ def _one_way(
 
 
 def _steps(
-    predictor: Predictor, state: Any, batch: Mapping[int, Sequence[Prompt]], positions: Mapping[int, int], deadline: float, *,
-    reverse: bool,
+    predictor: Predictor, state: Any, batch: Mapping[int, Sequence[Prompt]], positions: Mapping[int, int], deadline: float,
+    refused: MutableMapping[int, BadInput], *, reverse: bool,
 ) -> Iterator[tuple[Any, Any]]:
     """Prompt, then follow; yield each output and its masks (N, 1, H, W). All of it runs in one thread, see `ahead`."""
-    for prompts in batch.values():
-        for prompt in prompts:
-            _add(predictor, state, prompt, positions[prompt.frame_idx])
-    _check_deadline(deadline)
+    for object_id, prompts in batch.items():
+        try:
+            for prompt in prompts:
+                _add(predictor, state, prompt, positions[prompt.frame_idx])
+                _check_deadline(deadline)
+        except BadPrompt as error:
+            refused[object_id] = error
+    if refused.keys() >= batch.keys():
+        return
+    for object_id in refused.keys() & batch.keys():
+        predictor.remove_object(state, object_id, need_output=False)
     for out in predictor.propagate(state, reverse=reverse, each_from_its_prompt=True):
         yield out, out.mask_logits > 0
 
@@ -126,7 +149,7 @@ def _add(predictor: Predictor, state: Any, prompt: Prompt, position: int) -> Non
             given |= {"clear_old_points": prompt.box_xyxy is not None}
         predictor.add_new_points_or_box(state, position, prompt.object_id, **given)
     except ValueError as error:
-        raise BadInput(f"object {prompt.object_id}, frame {prompt.frame_idx}: {error}", "bad_prompt") from error
+        raise BadPrompt(f"object {prompt.object_id}, frame {prompt.frame_idx}: {error}") from error
 
 
 def _frame_mask(out: Any, row: int, frame_idx: int, pts_seconds: float, runs: RLE, source: MaskSource) -> FrameMask:
@@ -160,20 +183,44 @@ def _check_deadline(deadline: float) -> None:
 
 
 def check_prompts(
-    prompts: Sequence[Prompt], frame_indices: Sequence[int], size_hw: tuple[int, int]
+    prompts: Sequence[Prompt], frame_indices: Sequence[int], size_hw: tuple[int, int],
+    refused: MutableMapping[int, BadInput] | None = None,
 ) -> dict[int, list[Prompt]]:
-    """Sort prompts by object and frame, and refuse what does not fit the video before anything is tracked."""
+    """Return the prompts that can be followed, by object and frame; `refused` takes the error of each other object.
+
+    One prompt that does not fit the video costs its object alone, whatever else that has: half of what was said of an
+    object would be followed to another masklet. Raises BadInput where no object is left and no `refused` is given.
+    """
     sampled = set(frame_indices)
+    errors: MutableMapping[int, BadInput] = {} if refused is None else refused
     by_object: dict[int, list[Prompt]] = defaultdict(list)
     for prompt in prompts:
-        where = f"object {prompt.object_id}, frame {prompt.frame_idx}"
-        if prompt.frame_idx not in sampled:
-            raise BadInput(f"{where}: {_why_not_sampled(prompt.frame_idx, frame_indices)}", "bad_prompt")
-        _check_place(prompt, where, size_hw)
-        if prompt.box_xyxy is not None:
-            prompt = replace(prompt, box_xyxy=clipped(prompt.box_xyxy, size_hw))
         by_object[prompt.object_id].append(prompt)
-    return {o: _settled(ps) for o, ps in by_object.items()}
+    fitting: dict[int, list[Prompt]] = {}
+    for object_id, given in by_object.items():
+        try:
+            for prompt in given:
+                _check(prompt, sampled, frame_indices, size_hw)
+        except BadPrompt as error:
+            errors[object_id] = error
+        else:
+            fitting[object_id] = _settled([_inside(prompt, size_hw) for prompt in given])
+    if refused is None and not fitting:
+        _raise_first(errors)
+    return fitting
+
+
+def _check(prompt: Prompt, sampled: Set[int], frame_indices: Sequence[int], size_hw: tuple[int, int]) -> None:
+    where = f"object {prompt.object_id}, frame {prompt.frame_idx}"
+    if prompt.frame_idx not in sampled:
+        raise BadPrompt(f"{where}: {_why_not_sampled(prompt.frame_idx, frame_indices)}")
+    _check_place(prompt, where, size_hw)
+    if prompt.mask is not None:
+        _check_mask(prompt.mask, where, size_hw, may_be_empty=prompt.source is PromptSource.CORRECTION)
+
+
+def _inside(prompt: Prompt, size_hw: tuple[int, int]) -> Prompt:
+    return prompt if prompt.box_xyxy is None else replace(prompt, box_xyxy=clipped(prompt.box_xyxy, size_hw))
 
 
 def clipped(box_xyxy: Box, size_hw: tuple[int, int]) -> Box:
@@ -201,10 +248,19 @@ def _check_place(prompt: Prompt, where: str, size_hw: tuple[int, int]) -> None:
     height, width = size_hw
     outside = [p for p in prompt.points_xy if not (0 <= p[0] <= width and 0 <= p[1] <= height)]
     if outside:
-        raise BadInput(f"{where}: point {outside[0]} lies outside the frame of {width} x {height}", "bad_prompt")
+        raise BadPrompt(f"{where}: point {outside[0]} lies outside the frame of {width} x {height}")
     if prompt.box_xyxy is not None:
         x0, y0, x1, y1 = prompt.box_xyxy
         if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
-            raise BadInput(f"{where}: box {prompt.box_xyxy} misses the frame of {width} x {height}", "bad_prompt")
-    if prompt.mask is not None and prompt.mask.size_hw != size_hw:
-        raise BadInput(f"{where}: the mask is {prompt.mask.size_hw} (h, w), the video {size_hw}", "bad_prompt")
+            raise BadPrompt(f"{where}: box {prompt.box_xyxy} misses the frame of {width} x {height}")
+
+
+def _check_mask(mask: RLE, where: str, size_hw: tuple[int, int], *, may_be_empty: bool) -> None:
+    if mask.size_hw != size_hw:
+        raise BadPrompt(f"{where}: the mask is {mask.size_hw} (h, w), the video {size_hw}")
+    try:
+        area = rle.area(mask)
+    except ValueError as error:
+        raise BadPrompt(f"{where}: {error}") from error
+    if area == 0 and not may_be_empty:
+        raise BadPrompt(f"{where}: the mask is empty; expected at least one pixel")

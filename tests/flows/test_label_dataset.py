@@ -31,7 +31,8 @@ from labeling.export.coco import export_coco
 from labeling.ingest.listing import video_id_of
 from labeling.objects import open_objects
 from labeling.pool.pool import run_jobs
-from labeling.store.dead_letters import read_dead_letters
+from labeling.store.dead_letters import read_dead_letters, still_open
+from labeling.store.ledger import read_ledger
 from labeling.store.reader import read_masklets
 from labeling.store.run_state import Doing, recent_states
 from labeling.store.runs import RunTotals, read_summary
@@ -177,6 +178,34 @@ def test_each_bad_input_is_one_dead_letter(dataset: Dataset) -> None:
     mended = label_dataset(dataset.config(), only=["cut.mp4"])
     assert mended.summary.num_jobs == 1
     assert {m.video.ref.key for m in read_masklets(str(dataset.root))} == {"good.mp4", "cut.mp4"}
+
+
+def test_a_prompt_that_does_not_fit_costs_its_object_alone(dataset: Dataset) -> None:
+    dataset.add("a.mp4", 1, 2)
+    dataset.rows += [
+        prompt_row("a.mp4", 3, frame_idx=99),
+        prompt_row("a.mp4", 4, box_xyxy=None, points_xy=[[5000, 1]], labels=[1]),
+        prompt_row("a.mp4", 5), prompt_row("a.mp4", 5, frame_idx=77),
+    ]
+    outcome = run(dataset)
+    assert outcome.dead_letters == {"bad_prompt": 3}
+    assert (outcome.summary.num_jobs, outcome.summary.num_failed, outcome.summary.num_objects) == (1, 0, 2)
+    objects = open_objects(str(dataset.root))
+    letters = list(read_dead_letters(objects))
+    assert sorted(list(letter.payload["keys"]) for letter in letters) == [["3"], ["4"], ["5"]]
+    assert all(still_open(letter, read_ledger(objects)) for letter in letters)
+    assert any("object 3, frame 99" in letter.error.message for letter in letters)
+
+    files = masks_files(dataset)
+    again = run(dataset)
+    assert (again.dead_letters, again.summary.num_objects) == ({"bad_prompt": 1}, 0), "what failed is due again"
+    dataset.rows[-1]["frame_idx"] = 2
+    mended = run(dataset)
+    assert (mended.summary.num_objects, mended.dead_letters) == (1, {"bad_prompt": 2})
+    assert files.items() < masks_files(dataset).items()
+    ledger = read_ledger(objects)
+    of_first = [letter for letter in read_dead_letters(objects, outcome.run_id) if still_open(letter, ledger)]
+    assert sorted(list(letter.payload["keys"]) for letter in of_first) == [["3"], ["4"]]
 
 
 def test_a_manifest_names_a_video_that_is_gone(dataset: Dataset) -> None:

@@ -83,7 +83,9 @@ def test_broken_counts_are_named(counts):
         codec.runs_of(RLE((3, 4), counts))
 
 
-@pytest.mark.parametrize("runs", [[], [3, -1, 10], [11], [13], [[12]]])
+@pytest.mark.parametrize(
+    "runs", [[], [3, -1, 10], [11], [13], [[12]], [2.5, 9.5], [10**19], [10**30], [None], ["12"], [12, []]]
+)
 def test_runs_that_are_no_mask_are_refused(runs):
     with pytest.raises(ValueError, match="runs"):
         codec.from_runs(runs, (3, 4))
@@ -107,3 +109,19 @@ def test_a_full_hd_mask_is_quick():
         seconds.append(time.process_time() - start)
     # About 0.4 ms where it was measured; the bound only keeps out a return to whole-frame transposes and loops.
     assert min(seconds) < 0.004
+
+
+def test_masks_are_joined_without_decoding():
+    rng = np.random.default_rng(3)
+    masks = [rng.random((7, 9)) < 0.3 for _ in range(4)] + [np.zeros((7, 9), bool), np.eye(7, 9, dtype=bool)]
+    assert codec.joined([codec.encode(mask) for mask in masks]) == codec.encode(np.logical_or.reduce(masks))
+    assert codec.joined([codec.empty((7, 9))] * 2) == codec.empty((7, 9))
+    assert codec.joined([codec.encode(np.ones((7, 9))), codec.encode(masks[0])]) == codec.encode(np.ones((7, 9)))
+    with pytest.raises(ValueError, match="expected the same"):
+        codec.joined([codec.empty((7, 9)), codec.empty((9, 7))])
+
+
+def test_runs_whose_sum_wraps_around_are_refused():
+    # 4 * 2**62 is 0 in 64 bits; the longest run is looked at, not the sum alone.
+    with pytest.raises(ValueError, match="runs hold one of"):
+        codec.from_runs([2**62] * 4 + [12], (3, 4))

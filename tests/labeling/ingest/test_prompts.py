@@ -107,6 +107,25 @@ def test_masks_may_be_run_lengths_or_text(tmp_path: Path) -> None:
         ({"span": [0, 2]}, "only a correction is limited to frames"),
         ({"span": [0, 2, 4], "source": "correction"}, "span is .*expected .first frame, the frame after the last"),
         ({"span": [0, 1.5], "source": "correction"}, "whole frame numbers"),
+        ({"source": ["seed"]}, r"source is \['seed'\]"),
+        ({"frame_idx": 10**23}, "below 2\\*\\*31"),
+        ({"object_id": 1e18}, "a float this large is not exact"),
+        ({"video": "caf\udce9.mp4"}, "lone surrogates"),
+        ({"category": "a\0"}, "text without NUL"),
+        ({"category": "x" * 5000}, "at most 4096 letters"),
+        ({"box_xyxy": [1, 1, 5, 10**400]}, "expected .x0, y0, x1, y1., finite"),
+        ({"box_xyxy": [0, 0, 5, 1e30]}, "in pixels"),
+        ({"box_xyxy": None, "bbox": [0, 0, 5, 5]}, "was box_xyxy meant"),
+        ({"points_xy": [[1, 1]] * 10_000, "labels": [1] * 10_000}, "10000 points.*at most 1000"),
+        ({"points_xy": [[1, 1]], "labels": [[]]}, r"labels is \[\[\]\]"),
+        ({"points_xy": [[1, 1], [2, 2]], "labels": [2, 3]}, "corners of a box go to box_xyxy"),
+        *(({"box_xyxy": None, "mask": {"size": size, "counts": counts}}, message) for size, counts, message in (
+            ([4, 6], [10**19], "a run of 0 to"), ([4, 6], [None], "a whole number of pixels"), ([4, 6], [{}, 2], "mask counts"),
+            ([4, 6], [True, 23], "mask counts is True"), ([4, 6], [-4, 28], "mask counts is -4"),
+            ([float("inf"), 1], "0", "mask size is .inf"), ([2.9, 2], [4], "whole numbers above 0"), ([0, 6], [0], "above 0"),
+            ([10**6, 10**6], [10**12], "at most 67108864 pixels"), ([4, 6], "\u20ac", "mask counts is"),
+            ([2, 2], [1] * 6, "6 runs"), ([4, 6], {}, "a list of run lengths"), ([4, 6], "P" * 7 + "0", "over 7 groups"),
+        )),
         ({"span": [1, 4], "source": "correction"}, "a half-open span of frames that holds frame 0"),
     ],
 )
@@ -114,7 +133,9 @@ def test_a_bad_row_is_a_record_with_its_line(values: dict[str, Any], message: st
     table = table_of(tmp_path, row(object_id=8), row(**values), row(object_id=9))
     assert [p.object_id for p in table.by_video["a.mp4"]] == [8, 9]
     (bad,) = table.bad_rows
-    assert (bad.line, bad.video) == (2, values.get("video", "a.mp4") or "")
+    assert bad.line == 2
+    assert bad.video == (values.get("video", "a.mp4") or "").encode("utf-8", "backslashreplace").decode()
+    assert len(bad.message) < 600
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(bad.message)
 
@@ -177,3 +198,26 @@ def test_a_csv_without_its_columns_is_a_configuration_error(tmp_path: Path) -> N
 def test_a_missing_table_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration, match="prompt table .* does not exist"):
         read_prompts(str(tmp_path / "none.jsonl"))
+
+
+def test_a_name_that_stands_twice_in_a_row_is_a_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps(row()) + '\n{"video": "a.mp4", "video": "b.mp4", "object_id": 2, "frame_idx": 0}\n')
+    (bad,) = read_prompts(str(path)).bad_rows
+    assert "'video' stands twice" in bad.message
+
+
+def test_a_column_that_is_not_read_and_is_like_one_that_is_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table_of(tmp_path, row(catgory="car", note="x"), row(object_id=2, catgory="car"))
+    assert [record.getMessage().partition("line")[2] for record in caplog.records] == [
+        " 1: the column 'catgory' is not read; was category meant?"
+    ]
+
+
+def test_accents_may_be_spelled_in_one_character_or_two(tmp_path: Path) -> None:
+    composed, decomposed = "caf\u00e9.mp4", "cafe\u0301.mp4"
+    table = table_of(tmp_path, row(video=composed), row(video=composed, object_id=2, frame_idx=-1))
+    spelled = table.spelled_as([decomposed, "a.mp4"])
+    assert (list(spelled.by_video), spelled.bad_rows[0].video) == ([decomposed], decomposed)
+    assert list(table.spelled_as([decomposed, composed]).by_video) == [composed]
+    assert table.spelled_as(["a.mp4"]) is table

@@ -1,9 +1,13 @@
 """Items go to CVAT and Label Studio and come back: what was changed there is a correction, and nothing else is."""
 
+import io
 import json
+import os
 import re
+import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -251,3 +255,111 @@ def test_the_commands_lend_and_take_back(
 def test_a_setup_names_each_label_once(queue: ReviewQueue, store: FolderObjects) -> None:
     lent: list[Lent] = lend(queue, store, [*of_video(queue, "a.mp4"), *of_video(queue, "b.mp4")])
     assert label_config(lent).count("<Label ") == 2
+
+
+def cvat_file(*, size: object = 128, runs: str = "12288", item: object = 1, frame: object = 0, inside: str = "") -> str:
+    sides = f"<width>{size}</width><height>{96 if size == 128 else size}</height>"
+    box = f'frame="{frame}" outside="0" left="0" top="0" width="{size}" height="{96 if size == 128 else size}" rle="{runs}"'
+    return (
+        f"<annotations><meta><task><original_size>{sides}</original_size></task></meta><track id='0' label='x'>"
+        f"<mask {box}>{inside}<attribute name='item'>{item}</attribute></mask></track></annotations>"
+    )
+
+
+def zipped(body: bytes, name: str = "annotations.xml") -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr(name, body)
+    return out.getvalue()
+
+
+def locked(body: bytes) -> bytes:
+    packed = bytearray(body)
+    packed[6] |= 1
+    packed[packed.index(b"PK\1\2") + 8] |= 1
+    return bytes(packed)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (cvat_file(runs="9223372036854775807, 9223372036854775807, 12290"), "track 0, frame 0: rle is"),
+        (cvat_file(runs="9" * 30), "run lengths up to 12288"), (cvat_file(runs="-5, 12293"), "rle is '-5"),
+        (cvat_file(runs="\u0661"), "rle is"), (cvat_file(size=10**6, runs=str(10**12)), "original_size is '1000000'"),
+        (cvat_file(size=1 << 14, runs=str(1 << 28)), "1 to 67108864 pixels"),
+        (cvat_file(size=2048, runs=",".join(["2048"] * 2048)), "changes down its columns"),
+        (cvat_file(item="9" * 40), "track 0, frame 0: item is"), (cvat_file(frame="9" * 5000), "frame is '9999"),
+        (cvat_file(inside="<a/>" * 20_000), "too many elements in one"),
+        ("<annotations>" + "<a>" * 10_000, "too many elements"),
+        (b"<annotations " + b"a" * (5 << 20), "over 4194304 bytes long"),
+        (cvat_file().encode("utf-16"), "not UTF-8"), (zipped(b" " * (5 << 20)), "over 4194304 bytes long"),
+        (locked(zipped(b"x")), "encrypted"), (zipped(b"x", "../annotations.xml"), "has no annotations.xml"),
+        (zipped(cvat_file().encode())[:-9], "."),
+        (zipped(b"x").replace((1).to_bytes(4, "little") * 2, (1).to_bytes(4, "little") + b"\xff\xff\xff\x7f"), "."),
+    ],
+)
+def test_what_would_blow_up_in_the_reader_is_named(tmp_path: Path, body: str | bytes, said: str) -> None:
+    path = tmp_path / "bad.xml"
+    path.write_bytes(body if isinstance(body, bytes) else body.encode())
+    with pytest.raises(BadInput, match=said) as caught:
+        read_cvat(path)
+    assert str(caught.value).startswith(str(path))
+    assert len(str(caught.value)) < 1000
+
+
+def test_few_runs_cost_little_however_large_the_frame_is(tmp_path: Path) -> None:
+    path = tmp_path / "large.xml"
+    path.write_text(cvat_file(size=8192, runs=f"5, {8192 * 8192 - 5}"))
+    (returned,) = read_cvat(path)
+    assert rle.runs_of(returned.masks[0]).tolist()[:5] == [1, 8191, 1, 8191, 1]
+
+
+def test_a_mask_in_a_box_comes_into_its_frame(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    for share in (0.05, 0.5, 0.95, 1.0):
+        for height, width, top, left in ((4, 5, 0, 0), (2, 5, 1, 0), (3, 2, 0, 3), (1, 1, 3, 4)):
+            full_HW, part_HW = np.zeros((4, 5), bool), rng.random((height, width)) < share
+            part_HW[0, 0] = True
+            full_HW[top : top + height, left : left + width] = part_HW
+            flat = part_HW.ravel()
+            runs = [0, *np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()]
+            text = cvat_file(runs=", ".join(map(str, runs)))
+            for old, new in (
+                ("<width>128<", "<width>5<"), ("<height>96<", "<height>4<"), ('left="0"', f'left="{left}"'),
+                ('top="0"', f'top="{top}"'), ('width="128"', f'width="{width}"'), ('height="96"', f'height="{height}"'),
+            ):
+                text = text.replace(old, new)
+            (tmp_path / "m.xml").write_text(text)
+            assert read_cvat(tmp_path / "m.xml")[0].masks[0] == rle.encode(full_HW)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"[" * 100_000, "nested too deep"), (b"[" + b"9" * 10_000 + b"]", "cannot be read"),
+        (b'[[' + b"[]," * (2 << 21) + b"[]]]", "task 1 of the list is of over 4194304 letters"),
+        (b"null", "no list of tasks"), (b"", "no list of tasks"), (b"[]", "no list of tasks"), (b"[1 2]", "task 1"),
+        (b"\xff\xfe[\0", "cannot be read"), (b'[{"data": {}}]', "task 1: 'item' is missing"),
+    ],
+)
+def test_json_that_would_blow_up_in_the_reader_is_named(tmp_path: Path, body: bytes, said: str) -> None:
+    (tmp_path / "bad.json").write_bytes(body)
+    with pytest.raises(BadInput, match=said) as caught:
+        read_label_studio(tmp_path / "bad.json")
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for read in (read_cvat, read_label_studio):
+        with pytest.raises(BadInput, match="no regular file"):
+            read(tmp_path / "pipe")
+
+
+def test_a_label_that_xml_cannot_hold_is_written_without(queue: ReviewQueue, store: FolderObjects) -> None:
+    (first, *_) = lend(queue, store, of_video(queue, "a.mp4"))
+    odd = replace(first, item=replace(first.item, category="a\x0b<b>&\"\ud800"))
+    text = cvat_xml([odd]).decode()
+    assert "a\ufffd&lt;b&gt;" in text
+    assert ET.fromstring(text).find("track").get("label") == "a\ufffd<b>&\"\ufffd"  # type: ignore[union-attr]
+    assert ET.fromstring(label_config([odd]).encode()) is not None

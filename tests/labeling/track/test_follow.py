@@ -16,7 +16,7 @@ from labeling.config import Direction, ModelConfig, PrecisionConfig, TrackerConf
 from labeling.errors import BadInput, DeadlineExceeded
 from labeling.track.follow import check_prompts, follow
 from labeling.track.predictor import Predictor, arithmetic, build_predictor, recipe_of
-from labeling.types import FrameMask, MaskSource, Prompt, PromptSource
+from labeling.types import RLE, FrameMask, MaskSource, Prompt, PromptSource
 
 SIZE_HW = (48, 64)
 NUM_FRAMES = 9
@@ -142,6 +142,34 @@ def test_a_box_that_reaches_past_the_frame_is_clipped(predictor: Predictor) -> N
     reaching, inside = Prompt(1, 0, box_xyxy=(-9, 10, 30, 200)), Prompt(1, 0, box_xyxy=(0, 10, 30, 48))
     assert check_prompts([reaching], SAMPLED, SIZE_HW) == {1: [inside]}
     assert rows(predictor, [reaching])[1] == rows(predictor, [inside])[1]
+
+
+def test_a_prompt_that_does_not_fit_costs_its_object_alone() -> None:
+    refused: dict[int, BadInput] = {}
+    broken = Prompt(4, 0, mask=RLE(SIZE_HW, "1"))
+    late, empty = [box(2, 0), box(2, 40)], Prompt(3, 0, mask=rle.empty(SIZE_HW))
+    assert list(check_prompts([box(1, 0), *late, empty, broken], SAMPLED, SIZE_HW, refused)) == [1]
+    assert list(refused) == [2, 3, 4]
+    assert "object 3, frame 0: the mask is empty" in str(refused[3])
+    absent = Prompt(1, 0, mask=rle.empty(SIZE_HW), source=PromptSource.CORRECTION)
+    assert list(check_prompts([absent], SAMPLED, SIZE_HW)) == [1]
+
+
+def test_what_the_predictor_refuses_costs_its_object_alone(predictor: Predictor) -> None:
+    class Picky:
+        init_state, propagate, remove_object = predictor.init_state, predictor.propagate, predictor.remove_object
+
+        def add_new_points_or_box(self, state: object, frame_idx: int, obj_id: int, **given: object) -> None:
+            predictor.add_new_points_or_box(state, frame_idx, obj_id, **given)
+            if obj_id == 2 and frame_idx == 4:
+                raise ValueError("no such thing")
+
+    refused: dict[int, BadInput] = {}
+    prompts = [box(1, 0), box(2, 0), box(2, 8), box(3, 2)]
+    for direction in (Direction.forward, Direction.both):
+        found = rows(Picky(), prompts, refused=refused, direction=direction)  # type: ignore[arg-type]
+        assert (sorted(found), list(refused)) == ([1, 3], [2])
+        assert indices(found[1]) == SAMPLED
 
 
 def test_what_the_predictor_refuses_is_a_bad_prompt(predictor: Predictor) -> None:
