@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from flows.configure import (
     as_dict,
@@ -26,6 +28,7 @@ LOADERS = {
     load_training: {"data", "model", "precision", "recipe", "cluster"},
     load_bench: {"model", "precision", "tracker"},
 }
+ODD = "ab/\\'\", {}[]()$=~*#:\n\t\u00e9\u200b\udce9"  # letters that grammars and file systems read as their own
 CHOICES = [(p.parent.name, p.stem) for p in sorted(config_folder().glob("*/*.yaml"))]
 
 
@@ -135,3 +138,25 @@ def test_a_secret_that_is_a_part_of_a_name_is_not_cut_out_of_what_is_read_back(m
 
 def test_the_configuration_lies_where_the_loader_looks() -> None:
     assert Path(config_folder() / "label.yaml").is_file()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.sampled_from(ODD) | st.characters(codec="utf-8"), min_size=1, max_size=20))
+@example("a\\b").via("a single backslash")
+@example("ends with \\").via("one at the end")
+@example("it's \\' both").via("a quote behind one")
+@example("${").via("what looks like a reference")
+@example("$HOME/${a b}")
+@example("'one quote")
+@example("a=b,c=[d]")
+def test_a_path_is_understood_as_it_is_given(value: str) -> None:
+    if value == "null" or (len(value) > 1 and value[0] == value[-1] and value[0] in "'\""):
+        return
+    assert load_config([f"source.uri={value}", f"store.root={value}"]).source.uri == value
+
+
+def test_a_path_may_refer_to_the_environment_and_be_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIPS", "/data")
+    assert load_config(["source.uri=${oc.env:CLIPS}/it's a\\b"]).source.uri == "/data/it's a\\b"
+    assert load_config(["source.uri='/data/a b'"]).source.uri == "/data/a b"
+    assert load_config(["run.scratch=null"]).run.scratch is None
