@@ -36,8 +36,8 @@ class Finding:
 def examine(root: str | None = None) -> list[Finding]:
     """Run every check; `root` adds one of that store's place."""
     checks: list[Callable[[], Finding]] = [
-        check_packages, check_configs, check_gpu, check_codecs, check_ray, check_prefect, check_scratch, check_shared_memory,
-        check_s3_settings,
+        check_packages, check_sam2, check_configs, check_gpu, check_codecs, check_ray, check_prefect, check_scratch,
+        check_shared_memory, check_s3_settings,
     ]
     findings = [_guarded(check) for check in checks]
     return findings + ([_guarded(lambda: check_store(root))] if root else [])
@@ -61,6 +61,20 @@ def check_packages() -> Finding:
         except PackageNotFoundError:
             missing.append(name)
     return Finding("packages", not missing, ", ".join(found), f"pip install {' '.join(missing)}" if missing else "")
+
+
+def check_sam2() -> Finding:
+    """No other distribution has put its files into the folder `sam2`: pip would mix them with ours."""
+    others = []
+    for name in ("SAM-2", "sam2"):
+        try:
+            others.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    if others:
+        fix = f"pip uninstall {' '.join(other.split()[0] for other in others)}, then install this package again: both own sam2/"
+        return Finding("sam2", False, f"{', '.join(others)} in the same environment", fix)
+    return Finding("sam2", True, "of this package alone")
 
 
 def check_configs() -> Finding:
