@@ -252,6 +252,7 @@ def _stat_of_file(key: str, entry: os.DirEntry[str]) -> ObjectStat | None:
     except OSError:  # a link that leads nowhere, or a file that went while the folder was read
         return None
     if not stat.S_ISREG(found.st_mode):
+        log.warning("%s is left out: it is no regular file but a pipe, socket or device", entry.path)
         return None
     return ObjectStat(key, found.st_size, _etag_of(found), found.st_mtime)
 

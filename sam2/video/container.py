@@ -21,6 +21,7 @@ FORMATS = (
     "gif", "apng", "pva", "nsv", "nuv", "ty", "dhav", "lxf", "cine", "r3d", "ser", "smjpeg", "filmstrip", "flic", "roq",
 )
 _OPTIONS = {"format_whitelist": ",".join(FORMATS), "max_pixels": str(MAX_PIXELS)}
+_STILL_BRANDS = {b"avif", b"heic", b"heix", b"heim", b"mif1", b"jpeg"}
 _CONTAINERS = ((0, b"\x1a\x45\xdf\xa3", "Matroska"), (8, b"AVI ", "AVI"), (4, b"ftyp", "MP4"), (4, b"moov", "MOV"))
 # What other files begin with.
 _HEADS = {
@@ -44,6 +45,12 @@ def opened(video: Source, name: str) -> Iterator[tuple[Any, Any]]:
         raise _unopened(video, name, error) from error
     with container:
         yield container, _video_stream(container, video, name)
+
+
+def refuse_still(head: bytes, name: str) -> None:
+    """Raise UnreadableVideo for the first bytes of a picture in MP4's container, which libav would call a film of one frame."""
+    if head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS:
+        raise UnreadableVideo(f"{name} is no video file: it is a HEIF or AVIF picture; expected a video", "not_a_video")
 
 
 def broken(name: str, frame_idx: int, expected: int | None, why: object) -> UnreadableVideo:

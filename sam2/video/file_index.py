@@ -15,7 +15,7 @@ from typing import Any
 import av
 import av.error
 
-from sam2.video.container import broken, opened, without_moov
+from sam2.video.container import broken, opened, refuse_still, without_moov
 from sam2.video.files import Source, State, UnreadableVideo, reading, state_of, why_of
 from sam2.video.orientation import Orientation, orientation_of
 from sam2.video.packets import demuxed, frames_of, shows_of
@@ -123,8 +123,9 @@ def _index(video: Source, name: str) -> FileIndex:
 
 
 def _require_possible(video: Source, name: str) -> int:
-    """Return the length of a video in bytes; refuse one whose tables no file of that length can have."""
+    """Return the length of a video in bytes; refuse a still picture, and tables that no file of that length can have."""
     with reading(video, name) as reader:
+        refuse_still(reader.read(12), name)
         count = declares_too_much(reader)
         num_bytes = reader.seek(0, os.SEEK_END)
     if count is not None:

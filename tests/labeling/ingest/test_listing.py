@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,10 @@ def test_a_name_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"video")
     with pytest.raises(BadInput, match=r"clip\\udcff.mp4' has a name that is not UTF-8; rename it"):
         ref_of(str(path))
+
+
+def test_a_pipe_among_the_videos_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    open_objects(str(tmp_path)).put("a.mp4", b"video")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert keys(uri=str(tmp_path)) == ["a.mp4"]
+    assert "pipe.mp4 is left out: it is no regular file" in caplog.text

@@ -44,7 +44,7 @@ def zip_bytes() -> bytes:
         (b"ffconcat version 1.0\nfile clip.mp4\n", "a list of other files"),
         (b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n", "a description of a network stream"),
         (b"RIFF\x24\0\0\0WAVEfmt " + bytes(64), r"sound \(WAV\)"), (bytes(4000), "zeros"),
-        (b"\x01\x99the secret", "no container"),
+        (b"\x01\x99the secret", "no container"), (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + bytes(99), "a HEIF or AVIF picture"),
     ],
 )
 @pytest.mark.parametrize("in_memory", [False, True])
