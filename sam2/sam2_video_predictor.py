@@ -13,6 +13,7 @@ from torch import Tensor
 from sam2.build_sam import build_sam2_video_predictor_hf
 from sam2.errors import NotThere
 from sam2.tracking import by_hand, prompting
+from sam2.tracking.adopting import over_state, state_of
 from sam2.tracking.output import FrameOutput
 from sam2.tracking.portions import Portion, objects_at_once
 from sam2.tracking.prompts import mask_prompt, point_prompt
@@ -73,6 +74,7 @@ class SAM2VideoPredictor(ReleasedSteps):
         )
 
     @torch.inference_mode()
+    @over_state
     def add_new_points_or_box(
         self,
         inference_state: VideoState,
@@ -115,6 +117,7 @@ class SAM2VideoPredictor(ReleasedSteps):
         return self.add_new_points_or_box(*args, **kwargs)
 
     @torch.inference_mode()
+    @over_state
     def add_new_mask(self, inference_state: VideoState, frame_idx: int, obj_id: int, mask: object) -> Prompted:
         """Give an object's mask (H, W) on a frame; it is believed as it stands. Returns as `add_new_points_or_box`."""
         obj_id = _plain_id(obj_id)
@@ -126,9 +129,10 @@ class SAM2VideoPredictor(ReleasedSteps):
         return self._answer(inference_state, frame_idx)
 
     @torch.inference_mode()
+    @over_state
     def propagate_in_video_preflight(self, inference_state: VideoState) -> None:
         """Encode the prompts into memory; `propagate_in_video` does it by itself."""
-        prompting.settle(self, _checked(inference_state))
+        prompting.settle(self, inference_state)
 
     @torch.inference_mode()
     def propagate_in_video(
@@ -159,10 +163,10 @@ class SAM2VideoPredictor(ReleasedSteps):
         at its own first prompt (its last in reverse) and is absent from `obj_ids` until then. Raises ValueError where
         there is nothing to track, or where the state's memory or frames do not reach.
         """
-        self.propagate_in_video_preflight(_checked(inference_state))
+        self.propagate_in_video_preflight(inference_state)
         yield from propagate(
             self,
-            inference_state,
+            state_of(self, inference_state),
             start_frame_idx,
             max_frame_num_to_track,
             reverse=reverse,
@@ -170,6 +174,7 @@ class SAM2VideoPredictor(ReleasedSteps):
         )
 
     @torch.inference_mode()
+    @over_state
     def clear_all_prompts_in_frame(
         self, inference_state: VideoState, frame_idx: int, obj_id: int, need_output: bool = True
     ) -> Prompted | None:
@@ -179,12 +184,13 @@ class SAM2VideoPredictor(ReleasedSteps):
         """
         obj_id = _plain_id(obj_id)
         with prompting.placed(obj_id, frame_idx):
-            frame_idx = prompting.checked_index(_checked(inference_state), frame_idx)
+            frame_idx = prompting.checked_index(inference_state, frame_idx)
             track = inference_state.tracks.setdefault(obj_id, ObjectTrack())
         prompting.clear_prompts(track, frame_idx)
         return self._answer(inference_state, frame_idx) if need_output else None
 
     @torch.inference_mode()
+    @over_state
     def remove_object(
         self, inference_state: VideoState, obj_id: int, strict: bool = False, need_output: bool = True
     ) -> tuple[list[int], list[tuple[int, Tensor]]]:
@@ -193,7 +199,7 @@ class SAM2VideoPredictor(ReleasedSteps):
         Returns the remaining ids and, if `need_output`, the mask logits of the frames that it had prompts on.
         """
         obj_id = _plain_id(obj_id)
-        if obj_id not in _checked(inference_state).tracks and not strict:
+        if obj_id not in inference_state.tracks and not strict:
             return inference_state.obj_ids, []
         track = self._known_track(inference_state, obj_id)
         del inference_state.tracks[obj_id]
@@ -205,9 +211,10 @@ class SAM2VideoPredictor(ReleasedSteps):
         return inference_state.obj_ids, updated
 
     @torch.inference_mode()
+    @over_state
     def reset_state(self, inference_state: VideoState) -> None:
         """Forget all objects and their prompts; the video stays."""
-        self._reset_tracking_results(_checked(inference_state))
+        self._reset_tracking_results(inference_state)
         inference_state.tracks.clear()
         inference_state.seen = {}
 
@@ -217,7 +224,7 @@ class SAM2VideoPredictor(ReleasedSteps):
         return build_sam2_video_predictor_hf(model_id, **kwargs)
 
     def _prompted_track(self, state: VideoState, frame_idx: int, obj_id: int) -> tuple[int, ObjectTrack]:
-        index = prompting.checked_frame(_checked(state), frame_idx)
+        index = prompting.checked_frame(state, frame_idx)
         track = state.tracks.get(obj_id) or ObjectTrack()
         prompting.check_window(state, track, index)
         return index, track
@@ -233,15 +240,6 @@ class SAM2VideoPredictor(ReleasedSteps):
 
 class SAM2VideoPredictorVOS(SAM2VideoPredictor):
     """The released name of a predictor whose parts are compiled: `build_sam2_video_predictor(vos_optimized=True)` makes it."""
-
-
-def _checked(state: VideoState) -> VideoState:
-    if not isinstance(state, VideoState):
-        raise ValueError(
-            f"a state of type {type(state).__name__} cannot be tracked with: expected what init_state(...) returned, whose "
-            "keys may be read and set as those of the released dict"
-        )
-    return state
 
 
 def _plain_id(obj_id: Any) -> Any:

@@ -115,6 +115,11 @@ class ModelConfig:
             raise ValueError(f"encode_batch={self.encode_batch}: expected at least 1 frame")
         if self.num_maskmem < 1:
             raise ValueError(f"num_maskmem={self.num_maskmem}: expected at least 1, the conditioning slot")
+        if self.max_cond_frames_in_attn != -1 and self.max_cond_frames_in_attn < 2:
+            raise ValueError(
+                f"max_cond_frames_in_attn={self.max_cond_frames_in_attn}: expected -1 for all, or at least 2, the nearest "
+                "on either side"
+            )
         if self.hidden_dim % self.memory_dim:
             raise ValueError(
                 f"memory_dim={self.memory_dim} must divide hidden_dim={self.hidden_dim}: "

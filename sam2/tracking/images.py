@@ -18,12 +18,12 @@ class FrameImages:
     """
 
     def __init__(self, state: "VideoState") -> None:
-        self._state = state
+        self.state = state
 
     def __len__(self) -> int:
-        if self._state.num_frames is None:
+        if self.state.num_frames is None:
             raise ValueError("the length of this video is open: it is known once its last frame has been read")
-        return self._state.num_frames
+        return self.state.num_frames
 
     def __getitem__(self, index: Any) -> Tensor:
         if isinstance(index, slice):
@@ -32,13 +32,13 @@ class FrameImages:
             return self.tensor()[index]
         index = index.__index__()
         frame_idx = index + len(self) if index < 0 else index
-        if not self._state.reaches(frame_idx):
+        if not self.state.reaches(frame_idx):
             raise IndexError(f"frame {index} is beyond the video's {len(self)} frames")
-        return self._state.image(frame_idx)
+        return self.state.image(frame_idx)
 
     def __setitem__(self, index: int, image_3SS: Tensor) -> None:
         self[index]     # which raises where there is no such frame
-        self._state.put_image(index % len(self), image_3SS)
+        self.state.put_image(index % len(self), image_3SS)
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[frame_idx] for frame_idx in range(len(self)))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.tracking import prompting
+from sam2.tracking.adopting import over_state
 from sam2.tracking.features import backbone_of
 from sam2.tracking.postprocess import absent_logits, fill_holes, resize_logits, without_overlap
 from sam2.tracking.state import VideoState
@@ -22,33 +23,40 @@ Answer = MutableMapping[str, Any]
 class ReleasedSteps(SAM2Base):
     """A network with the steps of a video predictor, one by one."""
 
+    @over_state
     def _obj_id_to_idx(self, inference_state: VideoState, obj_id: Any) -> int:
         """Return an object's index; an unknown object is a new one."""
         inference_state.tracks.setdefault(obj_id, ObjectTrack())
         return inference_state.obj_ids.index(obj_id)
 
+    @over_state
     def _obj_idx_to_id(self, inference_state: VideoState, obj_idx: int) -> Any:
         return inference_state["obj_idx_to_id"][obj_idx]
 
+    @over_state
     def _get_obj_num(self, inference_state: VideoState) -> int:
         return len(inference_state.tracks)
 
+    @over_state
     def _get_image_feature(
         self, inference_state: VideoState, frame_idx: int, batch_size: int
     ) -> tuple[Tensor, dict[str, Any], list[Tensor], list[Tensor], list[tuple[int, int]]]:
         """Return a frame's image, the answer of `forward_image`, its maps and places flattened, and the maps' sizes."""
-        backbone = backbone_of(prompting.encoded(self, inference_state, frame_idx))
+        whole = backbone_of(prompting.encoded(self, inference_state, frame_idx))
         image_13SS = inference_state.image(frame_idx)[None]
-        for name in ("backbone_fpn", "vision_pos_enc"):
-            backbone[name] = [x.expand(batch_size, -1, -1, -1) for x in backbone[name]]
+        backbone = {
+            name: [x.expand(batch_size, -1, -1, -1) for x in whole[name]] for name in ("backbone_fpn", "vision_pos_enc")
+        }
         return image_13SS.expand(batch_size, -1, -1, -1), *self._prepare_backbone_features(backbone)
 
+    @over_state
     def _get_orig_video_res_output(self, inference_state: VideoState, any_res_masks: Tensor) -> tuple[Tensor, Tensor]:
         """Return mask logits (N, 1, *) on the device, and at the video's size with overlaps seen to."""
         any_res_masks = any_res_masks.to(inference_state.device)
         masks_N1HW = resize_logits(any_res_masks, inference_state.size_hw)
         return any_res_masks, without_overlap(masks_N1HW) if self.non_overlap_masks else masks_N1HW
 
+    @over_state
     def _consolidate_temp_output_across_obj(
         self, inference_state: VideoState, frame_idx: int, is_cond: bool, consolidate_at_video_res: bool = False
     ) -> dict[str, Tensor]:
@@ -64,6 +72,7 @@ class ReleasedSteps(SAM2Base):
                 masks_N1HW[row] = resize_logits(entry.mask_logits_11HW.to(device), size_hw)[0]
         return {name: masks_N1HW}
 
+    @over_state
     def _run_single_frame_inference(
         self,
         inference_state: VideoState,
@@ -104,6 +113,7 @@ class ReleasedSteps(SAM2Base):
         }
         return kept, masks
 
+    @over_state
     def _run_memory_encoder(
         self,
         inference_state: VideoState,
@@ -125,6 +135,7 @@ class ReleasedSteps(SAM2Base):
         place = self._get_maskmem_pos_enc(inference_state, {"maskmem_pos_enc": place})
         return memory.to(inference_state.storage_device, torch.bfloat16), place
 
+    @over_state
     def _get_maskmem_pos_enc(self, inference_state: VideoState, current_out: Answer) -> list[Tensor] | None:
         """Return the place of a memory, of which the state keeps one for all."""
         place = current_out["maskmem_pos_enc"]
@@ -133,17 +144,20 @@ class ReleasedSteps(SAM2Base):
         held = inference_state["constants"].setdefault("maskmem_pos_enc", [x[:1].clone() for x in place])
         return [x.expand(len(place[0]), -1, -1, -1) for x in held]
 
+    @over_state
     def _reset_tracking_results(self, inference_state: VideoState) -> None:
         """Forget the objects' prompts and answers; their ids stay."""
         for track in inference_state.tracks.values():
             track.forget()
         inference_state.reverse = None
 
+    @over_state
     def _clear_non_cond_mem_around_input(self, inference_state: VideoState, frame_idx: int) -> None:
         """Forget what was tracked near a frame that was corrected."""
         for track in inference_state.tracks.values():
             prompting.forget_around(self, track, frame_idx)
 
+    @over_state
     def _clear_obj_non_cond_mem_around_input(self, inference_state: VideoState, frame_idx: int, obj_idx: int) -> None:
         """Forget what was tracked of one object near a frame that was corrected."""
         prompting.forget_around(self, list(inference_state.tracks.values())[obj_idx], frame_idx)

@@ -212,7 +212,7 @@ class VideoState(MutableMapping[str, Any]):
 
 
 def _take_images(state: VideoState, images: Sequence[Tensor] | Tensor | FrameImages) -> None:
-    if isinstance(images, FrameImages):
+    if isinstance(images, FrameImages) and images.state is state:
         return
     if isinstance(images, Mapping) or not hasattr(images, "__getitem__") or not hasattr(images, "__len__"):
         raise ValueError(

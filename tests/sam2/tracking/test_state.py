@@ -222,5 +222,42 @@ def test_ids_of_any_kind(state: VideoState) -> None:
     assert state["obj_ids"] == [1, 2, 3, "car"]
     with pytest.raises(ValueError, match="cannot stand for an object"):
         model.add_new_points_or_box(state, 1, [4], points=[[9, 9]], labels=[1])
-    with pytest.raises(ValueError, match="state of type dict"):
-        model.reset_state(dict(state))
+
+
+
+
+def made_by_hand(count: int) -> dict[str, object]:
+    """A dict as programs build it that hold frames of their own."""
+    images = predictor().init_state(drawn_clip(count))["images"].tensor()
+    empty = {name: {} for name in KEYS if name.endswith("per_obj") or name in ("cached_features", "constants")}
+    return empty | {
+        "images": images, "num_frames": count, "video_height": HEIGHT, "video_width": WIDTH, "device": torch.device("cpu"),
+        "storage_device": torch.device("cpu"), "obj_id_to_idx": {}, "obj_idx_to_id": {}, "obj_ids": [],
+    }  # fmt: skip
+
+
+def test_a_dict_made_by_hand_is_tracked_with(state: VideoState) -> None:
+    model, made = predictor(), made_by_hand(5)
+    prompt_three(model, made)
+    assert (made["obj_ids"], made["obj_id_to_idx"][3]) == ([1, 2, 3], 2)
+    torch.testing.assert_close(masks_of(made), masks_of(state), rtol=0, atol=1e-5)
+    assert list(made["output_dict_per_obj"][0]["non_cond_frame_outputs"]) == [1, 2, 3, 4]
+    made["output_dict_per_obj"][0]["non_cond_frame_outputs"].pop(2)
+    made["images"], made["num_frames"] = made["images"][:3], 3
+    assert len(masks_of(made)) == 3
+    model.reset_state(made)
+    assert (made["obj_ids"], len(made["output_dict_per_obj"])) == ([], 0)
+
+
+def test_a_shallow_copy_goes_on_with_the_same_objects(state: VideoState) -> None:
+    copied = dict(state)
+    predictor().remove_object(copied, 2)
+    assert copied["obj_ids"] == state["obj_ids"] == [1, 3]
+    assert len(masks_of(copied)) == 5
+
+
+def test_what_is_no_state_is_named() -> None:
+    with pytest.raises(ValueError, match="state of type dict lacks images, num_frames"):
+        predictor().reset_state({})
+    with pytest.raises(ValueError, match="state of type NoneType"):
+        masks_of(None)
