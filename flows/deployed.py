@@ -7,14 +7,18 @@ What is heavy is imported where it is used: a worker loads this module to see wh
 *Cancelled* only then.
 """
 
+import atexit
 import logging
+import os
 import time
 from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from prefect import flow
+from prefect._internal.control_listener import get_intent
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
 from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -172,8 +176,18 @@ def when_free(work: Callable[[], T], wait_s: float) -> T:
     while True:
         try:
             return work()
+        except TerminationSignal:
+            if get_intent() == "cancel":
+                atexit.register(leave_at_once)
+            raise
         except StoreBusy as error:
             if time.monotonic() >= give_up_at:
                 raise
             log.info("waiting: %s", error)
         time.sleep(LOOK_AGAIN_S)
+
+
+def leave_at_once() -> None:
+    """End this process, whose run was cancelled and has let go of all: taking torch and Ray apart would hold up its worker."""
+    logging.shutdown()
+    os._exit(0)

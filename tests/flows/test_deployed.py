@@ -10,6 +10,7 @@ import pytest
 from prefect import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import TerminationSignal
 
 from flows import deployed
 from flows.deployed import told, when_free
@@ -83,3 +84,17 @@ def test_a_worker_that_only_looks_for_hooks_loads_nothing_heavy() -> None:
     program = f"import sys, flows.deployed, flows.upkeep; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], cwd=TOP, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("intent", "quick"), [("cancel", True), (None, False)])
+def test_a_cancelled_run_does_not_hold_up_its_worker(intent: str | None, quick: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit: list[object] = []
+    monkeypatch.setattr(deployed.atexit, "register", at_exit.append)
+    monkeypatch.setattr(deployed, "get_intent", lambda: intent)
+
+    def terminated() -> None:
+        raise TerminationSignal(15)
+
+    with pytest.raises(TerminationSignal):
+        when_free(terminated, 0.0)
+    assert at_exit == ([deployed.leave_at_once] if quick else [])
