@@ -41,6 +41,7 @@ MOST_POINTS = 1_000  # of a prompt; a person clicks a handful, and each is a tok
 _MOST_LETTERS = 4_096  # of a video's name or a category
 _MOST_EXACT = 2**53  # a float tells whole numbers apart up to here
 _KINDS = "points_xy with labels, box_xyxy or mask"
+_MOST_OTHERS = 20  # columns that are not read and looked at for slips
 _LIKE = 0.8  # names this alike are taken for a slip
 
 
@@ -96,12 +97,11 @@ def read_prompts(uri: str) -> PromptTable:
     seen: dict[tuple[object, ...], tuple[int, str | None]] = {}
     good: dict[str, list[Prompt]] = defaultdict(list)
     bad: list[BadRow] = []
-    slips: dict[str, tuple[int, str]] = {}
+    others: dict[str, tuple[int, str | None]] = {}
     for row in read_rows(uri, what="prompt table", columns=("video", "object_id", "frame_idx")):
         video = _video_of(row)
-        for name in row.values.keys() - COLUMNS.keys() - slips.keys():
-            meant = _column_like(name)
-            slips |= {name: (row.line, meant)} if meant else {}
+        for name in sorted(row.values.keys() - COLUMNS.keys() - others.keys())[: _MOST_OTHERS - len(others)]:
+            others[name] = row.line, _column_like(name)
         try:
             prompt = prompt_of(row)
             _require_new(seen, video, row.line, prompt)
@@ -109,8 +109,10 @@ def read_prompts(uri: str) -> PromptTable:
             bad.append(BadRow(video, row.line, str(error)))
         else:
             good[video].append(prompt)
-    for name, (line, meant) in slips.items():
-        log.warning("prompt table %s, line %d: the column %s is not read; was %s meant?", uri, line, shown(name), meant)
+    for name, (line, meant) in others.items():
+        if meant:
+            told = "prompt table %s, line %d: the column %s is not read; was %s meant?"
+            log.warning(told, uri, line, shown(name), meant)
     return PromptTable({video: sort_prompts(good[video]) for video in sorted(good)}, tuple(bad))
 
 

@@ -13,7 +13,7 @@ import pytest
 from labeling.config import SourceConfig
 from labeling.errors import BadConfiguration, BadInput
 from labeling.ingest.fetch import fetch_video
-from labeling.ingest.listing import MISSING, list_videos, ref_of, video_id_of
+from labeling.ingest.listing import MISSING, list_videos, ref_of, video_id_of, why_not_listed
 from labeling.objects import Objects, open_objects
 
 FILES = ["a.mp4", "a/z.MOV", "b c+%.mkv", "day/1.mp4", "day/2.webm", "notes.txt", "day/._1.mp4", "raw.bin"]
@@ -186,3 +186,26 @@ def test_a_pipe_among_the_videos_is_left_out_and_said(tmp_path: Path, caplog: py
     os.mkfifo(tmp_path / "pipe.mp4")
     assert keys(uri=str(tmp_path)) == ["a.mp4"]
     assert "pipe.mp4 is left out: it is no regular file" in caplog.text
+
+
+def test_what_is_no_file_of_the_folder_is_passed_over_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source, outside = tmp_path / "source", tmp_path / "outside"
+    for folder in (source, outside):
+        folder.mkdir()
+    (source / "a.mp4").write_bytes(b"a")
+    (outside / "b.mp4").write_bytes(b"b")
+    os.mkfifo(source / "pipe.mp4")
+    (source / "within.mp4").symlink_to("a.mp4")
+    (source / "out.mp4").symlink_to(outside / "b.mp4")
+    (source / "gone.mp4").symlink_to("nothing.mp4")
+    (source / "folder.mp4").mkdir()
+    (source / "loop").symlink_to(source)
+    assert keys(uri=str(source)) == ["a.mp4", "within.mp4"]
+    assert "out.mp4 is passed over: it is a link that leads out of the source" in caplog.text
+    config = SourceConfig(uri=str(source))
+    told = {name: why_not_listed(config, f"{name}.mp4") for name in ("pipe", "out", "gone", "folder", "absent", "a\0")}
+    assert told["out"].startswith(f"it is a link that leads out of the source, to {outside / 'b.mp4'}")
+    assert "pipe" in told["pipe"]
+    assert "which is not there" in told["gone"]
+    assert "folder" in told["folder"] or "directory" in told["folder"]
+    assert (told["absent"], told["a\0"]) == ("", "")

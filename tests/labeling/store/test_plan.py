@@ -153,3 +153,16 @@ def test_planning_when_nothing_is_due_costs_little() -> None:
     seconds = time.process_time() - started
     assert plan.reasons == {"done": num_videos}
     assert seconds < 6
+
+
+def test_a_name_that_is_not_held_leads_to_what_was_meant(tmp_path: Path) -> None:
+    table = Table({name: (box_prompt(1),) for name in ("A.MP4", "cam.raw", "x" * 5000, "pipe.mp4")})
+    plan = make_plan(
+        [ref_of("a.mp4")], table, read_ledger(open_objects(str(tmp_path))), RECIPE, "run-1",
+        why_not_listed=lambda video: "it is a pipe" if video == "pipe.mp4" else "",
+    )
+    told = {letter.video[:8]: letter.error.message for letter in plan.dead}
+    assert "does not hold: it holds 'a.mp4'; mend the name" in told["A.MP4"]
+    assert "suffix is not one of a video" in told["cam.raw"]
+    assert "does not hold: it is a pipe; mend" in told["pipe.mp4"]
+    assert max(map(len, told.values())) < 500
