@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labeling.errors import StoreBusy
+from labeling.errors import BadConfiguration, DamagedStore, StoreBusy
 from labeling.objects import Objects
 from labeling.store import layout, schemas
 from labeling.store.commit import commit
@@ -87,7 +87,7 @@ def compact(
     """
     parent, limits = newest_snapshot(objects), limits or CompactLimits()
     if parent is None:
-        raise ValueError(f"{objects.root} has no snapshot, so there is nothing to pack; `labeling run` publishes one")
+        raise BadConfiguration(f"{objects.root} has no snapshot, so there is nothing to pack; `labeling run` publishes one")
     before, packed = read_contents(objects, parent), _Packed([], set(), {}, [])
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="compact-", dir=scratch) as folder:
@@ -178,7 +178,7 @@ def _by_bytes(files: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, 
 
 
 def _tracks_in(body: bytes, uri: str, tracks: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[int, Iterator[Any]]]:
-    """Yield tracks of one file with their rows, group by group; RuntimeError when a track's rows are not those counted."""
+    """Yield tracks of one file with their rows, group by group; DamagedStore when a track's rows are not those counted."""
     with open_bytes(body, uri) as opened:
         bounds = bounds_of(opened.metadata)
         for row, track in tracks.items():
@@ -194,7 +194,7 @@ def _counted(parts: Iterable[Any], track: Mapping[str, Any], uri: str) -> Iterat
         yield part
     if found != track["num_masks"]:
         told = f"{uri} has {found} rows of object {track['track_id']}; expected {track['num_masks']}, as its track says"
-        raise RuntimeError(f"{told}. Nothing was changed: restore an older snapshot or label its video again")
+        raise DamagedStore(f"{told}. Nothing was changed: restore an older snapshot or label its video again")
 
 
 def _pack_small(

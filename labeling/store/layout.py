@@ -2,6 +2,8 @@
 
 import re
 
+from labeling.errors import BadConfiguration
+
 DATA_TABLES = ("videos", "tracks", "masks")
 LOCK = "locks/run.json"
 PENDING = "ledger/pending/"
@@ -20,7 +22,7 @@ _SNAPSHOT = re.compile(r"snapshots/v(\d{6,})\.json")
 def check_run_id(run_id: str) -> str:
     """Return `run_id`, or raise a ValueError: it is a folder's name in the store."""
     if not _RUN_ID.fullmatch(run_id):
-        raise ValueError(f"run_id is {run_id!r}; expected letters, digits, '.', '_' and '-', a letter or digit first")
+        raise BadConfiguration(f"run_id is {run_id!r}; expected letters, digits, '.', '_' and '-', a letter or digit first")
     return run_id
 
 

@@ -33,8 +33,11 @@ class Done:
 
 
 def components_of(done: Done) -> Mapping[str, str]:
-    """Return the digests of what a result was made of; empty where its marker said nothing."""
-    parts: dict[str, str] = json.loads(done.components)
+    """Return the digests of what a result was made of; empty where its marker said nothing, or nothing that can be read."""
+    try:
+        parts: dict[str, str] = plain(json.loads(done.components), dict[str, str], "components")
+    except ValueError:
+        return {}
     return parts
 
 

@@ -58,7 +58,7 @@ def open_file(objects: Objects, key: str, *, ranged: bool = False) -> Any:
 def _open(objects: Objects, key: str, ranged: bool) -> Any:
     local = Path(objects.uri(key))
     source: Any = local
-    if not (local.is_absolute() and local.exists()):
+    if not (local.is_absolute() and local.is_file()):  # what is no file is named by `get`, and a pipe never waited for
         source = RangedReader(objects, key) if ranged else pa.BufferReader(objects.get(key))
     return _opened(source, objects.uri(key), memory_map=isinstance(source, Path), pre_buffer=isinstance(source, RangedReader))
 

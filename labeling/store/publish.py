@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from labeling.config import QCConfig
-from labeling.errors import DamagedStore, StoreBusy
+from labeling.errors import BadConfiguration, DamagedStore, StoreBusy
 from labeling.objects import Objects
 from labeling.store import layout, schemas
 from labeling.store.card import mend_cards
@@ -99,7 +99,7 @@ def recompute(
         ValueError: the store was never published.
     """
     if newest_snapshot(objects) is None:
-        raise ValueError(f"{objects.root} has no snapshot, so there is nothing to judge; `labeling run` publishes one")
+        raise BadConfiguration(f"{objects.root} has no snapshot, so there is nothing to judge; `labeling run` publishes one")
     return publish(objects, qc, run_id=run_id, decisions=decisions, still_held=still_held)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from labeling.errors import DamagedStore
+from labeling.errors import BadConfiguration, DamagedStore
 from labeling.objects import Objects
 from labeling.redact import held_out, redact
 from labeling.store import layout
@@ -209,4 +209,4 @@ def _read(objects: Objects, run_id: str, name: str, make: Callable[[Any], Any]) 
         return read_document(objects, f"{layout.run_folder(run_id)}{name}", make, advice=ASIDE)
     except FileNotFoundError:
         there = ", ".join(list_runs(objects)[-10:]) or "none"
-        raise ValueError(f"run {run_id!r} left no {name} in {objects.root}; its latest runs: {there}") from None
+        raise BadConfiguration(f"run {run_id!r} left no {name} in {objects.root}; its latest runs: {there}") from None

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from labeling.errors import BadConfiguration
 from labeling.objects import Objects
 from labeling.store import layout, schemas
 from labeling.store.documents import document_of, plain, typed
@@ -97,20 +98,20 @@ def read_snapshot(objects: Objects, version: int | str | None = None) -> Snapsho
     if number is None:
         versions = list_versions(objects)
         if not versions:
-            raise ValueError(f"{objects.root} has no snapshot; `labeling run` publishes the first one")
+            raise BadConfiguration(f"{objects.root} has no snapshot; `labeling run` publishes the first one")
         number = versions[-1]
     key = layout.snapshot(number)
     try:
         return snapshot_from_json(objects.get(key), objects.uri(key))
     except FileNotFoundError:
         there = ", ".join(f"v{v:06d}" for v in list_versions(objects)) or "none"
-        raise ValueError(f"snapshot is {version!r}; {objects.root} has {there}") from None
+        raise BadConfiguration(f"snapshot is {version!r}; {objects.root} has {there}") from None
 
 
 def _number(version: int | str) -> int:
     digits = str(version).removeprefix("v")
-    if not digits.isdigit():
-        raise ValueError(f"snapshot is {version!r}; expected a number or a name like v000003")
+    if not (digits.isascii() and digits.isdigit()):
+        raise BadConfiguration(f"snapshot is {version!r}; expected a number or a name like v000003")
     return int(digits)
 
 
