@@ -4,8 +4,10 @@ The front matter is that of Hugging Face's dataset cards, so that an upload of t
 """
 
 import hashlib
+import html
 import json
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -110,14 +112,16 @@ def card_text(said: Mapping[str, Any]) -> str:
         "videos": f"{counts['videos']:,} ({said['hours']:.2f} hours, {said['frames']:,} frames)",
         "masklets": f"{counts['tracks']:,}: {verdicts}; {counts['decided']:,} decided by people",
         "masks": f"{counts['masks']:,}, of which {counts['visible_masks']:,} show the object",
-        "made": f"{said['created_at']} by run {said['run_id']}" + (f" ({said['note']})" if said["note"] else ""),
+        "made": f"{said['created_at']} by run {said['run_id']}" + (f" ({_plain(said['note'])})" if said["note"] else ""),
         "written by": f"{said['written_by']}, storage version {said['storage_version']}",
     }
+    categories = {_plain(name) or "(none)": f"{count:,}" for name, count in said["categories"].items()}
     parts = [
         _front_matter(name, counts["masks"]),
-        f"# {name}\n\nMasklets: every prompted object followed through its video, masks as COCO run lengths in Parquet.\n",
+        f"# {_plain(name)}\n",
+        "Masklets: every prompted object followed through its video, masks as COCO run lengths in Parquet.\n",
         _table("what", "how many", facts),
-        "## Categories\n\n" + _table("category", "masklets", {k or "(none)": f"{v:,}" for k, v in said["categories"].items()}),
+        "## Categories\n\n" + _table("category", "masklets", categories),
         "## Made by\n\n" + _made_by_table(said["made_by"]),
         f"## Judged by\n\nRules `{said['qc'].get('name', '')}`:\n\n" + _rules(said["qc"].get("rules") or []),
         "## Files\n\n" + _table("table", "files, rows, bytes", {k: _file_cell(v) for k, v in said["files"].items()}),
@@ -141,6 +145,12 @@ def _front_matter(name: str, num_masks: int) -> str:
 def _table(first: str, second: str, rows: Mapping[str, str]) -> str:
     cells = [(first, second), ("---", "---"), *rows.items()]
     return "".join(f"| {_cell(a)} | {_cell(b)} |\n" for a, b in cells)
+
+
+def _plain(text: str) -> str:
+    """Text that somebody else chose, so that Markdown and the HTML in it show it as it is."""
+    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    return re.sub(r"([\\`*\[\]])", r"\\\1", html.escape(shown, quote=False))
 
 
 def _cell(text: str) -> str:

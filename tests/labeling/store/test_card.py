@@ -66,3 +66,12 @@ def test_a_card_that_a_killed_publisher_did_not_write_is_written_by_the_next(tmp
     objects.put(keys[1].replace(name, "card.json"), b"{\"counts\": [")
     publish(objects, QCConfig(), run_id="four")
     assert objects.get(keys[1]) == before[1]
+
+
+def test_names_of_others_are_shown_as_they_are(tmp_path: Path) -> None:
+    store = FolderObjects(tmp_path / "cars")
+    label(store, tmp_path / "s", {"a.mp4": (box_prompt(1, category="</script>[x](y)|`*\x0b"),)})
+    publish(store, STRICT, run_id="run")
+    text = store.get("snapshots/v000001/README.md").decode()
+    assert "| &lt;/script&gt;\\[x\\](y)\\|\\`\\*\ufffd | 1 |" in text
+    assert "<script" not in text
