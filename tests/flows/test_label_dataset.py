@@ -17,6 +17,7 @@ from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.logging.handlers import APILogHandler
 from prefect.utilities.collections import visit_collection
 
+from flows import cli
 from flows import label_dataset as labelling
 from flows.judging import judge_again
 from flows.label_dataset import Feed, Outcome, label_dataset
@@ -33,6 +34,7 @@ from labeling.objects import open_objects
 from labeling.pool.pool import run_jobs
 from labeling.store.dead_letters import read_dead_letters, still_open
 from labeling.store.ledger import read_ledger
+from labeling.store.lock import run_lock
 from labeling.store.reader import read_masklets
 from labeling.store.run_state import Doing, recent_states
 from labeling.store.runs import RunTotals, read_summary
@@ -206,6 +208,17 @@ def test_a_prompt_that_does_not_fit_costs_its_object_alone(dataset: Dataset) -> 
     ledger = read_ledger(objects)
     of_first = [letter for letter in read_dead_letters(objects, outcome.run_id) if still_open(letter, ledger)]
     assert sorted(list(letter.payload["keys"]) for letter in of_first) == [["3"], ["4"]]
+
+
+def test_a_run_says_by_its_exit_code_what_came_of_it(dataset: Dataset, capfd: pytest.CaptureFixture[str]) -> None:
+    dataset.rows = [prompt_row("gone.mp4", 1)]
+    assert cli.run_command(["run", *dataset.overrides()]) == 1
+    assert "dead letters: 1 unknown_video" in capfd.readouterr().out
+    with run_lock(open_objects(str(dataset.root)), "run-7"):
+        assert cli.run_command(["run", *dataset.overrides()]) == 4
+    said = capfd.readouterr()
+    assert "is being written by run-7" in said.err
+    assert "Traceback" not in said.out + said.err
 
 
 def test_a_manifest_names_a_video_that_is_gone(dataset: Dataset) -> None:
