@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from labeling import rle
 from labeling.errors import BadInput
-from labeling.track.follow import clipped
+from labeling.track.follow import check_place, clipped
 from labeling.track.predictor import Predictor, arithmetic, mask_of
 from labeling.types import RLE, Box, Point
 
@@ -56,6 +56,7 @@ def click(
         raise BadInput("neither points nor a box came; expected at least one click, or a box", "bad_prompt")
     if mask is not None and mask.size_hw != frame.size_hw:
         raise BadInput(f"the mask is {mask.size_hw} (h, w), the frame {frame.size_hw}", "bad_prompt")
+    check_place("the click", frame.size_hw, points_xy=points_xy, box_xyxy=box_xyxy)
     given: dict[str, Any] = {} if box_xyxy is None else {"box": np.array(clipped(box_xyxy, frame.size_hw), np.float32)}
     if points_xy:
         given |= {"points": np.array(points_xy, np.float32), "labels": np.array(labels, np.int32)}

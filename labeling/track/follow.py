@@ -19,7 +19,7 @@ from labeling.config import Direction
 from labeling.errors import BadInput, BadPrompt, DeadlineExceeded
 from labeling.track.ahead import ahead
 from labeling.track.predictor import Predictor, mask_of
-from labeling.types import RLE, Box, FrameMask, MaskSource, Prompt, PromptSource
+from labeling.types import RLE, Box, FrameMask, MaskSource, Point, Prompt, PromptSource
 
 
 class SampledFrames(Protocol):
@@ -214,7 +214,7 @@ def _check(prompt: Prompt, sampled: Set[int], frame_indices: Sequence[int], size
     where = f"object {prompt.object_id}, frame {prompt.frame_idx}"
     if prompt.frame_idx not in sampled:
         raise BadPrompt(f"{where}: {_why_not_sampled(prompt.frame_idx, frame_indices)}")
-    _check_place(prompt, where, size_hw)
+    check_place(where, size_hw, points_xy=prompt.points_xy, box_xyxy=prompt.box_xyxy)
     if prompt.mask is not None:
         _check_mask(prompt.mask, where, size_hw, may_be_empty=prompt.source is PromptSource.CORRECTION)
 
@@ -230,6 +230,18 @@ def clipped(box_xyxy: Box, size_hw: tuple[int, int]) -> Box:
     return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
 
 
+def check_place(where: str, size_hw: tuple[int, int], *, points_xy: Sequence[Point] = (), box_xyxy: Box | None = None) -> None:
+    """Raise BadPrompt, which begins with `where`, for a point outside the frame or a box that misses it."""
+    height, width = size_hw
+    outside = [p for p in points_xy if not (0 <= p[0] <= width and 0 <= p[1] <= height)]
+    if outside:
+        raise BadPrompt(f"{where}: point {outside[0]} lies outside the frame of {width} x {height}")
+    if box_xyxy is not None:
+        x0, y0, x1, y1 = box_xyxy
+        if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+            raise BadPrompt(f"{where}: box {box_xyxy} misses the frame of {width} x {height}")
+
+
 def _settled(prompts: list[Prompt]) -> list[Prompt]:
     """Return one object's prompts by frame; on a frame that a reviewer corrected, the correction stands alone."""
     corrected = {p.frame_idx for p in prompts if p.source is PromptSource.CORRECTION}
@@ -242,17 +254,6 @@ def _why_not_sampled(frame_idx: int, frame_indices: Sequence[int]) -> str:
     if not first <= frame_idx <= last:
         return f"the video's frames to track run from {first} to {last}"
     return f"that frame is not sampled; the nearest sampled one is {min(frame_indices, key=lambda i: abs(i - frame_idx))}"
-
-
-def _check_place(prompt: Prompt, where: str, size_hw: tuple[int, int]) -> None:
-    height, width = size_hw
-    outside = [p for p in prompt.points_xy if not (0 <= p[0] <= width and 0 <= p[1] <= height)]
-    if outside:
-        raise BadPrompt(f"{where}: point {outside[0]} lies outside the frame of {width} x {height}")
-    if prompt.box_xyxy is not None:
-        x0, y0, x1, y1 = prompt.box_xyxy
-        if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
-            raise BadPrompt(f"{where}: box {prompt.box_xyxy} misses the frame of {width} x {height}")
 
 
 def _check_mask(mask: RLE, where: str, size_hw: tuple[int, int], *, may_be_empty: bool) -> None:
