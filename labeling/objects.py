@@ -103,8 +103,10 @@ class FolderObjects:
         target = self._path(key)
         if target.is_dir():
             raise Unavailable(f"{self.uri(key)} is a folder; expected a file: move it away", self._unavailable)
-        if os.path.lexists(target):
+        if target.exists():
             return False
+        if target.is_symlink():
+            raise Unavailable(f"{self.uri(key)} is a link that leads nowhere; move it away", self._unavailable)
         with self._staged(key, body) as beside:
             try:
                 os.link(beside, target)

@@ -260,6 +260,7 @@ def _run(root: Path, number: int, key: str, harm: str, words: tuple[str, ...], *
     if not problem and "Traceback" in told:
         problem = f"a traceback was printed: {told[-1500:]}"
     named = Path(key).name.removesuffix(".json")[:16] in told or key in told or "the row of `" in told
+    named = named or "snapshot is '" in told  # a version that is not there, beside those that are
     waits = "results that no snapshot has" in told  # going back asks for them to be published first
     if not problem and code in (2, 4) and not named and not waits:
         problem = f"exit {code} and nothing is named: {told[-300:]}"

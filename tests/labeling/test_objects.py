@@ -226,6 +226,9 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     for write in (objects.put, objects.put_if_absent):
         with pytest.raises(Unavailable, match=r"folder\.json.*move"):
             write("folder.json", b"x")
+    (tmp_path / "link.json").symlink_to("nowhere")
+    with pytest.raises(Unavailable, match=r"link\.json is a link that leads nowhere"):
+        objects.put_if_absent("link.json", b"x")
     with pytest.raises(Unavailable, match=r"pipe\.json is no ordinary file"):
         objects.get("pipe.json")
     with pytest.raises(FileNotFoundError):
