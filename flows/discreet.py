@@ -25,7 +25,7 @@ class DiscreetFlow(Flow[P, R]):
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return what Prefect's server is told of the parameters."""
-        kept = {name: kept_config(v) if isinstance(v, LabelConfig) else redacted(v) for name, v in parameters.items()}
+        kept = {name: redacted(kept_config(v) if isinstance(v, LabelConfig) else v) for name, v in parameters.items()}
         return super().serialize_parameters(kept)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

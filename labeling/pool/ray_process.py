@@ -89,7 +89,7 @@ def options_for(cluster: ClusterConfig) -> dict[str, Any]:
     if not address or address == "local":
         return {
             "address": "local", "num_cpus": usable_cpus(), "include_dashboard": cluster.dashboard,
-            "object_store_memory": OBJECT_STORE_BYTES, **_short_folder(), **ours,
+            "object_store_memory": OBJECT_STORE_BYTES, **_short_folder(), **_object_store_folder(), **ours,
         }
     if address.startswith("ray://"):
         raise BadConfiguration(
@@ -124,6 +124,13 @@ def _short_folder() -> dict[str, str]:
         f"no folder for Ray: {', '.join(folders)} cannot be written or have more than {LONGEST_FOLDER} characters; "
         "set RAY_TMPDIR to a short one"
     )
+
+
+def _object_store_folder(shared: str = "/dev/shm") -> dict[str, str]:
+    """Where the object store lies, if not in shared memory: that may be there and not be for us to write."""
+    if not os.path.isdir(shared) or os.access(shared, os.W_OK | os.X_OK):
+        return {}
+    return {"_plasma_directory": tempfile.gettempdir()}
 
 
 def start(options: Mapping[str, Any]) -> Callable[[], None]:
@@ -325,7 +332,7 @@ def _use_token(*, make: bool) -> None:
     if os.environ.get("RAY_AUTH_MODE"):
         return
     kept = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if not kept and not (Path.home() / ".ray" / "auth_token").exists():
+    if not kept and not os.path.exists(os.path.expanduser("~/.ray/auth_token")):
         if not make:
             return
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

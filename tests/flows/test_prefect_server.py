@@ -23,8 +23,9 @@ from prefect.settings import (
 
 import flows
 from flows import prefect_server
-from flows.discreet import without_traceback
+from flows.discreet import DiscreetFlow, without_traceback
 from flows.prefect_server import CHILD, ensure_server
+from labeling.config import LabelConfig, SourceConfig
 from labeling.errors import BadInput, Unavailable
 
 Serve = Callable[[int, str, bytes], str]
@@ -146,3 +147,11 @@ def test_a_start_is_not_waited_for_when_the_process_has_ended() -> None:
         began = time.monotonic()
         assert not prefect_server._wait(process, 1, 60.0)
     assert time.monotonic() - began < 30
+
+
+def test_a_secret_of_the_environment_is_not_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "k3yk3yk3yk3y")
+    config = LabelConfig(source=SourceConfig(uri="/data/k3yk3yk3yk3y"))
+    shown = DiscreetFlow(lambda config: None, name="f").serialize_parameters({"config": config})
+    assert "k3yk3yk3yk3y" not in str(shown)
+    assert shown["config"]["source"]["uri"] == "/data/***"

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -72,6 +73,8 @@ def test_rays_folder_is_short_wherever_temporary_files_go(monkeypatch: pytest.Mo
     assert "_temp_dir" not in options_for(ClusterConfig())
     monkeypatch.setenv("RAY_TMPDIR", str(deep))
     assert options_for(ClusterConfig())["_temp_dir"].startswith("/tmp/ray")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != "/dev/shm")
+    assert options_for(ClusterConfig())["_plasma_directory"] == tempfile.gettempdir()
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(ClusterFailed, match="set RAY_TMPDIR to a short one"):
         options_for(ClusterConfig())
