@@ -130,3 +130,24 @@ def test_samurai_weighs_motion_as_its_released_files_do() -> None:
     thresholds = (config.stable_frames_threshold, config.stable_ious_threshold, config.min_obj_score_logits)
     assert thresholds == (15, 0.3, -1.0)
     assert (config.presence_threshold, find_config("sam2.1_hiera_t").presence_threshold) == (-1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "./configs/sam2.1/sam2.1_hiera_b+.yaml",
+        "/configs/sam2.1/sam2.1_hiera_b+.yaml",
+        "//opt/sam2/sam2/configs/sam2.1/sam2.1_hiera_b+.yaml",
+        "configs\\sam2.1\\sam2.1_hiera_b+.yaml",
+        "/home/me/configs/sam2/configs/sam2.1/sam2.1_hiera_b+",
+        "sam2.1/sam2.1_hiera_b+.yaml",
+    ],
+)
+def test_a_path_leads_to_a_released_file_from_anywhere(name: str) -> None:
+    assert find_config(name) is VARIANTS["sam2.1_hiera_b+"]
+
+
+@pytest.mark.parametrize("name", ["configs/sam2/sam2.1_hiera_t.yaml", "mine/sam2.1_hiera_t.yaml", "", "configs", "/"])
+def test_a_path_to_something_else_is_not_known(name: str) -> None:
+    with pytest.raises(ValueError, match="is not known"):
+        find_config(name)
