@@ -1,9 +1,13 @@
 """The models there are, by name, and the sizes of each."""
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from sam2.modeling.config import ModelConfig, TrunkSizes
+from sam2.overrides import apply_overrides
 
 TRUNKS = {
     "t": TrunkSizes(embed_dim=96, num_heads=1, stages=(1, 2, 7, 2), global_att_blocks=(5, 7, 9)),
@@ -83,9 +87,8 @@ CONFIGS = _all_configs()
 def find_config(name: str | os.PathLike[str]) -> ModelConfig:
     """Return the config that a released path, a bare file name or a short name stands for.
 
-    A path may lead to the released file from anywhere: `./configs/...`, `/opt/sam2/sam2/configs/...`. Raises ValueError,
-    with the names there are, for any other: the sizes of the network live in Python, and a YAML file from elsewhere is
-    not read.
+    A path may lead to the released file from anywhere: `./configs/...`, `/opt/sam2/sam2/configs/...`; where there is a
+    file, its values count. Raises ValueError, with the names there are, for any other.
     """
     asked = os.fspath(name)
     parts = [part for part in asked.replace("\\", "/").removesuffix(".yaml").split("/") if part not in ("", ".")]
@@ -97,4 +100,45 @@ def find_config(name: str | os.PathLike[str]) -> ModelConfig:
             f"config {asked!r} is not known: expected one of {known}; a bare file name or {', '.join(VARIANTS)}. "
             "Other YAML files are not read: change choices with hydra_overrides_extra=['++model.KEY=VALUE']"
         )
-    return config
+    return _as_in_file(config, Path(asked)) if Path(asked).is_file() else config
+
+
+def _as_in_file(config: ModelConfig, path: Path) -> ModelConfig:
+    """Return the config with what a file of a released name says otherwise than the package's own file.
+
+    Raises ValueError for a file that is no such tree, or says what this network cannot be.
+    """
+    import yaml
+
+    folder = "samurai" if config.samurai_mode else config.variant.split("_")[0]
+    own = Path(__file__).parent / "configs" / folder / f"{config.variant}.yaml"
+    try:
+        ours, theirs = (dict(_leaves(yaml.safe_load(file.read_text())["model"])) for file in (own, path))
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise ValueError(f"config {path} cannot be read as a tree below `model`: {error}") from error
+    changes = [f"++model.{key}={_spoken(value)}" for key, value in theirs.items() if _spoken(ours.get(key)) != _spoken(value)]
+    try:
+        return apply_overrides(config, changes)
+    except ValueError as error:
+        raise ValueError(f"config {path}: {error}") from error
+
+
+def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _spoken(value: Any) -> str:
+    """Return a value as an override spells it; YAML takes `1e-6` for a string."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_spoken, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    try:
+        number = float(value)
+    except ValueError:
+        return str(value)
+    return str(int(number)) if isinstance(value, int) else str(number)

@@ -1,10 +1,12 @@
 """Every variant has the released names, shapes and numbers; every name leads to one variant or is refused."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import sam2
 from sam2.modeling.config import ModelConfig
 from sam2.modeling.hiera import plan_blocks
 from sam2.modeling.sam2_base import SAM2Base
@@ -151,3 +153,29 @@ def test_a_path_leads_to_a_released_file_from_anywhere(name: str) -> None:
 def test_a_path_to_something_else_is_not_known(name: str) -> None:
     with pytest.raises(ValueError, match="is not known"):
         find_config(name)
+
+
+def test_a_bare_name_in_the_working_folder_may_be_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = Path(sam2.__path__[0]) / "configs/samurai/sam2.1_hiera_l.yaml"
+    Path("configs/samurai").mkdir(parents=True)
+    for name in ("sam2.1_hiera_l.yaml", "configs/samurai/sam2.1_hiera_l.yaml"):
+        Path(name).write_text(shipped.read_text().replace("num_maskmem: 7", "num_maskmem: 5"))
+        assert find_config(name).num_maskmem == 5
+
+
+def test_a_file_of_a_released_name_is_read_for_what_it_says(tmp_path: Path) -> None:
+    """A copy that somebody edited must not pass for the released file in silence."""
+    shipped = Path(sam2.__path__[0]) / "configs/sam2.1/sam2.1_hiera_t.yaml"
+    own = tmp_path / "configs" / "sam2.1" / shipped.name
+    own.parent.mkdir(parents=True)
+    own.write_text(shipped.read_text().replace("1e-06", "1e-6"))
+    assert find_config(own) == VARIANTS["sam2.1_hiera_t"]
+    own.write_text(shipped.read_text().replace("image_size: 1024", "image_size: 512\n  compile_image_encoder: False"))
+    assert find_config(own) == replace(VARIANTS["sam2.1_hiera_t"], image_size=512)
+    own.write_text(shipped.read_text().replace("scalp: 1", "scalp: 0"))
+    with pytest.raises(ValueError, match="scalp=0.*and no other"):
+        find_config(own)
+    own.write_text("no tree")
+    with pytest.raises(ValueError, match="cannot be read as a tree below `model`"):
+        find_config(str(own))
