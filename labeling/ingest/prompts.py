@@ -67,7 +67,13 @@ class PromptTable:
         if ref.key == ref.uri or not (by_key and by_uri):
             return by_key or by_uri
         log.warning("prompts for %s are given by key and by uri; both are taken", ref.uri)
-        return sort_prompts({*by_key, *by_uri})
+        spoken = {(p.object_id, p.frame_idx, kind) for p in by_key for kind in _kinds_of(p)}
+        other = [p for p in by_uri if p not in by_key]
+        more = [p for p in other if spoken.isdisjoint((p.object_id, p.frame_idx, kind) for kind in _kinds_of(p))]
+        if len(more) < len(other):
+            told = "%d prompts for %s by uri say otherwise than those by key of the same object and frame; the key's are taken"
+            log.warning(told, len(other) - len(more), ref.uri)
+        return sort_prompts([*by_key, *more])
 
     def spelled_as(self, keys: Collection[str]) -> "PromptTable":
         """The table with its videos spelled as they are listed: an accent may be one letter with its character or two.

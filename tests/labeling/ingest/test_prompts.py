@@ -187,6 +187,8 @@ def test_a_video_is_found_by_key_and_by_uri(tmp_path: Path) -> None:
     assert table_of(tmp_path, row(video="a b.mp4")).for_video(ref) == ()
     both = table_of(tmp_path, row(video="x/a b.mp4"), row(video="/data/x/a b.mp4", object_id=2))
     assert [p.object_id for p in both.for_video(ref)] == [1, 2]
+    other = table_of(tmp_path, row(video="x/a b.mp4"), row(video="/data/x/a b.mp4", box_xyxy=[1, 1, 9, 9]))
+    assert other.for_video(ref) == other.by_video["x/a b.mp4"], "one box for an object on a frame"
 
 
 def test_a_csv_without_its_columns_is_a_configuration_error(tmp_path: Path) -> None:
