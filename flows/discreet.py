@@ -34,6 +34,8 @@ class DiscreetFlow(Flow[P, R]):
         show_log()
         for name in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(name).addFilter(without_traceback)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(not_said_again)
         with named_errors():
             return super().__call__(*args, **kwargs)
 
@@ -43,7 +45,15 @@ def without_traceback(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, NAMED):
         record.msg, record.args, record.exc_info, record.exc_text = redact(str(error)), (), None, None
+        record.named = True
     return True
+
+
+def not_said_again(record: logging.LogRecord) -> bool:
+    """Keep from this process's own log what whoever called the flow says of the same error; the page shows it."""
+    if record.name not in ("prefect.flow_runs", "prefect.task_runs"):
+        return True
+    return not getattr(record, "named", False) and not record.getMessage().startswith("Finished in state Failed(")
 
 
 def discreet(**options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:

@@ -23,7 +23,7 @@ from prefect.settings import (
 
 import flows
 from flows import prefect_server
-from flows.discreet import DiscreetFlow, without_traceback
+from flows.discreet import DiscreetFlow, not_said_again, without_traceback
 from flows.prefect_server import CHILD, ensure_server
 from labeling.config import LabelConfig, SourceConfig
 from labeling.errors import BadInput, Unavailable
@@ -139,7 +139,10 @@ def test_an_error_that_names_what_to_mend_is_logged_without_its_traceback() -> N
 
     told = record(BadInput("a.mp4 is no video", "not_a_video"))
     assert (told.getMessage(), told.exc_info) == ("a.mp4 is no video", None)
-    assert record(KeyError("x")).exc_info is not None
+    assert not not_said_again(told)      # the command says it
+    other = record(KeyError("x"))
+    assert other.exc_info is not None
+    assert not_said_again(other)
 
 
 def test_a_start_is_not_waited_for_when_the_process_has_ended() -> None:
