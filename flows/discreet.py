@@ -6,7 +6,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect.flows import Flow
 
-from flows.configure import kept_config
+from flows.configure import shown_config
 from flows.prefect_server import ensure_server, named_errors
 from flows.run_page import show_log
 from labeling.config import LabelConfig
@@ -25,7 +25,7 @@ class DiscreetFlow(Flow[P, R]):
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return what Prefect's server is told of the parameters."""
-        kept = {name: redacted(kept_config(v) if isinstance(v, LabelConfig) else v) for name, v in parameters.items()}
+        kept = {name: shown_config(v) if isinstance(v, LabelConfig) else redacted(v) for name, v in parameters.items()}
         return super().serialize_parameters(kept)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

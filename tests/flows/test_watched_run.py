@@ -189,7 +189,7 @@ def test_nothing_that_the_run_leaves_tells_a_secret(watched: Watched) -> None:
     assert PLANTED not in watched.log
     assert all(PLANTED not in scrape for scrape in watched.scrapes)
     letter = next(path for path in left if b"unknown_video" in path.read_bytes() and "dead" in path.parts)
-    assert "https://ann:***@films/a.mp4?X-Amz-Signature=***" in letter.read_text()
+    assert json.loads(letter.read_text())["video"] == "https://ann@films/a.mp4?X-Amz-Signature="
 
 
 def test_prefect_is_told_no_secret(prefect_server: None, dataset: Dataset) -> None:
