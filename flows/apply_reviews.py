@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows import reviewing
-from flows.discreet import discreet
 from flows.label_dataset import Outcome, carry_out
-from flows.planning import new_run_id
+from flows.run import review_queue as reviewing
+from flows.run.plan import new_run_id
+from flows.run.redacted_flow import discreet
 from labeling import logs
 from labeling.config import LabelConfig
 from labeling.ingest.listing import list_videos
 from labeling.ingest.prompts import BadRow, PromptTable, merge_prompts, read_prompts
 from labeling.objects import Objects, open_objects
+from labeling.review.flow.standing import counted_clicks
 from labeling.review.items import Correction, ItemKey
 from labeling.review.queue import ReviewQueue
-from labeling.review.standing import counted_clicks
 from labeling.store.kept import keep_what_is_not_corrected
 from labeling.store.keys import recipe_for
 from labeling.store.ledger import read_ledger

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from flows import reviewing
-from flows.discreet import discreet
-from flows.failure_budget import overspent
 from flows.label_dataset import Outcome, label_dataset
-from flows.planning import new_run_id
+from flows.run import review_queue as reviewing
+from flows.run.failure_budget import overspent
+from flows.run.plan import new_run_id
+from flows.run.redacted_flow import discreet
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
 from labeling.ingest.listing import list_videos

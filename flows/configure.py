@@ -18,8 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from flows.overrides import choices_in, known_overrides, refusal_of
-from labeling.bench_config import BenchConfig
+from flows.bench.config import BenchConfig
+from flows.cli.overrides import choices_in, known_overrides, refusal_of
+from flows.learn.config import EvaluateConfig, TrainConfig
 from labeling.config import LabelConfig, TrackerConfig
 from labeling.errors import BadConfiguration, LabelingError
 from labeling.qc.rules import checked_rules
@@ -27,7 +28,6 @@ from labeling.redact import held_out, redacted
 from labeling.review.items import MAX_REVIEWERS
 from labeling.store.layout import check_run_id
 from labeling.track.predictor import PRECISIONS
-from labeling.training_config import EvaluateConfig, TrainConfig
 
 PATHS = frozenset(
     {

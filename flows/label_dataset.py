@@ -12,17 +12,17 @@ from itertools import islice
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows import reviewing
 from flows.configure import kept_config
-from flows.discreet import discreet
-from flows.failure_budget import overspent
 from flows.label_video import LabelVideo
-from flows.planning import new_run_id, plan_run
-from flows.progress import Display, display
-from flows.reporting import write_run_report
-from flows.run_metrics import RunMeter, metered
-from flows.run_page import show_figures
-from flows.shared_root import shared_root
+from flows.run import review_queue as reviewing
+from flows.run.failure_budget import overspent
+from flows.run.metrics import RunMeter, metered
+from flows.run.plan import new_run_id, plan_run
+from flows.run.prefect_page import show_figures
+from flows.run.progress import Display, display
+from flows.run.redacted_flow import discreet
+from flows.run.report import write_run_report
+from flows.run.shared_root import shared_root
 from labeling import logs
 from labeling.config import LabelConfig
 from labeling.errors import CREDENTIALS_EXPIRED, DamagedStore, Unavailable

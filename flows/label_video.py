@@ -16,9 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
-from flows.aws_settings import aws_settings, settle
-from flows.next_video import NextVideos, Opened
-from flows.shared_root import SharedRoot
+from flows.run.aws_settings import aws_settings, settle
+from flows.run.prefetch import NextVideos, Opened
+from flows.run.shared_root import SharedRoot
 from labeling import logs
 from labeling.config import LabelConfig, default_scratch
 from labeling.errors import BadInput, BadPrompt, record_of
@@ -32,7 +32,7 @@ from labeling.store.records import mask_from_row
 from labeling.store.writer import BatchWriter, TrackRow
 from labeling.track.follow import Tracked, check_prompts, follow
 from labeling.track.predictor import Predictor, TrackerRecipe, arithmetic, build_predictor, take_peak_gpu_bytes
-from labeling.track.within import follow_within
+from labeling.track.span_retrack import follow_within
 from labeling.types import Job, Prompt, Provenance, Receipt, Video
 
 log = logging.getLogger(__name__)

@@ -8,14 +8,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.deployed import when_free
-from flows.run_page import show_log
+from flows.deployments import when_free
+from flows.run.prefect_page import show_log
 from labeling.config import LabelConfig
 
 if TYPE_CHECKING:
-    from labeling.store.compact import Compacted
-    from labeling.store.vacuum import Vacuum
-    from labeling.store.verify import BadFile
+    from labeling.store.versions.compact import Compacted
+    from labeling.store.versions.vacuum import Vacuum
+    from labeling.store.versions.verify import BadFile
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def upkeep(
         wait_for_root_s: Seconds to wait while a run writes the root, before this one fails with that run's name.
     """
     from flows.configure import load_config
-    from flows.upkeep_steps import told_compacted, told_vacuum
+    from flows.run.upkeep_steps import told_compacted, told_vacuum
 
     show_log()
     config = load_config([f"store.root={store_root}", *overrides])
@@ -55,7 +55,7 @@ def upkeep(
 @task(name="compact", cache_policy=NO_CACHE)
 def compact_task(config: LabelConfig, wait_s: float) -> "Compacted | None":
     """Do `compact_store` when nobody else writes the root."""
-    from flows.upkeep_steps import compact_store
+    from flows.run.upkeep_steps import compact_store
 
     return when_free(lambda: compact_store(config), wait_s)
 
@@ -63,7 +63,7 @@ def compact_task(config: LabelConfig, wait_s: float) -> "Compacted | None":
 @task(name="vacuum", cache_policy=NO_CACHE)
 def vacuum_task(config: LabelConfig, apply: bool, wait_s: float) -> "Vacuum":
     """Do `vacuum_store` when nobody else writes the root."""
-    from flows.upkeep_steps import vacuum_store
+    from flows.run.upkeep_steps import vacuum_store
 
     return when_free(lambda: vacuum_store(config, apply), wait_s)
 
@@ -71,6 +71,6 @@ def vacuum_task(config: LabelConfig, apply: bool, wait_s: float) -> "Vacuum":
 @task(name="verify", cache_policy=NO_CACHE)
 def verify_task(config: LabelConfig) -> "list[BadFile]":
     """Do `verify_store`."""
-    from flows.upkeep_steps import verify_store
+    from flows.run.upkeep_steps import verify_store
 
     return verify_store(config)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.configure import load_config, load_evaluation, load_training
 
 TOP = Path(__file__).resolve().parent.parent

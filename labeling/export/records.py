@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from labeling.config import QCConfig
-from labeling.review.throughput import Throughput
+from labeling.review.quality.throughput import Throughput
 from labeling.types import Decision, FrameMask, QCFlag, require
 
 

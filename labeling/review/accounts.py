@@ -12,10 +12,10 @@ from sqlalchemy import bindparam, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from labeling.errors import BadInput
-from labeling.review.database import Database
+from labeling.review.db.database import Database
+from labeling.review.db.rows import checked_name
+from labeling.review.db.tables import SessionRow, TokenRow
 from labeling.review.queue import Clock, ReviewQueue
-from labeling.review.rows import checked_name
-from labeling.review.tables import SessionRow, TokenRow
 
 SENIOR = "senior"
 ROLES = ("reviewer", SENIOR)

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from labeling.errors import BadInput
 from labeling.ingest.prompts import read_prompts
-from labeling.review.gold import GoldItem, GoldScore
 from labeling.review.items import ItemHistory, ItemKey, ItemStatus, Lease, LoggedDecision, QueuedItem
+from labeling.review.quality.gold import GoldItem, GoldScore
+from labeling.review.quality.throughput import Throughput
 from labeling.review.queue import ReviewQueue
-from labeling.review.throughput import Throughput
 from labeling.types import Prompt, QCFlag, VideoRef
 
 _MOST_DIGITS = 18  # of an item's number, which is an int64

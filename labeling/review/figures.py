@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from labeling.metrics import Metric, counter, gauge
+from labeling.review.db.tables import DecisionRow, GoldRow, ItemRow
+from labeling.review.flow.steps import WAITING
 from labeling.review.items import ItemStatus
 from labeling.review.queue import ReviewQueue
-from labeling.review.steps import WAITING
-from labeling.review.tables import DecisionRow, GoldRow, ItemRow
 
 
 @dataclass(frozen=True, slots=True)

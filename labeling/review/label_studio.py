@@ -19,8 +19,8 @@ from labeling.ingest.decode import FrameReader
 from labeling.ingest.fetch import fetch_video
 from labeling.review.brush import decode_brush, encode_brush
 from labeling.review.commands import item_of
+from labeling.review.db.foreign import objects_of, require_file, xml_text
 from labeling.review.exchange import Lent, Returned
-from labeling.review.foreign import objects_of, require_file, xml_text
 from labeling.types import MOST_FRAMES, RLE, require, shown
 
 FROM_NAME, TO_NAME = "mask", "image"

@@ -11,9 +11,15 @@ from typing import Self
 from sqlalchemy import bindparam, select, update
 
 from labeling.errors import BadInput
-from labeling.review import chain, consensus, decisions, listing, opening, seen, steps
-from labeling.review.database import Database, open_database
+from labeling.review.db import chain
+from labeling.review.db.database import Database, open_database
+from labeling.review.db.rows import checked_name, draft, queued_item
+from labeling.review.db.tables import DraftRow, ItemRow, table_of
+from labeling.review.db.tally import tallied
 from labeling.review.errors import LostLease
+from labeling.review.flow import decisions, listing, opening, seen, steps
+from labeling.review.flow.listing import ItemFilter
+from labeling.review.flow.seen import Consensus
 from labeling.review.items import (
     ChainReport,
     Correction,
@@ -28,11 +34,7 @@ from labeling.review.items import (
     ReviewItem,
     Viewer,
 )
-from labeling.review.listing import ItemFilter
-from labeling.review.rows import checked_name, draft, queued_item
-from labeling.review.seen import Consensus
-from labeling.review.tables import DraftRow, ItemRow, table_of
-from labeling.review.tally import tallied
+from labeling.review.quality import consensus
 from labeling.types import Prompt, ReviewDecision
 
 Clock = Callable[[], datetime]

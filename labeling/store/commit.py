@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 
 from labeling.objects import Objects
 from labeling.store import layout
-from labeling.store.card import write_card
 from labeling.store.each import each
 from labeling.store.parquet import to_bytes
 from labeling.store.snapshots import Contents, Snapshot
+from labeling.store.versions.card import write_card
 from labeling.types import Decision
 
 log = logging.getLogger(__name__)

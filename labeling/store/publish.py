@@ -20,7 +20,6 @@ from labeling.config import QCConfig
 from labeling.errors import BadConfiguration, DamagedStore, StoreBusy
 from labeling.objects import Objects
 from labeling.store import layout, schemas
-from labeling.store.card import mend_cards
 from labeling.store.commit import commit, delete_all
 from labeling.store.each import each
 from labeling.store.keys import canonical_json
@@ -28,6 +27,7 @@ from labeling.store.ledger import BadMarker, Ledger, Marker, read_ledger
 from labeling.store.parquet import concat, newest, read
 from labeling.store.snapshots import Contents, Snapshot, newest_snapshot, read_contents
 from labeling.store.verdicts import Word, judge_tracks, measure_overlaps, overlaps_in, words_in, words_of
+from labeling.store.versions.card import mend_cards
 from labeling.types import ReviewDecision
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from labeling import rle
 from labeling.config import Direction
 from labeling.errors import BadInput, BadPrompt, DeadlineExceeded
-from labeling.track.ahead import ahead
+from labeling.track.pipelined import ahead
 from labeling.track.predictor import Predictor, mask_of
 from labeling.types import RLE, Box, FrameMask, MaskSource, Point, Prompt, PromptSource
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from labeling.config import ModelConfig, PrecisionConfig, TrackConfig, TrackerConfig
 from labeling.errors import BadConfiguration, BadInput
-from labeling.track.ahead import without_team
 from labeling.track.checkpoints import sha256_of, verify_checkpoint
+from labeling.track.pipelined import without_team
 from sam2.embedded import embedded_digest, embedded_weights
 from sam2.overrides import apply_overrides
 from sam2.variants import CONFIGS, find_config

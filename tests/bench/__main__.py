@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from flows.benching import measured
+from flows.bench.bench import measured
 from flows.configure import load_bench
 from labeling import rle
 from labeling.ingest.prompts import PromptTable

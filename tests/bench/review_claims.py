@@ -24,9 +24,9 @@ import httpx
 import psutil
 from sqlalchemy import select
 
+from labeling.review.db.tables import EventRow, ItemRow
 from labeling.review.items import ItemKey, ReviewItem
 from labeling.review.queue import ReviewQueue
-from labeling.review.tables import EventRow, ItemRow
 from labeling.types import QCFlag
 from tests.labeling.review.postgres import missing, postgres_server, url_of
 
@@ -67,7 +67,7 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         self._command = [
-            sys.executable, "-c", "from flows.commands.review import app; app()", "serve", f"store.root={folder / 'store'}",
+            sys.executable, "-c", "from flows.cli.review import app; app()", "serve", f"store.root={folder / 'store'}",
             f"run.review_url={url}", "--port", str(self._port),
         ]
         self._process: subprocess.Popen[bytes] | None = None

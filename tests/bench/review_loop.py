@@ -19,11 +19,11 @@ from rich.table import Table
 
 from flows.apply_reviews import plan_corrections
 from flows.configure import load_config
-from flows.demo import compare
-from flows.demo_clips import DemoTruth, read_demo, render_demo
+from flows.demo.clips import DemoTruth, read_demo, render_demo
+from flows.demo.demo import compare
 from flows.label_video import LabelVideo
-from flows.planning import plan_run
-from flows.reviewing import collect_corrections, open_queue
+from flows.run.plan import plan_run
+from flows.run.review_queue import collect_corrections, open_queue
 from labeling import rle
 from labeling.config import LabelConfig
 from labeling.errors import BadInput
@@ -32,7 +32,7 @@ from labeling.ingest.listing import ref_of
 from labeling.ingest.probe import probe
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
 from labeling.objects import Objects, open_objects
-from labeling.review.from_snapshot import open_from_snapshot
+from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.items import QueuedItem
 from labeling.review.queue import ReviewQueue
 from labeling.store.plan import Plan

@@ -20,9 +20,9 @@ from sqlalchemy import event
 
 from labeling.objects import FolderObjects
 from labeling.review.accounts import Accounts
-from labeling.review.desk import Desk
+from labeling.review.flow.desk import Desk
+from labeling.review.flow.listing import ItemFilter
 from labeling.review.items import ItemKey, ItemStatus, ReviewItem
-from labeling.review.listing import ItemFilter
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.app import create_app
 from labeling.review.web.clicking import Clicker

@@ -17,9 +17,9 @@ from prefect import flow
 
 from flows.configure import load_config
 from flows.label_dataset import Feed, bytes_to_track, label_chunk
-from flows.planning import plan_run
-from flows.progress import Tally, display
-from flows.run_metrics import Crew
+from flows.run.metrics import Crew
+from flows.run.plan import plan_run
+from flows.run.progress import Tally, display
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import Objects, open_objects
 from labeling.pool.pool import run_jobs

@@ -19,10 +19,10 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from flows.commands.stack import begin, raise_up, take_down
-from flows.stack import Stack, binary, environment, open_stack
-from flows.stack_parts import parts_of
-from flows.stack_process import stop
+from flows.cli.stack import begin, raise_up, take_down
+from flows.stack.parts import parts_of
+from flows.stack.process import stop
+from flows.stack.stack import Stack, binary, environment, open_stack
 from labeling.objects import Objects, open_objects
 from labeling.store.reader import read_masklets
 from labeling.store.run_state import Doing, read_state

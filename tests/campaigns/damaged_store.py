@@ -29,11 +29,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flows import configure
-from flows.cli import run_command
+from flows.cli.app import run_command
+from flows.cli.console import console
 from flows.configure import kept_config, load_config
-from flows.planning import plan_run
-from flows.reviewing import collect_corrections, open_items, open_queue
-from flows.screen import console
+from flows.run.plan import plan_run
+from flows.run.review_queue import collect_corrections, open_items, open_queue
 from labeling.config import LabelConfig, QCConfig, RuleConfig
 from labeling.errors import BadInput, record_of
 from labeling.ingest.prompts import PromptTable

@@ -5,11 +5,11 @@ import hashlib
 import pytest
 
 from flows import label_dataset as labelling
-from flows import reviewing
 from flows.apply_reviews import Applied, apply_reviews
-from flows.commands.review_apply import config_for, figures_of, print_applied
+from flows.cli.review_apply import config_for, figures_of, print_applied
 from flows.label_dataset import label_dataset
-from flows.reviewing import open_queue
+from flows.run import review_queue as reviewing
+from flows.run.review_queue import open_queue
 from labeling import rle
 from labeling.objects import open_objects
 from labeling.store.dead_letters import read_dead_letters

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from flows import cli
+from flows.cli import app as cli
 
 # They start servers, processes or downloads whatever they are given.
 NOT_TRIED = {("stack", "up"), ("stack", "down"), ("demo",), ("checkpoints", "fetch"), ("metrics", "serve"), ("review", "serve")}

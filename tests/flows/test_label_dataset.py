@@ -17,15 +17,15 @@ from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.logging.handlers import APILogHandler
 from prefect.utilities.collections import visit_collection
 
-from flows import cli
 from flows import label_dataset as labelling
-from flows.judging import judge_again
+from flows.cli import app as cli
+from flows.cli.console import console
+from flows.judge_again import judge_again
 from flows.label_dataset import Feed, Outcome, label_dataset
-from flows.planning import print_plan
-from flows.reporting import report_again
-from flows.reviewing import open_queue
-from flows.run_page import artifact_key
-from flows.screen import console
+from flows.run.plan import print_plan
+from flows.run.prefect_page import artifact_key
+from flows.run.report import report_again
+from flows.run.review_queue import open_queue
 from labeling import rle
 from labeling.errors import BadConfiguration, DamagedStore, Unavailable
 from labeling.export.coco import export_coco

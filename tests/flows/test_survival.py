@@ -40,7 +40,7 @@ class LabelingRun:
             environment["PREFECT_API_URL"] = self.server
         self.log = (self.folder / f"{self.mark}.log").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from flows.cli import main; main()", *self.arguments],
+            [sys.executable, "-c", "from flows.cli.app import main; main()", *self.arguments],
             env=environment, stdout=self.log, stderr=subprocess.STDOUT,
         )
 

@@ -18,11 +18,11 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from flows import cli
-from flows.discreet import discreet
+from flows.cli import app as cli
 from flows.label_dataset import Outcome, label_dataset
-from flows.reviewing import open_queue
-from flows.store_metrics import StoreWatch
+from flows.run.redacted_flow import discreet
+from flows.run.review_queue import open_queue
+from flows.run.store_metrics import StoreWatch
 from labeling import logs, metrics
 from labeling.config import LabelConfig, LogFormat
 from labeling.objects import open_objects

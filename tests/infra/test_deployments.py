@@ -18,7 +18,7 @@ from prefect.utilities.templating import apply_values
 from rich.console import Console
 
 from flows.configure import config_folder, load_config
-from flows.deployed import Settings
+from flows.deployments import Settings
 from labeling.errors import BadConfiguration
 
 TOP = Path(__file__).resolve().parents[2]

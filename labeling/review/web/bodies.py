@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from labeling.review.rows import MAX_NAME, MAX_NOTE
+from labeling.review.db.rows import MAX_NAME, MAX_NOTE
 
 BIGGEST = 2**63 - 1
 MAX_WORK_BYTES, MAX_WORK_DEPTH = 256 * 1024, 32

@@ -15,7 +15,7 @@ from labeling.ingest.decode import FrameReader
 from labeling.review.web.keeping import Shelf
 from labeling.track.click import Clicked, FrameInHand, click, take_frame
 from labeling.track.predictor import Predictor, arithmetic
-from labeling.track.within import follow_from
+from labeling.track.span_retrack import follow_from
 from labeling.types import RLE, Box, FrameMask, Point, Prompt
 
 MAX_SPAN = 120

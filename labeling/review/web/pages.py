@@ -7,11 +7,11 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator
 
 from labeling.review.accounts import SENIOR, Reviewer
-from labeling.review.desk import Holder
 from labeling.review.errors import LostLease
+from labeling.review.flow.desk import Holder
+from labeling.review.flow.listing import ItemFilter
 from labeling.review.items import ItemStatus, Lease, QueuedItem, Viewer
-from labeling.review.listing import ItemFilter
-from labeling.review.throughput import by_reviewer, figures_of
+from labeling.review.quality.throughput import by_reviewer, figures_of
 from labeling.review.web.bodies import Claim, Held, Release, storable
 from labeling.review.web.errors import Refused
 from labeling.review.web.plain import PlainRoute

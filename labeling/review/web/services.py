@@ -6,11 +6,11 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from labeling.review.accounts import Accounts
-from labeling.review.desk import Desk, QueueCounts
 from labeling.review.figures import QueueFigures
-from labeling.review.listing import ItemFilter
+from labeling.review.flow.desk import Desk, QueueCounts
+from labeling.review.flow.listing import ItemFilter
+from labeling.review.quality.throughput import Effort
 from labeling.review.queue import ReviewQueue
-from labeling.review.throughput import Effort
 from labeling.review.web.clicking import Clicker
 from labeling.review.web.frames import FrameShelf
 from labeling.review.web.guesses import Guesses

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from labeling.review.chain import FIRST_HASH
-from labeling.review.database import open_database
+from labeling.review.db.chain import FIRST_HASH
+from labeling.review.db.database import open_database
+from labeling.review.db.tables import Base
 from labeling.review.queue import ReviewQueue
-from labeling.review.tables import Base
 from tests.labeling.review.postgres import missing, postgres_server, url_of
 from tests.labeling.review.samples import HandClock
 

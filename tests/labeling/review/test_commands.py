@@ -11,8 +11,8 @@ from labeling.errors import BadInput
 from labeling.ingest.prompts import write_prompts
 from labeling.review import commands
 from labeling.review.items import ItemKey
+from labeling.review.quality.throughput import throughput
 from labeling.review.queue import ReviewQueue
-from labeling.review.throughput import throughput
 from labeling.types import Prompt, PromptSource
 from tests.labeling.review.samples import HandClock, item, video_id
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.cli import run_command
+from flows.cli.app import run_command
 from labeling import rle
 from labeling.config import QCConfig, RuleConfig
 from labeling.errors import BadInput
@@ -24,7 +24,7 @@ from labeling.objects import FolderObjects
 from labeling.review.brush import decode_brush, encode_brush
 from labeling.review.cvat import cvat_xml, label_setup, read_cvat
 from labeling.review.exchange import Lent, Returned, lend, take_back
-from labeling.review.from_snapshot import open_from_snapshot
+from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.items import ItemStatus
 from labeling.review.label_studio import label_config, read_label_studio, tasks_of
 from labeling.review.queue import ReviewQueue

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
 from labeling.objects import FolderObjects
-from labeling.review.from_snapshot import open_from_snapshot
+from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.queue import ReviewQueue, utc_now
 from labeling.review.web.app import create_app
 from labeling.review.web.clicking import Clicker, Network

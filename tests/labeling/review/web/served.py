@@ -11,8 +11,8 @@ from labeling.config import QCConfig, RuleConfig
 from labeling.ingest.listing import ref_of
 from labeling.objects import FolderObjects
 from labeling.review.accounts import Accounts
-from labeling.review.desk import Desk
-from labeling.review.from_snapshot import open_from_snapshot
+from labeling.review.flow.desk import Desk
+from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.app import create_app
 from labeling.review.web.clicking import Clicker

@@ -1,0 +1,119 @@
+"""`labeling status`: what goes on at a dataset, on one screen."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from flows.cli.arguments import Root, store_at
+from flows.cli.console import console, escape
+from flows.run.status import Status, status_of
+from labeling.errors import DamagedStore
+from labeling.store.run_state import Doing, RunState
+
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs")]
+
+
+def status(where: Root, as_json: AsJson = False) -> None:
+    """Say what runs now, what is done, due and dead, how long it will take, what waits for review, and the last snapshot.
+
+    `labeling status s3://labels/cars`; nothing is listed or downloaded, so it answers at once for large datasets too.
+    """
+    found = status_of(store_at(where))
+    if as_json:
+        typer.echo(json.dumps(plain(found), indent=1))
+        _raise_damage(found)
+        return
+    table = Table(box=None, show_header=False, title=f"[bold]{escape(found.root)}[/]", title_justify="left")
+    for name, told in rows(found):
+        table.add_row(f"[bold]{name}[/]", told)
+    console.print(table)
+    _raise_damage(found)
+
+
+def _raise_damage(found: Status) -> None:
+    if found.damaged:
+        raise DamagedStore("; ".join(found.damaged))
+
+
+def plain(found: Status) -> dict[str, Any]:
+    """A status as plain values, with the counts that programs ask for first."""
+    said = dataclasses.asdict(found)
+    newest = found.newest
+    left = newest.num_due - newest.num_labelled - newest.num_failed if newest else 0
+    done = found.snapshot.counts["videos"] if found.snapshot else 0
+    said |= {"done": done, "due": left, "dead": sum(found.open_letters.values()), "doing": doing(found)}
+    return said
+
+
+def doing(found: Status) -> str:
+    """What goes on, in one word."""
+    if found.holder is None:
+        return "idle"
+    return found.present.doing.value if found.present else "plan"
+
+
+def rows(found: Status) -> Iterator[tuple[str, str]]:
+    """A status line by line: a name and what is to be said of it."""
+    yield "now", escape(_now(found))
+    if found.present is not None:
+        yield "progress", _progress(found.present, found.seconds_left)
+    if found.last is not None:
+        yield "last run", escape(_last(found.last))
+    told = ", ".join(f"{count} {escape(reason)}" for reason, count in found.open_letters.items())
+    yield "dead", f"[red]{told}[/]  (labeling dead-letters list)" if told else "none"
+    if found.num_set_aside:
+        yield "set aside", f"[red]{found.num_set_aside} done markers[/] that were not whole, in ledger/set-aside/"
+    yield "snapshot", _snapshot(found)
+    yield "review", _backlog(found)
+
+
+def _now(found: Status) -> str:
+    if found.holder is None:
+        return "nothing runs"
+    since, silent = clock(found.holder.since), found.at - found.holder.beaten_at
+    told = {"plan": "is planning", "label": "labels", "publish": "publishes", "report": "writes its report"}
+    return f"{found.holder.name} {told.get(doing(found), 'ends')} (since {since}, last sign of life {silent:.0f} s ago)"
+
+
+def _progress(state: RunState, seconds_left: float | None) -> str:
+    left = state.num_due - state.num_labelled - state.num_failed
+    eta = f", about {timedelta(seconds=round(seconds_left))} left" if seconds_left is not None else ""
+    return (
+        f"{state.num_labelled} done, {left} due, {state.num_failed} dead of {state.num_due} videos; "
+        f"{state.frames_per_second:.1f} frames/s with {state.num_workers} workers{eta}"
+    )
+
+
+def _last(state: RunState) -> str:
+    how = {Doing.DONE: "came to its end", Doing.FAILED: "failed"}.get(state.doing, "was interrupted; run again for the rest")
+    return (
+        f"{state.run_id} {how} at {clock(state.at)}: {state.num_labelled} of {state.num_due} due videos labelled, "
+        f"{state.num_failed + state.num_refused} dead, {state.frames_per_second:.1f} frames/s"
+    )
+
+
+def _snapshot(found: Status) -> str:
+    if found.snapshot is None:
+        return "none yet"
+    counts = found.snapshot.counts
+    told = ", ".join(f"{name} {counts[name]}" for name in ("accept", "review", "reject"))
+    made = escape(found.snapshot.created_at)
+    return f"{found.snapshot.name} of {made}: {counts['videos']} videos, {counts['tracks']} tracks; {told}"
+
+
+def _backlog(found: Status) -> str:
+    if found.backlog is None:
+        return f"no queue at {escape(found.queue)}: a run makes it, or name another with run.review_url=..."
+    oldest = timedelta(seconds=round(found.backlog.oldest_seconds))
+    waits = f", the oldest for {oldest}" if found.backlog.waiting else ""
+    return f"{found.backlog.waiting} items wait{waits}; {found.backlog.leases} held by reviewers; queue {escape(found.queue)}"
+
+
+def clock(at: float) -> str:
+    """A time as people read it, in the zone of this machine."""
+    return datetime.fromtimestamp(at).astimezone().isoformat(sep=" ", timespec="seconds")

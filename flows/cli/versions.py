@@ -1,0 +1,117 @@
+"""`labeling versions`: the snapshots of a dataset, one of them, or what changed between two."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from flows.cli.arguments import Root, store_at
+from flows.cli.console import console, escape
+from flows.cli.status import AsJson
+from flows.configure import as_configuration
+from flows.run.out_folder import written_over
+from labeling.objects import Objects, open_objects
+from labeling.store.snapshots import Snapshot, list_versions, read_contents, read_snapshot
+from labeling.store.versions.card import card_of
+from labeling.store.versions.diff import Changed, Diff, Named, diff_snapshots
+
+app = typer.Typer(no_args_is_help=True, help="The snapshots of a dataset: list them, show one, compare two.")
+
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="A snapshot's number or name, such as v000003")]
+SHOWN = 40
+
+
+def snapshot_at(objects: Objects, version: str | None = None) -> Snapshot:
+    """Return a snapshot by number or name, the newest without one; BadConfiguration where there is none."""
+    with as_configuration():
+        return read_snapshot(objects, version)
+
+
+@app.command("list")
+def list_snapshots(where: Root, as_json: AsJson = False) -> None:
+    """Show the snapshots, the newest last: `labeling versions list store.root=labels`."""
+    objects = open_objects(store_at(where).store.root)
+    snapshots = [read_snapshot(objects, version) for version in list_versions(objects)]
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(snapshot) for snapshot in snapshots], indent=1))
+        return
+    counted = ("videos", "tracks", "masks", "accept", "review", "reject", "decided")
+    table = Table("version", "made", "by run", "rules", *counted, "note", box=None)
+    for one in snapshots:
+        counts = (str(one.counts.get(name, 0)) for name in counted)
+        rules = escape(str(one.qc.get("name", "")))
+        table.add_row(one.name, escape(one.created_at[:19]), escape(one.run_id), rules, *counts, escape(one.note))
+    console.print(table if table.row_count else "no snapshots")
+
+
+@app.command()
+def show(version: Version, where: Root) -> None:
+    """Show what one snapshot holds, as its card says it."""
+    objects = open_objects(store_at(where).store.root)
+    snapshot = snapshot_at(objects, version)
+    console.print_json(json.dumps(card_of(objects, snapshot, read_contents(objects, snapshot))))
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="The snapshot to start from")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The snapshot to compare with it")],
+    where: Root,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write all of it to this file, as JSON")] = None,
+) -> None:
+    """Show masklets added, removed and labelled again, with J between both, and verdicts that moved."""
+    objects = open_objects(store_at(where).store.root)
+    found = diff_snapshots(objects, snapshot_at(objects, before), snapshot_at(objects, after))
+    if out is not None:
+        with written_over(out, begins='{\n "before": "v') as writer:
+            writer.write(json.dumps(dataclasses.asdict(found), indent=1) + "\n")
+    print_diff(found)
+
+
+def print_diff(found: Diff) -> None:
+    """Print what changed: figures, then the first rows of each kind."""
+    mean = "" if found.mean_j is None else f", J between both {found.mean_j:.3f}"
+    console.print(
+        f"{found.before} -> {found.after}: {len(found.added)} masklets added, {len(found.removed)} removed, "
+        f"{len(found.changed)} labelled again{mean}, {found.same} the same; {len(found.moved)} verdicts moved"
+    )
+    for (was, now), count in found.moves().items():
+        console.print(f"  {was} -> {now}: {count}")
+    for name, own in (("added", found.added), ("removed", found.removed)):
+        _print_table(Table("video", "object", "category", "version", "verdict", title=name, box=None), [_cells(n) for n in own])
+    changed = Table("video", "object", "version", "J", "frames", "verdict", title="labelled again", box=None)
+    _print_table(changed, [_changed(one) for one in found.changed])
+    moved = Table("video", "object", "version", "verdict", title="verdicts moved", box=None)
+    _print_table(moved, [(_name(m.after), escape(m.after.track_id), *_both(m.before, m.after)) for m in found.moved])
+
+
+def _print_table(table: Table, rows: list[tuple[str, ...]]) -> None:
+    for row in rows[:SHOWN]:
+        table.add_row(*row)
+    if rows:
+        table.title_justify = "left"
+        console.print(table)
+    if len(rows) > SHOWN:
+        console.print(f"... and {len(rows) - SHOWN} more")
+
+
+def _cells(one: Named) -> tuple[str, ...]:
+    return _name(one), escape(one.track_id), escape(one.category or ""), str(one.label_version), one.verdict
+
+
+def _name(one: Named) -> str:
+    return escape(one.video_key)
+
+
+def _both(before: Named, after: Named) -> tuple[str, str]:
+    return f"{before.label_version} -> {after.label_version}", f"{before.verdict} -> {after.verdict}"
+
+
+def _changed(one: Changed) -> tuple[str, ...]:
+    versions, verdicts = _both(one.before, one.after)
+    j = "" if one.j is None else f"{one.j:.3f}"
+    frames = f"{one.frames_shared} of {one.frames_before} and {one.frames_after}"
+    return _name(one.after), escape(one.after.track_id), versions, j, frames, verdicts

@@ -1,0 +1,150 @@
+"""`labeling demo`: the main job on clips whose true masks are known, from a local S3 bucket to judged masklets."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from flows.configure import load_config
+from flows.demo.clips import DemoTruth, render_demo
+from flows.label_dataset import Outcome, label_dataset
+from flows.run.report import print_outcome, write_run_report
+from flows.run.review_queue import open_queue
+from flows.stack.local_s3 import local_s3
+from labeling import rle
+from labeling.config import LabelConfig
+from labeling.errors import BadConfiguration
+from labeling.export.records import TruthRow
+from labeling.jf import j_and_f
+from labeling.objects import open_objects
+from labeling.review.commands import render_list
+from labeling.store.dead_letters import read_dead_letters
+from labeling.store.reader import StoredMasklet, read_masklets
+from labeling.store.snapshots import read_snapshot
+from labeling.types import Decision, QCFlag
+
+log = logging.getLogger(__name__)
+
+BUCKET = "demo"
+MARKER = ".labeling-demo"  # says that a folder is a demo's
+_MADE = ("clips", "dataset", "scratch")
+
+
+def run_demo(out: str, console: Console) -> Outcome:
+    """Draw clips, serve them from a local S3 endpoint, label them, and print how well it went."""
+    folder = cleared(Path(out).expanduser().resolve())
+    console.print("[bold]1. drawing clips[/] with known true masks")
+    truth = render_demo(folder / "clips")
+    with local_s3():
+        upload(truth)
+        place = f"s3://{BUCKET} at {os.environ['AWS_ENDPOINT_URL']}"
+        console.print(f"[bold]2. serving[/] {len(truth.videos)} videos and a broken one from {place}")
+        config = demo_config(folder)
+        console.print("[bold]3. labelling[/] through Prefect and Ray")
+        outcome = label_dataset(config)
+        rows = compare(truth, config)
+        report = write_run_report(
+            config, open_objects(config.store.root), outcome.run_id, read_snapshot(open_objects(config.store.root)), truth=rows
+        )
+    console.print("[bold]4. what came of it[/]")
+    print_outcome(outcome, config, console)
+    print_masklets(config, rows, console)
+    print_rejections(config, outcome.run_id, console)
+    with open_queue(config) as queue:
+        console.print(render_list(queue))
+    console.print(f"[bold]open {report}[/]", soft_wrap=True)
+    clips = f"source.uri={folder / 'clips'}"          # the bucket is gone with its server
+    console.print(f"[bold]labeling review serve store.root={config.store.root} {clips}[/]  settles what waits", soft_wrap=True)
+    return outcome
+
+
+def cleared(folder: Path) -> Path:
+    """Make the demo's folder, without what an earlier demo made in it; BadConfiguration where other files are."""
+    try:
+        ours = (folder / MARKER).is_file()
+        if folder.exists() and not ours and any(folder.iterdir()):
+            raise BadConfiguration(
+                f"--out is {str(folder)!r}, a folder with other files in it (no {MARKER}); expected a new or empty folder"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARKER).write_text("`labeling demo` made clips, dataset and scratch here; run again, it removes them\n")
+        for name in _MADE if ours else ():
+            shutil.rmtree(folder / name, ignore_errors=True)
+    except OSError as error:
+        raise BadConfiguration(f"--out is {str(folder)!r} ({error}); expected a folder that can be written to") from error
+    return folder
+
+
+def upload(truth: DemoTruth) -> None:
+    """Put the clips and their prompt table into the bucket."""
+    import boto3
+
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    bucket = open_objects(f"s3://{BUCKET}")
+    for name in truth.files:
+        bucket.put_file(f"clips/{name}", truth.folder / name)
+    bucket.put_file("prompts.jsonl", truth.prompts)
+
+
+def demo_config(folder: Path) -> LabelConfig:
+    """Return the demo's configuration: what a user would write on a command line."""
+    return load_config([
+        f"source.uri=s3://{BUCKET}/clips", f"prompts.uri=s3://{BUCKET}/prompts.jsonl", f"store.root={folder / 'dataset'}",
+        f"run.scratch={folder / 'scratch'}", "model=nano", "tracker=samurai", "qc=default",
+        "cluster=laptop", "run.previews=4",
+    ])
+
+
+def compare(truth: DemoTruth, config: LabelConfig) -> list[TruthRow]:
+    """Measure J and F of every masklet against its true masks, from the frame after its prompt on."""
+    rows = []
+    for stored in read_masklets(config.store.root):
+        key, object_id = stored.video.ref.key, stored.masklet.object_id
+        first = truth.first_frame[key][object_id]
+        frames = [frame for frame in stored.frames if frame.frame_idx > first]
+        if not frames:
+            continue
+        found_THW = np.stack([rle.decode(frame.rle) for frame in frames])
+        true_THW = np.stack([rle.decode(truth.masks[key][object_id][frame.frame_idx]) for frame in frames])
+        measured = j_and_f(found_THW, true_THW)
+        rows.append(TruthRow(key, object_id, measured.j, measured.f))
+    return rows
+
+
+def print_masklets(config: LabelConfig, rows: list[TruthRow], console: Console) -> None:
+    """Print each masklet's verdict, reasons and J&F, and the mean of all and of those that the judge accepted."""
+    measured = {(row.video_key, row.object_id): row for row in rows}
+    accepted = []
+    table = Table("video", "object", "verdict", "risk", "why", "J", "F", "J&F", title="masklets", title_justify="left")
+    for stored in read_masklets(config.store.root):
+        row = measured[stored.video.ref.key, stored.masklet.object_id]
+        table.add_row(
+            stored.video.ref.key, f"{stored.track_id} ({stored.masklet.category})", stored.verdict.decision.value,
+            f"{stored.verdict.risk:.2f}", _why(stored), f"{row.region_j:.2f}", f"{row.boundary_f:.2f}", f"{row.mean:.2f}",
+        )
+        if stored.verdict.decision is Decision.ACCEPT:
+            accepted.append(row)
+    console.print(table)
+    console.print(f"mean J&F {_mean(rows)} masklets; of those the judge accepted: {_mean(accepted)}")
+
+
+def _mean(rows: list[TruthRow]) -> str:
+    return f"{np.mean([row.mean for row in rows]):.3f} over {len(rows)}" if rows else "none"
+
+
+def _why(stored: StoredMasklet) -> str:
+    """The first two reasons, each with the first signal that gave it."""
+    first: dict[str, QCFlag] = {}
+    for flag in stored.verdict.flags:
+        first.setdefault(flag.reason, flag)
+    return ", ".join(f"{f.reason} ({f.signal} {f.value:.3g}, bound {f.threshold:.3g})" for f in list(first.values())[:2])
+
+
+def print_rejections(config: LabelConfig, run_id: str, console: Console) -> None:
+    """Print what could not be labelled and why."""
+    for letter in read_dead_letters(open_objects(config.store.root), run_id):
+        console.print(f"[red]dead letter[/] {letter.video}: {letter.error.reason}: {letter.error.message}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Training and measuring networks: `train.py`, `evaluate.py`, and `data.py` for their clips."""

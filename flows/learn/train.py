@@ -1,0 +1,269 @@
+"""`labeling train`: a network learns from labelled clips; stopped or killed, the same command goes on."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from flows.learn.config import DataConfig, StageConfig, TrainConfig
+from flows.learn.data import open_source
+from labeling.errors import BadConfiguration
+from sam2.training.recipe import Recipe, Stage
+
+if TYPE_CHECKING:
+    from sam2.training.trainer import StepReport
+
+log = logging.getLogger(__name__)
+
+CURVES = "curves.png"
+LOG_EVERY_S = 30.0
+KEPT_FOR_EVALUATION = 100_000       # scenes below this number are never trained on
+Show = Callable[["StepReport"], None]
+
+
+def train_network(config: TrainConfig, console: Console) -> bool:
+    """Train until the recipe is done, `stop_after` steps are, or a signal asks to stop; return whether none asked.
+
+    Everything lies in `out`, and what is there is gone on from. Raises BadConfiguration for a value that no training
+    can use, and where `out` holds a run of another recipe.
+    """
+    recipe, folder = recipe_of(config), Path(config.out).expanduser()
+    device = config.device or default_device()
+    check_device(device, recipe.precision)
+    begun = steps_done(folder)
+    console.print(f"{folder}: {_begins(begun, recipe)}, {recipe.model} on {config.data.name}", soft_wrap=True)
+    try:
+        whole = _train_together(config, recipe) if config.replicas > 1 else _train_here(config, recipe, folder, device)
+    finally:
+        _draw(folder)
+    done = steps_done(folder)
+    ends = "done" if done >= recipe.total_steps else f"the same command goes on from step {done}"
+    console.print(f"{folder}: {done} of {recipe.total_steps} steps; {ends}", soft_wrap=True)
+    return whole
+
+
+def recipe_of(config: TrainConfig) -> Recipe:
+    """Turn a configuration into the recipe that the trainer follows; BadConfiguration names what does not fit."""
+    from sam2.training.losses import LossWeights
+    from sam2.variants import find_config
+
+    told, model = config.recipe, config.model
+    _check(config)
+    try:
+        find_config(model.config)
+        return Recipe(
+            model=model.config,
+            stages=tuple(_stage(name, stage, config) for name, stage in told.stages.items()),
+            init=_weights(config),
+            image_size=model.image_size,
+            dropout=told.dropout,
+            seed=told.seed,
+            precision=config.precision.name,
+            optimizer=told.optimizer,
+            loss_side=told.loss_side,
+            weight_decay=told.weight_decay,
+            clip_norm=told.clip_norm,
+            encoder_share=told.encoder_share,
+            average=told.average,
+            prompt_shares=_three(told.prompt_shares),
+            losses=LossWeights(**asdict(told.losses)),
+            augment=told.augment,
+            save_every=told.save_every,
+            log_every=told.log_every,
+        )
+    except ValueError as error:
+        raise BadConfiguration(f"recipe={told.name}: {error}") from error
+
+
+def training_data(config: DataConfig) -> DataConfig:
+    """Return the clips to train on: of drawn ones, those that no evaluation uses."""
+    if config.name != "scenes" or config.first >= KEPT_FOR_EVALUATION:
+        return config
+    return replace(config, first=KEPT_FOR_EVALUATION)
+
+
+def default_device() -> str:
+    """Return the device that this machine trains on best."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def check_device(device: str, precision: str) -> None:
+    """Refuse a device that is not here."""
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise BadConfiguration(f"device is {device!r}; expected cpu, cuda or cuda:N") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise BadConfiguration(f"device is {device!r}, and this machine has no GPU that torch can use; expected cpu")
+    if kind == "cpu" and precision != "fp32":
+        log.warning("precision=%s is slower than fp32 on most CPUs", precision)
+
+
+def steps_done(folder: Path) -> int:
+    """Return how many steps a folder's checkpoint has behind it; 0 without one."""
+    import torch
+
+    from sam2.training.trainer import CHECKPOINT, WEIGHTS
+
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        if (folder / WEIGHTS).exists():
+            raise BadConfiguration(
+                f"out is {str(folder)!r}, which holds {WEIGHTS} and no {CHECKPOINT} of a training; expected a new folder or a "
+                "training's own"
+            )
+        return 0
+    try:
+        return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["step"])
+    except Exception as error:
+        raise BadConfiguration(f"{path} cannot be read as a checkpoint of a training: {error}") from error
+
+
+def _check(config: TrainConfig) -> None:
+    if not config.out:
+        raise BadConfiguration("out is not set: give out=FOLDER, where checkpoints, weights and metrics go")
+    at_least = {"workers": (config.workers, 0), "replicas": (config.replicas, 1), "stop_after": (config.stop_after, 1)}
+    for name, (value, least) in at_least.items():
+        if value is not None and value < least:
+            raise BadConfiguration(f"{name} is {value}; expected {least} or more")
+    side = config.model.image_size
+    if side is not None and (side < 64 or side % 64):
+        raise BadConfiguration(f"model.image_size is {side}; expected a multiple of 64")
+    if config.recipe.from_checkpoint and _weights(config) is None:
+        raise BadConfiguration(
+            f"recipe={config.recipe.name} begins with weights: give model.checkpoint=FILE in the released format "
+            f"(`labeling checkpoints list` names those that can be fetched), or another recipe"
+        )
+
+
+def _stage(name: str, stage: StageConfig, config: TrainConfig) -> Stage:
+    given = {key: value for key, value in asdict(config.stage).items() if value is not None}
+    made = Stage(name=name, **{**asdict(stage), **given})
+    shared = {"clips": made.clips, **({"stills_clips": made.stills_clips} if made.stills_share else {})}
+    for key, value in shared.items():
+        if value % config.replicas:
+            raise BadConfiguration(
+                f"recipe.stages.{name}.{key} is {value}, and {config.replicas} replicas share them; expected a multiple"
+            )
+    return made
+
+
+def _three(shares: list[float]) -> tuple[float, float, float]:
+    if len(shares) != 3:
+        raise ValueError(f"prompt_shares is {list(shares)}; expected three shares: of boxes, clicks and masks")
+    return shares[0], shares[1], shares[2]
+
+
+def _weights(config: TrainConfig) -> str | None:
+    """Return the file that training begins with: the one given, or the package's own where the recipe wants weights."""
+    from sam2.embedded import embedded_weights
+
+    if not config.model.checkpoint:
+        own = embedded_weights(config.model.config) if config.recipe.from_checkpoint else None
+        return None if own is None else str(own)
+    path = Path(config.model.checkpoint).expanduser()
+    if not path.is_file():
+        raise BadConfiguration(f"model.checkpoint is {config.model.checkpoint!r}; expected a file that this machine can read")
+    return str(path)
+
+
+def _begins(done: int, recipe: Recipe) -> str:
+    return f"going on from step {done} of {recipe.total_steps}" if done else f"{recipe.total_steps} steps from the beginning"
+
+
+def _train_here(config: TrainConfig, recipe: Recipe, folder: Path, device: str) -> bool:
+    from sam2.training.trainer import train
+
+    source = open_source(training_data(config.data))
+    reports = train(recipe, source, folder, device=device, workers=config.workers, stop_after=config.stop_after)
+    try:
+        with _asked_to_stop() as asked, _shown(recipe, enabled=config.progress) as show:
+            for report in reports:
+                show(report)
+                if asked():
+                    return False
+    except ValueError as error:
+        raise BadConfiguration(str(error)) from error
+    finally:
+        reports.close()     # type: ignore[attr-defined]
+    return True
+
+
+def _train_together(config: TrainConfig, recipe: Recipe) -> bool:
+    from flows.learn.train_ray import train_replicas
+
+    train_replicas(config, recipe)
+    return True
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl+C or SIGTERM wait for the step's end, so that nothing learnt is lost; a second one does not."""
+    asked: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _shown(recipe: Recipe, *, enabled: bool) -> Iterator[Show]:
+    """Show steps as they are done: one line that changes on a terminal, a log line now and then elsewhere."""
+    console = Console(stderr=True)
+    if not (enabled and console.is_terminal):
+        yield _logged(recipe, enabled=enabled)
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"),
+        TimeElapsedColumn(), TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, speed_estimate_period=600) as bar:
+        task = bar.add_task("steps", total=recipe.total_steps, told="")
+        yield lambda report: bar.update(task, description=report.stage, completed=report.step, told=_told(report))
+
+
+def _logged(recipe: Recipe, *, enabled: bool) -> Show:
+    last = [time.monotonic()]
+
+    def show(report: "StepReport") -> None:
+        if enabled and (time.monotonic() - last[0] > LOG_EVERY_S or report.step == recipe.total_steps):
+            last[0] = time.monotonic()
+            log.info("step %d of %d, %s, %s", report.step, recipe.total_steps, report.stage, _told(report))
+
+    return show
+
+
+def _told(report: "StepReport") -> str:
+    losses = report.losses
+    return f"loss {losses['total']:.3f}  IoU {losses['true_iou']:.3f}  {report.seconds:.2f} s/step"
+
+
+def _draw(folder: Path) -> None:
+    """Draw the curves; a training is never lost to its picture."""
+    from sam2.training.curves import draw_curves
+    from sam2.training.trainer import METRICS
+
+    try:
+        draw_curves(folder / METRICS, folder / CURVES)
+    except (OSError, ValueError) as error:
+        log.warning("%s was not drawn: %s", folder / CURVES, error)

@@ -1,0 +1,158 @@
+"""Gathers what a run's report shows, all of it from the store, and writes it; what a run came to, in a few lines."""
+
+import logging
+import shlex
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect.artifacts import create_link_artifact
+from prefect.context import FlowRunContext
+from rich.console import Console
+
+from flows.cli.console import escape
+from flows.configure import as_configuration, config_from_dict, shown_config
+from flows.run.report_pictures import with_evidence
+from flows.run.review_queue import queue_at_hand, queue_shown
+from labeling.config import LabelConfig
+from labeling.errors import BadConfiguration
+from labeling.export.records import DeadEntry, RunSummary, TrackReport, TruthRow
+from labeling.export.report import write_report
+from labeling.objects import Objects, open_objects
+from labeling.review.quality.throughput import throughput
+from labeling.review.queue import ReviewQueue
+from labeling.store.dead_letters import read_dead_letters
+from labeling.store.records import signals_from_row, verdict_from_row
+from labeling.store.runs import list_runs, read_config, read_plan, read_summary
+from labeling.store.snapshots import Snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
+from labeling.track.predictor import UNTRAINED, checkpoint_digest
+
+if TYPE_CHECKING:
+    from flows.label_dataset import Outcome
+
+log = logging.getLogger(__name__)
+
+
+def write_run_report(
+    config: LabelConfig, objects: Objects, run_id: str, snapshot: Snapshot, *, queue: ReviewQueue | None = None,
+    truth: Sequence[TruthRow] = (),
+) -> str:
+    """Write `runs/<run_id>/report.html` and its previews, link it from Prefect, and return its URI.
+
+    With a queue at hand the report shows what reviewing took.
+    """
+    tracks = track_reports(objects, snapshot)
+    with tempfile.TemporaryDirectory() as folder:
+        shown = with_evidence(config, objects, snapshot, tracks, Path(folder))
+        run = run_facts(config, objects, run_id, snapshot, truth)
+        if queue is not None:
+            run = replace(run, review=throughput(queue))
+        uri = write_report(objects, run, shown, num_worst=config.run.previews)
+    if FlowRunContext.get() is not None:
+        create_link_artifact(uri, link_text=f"Report of run {run_id}", key="report", description=f"Snapshot {snapshot.name}")
+    return uri
+
+
+def track_reports(objects: Objects, snapshot: Snapshot) -> list[TrackReport]:
+    """Return every current masklet of a snapshot with its verdict and signals."""
+    keys = {row["video_id"]: row["video_key"] for row in read_videos(objects, snapshot).to_pylist()}
+    rows = zip(read_tracks(objects, snapshot).to_pylist(), read_verdicts(objects, snapshot).to_pylist(), strict=True)
+    return [_track_report(track, said, keys[track["video_id"]]) for track, said in rows]
+
+
+def _track_report(track: dict[str, Any], said: dict[str, Any], video_key: str) -> TrackReport:
+    verdict = verdict_from_row(said)
+    return TrackReport(
+        video_id=verdict.video_id,
+        video_key=video_key,
+        track_id=verdict.track_id,
+        label_version=verdict.label_version,
+        category=track["category"],
+        decision=verdict.decision,
+        risk=verdict.risk,
+        flags=verdict.flags,
+        values={**signals_from_row(track).values, "containment": said["overlap"]},
+    )
+
+
+def run_facts(
+    config: LabelConfig, objects: Objects, run_id: str, snapshot: Snapshot, truth: Sequence[TruthRow]
+) -> RunSummary:
+    """Return a run in numbers, as its plan, summary and dead letters have them."""
+    plan, done = read_plan(objects, run_id), read_summary(objects, run_id)
+    finished = datetime.fromisoformat(snapshot.created_at)
+    num_videos = sum(plan["reasons"].values())
+    letters = read_dead_letters(objects, run_id)
+    weights = checkpoint_digest(config.model)
+    untrained = ("The network ran with random weights: the masks mean nothing.",) if weights == UNTRAINED else ()
+    return RunSummary(
+        run_id=run_id,
+        store_root=objects.root,
+        started_at=(finished - timedelta(seconds=done.wall_seconds)).isoformat(timespec="seconds"),
+        finished_at=finished.isoformat(timespec="seconds"),
+        wall_seconds=done.wall_seconds,
+        num_videos=num_videos,
+        num_labelled=done.num_jobs - done.num_failed,
+        num_skipped=num_videos - done.num_jobs,
+        num_masklets=done.num_objects,
+        num_masks=done.num_masks,
+        num_frames=done.num_frames,
+        video_seconds=done.video_seconds,
+        num_workers=done.num_workers,
+        qc=config.qc,
+        snapshot=snapshot.name,
+        seconds_by_stage=done.seconds_by_stage,
+        dead_letters=tuple(
+            DeadEntry(letter.video, letter.error.reason, letter.error.message, letter.error.kind.value, letter.error.attempts)
+            for letter in letters
+        ),
+        truth=tuple(truth),
+        model=config.model.config,
+        checkpoint_sha256=weights,
+        tracker=config.tracker.name,
+        config=shown_config(config),
+        replay_command=f"labeling dead-letters replay store.root={objects.root} --run {run_id}",
+        notes=untrained,
+    )
+
+
+def report_again(config: LabelConfig, run_id: str) -> str:
+    """Write a past run's report from what the store holds; `latest` names the newest run."""
+    objects = open_objects(config.store.root)
+    runs = list_runs(objects)
+    if run_id == "latest" and runs:
+        run_id = runs[-1]
+    if run_id not in runs:
+        raise BadConfiguration(f"run is {run_id!r}; expected one of those in {objects.root}: {', '.join(runs[-10:]) or 'none'}")
+    with as_configuration():
+        of_run = config_from_dict(read_config(objects, run_id))
+        of_run.store.root = config.store.root
+        of_run.run.review_url = config.run.review_url
+        with queue_at_hand(of_run) as queue:
+            return write_run_report(of_run, objects, run_id, read_snapshot(objects), queue=queue)
+
+
+def print_outcome(outcome: "Outcome", config: LabelConfig, console: Console) -> None:
+    """Say what a run came to in a few lines, and what to do next."""
+    done, counts, root = outcome.summary, outcome.counts, escape(shlex.quote(f"store.root={config.store.root}"))
+    rate = done.num_frames / done.wall_seconds if done.wall_seconds else 0.0
+    console.print(f"[bold]run {outcome.run_id}[/] -> snapshot {outcome.snapshot} of {escape(config.store.root)}")
+    console.print(
+        f"  labelled {done.num_jobs - done.num_failed} videos ({done.num_objects} objects, {done.num_masks} masks, "
+        f"{rate:.1f} frames/s with {done.num_workers} workers); {outcome.skipped} had nothing due"
+    )
+    told = ", ".join(f"{name} {counts.get(name, 0)}" for name in ("accept", "review", "reject"))
+    console.print(f"  verdicts of the whole dataset: {told}")
+    for reason, count in outcome.dead_letters.items():
+        console.print(f"  [red]dead letters: {count} {escape(reason)}[/]  (labeling dead-letters list {root})", soft_wrap=True)
+    if outcome.stopped:
+        console.print(f"  [red]stopped before its end:[/] {escape(outcome.stopped)}. Mend that, then run again for the rest")
+    if waiting := counts.get("review", 0):
+        console.print(
+            f"  {waiting} of {counts.get('tracks', waiting)} masklets wait for review, in {escape(queue_shown(config))}. "
+            f"Next: labeling review serve {root}; exports leave them out without --verdict review", soft_wrap=True,
+        )
+    console.print(f"  report: {escape(outcome.report)}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""The queue's database: tables, migrations, the log's hash chain, counts."""

@@ -1,0 +1,1 @@
+"""How items come into the queue, are found, held and decided."""

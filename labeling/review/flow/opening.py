@@ -1,0 +1,196 @@
+"""Opens items in bulk: no twins, newer versions close older ones, what is decided stays.
+
+One chunk of items is one transaction, so a run that is killed in between opens the rest the next time.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from labeling.review.db.rows import item_columns
+from labeling.review.db.tables import ConsensusRow, GoldRow, ItemRow, ReasonRow
+from labeling.review.flow.steps import NO_LEASE, WAITING, move, note_events
+from labeling.review.items import ItemKey, ItemStatus, OpenCounts, ReviewItem
+
+CHUNK = 500
+SUPERSEDED = "superseded by version"
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What one chunk will do, found out before anything is written."""
+
+    new: list[ReviewItem] = field(default_factory=list)
+    reopened: dict[int, ReviewItem] = field(default_factory=dict)
+    refreshed: dict[int, ReviewItem] = field(default_factory=dict)
+    superseded: dict[int, list[int]] = field(default_factory=dict)
+    unchanged: int = 0
+    settled: int = 0
+    stale: int = 0
+
+    def counts(self) -> OpenCounts:
+        return OpenCounts(
+            opened=len(self.new), reopened=len(self.reopened), refreshed=len(self.refreshed), unchanged=self.unchanged,
+            settled=self.settled, stale=self.stale, superseded=sum(len(item_ids) for item_ids in self.superseded.values()),
+        )
+
+
+def newest_of_each(items: Iterable[ReviewItem]) -> tuple[list[ReviewItem], OpenCounts]:
+    """One item per masklet, the newest version and of twins the last, in key order; the rest counted."""
+    newest: dict[tuple[str, str], ReviewItem] = {}
+    stale = twins = 0
+    for item in items:
+        track = (item.key.video_id, item.key.track_id)
+        other = newest.get(track)
+        if other is not None and other.key.label_version > item.key.label_version:
+            stale += 1
+            continue
+        stale += other is not None and other.key.label_version < item.key.label_version
+        twins += other is not None and other.key.label_version == item.key.label_version
+        newest[track] = item
+    return sorted(newest.values(), key=lambda i: i.key), OpenCounts(stale=stale, unchanged=twins)
+
+
+def chunks_of(items: Iterable[ReviewItem]) -> Iterator[list[ReviewItem]]:
+    """The items in lists of at most `CHUNK`."""
+    rest = iter(items)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
+
+
+def open_chunk(session: Session, items: list[ReviewItem], now: datetime) -> OpenCounts:
+    """Open one chunk inside the caller's transaction."""
+    plan = _plan(session, items)
+    for version, item_ids in plan.superseded.items():
+        _supersede(session, item_ids, version, now)
+    _insert(session, plan.new, now)
+    _rewrite(session, {**plan.refreshed, **plan.reopened})
+    move(session, plan.reopened, ItemStatus.OPEN, closed_because=None)
+    note_events(session, "refreshed", plan.refreshed, now)
+    note_events(session, "reopened", plan.reopened, now)
+    return plan.counts()
+
+
+def _plan(session: Session, items: list[ReviewItem]) -> _Plan:
+    plan, known = _Plan(), _known_versions(session, items)
+    rows = [row.item_id for versions in known.values() for row in versions.values()]
+    gold = set(session.scalars(_gold().where(GoldRow.item_id.in_(rows))))
+    for item in items:
+        versions = known.get((item.key.video_id, item.key.track_id), {})
+        if any(version > item.key.label_version for version in versions):
+            plan.stale += 1
+            continue
+        for version, row in versions.items():
+            if version < item.key.label_version and row.status in WAITING and row.item_id not in gold:
+                plan.superseded.setdefault(item.key.label_version, []).append(row.item_id)
+        known_row = versions.get(item.key.label_version)
+        if known_row is not None and known_row.item_id in gold:
+            plan.settled += 1
+        else:
+            _place(plan, item, known_row)
+    return plan
+
+
+def _gold() -> Select[Any]:
+    """The query for items of known truth: they stay in the queue as they are, whatever becomes of their masklets."""
+    return select(GoldRow.item_id)
+
+
+def _place(plan: _Plan, item: ReviewItem, row: ItemRow | None) -> None:
+    if row is None:
+        plan.new.append(item)
+    elif row.status == ItemStatus.DECIDED or (row.closed_because or "").startswith(SUPERSEDED):
+        plan.settled += 1
+    elif row.status == ItemStatus.CLOSED:
+        plan.reopened[row.item_id] = item
+    elif all(getattr(row, name) == value for name, value in item_columns(item).items()):
+        plan.unchanged += 1
+    else:
+        plan.refreshed[row.item_id] = item
+
+
+def _known_versions(session: Session, items: list[ReviewItem]) -> Mapping[tuple[str, str], dict[int, ItemRow]]:
+    # By video alone, because SQLite does not use an index for pairs; other tracks of these videos are few.
+    tracks = {(item.key.video_id, item.key.track_id) for item in items}
+    query = select(ItemRow).where(ItemRow.video_id.in_(sorted({video_id for video_id, _ in tracks})))
+    known: dict[tuple[str, str], dict[int, ItemRow]] = {}
+    for row in session.scalars(query.order_by(ItemRow.item_id).with_for_update()):
+        if (row.video_id, row.track_id) in tracks:
+            known.setdefault((row.video_id, row.track_id), {})[row.label_version] = row
+    return known
+
+
+def _insert(session: Session, items: list[ReviewItem], now: datetime) -> None:
+    if not items:
+        return
+    rows = [{**item.key._asdict(), **item_columns(item), "status": "open", "opened_at": now} for item in items]
+    query = insert(ItemRow).returning(ItemRow.item_id, ItemRow.video_id, ItemRow.track_id, ItemRow.label_version)
+    ids = {ItemKey(row.video_id, row.track_id, row.label_version): row.item_id for row in session.execute(query, rows)}
+    reasons = [row for item in items for row in _reason_rows(ids[item.key], item)]
+    if reasons:
+        session.execute(insert(ReasonRow), reasons)
+    asked = [{"item_id": ids[item.key], "wanted": item.reviewers} for item in items if item.reviewers > 1]
+    if asked:
+        session.execute(insert(ConsensusRow), asked)
+    note_events(session, "opened", list(ids.values()), now)
+
+
+def _reason_rows(item_id: int, item: ReviewItem, status: str = ItemStatus.OPEN.value) -> list[dict[str, Any]]:
+    reasons = dict.fromkeys(flag.reason for flag in item.flags)
+    beside = {
+        "status": status, "priority": item.priority, "risk": float(item.risk), "category": item.category, "run_id": item.run_id,
+    }
+    return [{"item_id": item_id, "reason": reason, **beside} for reason in reasons]
+
+
+def _rewrite(session: Session, items: Mapping[int, ReviewItem]) -> None:
+    if not items:
+        return
+    query = select(ItemRow.item_id, ItemRow.status).where(ItemRow.item_id.in_(items))
+    status = {row.item_id: row.status for row in session.execute(query)}
+    session.execute(update(ItemRow), [{"item_id": item_id, **item_columns(item)} for item_id, item in items.items()])
+    session.execute(delete(ReasonRow).where(ReasonRow.item_id.in_(items)))
+    reasons = [row for item_id, item in items.items() for row in _reason_rows(item_id, item, status[item_id])]
+    if reasons:
+        session.execute(insert(ReasonRow), reasons)
+
+
+def _supersede(session: Session, item_ids: list[int], version: int, now: datetime) -> None:
+    because = f"{SUPERSEDED} {version}"
+    note_events(session, "closed", item_ids, now, detail=because)
+    move(session, item_ids, ItemStatus.CLOSED, closed_because=because, **NO_LEASE)
+
+
+def close_superseded(session: Session, current: Mapping[tuple[str, str], int], now: datetime) -> int:
+    """Close waiting items whose masklet has a newer version by now; `current` maps (video_id, track_id) to it."""
+    query = select(ItemRow.item_id, ItemRow.video_id, ItemRow.track_id, ItemRow.label_version)
+    query = query.where(ItemRow.status.in_(WAITING), ItemRow.item_id.not_in(_gold()))
+    rows = session.execute(query.order_by(ItemRow.item_id).with_for_update())
+    due: dict[int, list[int]] = {}
+    for item_id, video_id, track_id, version in rows:
+        newest = current.get((video_id, track_id), version)
+        if newest > version:
+            due.setdefault(newest, []).append(item_id)
+    for newest, item_ids in due.items():
+        for start in range(0, len(item_ids), CHUNK):
+            _supersede(session, item_ids[start:start + CHUNK], newest, now)
+    return sum(len(item_ids) for item_ids in due.values())
+
+
+def withdraw(session: Session, keys: Iterable[tuple[str, str, int]], because: str, now: datetime) -> int:
+    """Close open items that are no longer in doubt; a claimed one stays with its reviewer, and doubt opens it again."""
+    wanted = set(keys)
+    query = select(ItemRow.item_id, ItemRow.video_id, ItemRow.track_id, ItemRow.label_version)
+    query = query.where(ItemRow.status == ItemStatus.OPEN.value, ItemRow.item_id.not_in(_gold()))
+    rows = session.execute(query.order_by(ItemRow.item_id).with_for_update())
+    due = [item_id for item_id, *key in rows if tuple(key) in wanted]
+    for start in range(0, len(due), CHUNK):
+        item_ids = due[start:start + CHUNK]
+        note_events(session, "closed", item_ids, now, detail=because)
+        move(session, item_ids, ItemStatus.CLOSED, closed_because=because)
+    return len(due)

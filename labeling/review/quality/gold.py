@@ -1,0 +1,169 @@
+"""Gold: items of known truth in the queue, unmarked, whose answers score reviewers and never enter the dataset.
+
+Gold is an item that the judge doubted, like any other, with the reasons that it was opened with, so that nothing tells it
+apart: one that was settled (its outcome is the truth) or one whose true masks are at hand. Everybody answers it once.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from labeling.errors import BadInput
+from labeling.review.db.rows import as_corrections, key_of, prompts_to_json, queued_item
+from labeling.review.db.tables import ChainHeadRow, DecisionRow, GoldRow, ItemRow, OpinionRow
+from labeling.review.errors import AlreadySettled, ItemHeld
+from labeling.review.flow.decisions import is_outcome, stands
+from labeling.review.flow.seen import is_gold
+from labeling.review.flow.steps import NO_LEASE, described, find, is_live, move_one, note_event
+from labeling.review.items import ItemKey, ItemStatus, QueuedItem
+from labeling.review.quality.consensus import mask_likeness
+from labeling.review.queue import ReviewQueue
+from labeling.store.records import prompts_from_json
+from labeling.types import RLE, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is known of an item: whether its masks are right, true masks by frame, and in words where that is known from."""
+
+    good: bool
+    masks: Mapping[int, RLE]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoldItem:
+    """An item of known truth with how many have answered it."""
+
+    item: QueuedItem
+    good: bool
+    num_masks: int
+    source: str
+    added_at: datetime
+    answers: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoldScore:
+    """A reviewer's answers to gold: how many, how many right, and mean J&F of what they drew, None where nothing compares."""
+
+    reviewer: str
+    answers: int
+    right: int
+    mask_jf: float | None
+
+
+class Gold:
+    """Gold of a queue's database; each method is one short transaction."""
+
+    def __init__(self, queue: ReviewQueue) -> None:
+        self._database, self._clock = queue.database, queue.clock
+
+    def outcome(self, item: int | ItemKey) -> tuple[str, Sequence[Prompt]] | None:
+        """What settled an item, the action with its prompts; None where nothing did. UnknownItem where there is none."""
+        with self._database.read() as session:
+            row = find(session, item)
+            settled = select(DecisionRow).where(DecisionRow.item_id == row.item_id, is_outcome())
+            last = session.scalars(settled.order_by(DecisionRow.seq.desc()).limit(1)).first()
+            return None if last is None else (last.action, prompts_from_json(last.prompts))
+
+    def add(self, item: int | ItemKey, truth: Truth) -> None:
+        """Make an open or decided item gold, or say its truth anew; who has decided it does not get it again.
+
+        Errors: UnknownItem, AlreadySettled (closed), ItemHeld.
+        """
+        now = self._clock()
+        with self._database.write() as session:
+            row = find(session, item, lock=True)
+            masks = [Prompt(int(row.track_id), frame_idx, mask=mask) for frame_idx, mask in sorted(truth.masks.items())]
+            known = {
+                "good": truth.good, "source": truth.source, "truth": prompts_to_json(as_corrections(masks, row.track_id)),
+            }
+            if is_gold(session, row.item_id):
+                session.execute(update(GoldRow).where(GoldRow.item_id == row.item_id).values(known))
+                return
+            _require_free(row, now)
+            _open_again(session, row)
+            head = session.get_one(ChainHeadRow, 1).num_decisions
+            session.add(GoldRow(item_id=row.item_id, after_seq=head, added_at=now, **known))
+            note_event(session, "gold", row, now, detail=truth.source)
+
+    def remove(self, item: int | ItemKey) -> None:
+        """Make gold an item like any other: settled where it was, else open to whoever has not answered; BadInput for none."""
+        with self._database.write() as session:
+            row = find(session, item, lock=True)
+            if not is_gold(session, row.item_id):
+                raise BadInput(f"item {key_of(row)} is no gold; `labeling review gold list` names what is", "not_gold")
+            session.delete(session.get_one(GoldRow, row.item_id))
+            outcome = select(DecisionRow.seq).where(DecisionRow.item_id == row.item_id, is_outcome())
+            if session.scalars(outcome).first() is not None:
+                move_one(session, row, ItemStatus.DECIDED, **NO_LEASE)
+            note_event(session, "ungold", row, self._clock())
+
+    def list(self) -> Sequence[GoldItem]:
+        """Every gold item, oldest first."""
+        with self._database.read() as session:
+            rows = session.execute(
+                select(GoldRow, ItemRow).join(ItemRow, ItemRow.item_id == GoldRow.item_id).order_by(GoldRow.item_id)
+            ).all()
+            answers = _answers(session)
+        return [
+            GoldItem(
+                queued_item(row), gold.good, len(prompts_from_json(gold.truth)), gold.source, gold.added_at,
+                len(answers[gold.item_id]),
+            )
+            for gold, row in rows
+        ]
+
+    def scores(self) -> Sequence[GoldScore]:
+        """How reviewers have answered, by name."""
+        with self._database.read() as session:
+            golds = {gold.item_id: gold for gold in session.scalars(select(GoldRow))}
+            answers = [row for own in _answers(session).values() for row in own]
+        by_reviewer: dict[str, list[DecisionRow]] = defaultdict(list)
+        for row in answers:
+            by_reviewer[row.reviewer].append(row)
+        return [_score(name, by_reviewer[name], golds) for name in sorted(by_reviewer)]
+
+
+def _require_free(row: ItemRow, now: datetime) -> None:
+    if row.status == ItemStatus.CLOSED:
+        raise AlreadySettled(f"item {key_of(row)} is {described(row)}; expected one that is open or decided")
+    if is_live(row, now):
+        raise ItemHeld(f"item {key_of(row)} is held by {row.lease_reviewer!r} until {row.lease_expires_at}; try later")
+
+
+def _open_again(session: Session, row: ItemRow) -> None:
+    """Put the item among the open ones; all that have decided it know it already."""
+    known = select(DecisionRow.reviewer).where(DecisionRow.item_id == row.item_id, stands()).distinct()
+    for reviewer in session.scalars(known).all():
+        if session.get(OpinionRow, (row.item_id, reviewer)) is None:
+            session.add(OpinionRow(item_id=row.item_id, reviewer=reviewer))
+    move_one(session, row, ItemStatus.OPEN, **NO_LEASE)
+
+
+def _answers(session: Session) -> Mapping[int, Sequence[DecisionRow]]:
+    """The standing answers to each gold item, oldest first."""
+    query = (
+        select(DecisionRow)
+        .join(OpinionRow, OpinionRow.seq == DecisionRow.seq)
+        .join(GoldRow, GoldRow.item_id == DecisionRow.item_id)
+        .where(DecisionRow.seq > GoldRow.after_seq).order_by(DecisionRow.seq)
+    )
+    found: dict[int, list[DecisionRow]] = defaultdict(list)
+    for row in session.scalars(query):
+        found[row.item_id].append(row)
+    return found
+
+
+def _score(reviewer: str, answers: Sequence[DecisionRow], golds: Mapping[int, GoldRow]) -> GoldScore:
+    right = sum((row.action == "accept") == golds[row.item_id].good for row in answers)
+    drawn = [
+        likeness for row in answers
+        if (likeness := mask_likeness(prompts_from_json(row.prompts), prompts_from_json(golds[row.item_id].truth))) is not None
+    ]
+    return GoldScore(reviewer, len(answers), right, sum(drawn) / len(drawn) if drawn else None)

@@ -1,0 +1,237 @@
+"""Packs a bucket's small files into large ones, in a new snapshot with the same rows; the files stay for older snapshots.
+
+`masks` files are read one after another and written in the order of videos and objects; rows of `tracks` and `videos` are
+the snapshot's own. Files that hold nothing current any more are named by the new snapshot no longer.
+"""
+
+import hashlib
+import logging
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from labeling.errors import BadConfiguration, DamagedStore, StoreBusy
+from labeling.objects import Objects
+from labeling.store import layout, schemas
+from labeling.store.commit import commit
+from labeling.store.each import each
+from labeling.store.mask_rows import bounds_of, groups_of, masks_file, of_track
+from labeling.store.parquet import concat, conform, open_bytes
+from labeling.store.snapshots import Contents, Snapshot, newest_snapshot, read_contents
+from labeling.store.versions.packing import GROUP_ROWS, Packer
+from labeling.store.versions.verify import BadFile, problem_of
+from labeling.types import require
+
+log = logging.getLogger(__name__)
+
+_AHEAD_BYTES, _AHEAD_FILES = 32 << 20, 256  # fetched together
+
+
+@dataclass(frozen=True, slots=True)
+class CompactLimits:
+    """What is packed: files below half of `target_bytes`, where a bucket has `min_files` of them; `at_most_bytes` in one go."""
+
+    target_bytes: int = 128 << 20
+    min_files: int = 8
+    at_most_bytes: int = 200 << 30
+
+    def __post_init__(self) -> None:
+        require(self.target_bytes > 0, "target_bytes", self.target_bytes, "bytes above 0")
+        require(self.min_files >= 2, "min_files", self.min_files, "2 files or more")
+        require(self.at_most_bytes > 0, "at_most_bytes", self.at_most_bytes, "bytes above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What came of it: the new snapshot, its files and those of the one before, the masks packed, and what was passed over."""
+
+    snapshot: Snapshot
+    files_before: int
+    files_after: int
+    masks_packed: int
+    bytes_packed: int
+    passed_over: tuple[BadFile, ...]
+
+
+@dataclass(slots=True)
+class _Packed:
+    """What was packed so far: new rows of `files`, the keys that they replace, where rows of `tracks` have their masks."""
+
+    files: list[Mapping[str, Any]]
+    replaced: set[str]
+    places: dict[int, str]
+    passed_over: list[BadFile]
+
+
+def compact(
+    objects: Objects,
+    *,
+    run_id: str,
+    scratch: Path,
+    limits: CompactLimits | None = None,
+    still_held: Callable[[], None] = lambda: None,
+) -> Compacted | None:
+    """Pack the newest snapshot's small files and commit the next one; None when there is nothing to pack.
+
+    A file that is not as it was written is passed over. `still_held` is called before each bucket and before the commit.
+
+    Raises:
+        ValueError: the store was never published.
+        StoreBusy: another publisher committed meanwhile; what was packed is left to `vacuum`.
+    """
+    parent, limits = newest_snapshot(objects), limits or CompactLimits()
+    if parent is None:
+        raise BadConfiguration(f"{objects.root} has no snapshot, so there is nothing to pack; `labeling run` publishes one")
+    before, packed = read_contents(objects, parent), _Packed([], set(), {}, [])
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="compact-", dir=scratch) as folder:
+        _pack_masks(objects, before, limits, Path(folder), packed, still_held)
+        for table, schema in (("tracks", schemas.TRACKS), ("videos", schemas.VIDEOS)):
+            _pack_small(objects, before, table, schema, limits, Path(folder), packed, still_held)
+    after = _advance(before, packed)
+    if after.same_as(before):
+        return None
+    done = commit(objects, parent, after, parent.qc, run_id=run_id, note="compacted", still_held=still_held)
+    if done is None:
+        raise StoreBusy(f"{objects.root}: another publisher committed meanwhile; compact again")
+    masks = [row for row in packed.files if row["table"] == "masks"]
+    counted = sum(row["rows"] for row in masks), sum(row["num_bytes"] for row in masks)
+    return Compacted(done, len(before.files), len(after.files), *counted, tuple(packed.passed_over))
+
+
+def _pack_masks(
+    objects: Objects, before: Contents, limits: CompactLimits, scratch: Path, packed: _Packed, still_held: Callable[[], None]
+) -> None:
+    names = ["video_id", "track_id", "batch", "masks_file", "num_masks"]
+    tracks: Sequence[Mapping[str, Any]] = before.tracks.select(names).to_pylist()
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, track in enumerate(tracks):
+        rows_of[masks_file(track)].append(row)
+    described = {row["file"]: row for row in before.files.filter(pc.equal(before.files["table"], "masks")).to_pylist()}
+    packed.replaced |= described.keys() - rows_of.keys()
+    for bucket, files in _worth_packing([described[file] for file in rows_of if file in described], limits):
+        still_held()
+        with Packer(
+            objects, "masks", bucket, schema=schemas.MASKS, scratch=scratch, target_bytes=limits.target_bytes
+        ) as packer:
+            places: dict[int, int] = {}
+            for file, body in _bodies(objects, files, packed.passed_over):
+                own = {row: tracks[row] for row in rows_of[file]}
+                for row, parts in _tracks_in(body, objects.uri(file), own):
+                    places[row] = packer.add(parts)
+                packed.replaced.add(file)
+            packer.finish()
+            packed.places |= {row: str(packer.files[place]["file"]) for row, place in places.items()}
+            packed.files += packer.files
+
+
+def _worth_packing(files: Iterable[Mapping[str, Any]], limits: CompactLimits) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """Yield the buckets with enough small files, those with most first, until the bytes to be packed reach their limit."""
+    by_bucket: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for file in files:
+        if file["num_bytes"] < limits.target_bytes / 2:
+            by_bucket[layout.bucket_of(file["file"])].append(file)
+    left = limits.at_most_bytes
+    for bucket, own in sorted(by_bucket.items(), key=lambda item: (-len(item[1]), item[0])):
+        if len(own) < limits.min_files or left <= 0:
+            return
+        left -= sum(file["num_bytes"] for file in own)
+        yield bucket, sorted(own, key=lambda file: str(file["file"]))
+
+
+def _bodies(
+    objects: Objects, files: Sequence[Mapping[str, Any]], passed_over: list[BadFile]
+) -> Iterator[tuple[str, bytes]]:
+    """Fetch files some at a time and yield those that are as they were written."""
+
+    def fetched(file: Mapping[str, Any]) -> bytes | None:
+        try:
+            return objects.get(file["file"])
+        except FileNotFoundError:
+            return None
+
+    for some in _by_bytes(files):
+        for file, body in zip(some, each(objects, fetched, some), strict=True):
+            problem = problem_of(file["sha256"], None if body is None else hashlib.sha256(body).hexdigest())
+            if body is None or problem:
+                log.warning("%s is passed over: %s", objects.uri(file["file"]), problem)
+                passed_over.append(BadFile(file["file"], problem))
+            else:
+                yield file["file"], body
+
+
+def _by_bytes(files: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    some: list[Mapping[str, Any]] = []
+    for file in files:
+        some.append(file)
+        if len(some) == _AHEAD_FILES or sum(one["num_bytes"] for one in some) >= _AHEAD_BYTES:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _tracks_in(body: bytes, uri: str, tracks: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[int, Iterator[Any]]]:
+    """Yield tracks of one file with their rows, group by group; DamagedStore when a track's rows are not those counted."""
+    with open_bytes(body, uri) as opened:
+        bounds = bounds_of(opened.metadata)
+        for row, track in tracks.items():
+            groups = groups_of(bounds, track["video_id"], track["track_id"])
+            parts = (conform(of_track(opened.read_row_group(group), track), schemas.MASKS) for group in groups)
+            yield row, _counted(parts, track, uri)
+
+
+def _counted(parts: Iterable[Any], track: Mapping[str, Any], uri: str) -> Iterator[Any]:
+    found = 0
+    for part in parts:
+        found += len(part)
+        yield part
+    if found != track["num_masks"]:
+        told = f"{uri} has {found} rows of object {track['track_id']}; expected {track['num_masks']}, as its track says"
+        raise DamagedStore(f"{told}. Nothing was changed: restore an older snapshot or label its video again")
+
+
+def _pack_small(
+    objects: Objects, before: Contents, table: str, schema: Any, limits: CompactLimits, scratch: Path, packed: _Packed,
+    still_held: Callable[[], None],
+) -> None:
+    """Write the snapshot's own rows of `tracks` or `videos` as the file of each bucket that has enough small ones."""
+    described = before.files.filter(pc.equal(before.files["table"], table)).to_pylist()
+    current = set(zip(before.tracks["video_id"].to_pylist(), before.tracks["batch"].to_pylist(), strict=True))
+    stale = {f["file"] for f in described if f["video_id"] and (f["video_id"], f["batch"]) not in current}
+    packed.replaced |= stale
+    files = [f["file"] for f in described if f["file"] not in stale]
+    rows = conform(getattr(before, table), schema)
+    for bucket, count in Counter(layout.bucket_of(file) for file in files).items():
+        if count < limits.min_files:
+            continue
+        still_held()
+        own = rows.filter(pc.starts_with(rows["video_id"], bucket))
+        with Packer(objects, table, bucket, schema=schema, scratch=scratch, target_bytes=limits.target_bytes) as packer:
+            for start in range(0, len(own), GROUP_ROWS):
+                packer.add([own.slice(start, GROUP_ROWS)])
+            packer.finish()
+            packed.replaced |= {file for file in files if layout.bucket_of(file) == bucket}
+            packed.files += packer.files
+
+
+def _advance(before: Contents, packed: _Packed) -> Contents:
+    """Return what the next snapshot holds: the same rows, elsewhere."""
+    kept = before.files.filter(pc.invert(pc.is_in(before.files["file"], pa.array(sorted(packed.replaced), pa.string()))))
+    fresh = pa.Table.from_pylist(packed.files, schemas.FILES)
+    places = before.tracks["masks_file"].to_pylist()
+    for row, file in packed.places.items():
+        places[row] = file
+    at = before.tracks.schema.get_field_index("masks_file")
+    field = schemas.SNAPSHOT_TRACKS.field("masks_file")
+    return replace(
+        before,
+        files=concat([kept, fresh], schemas.FILES).sort_by("file").combine_chunks(),
+        tracks=before.tracks.set_column(at, field, pa.array(places, field.type)),
+    )

@@ -1,0 +1,23 @@
+"""`labeling doctor`: findings about this machine."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.cli.doctor import check_sam2
+
+
+def test_sam2_is_of_this_package_alone() -> None:
+    assert check_sam2().ok
+
+
+@pytest.mark.parametrize("name", ["SAM-2", "sam2"])
+def test_the_released_distribution_beside_ours_is_seen(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / f"{name.replace('-', '_')}-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    finding = check_sam2()
+    assert not finding.ok
+    assert finding.found == f"{name} 1.0 in the same environment"
+    assert finding.fix.startswith(f"pip uninstall {name}, then install this package again")
