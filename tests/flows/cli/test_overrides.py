@@ -27,7 +27,7 @@ from labeling.errors import BadConfiguration
         ("run.max_attempts=abc", "run.max_attempts: Value 'abc' of type 'str' could not be converted to Integer"),
         ("run.id=a,b", "Ambiguous value for argument 'run.id=a,b': several values; quote one that holds a comma"),
         ("run.id=[a", "no viable alternative at input '[a'"),
-        ("store.root=${nope}", "store.root: Interpolation key 'nope' not found"),
+        ("store.root=${run.nope}", "store.root: Interpolation key 'run.nope' not found"),
         ("run=3", "run: Invalid type assigned: int"),
     ],
 )
