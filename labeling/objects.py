@@ -18,10 +18,11 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from labeling.errors import BadConfiguration, Denied, LabelingError, Unavailable
-from labeling.objects_contract import Objects, ObjectStat, beside_name, check_key, is_hidden, is_left, missing, written_beside
+from labeling.files import beside_name, is_left, written_beside
+from labeling.objects_contract import Objects, ObjectStat, check_key, is_hidden, missing
 from labeling.objects_uris import split_s3_uri
 
-__all__ = ["FolderObjects", "ObjectStat", "Objects", "check_key", "open_objects", "split_uri", "written_beside"]
+__all__ = ["FolderObjects", "ObjectStat", "Objects", "check_key", "open_objects", "split_uri"]
 
 log = logging.getLogger(__name__)
 

@@ -4,21 +4,14 @@ Names that match `_HIDDEN` belong to the places themselves (files being written,
 cannot be keys.
 """
 
-import contextlib
 import errno
-import os
 import re
-import uuid
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from labeling.processes import is_gone, this_process
-
 _HIDDEN = re.compile(r"\.~[^/]*\.beside")
-_BESIDE = re.compile(r"\.~[0-9a-f]{32}(?:~([0-9a-f]{8}~\d+~\d*))?\.beside")
-_LEFT_AFTER_S = 86_400.0  # for writers that cannot be asked after: on other machines, or of releases that did not name them
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +86,3 @@ def is_hidden(key: str) -> bool:
 def missing(uri: str) -> FileNotFoundError:
     """The error for an object that is not there."""
     return FileNotFoundError(errno.ENOENT, "no such object", uri)
-
-
-def beside_name() -> str:
-    """Name a file that is written before it takes an object's place; it says whose it is."""
-    return f".~{uuid.uuid4().hex}~{this_process()}.beside"
-
-
-def is_left(name: str, age_s: float) -> bool:
-    """Whether a file of such a name was left by a writer that is gone."""
-    found = _BESIDE.fullmatch(name)
-    if found is None:
-        return False
-    gone = is_gone(found[1]) if found[1] else None
-    return age_s > _LEFT_AFTER_S if gone is None else gone
-
-
-@contextlib.contextmanager
-def written_beside(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to and rename it there at the end; leaves nothing behind on an error."""
-    beside = path.with_name(beside_name())
-    try:
-        yield beside
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

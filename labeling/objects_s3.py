@@ -20,8 +20,9 @@ from botocore import exceptions as boto_errors
 from botocore.config import Config
 
 from labeling.errors import CREDENTIALS_EXPIRED, BadConfiguration, Unavailable
+from labeling.files import written_beside
 from labeling.objects_answers import ABSENT, BARE, BROKEN, code_of, named_errors
-from labeling.objects_contract import ObjectStat, check_key, is_hidden, written_beside
+from labeling.objects_contract import ObjectStat, check_key, is_hidden
 from labeling.objects_uris import split_s3_root
 
 log = logging.getLogger(__name__)

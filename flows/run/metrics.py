@@ -16,8 +16,9 @@ from flows.run.progress import Tally
 from labeling import metrics
 from labeling.config import LabelConfig
 from labeling.errors import Unavailable
+from labeling.files import written_beside
 from labeling.metrics import counter, gauge
-from labeling.objects import Objects, written_beside
+from labeling.objects import Objects
 from labeling.pool.events import EventKind, PoolEvent
 from labeling.store.layout import run_folder
 from labeling.store.plan import Plan

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from flows.stack.process import Running
 from labeling.errors import BadConfiguration
+from labeling.files import written_beside
 from labeling.pool.ray_process import free_ports
 
 PORTS = (
@@ -49,11 +50,9 @@ class Stack:
 
     def save(self) -> None:
         """Write the state down; readable by its owner alone, because it holds tokens."""
-        said = {**asdict(self), "folder": str(self.folder)}
-        beside = self.folder / f".{STATE}"
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-            json.dump(said, out, indent=1)
-        beside.replace(self.folder / STATE)
+        state = {**asdict(self), "folder": str(self.folder)}
+        with written_beside(self.folder / STATE, mode=0o600) as beside:
+            beside.write_text(json.dumps(state, indent=1))
 
 
 def open_stack(folder: Path) -> Stack:
