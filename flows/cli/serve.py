@@ -22,12 +22,12 @@ from labeling.review.flow.desk import Desk
 from labeling.review.flow.steps import MAX_LEASE_S
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.app import create_app
-from labeling.review.web.clicking import Clicker, Network
-from labeling.review.web.frames import FrameShelf
-from labeling.review.web.proxies import LOOPBACK, checked_prefix, name_of
-from labeling.review.web.services import Services, Settings
-from labeling.review.web.storing import StoreView
-from labeling.review.web.warming import Warmer
+from labeling.review.web.corrections import Clicker, Network
+from labeling.review.web.frames import FrameCache
+from labeling.review.web.guard import LOOPBACK, checked_prefix, name_of
+from labeling.review.web.prefetch import Prefetcher
+from labeling.review.web.services import ServerSettings, Services
+from labeling.review.web.store_view import StoreView
 from labeling.track.predictor import build_predictor, default_device, recipe_of
 
 log = logging.getLogger(__name__)
@@ -114,14 +114,14 @@ def services_for(config: LabelConfig, queue: ReviewQueue, place: Place, console:
     """Put together what requests are served with."""
     scratch = Path(config.run.scratch or default_scratch()) / "review"
     cap = int(config.run.scratch_cap_gib * 2**30)
-    frames = FrameShelf(scratch, source_root=config.source.uri or None, cap_bytes=cap)
-    settings = Settings(place.lease_s, place.reviewer, open_door=is_loopback(place.host), dataset=config.store.root)
+    frames = FrameCache(scratch, source_root=config.source.uri or None, cap_bytes=cap)
+    settings = ServerSettings(place.lease_s, place.reviewer, open_door=is_loopback(place.host), dataset=config.store.root)
     build, why = network_of(config)
     if build is None:
         console.print(f"[yellow]no network:[/] {why} Reviewers can settle items, without masks from clicks.", soft_wrap=True)
     return Services(
         queue=queue, desk=Desk(queue), accounts=Accounts(queue), store=StoreView(open_objects(config.store.root)),
-        frames=frames, warmer=Warmer(frames), clicker=Clicker(build, why=why), settings=settings,
+        frames=frames, prefetcher=Prefetcher(frames), clicker=Clicker(build, why=why), settings=settings,
     )
 
 

@@ -1,11 +1,19 @@
 """Who may review: tokens that a person is given once, and the sessions of browsers that signed in with them.
 
-Both are secrets of 32 random bytes; the database holds only their SHA-256.
+Both are secrets of 32 random bytes; the database holds only their SHA-256. A token is looked up by it, so no answer's time
+tells of one, and nobody guesses one. Signing in with tokens that do not work is limited all the same, so that who tries does
+not fill the log and the database's time; a session that is open goes on.
 """
 
 import hashlib
+import ipaddress
+import math
 import secrets
-from dataclasses import dataclass
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, delete, exists, func, select, update
@@ -20,6 +28,10 @@ from labeling.review.queue import Clock, ReviewQueue
 SENIOR = "senior"
 ROLES = ("reviewer", SENIOR)
 SESSION_S = 14 * 24 * 3600.0
+# Tokens that do not work: so many from one address, and so many in all, within some minutes.
+WINDOW_S = 300.0
+MOST_OF_ONE, MOST_IN_ALL = 10, 200
+MOST_ADDRESSES = 4096
 
 # What each request asks first, in one statement.
 _WHO = select(
@@ -72,8 +84,8 @@ class Accounts:
     def holds(self, token: str) -> bool:
         """Whether a token is one that works."""
         with self._database.read() as session:
-            found = session.get(TokenRow, sha256(token))
-            return found is not None and found.revoked_at is None
+            row = session.get(TokenRow, sha256(token))
+            return row is not None and row.revoked_at is None
 
     def sign_in(self, token: str, *, name: str = "") -> tuple[str, Reviewer] | None:
         """Begin a session with a token; returns the cookie and who it is.
@@ -83,10 +95,10 @@ class Accounts:
         if not self.holds(token):
             return None
         with self._database.write() as session:
-            found = session.get(TokenRow, sha256(token))
-            if found is None or found.revoked_at is not None or name not in ("", found.reviewer):
+            row = session.get(TokenRow, sha256(token))
+            if row is None or row.revoked_at is not None or name not in ("", row.reviewer):
                 return None
-            return self._begin(session, found.reviewer, found.role, found.token_sha256)
+            return self._begin(session, row.reviewer, row.role, row.token_sha256)
 
     def sign_in_by_name(self, name: str, *, role: str = SENIOR) -> tuple[str, Reviewer]:
         """Begin a session without a token, for a machine's own user; BadInput for a name that is none."""
@@ -121,3 +133,50 @@ class Accounts:
 def sha256(secret: str) -> str:
     """The SHA-256 of a secret, in hex."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(slots=True)
+class Guesses:
+    """Counts what did not work; safe to share between threads. `clock` gives seconds that only grow."""
+
+    of_one: int = MOST_OF_ONE
+    in_all: int = MOST_IN_ALL
+    window_s: float = WINDOW_S
+    clock: Callable[[], float] = time.monotonic
+    _missed: OrderedDict[str, deque[float]] = field(default_factory=OrderedDict)
+    _all: deque[float] = field(default_factory=deque)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def wait_s(self, address: str) -> int:
+        """How many whole seconds an address has to wait before it may try; 0 for none."""
+        with self._lock:
+            times = self._missed.get(network_of(address), deque())
+            return max(self._left(times, self.of_one), self._left(self._all, self.in_all))
+
+    def missed(self, address: str) -> None:
+        """Note a token of an address that did not work."""
+        with self._lock:
+            network, now = network_of(address), self.clock()
+            times = self._missed.setdefault(network, deque(maxlen=self.of_one))
+            times.append(now)
+            self._all.append(now)
+            self._missed.move_to_end(network)
+            while len(self._missed) > MOST_ADDRESSES:
+                self._missed.popitem(last=False)
+
+    def _left(self, times: deque[float], most: int) -> int:
+        start = self.clock() - self.window_s
+        while times and times[0] <= start:
+            times.popleft()
+        return math.ceil(times[-most] - start) if len(times) >= most else 0
+
+
+def network_of(address: str) -> str:
+    """What is counted as one: an IPv4 address, or the /64 network of an IPv6 one, which is what one customer gets."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:80]
+    if isinstance(ip, ipaddress.IPv6Address):
+        return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
+    return str(ip)

@@ -25,11 +25,11 @@ from labeling.review.flow.listing import ItemFilter
 from labeling.review.items import ItemKey, ItemStatus, ReviewItem
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.app import create_app
-from labeling.review.web.clicking import Clicker
-from labeling.review.web.frames import FrameShelf
-from labeling.review.web.services import Services, Settings
-from labeling.review.web.storing import StoreView
-from labeling.review.web.warming import Warmer
+from labeling.review.web.corrections import Clicker
+from labeling.review.web.frames import FrameCache
+from labeling.review.web.prefetch import Prefetcher
+from labeling.review.web.services import ServerSettings, Services
+from labeling.review.web.store_view import StoreView
 from labeling.types import QCFlag
 
 REASONS = ("object_lost", "late_loss", "flicker", "swap", "leak", "area_jump", "low_predicted_iou", "boundary")
@@ -66,10 +66,10 @@ def main(count: int) -> None:
 
 def measured(queue: ReviewQueue, folder: Path, count: int) -> Table:
     """Times of whole requests, through the application."""
-    frames = FrameShelf(folder / "scratch")
+    frames = FrameCache(folder / "scratch")
     services = Services(
         queue=queue, desk=Desk(queue), accounts=Accounts(queue), store=StoreView(FolderObjects(folder / "store")),
-        frames=frames, warmer=Warmer(frames), clicker=Clicker(None), settings=Settings(),
+        frames=frames, prefetcher=Prefetcher(frames), clicker=Clicker(None), settings=ServerSettings(),
     )
     client = TestClient(create_app(services), base_url="http://127.0.0.1")
     csrf = client.post("/api/login", json={"reviewer": "bench"}).json()["csrf"]

@@ -21,8 +21,8 @@ from rich.table import Table
 
 from labeling.ingest.listing import ref_of
 from labeling.ingest.probe import probe
-from labeling.review.web.frames import FrameShelf, shown_width
-from labeling.review.web.warming import Warmer
+from labeling.review.web.frames import FrameCache, shown_width
+from labeling.review.web.prefetch import Prefetcher
 from labeling.types import Video
 
 SIZE_HW = (1080, 1920)
@@ -48,7 +48,7 @@ def draw_clip(path: Path, num_frames: int, key_every: int) -> None:
         container.mux(stream.encode(None))
 
 
-def seeks(shelf: FrameShelf, video: Video, key_every: int) -> dict[str, list[tuple[float, float]]]:
+def seeks(shelf: FrameCache, video: Video, key_every: int) -> dict[str, list[tuple[float, float]]]:
     """Wall and processor seconds of random frames, by the distance of the key frame before."""
     chance, found = np.random.default_rng(1), defaultdict(list)
     shelf.jpeg(video, 0, width=WIDTH)       # opens the file
@@ -62,14 +62,14 @@ def seeks(shelf: FrameShelf, video: Video, key_every: int) -> dict[str, list[tup
     return found
 
 
-def made_ahead(shelf: FrameShelf, video: Video) -> tuple[float, float]:
+def made_ahead(shelf: FrameCache, video: Video) -> tuple[float, float]:
     """Open an item of all frames and wait until they are there; wall and processor seconds."""
     began = time.perf_counter(), time.process_time()
-    warmer, width, frames = Warmer(shelf), shown_width(WIDTH, video), range(video.num_frames)
-    warmer.wish(video, frames[:1], width=width, later=frames)
+    prefetcher, width, frames = Prefetcher(shelf), shown_width(WIDTH, video), range(video.num_frames)
+    prefetcher.wish(video, frames[:1], width=width, later=frames)
     while not all(shelf.has_jpeg(video, frame_idx, width=width) for frame_idx in frames):
         threading.Event().wait(0.1)
-    warmer.close()
+    prefetcher.close()
     return time.perf_counter() - began[0], time.process_time() - began[1]
 
 
@@ -88,10 +88,10 @@ def main(num_frames: int, key_every: int) -> None:
     try:
         draw_clip(folder / "clip.mp4", num_frames, key_every)
         video = probe(ref_of(str(folder / "clip.mp4")), folder / "clip.mp4")
-        shelf, console = FrameShelf(folder / "scratch"), Console(width=120)
+        shelf, console = FrameCache(folder / "scratch"), Console(width=120)
         console.print(shown(seeks(shelf, video, key_every), f"1080p, cold, a key frame every {key_every}; ms"))
         shelf.close()
-        shelf = FrameShelf(folder / "scratch")
+        shelf = FrameCache(folder / "scratch")
         wall_s, cpu_s = made_ahead(shelf, video)
         each_ms = 1000 * cpu_s / num_frames
         console.print(f"{num_frames} frames made ahead in {wall_s:.1f} s, {each_ms:.1f} ms of the processor each")

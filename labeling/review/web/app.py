@@ -1,25 +1,46 @@
-"""The application: routes, guard, errors, and the page's own files."""
+"""The application: routes, guard, errors, the page's own files, and the queue's figures for Prometheus."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 
-from labeling.review.web import deciding, items, metrics, pages, sessions
+from labeling import metrics
+from labeling.review.figures import figures_of
+from labeling.review.web import decisions, items, pages, sessions
 from labeling.review.web.errors import Refused, install
-from labeling.review.web.guard import Guard
-from labeling.review.web.proxies import LOOPBACK
-from labeling.review.web.services import Services
+from labeling.review.web.guard import LOOPBACK, Guard, is_from_here
+from labeling.review.web.services import Served, Services
+from labeling.review.web.sessions import with_limit
 from labeling.store.schemas import code_version
 
 # The modules' names do not change with their content: a browser asks each time, and mostly hears that nothing is new.
 REVALIDATE = "no-cache"
 STATIC = Path(__file__).parent / "static"
+
+
+figures = APIRouter()
+
+
+@figures.get("/metrics")
+def read_metrics(request: Request, services: Served) -> Response:
+    """Give backlog, its oldest item, leases and decisions in Prometheus's text format: here, or to who brings a token."""
+    if not _may_read(request, services):
+        raise Refused(401, "unauthorized", "figures are for this machine", "send Authorization: Bearer TOKEN, a reviewer's")
+    families = services.figures.of("", lambda: figures_of(services.queue))
+    return Response(metrics.text(families), media_type=metrics.CONTENT_TYPE)
+
+
+def _may_read(request: Request, services: Services) -> bool:
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    if is_from_here(request):
+        return True
+    return kind.lower() == "bearer" and with_limit(request, services, lambda: services.accounts.holds(token))
 
 
 class PageFiles(StaticFiles):
@@ -51,7 +72,7 @@ def create_app(
     )
     app.state.services = services
     install(app)
-    for router in (sessions.router, pages.router, items.router, deciding.router, metrics.router):
+    for router in (sessions.router, pages.router, items.router, decisions.router, figures):
         app.include_router(router)
 
     @app.get("/", include_in_schema=False)

@@ -64,8 +64,9 @@ def refusal_of(error: Exception) -> Refused:
 
 def of_validation(error: RequestValidationError) -> Refused:
     """What is told of a request that does not have the expected form: the first places and why."""
-    told = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()[:5]]
-    return Refused(400, "bad_request", "; ".join(told) or "the request has another form than expected", "see /api/openapi.json")
+    problems = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()[:5]]
+    message = "; ".join(problems) or "the request has another form than expected"
+    return Refused(400, "bad_request", message, "see /api/openapi.json")
 
 
 def of_http(error: HTTPException) -> Refused:

@@ -1,4 +1,4 @@
-"""Frames of videos as JPEG: few videos stay open, what was made is kept, and what will be asked for is made ahead.
+"""Frames of videos as JPEG: few videos stay open, and what was made is kept.
 
 Legend: H, W height and width in pixels, 3 red, green and blue.
 """
@@ -6,7 +6,7 @@ Legend: H, W height and width in pixels, 3 red, green and blue.
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from labeling.errors import BadInput
 from labeling.ingest.decode import FrameReader
 from labeling.ingest.fetch import fetch_video
 from labeling.ingest.listing import ref_of
-from labeling.review.web.keeping import Shelf
+from labeling.review.web.cache import LruCache
 from labeling.types import Video
 
 Rgb = npt.NDArray[np.uint8]
@@ -33,7 +33,7 @@ FETCH_WAIT_S = 5.0
 
 
 @dataclass(slots=True, eq=False)
-class _Opened:
+class _VideoFile:
     """One video's local file and its reader, one request at a time; `users` counts who holds it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -43,7 +43,7 @@ class _Opened:
     users: int = 0
 
 
-class FrameShelf:
+class FrameCache:
     """Gives frames of videos; safe to share between threads.
 
     `source_root` is where the videos are now, if not where the store says; copies from S3 lie under `scratch`, together at
@@ -56,17 +56,17 @@ class FrameShelf:
     ) -> None:
         self._scratch, self._source_root, self._cap_bytes = Path(scratch), source_root, cap_bytes
         self._most_open = open_videos
-        self._opened: OrderedDict[str, _Opened] = OrderedDict()
+        self._opened: OrderedDict[str, _VideoFile] = OrderedDict()
         self._lock = threading.Lock()
-        self._jpegs: Shelf[Key, bytes] = Shelf(jpeg_bytes, len)
+        self._jpegs: LruCache[Key, bytes] = LruCache(jpeg_bytes, len)
 
     def close(self) -> None:
         """Close the files and remove copies."""
         with self._lock:
             opened, self._opened = list(self._opened.values()), OrderedDict()
-        for one in opened:
-            with one.lock:
-                one.stack.close()
+        for video_file in opened:
+            with video_file.lock:
+                video_file.stack.close()
 
     def jpeg(self, video: Video, frame_idx: int, *, width: int) -> bytes:
         """One frame as JPEG, `width` pixels across (one of `shown_width`'s); BadInput where it cannot be decoded."""
@@ -111,10 +111,10 @@ class FrameShelf:
                 yield reader
 
     @contextmanager
-    def _borrowed(self, video: Video) -> Iterator[_Opened]:
+    def _borrowed(self, video: Video) -> Iterator[_VideoFile]:
         key = f"{video.ref.video_id} {video.ref.content_id}"
         with self._lock:
-            opened = self._opened.setdefault(key, _Opened())
+            opened = self._opened.setdefault(key, _VideoFile())
             self._opened.move_to_end(key)
             opened.users += 1
         try:
@@ -123,10 +123,10 @@ class FrameShelf:
             with self._lock:
                 opened.users -= 1
                 idle = self._idle()
-            for one in idle:
-                one.stack.close()
+            for video_file in idle:
+                video_file.stack.close()
 
-    def _idle(self) -> list[_Opened]:
+    def _idle(self) -> list[_VideoFile]:
         """Take out the least used that nobody holds, until few enough are open."""
         taken = []
         for key in list(self._opened):
@@ -136,7 +136,7 @@ class FrameShelf:
                 taken.append(self._opened.pop(key))
         return taken
 
-    def _local_path(self, video: Video, opened: _Opened) -> Path:
+    def _local_path(self, video: Video, opened: _VideoFile) -> Path:
         if opened.path is None:
             self._scratch.mkdir(parents=True, exist_ok=True)
             ref = self._placed(video).ref
@@ -166,11 +166,3 @@ def to_jpeg(rgb_HW3: Rgb) -> bytes:
     sink = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(rgb_HW3)).save(sink, "JPEG", quality=QUALITY)
     return sink.getvalue()
-
-
-def ahead_of(frame_indices: Sequence[int], focus: Iterable[int], *, most: int) -> list[int]:
-    """The frames to make ahead, in ascending order: `most` of them, from a little before the first one in doubt."""
-    first = min(focus, default=frame_indices[0] if frame_indices else 0)
-    place = next((k for k, frame_idx in enumerate(frame_indices) if frame_idx >= first), 0)
-    start = max(0, min(place - most // 8, len(frame_indices) - most))
-    return list(frame_indices[start:start + most])

@@ -1,19 +1,28 @@
 """What every request passes before it is looked at: its host, its origin, its kind and its length; and headers on the way out.
 
 A page of another site must not reach a server on this machine: its name may lead here (so the host is checked), and its
-forms may be sent here (so a write must be JSON, with an origin of ours where the browser says one). Behind a proxy the host
-and the path may be others than the browser's: `proxies` knows what is believed then.
+forms may be sent here (so a write must be JSON, with an origin of ours where the browser says one).
+
+A proxy in front tells the path that it has the page under, the name that the browser asked for, and for whom it asks. None of
+it opens a door: a path that is wrong hurts only who sent it, a name only says where a page may come from, and the address of a
+browser is believed only from proxies that were named (uvicorn's `forwarded_allow_ips`).
 """
 
+import ipaddress
+import re
 from collections.abc import Collection
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labeling.review.web.errors import Refused
-from labeling.review.web.proxies import is_own_page, name_of, place_of, prefix_of, without_prefix
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+_FORWARDED_HOST = re.compile(r'host="?([^;,"\s]+)', re.IGNORECASE)
 KIB = 1024
 MAX_BODY = 64 * KIB
 # Masks of corrections travel as run lengths, some KiB each.
@@ -77,7 +86,7 @@ class Guard:
             raise Refused(
                 403, "forbidden", f"a page of another site asked for a change: {origin[:80]!r}; the host is {host[:80]!r}",
                 "open the page on this server; behind a proxy pass X-Forwarded-Host on, or start the server with "
-                f"--name {name_of(place_of(origin))[:80] or 'NAME'}",
+                f"--name {name_of(netloc_of(origin))[:80] or 'NAME'}",
             )
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         empty = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
@@ -119,12 +128,98 @@ def _too_large(limit: int) -> Refused:
 
 
 def _with_headers(send: Send, path: str) -> Send:
-    wanted = _RAW_API if path.startswith("/api/") else _RAW
+    headers = _RAW_API if path.startswith("/api/") else _RAW
 
     async def answer(message: Message) -> None:
         if message["type"] == "http.response.start":
-            there = {name.lower() for name, _ in message["headers"]}
-            message["headers"] = [*message["headers"], *(pair for pair in wanted if pair[0] not in there)]
+            sent = {name.lower() for name, _ in message["headers"]}
+            message["headers"] = [*message["headers"], *(pair for pair in headers if pair[0] not in sent)]
         await send(message)
 
     return answer
+
+
+def checked_prefix(path: str) -> str:
+    """A path that the page lives below, without a slash at its end; ValueError for one that is none."""
+    prefix = path.rstrip("/")
+    if prefix and not _PREFIX.fullmatch(prefix):
+        raise ValueError(f"{path[:80]!r}; expected a path such as /labels, of letters, digits and . _ ~ -")
+    return prefix
+
+
+def prefix_of(headers: Headers, root_path: str) -> str:
+    """The path that the browser sees before ours: `root_path`, as the server was told, or else what the proxy says of it."""
+    prefix = headers.get("x-forwarded-prefix", "").partition(",")[0].strip().rstrip("/")
+    return root_path or (prefix if _PREFIX.fullmatch(prefix) else "")
+
+
+def without_prefix(scope: Scope, prefix: str) -> Scope:
+    """The request as the routes know it, whether the proxy has cut its path off or not."""
+    path = scope["path"]
+    if prefix and path.startswith(f"{prefix}/"):
+        path = path[len(prefix):]
+    return {**scope, "path": path, "raw_path": path.encode(), "root_path": "", "labeling.prefix": prefix}
+
+
+def cookie_path(request: HTTPConnection) -> str:
+    """Where a browser sends our cookie: below the proxy's path, so that two servers on one host do not share it."""
+    return f"{request.scope.get('labeling.prefix', '')}/"
+
+
+def is_https(request: HTTPConnection) -> bool:
+    """Whether the browser speaks TLS, with us or with a proxy before us."""
+    scheme = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    return "https" in (scheme, request.url.scheme)
+
+
+def is_from_here(request: HTTPConnection) -> bool:
+    """Whether who asks is on this machine, and no proxy sends it on for somebody who is not."""
+    return request.client is not None and _is_loopback(request.client.host) and not is_for_others(request)
+
+
+def is_for_others(request: HTTPConnection) -> bool:
+    """Whether a proxy says that it asks for somebody on another machine."""
+    lines = request.headers.getlist("x-forwarded-for") + request.headers.getlist("x-real-ip")
+    return not all(_is_loopback(address) for line in lines for address in line.split(","))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.strip()).is_loopback
+    except ValueError:
+        return False
+
+
+def name_of(host: str) -> str:
+    """The host without its port, in lower case; an IPv6 address in brackets."""
+    return (host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]).lower()
+
+
+def is_own_page(headers: Headers, hosts: Collection[str]) -> bool:
+    """Whether a change is asked for by a page of this server, as far as the browser says; `hosts` are names it is known by.
+
+    A browser says it itself where it can (Sec-Fetch-Site). Else its Origin must be the host that it asked, with the port;
+    what a proxy passes on (X-Forwarded-Host, or a Host without the port, as nginx's $host) and names that were given to the
+    server count by name alone. No page can set these headers on a request to another site.
+    """
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site in ("same-origin", "same-site", "cross-site"):
+        return site == "same-origin"
+    host = headers.get("host", "").lower()
+    if origin is None or (netloc := netloc_of(origin)) == host:
+        return True
+    named = {*map(str.lower, hosts), *({host} if name_of(host) == host else ())} - LOOPBACK
+    return name_of(netloc) in (named | _forwarded_hosts(headers)) - {""}
+
+
+def _forwarded_hosts(headers: Headers) -> set[str]:
+    hosts = headers.get("x-forwarded-host", "").split(",") + _FORWARDED_HOST.findall(headers.get("forwarded", ""))
+    return {name_of(host.strip()) for host in hosts}
+
+
+def netloc_of(origin: str) -> str:
+    """Host and port of an origin, none where it has another form."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""

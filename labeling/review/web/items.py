@@ -11,15 +11,14 @@ from labeling.qc.reasons import explanation, question
 from labeling.review.accounts import Reviewer, sha256
 from labeling.review.items import ItemHistory, QueuedItem
 from labeling.review.suspicious import suspicious_frames
-from labeling.review.web.bodies import BIGGEST
 from labeling.review.web.errors import Refused
-from labeling.review.web.frames import ahead_of, shown_width
+from labeling.review.web.frames import shown_width
 from labeling.review.web.pages import as_item, viewer_of
-from labeling.review.web.plain import PlainRoute
-from labeling.review.web.services import Served, Services
+from labeling.review.web.prefetch import MOST_FRAMES, ahead_of
+from labeling.review.web.requests import BIGGEST
+from labeling.review.web.services import PlainRoute, Served, Services
 from labeling.review.web.sessions import Reading
-from labeling.review.web.storing import Neighbour, Track
-from labeling.review.web.warming import MOST_FRAMES
+from labeling.review.web.store_view import Neighbour, Track
 from labeling.types import RLE, Prompt, PromptSource, QCFlag
 
 router = APIRouter(prefix="/api/items/{item_id}", route_class=PlainRoute)
@@ -33,7 +32,7 @@ DEFAULT_WIDTH = 1280
 CACHE = "private, max-age=3600"
 
 
-def found(services: Services, item_id: int) -> tuple[QueuedItem, Track]:
+def item_with_track(services: Services, item_id: int) -> tuple[QueuedItem, Track]:
     """An item and its track; UnknownItem where either is missing."""
     item = services.queue.get(item_id)
     return item, services.store.track(item.key, item.snapshot)
@@ -49,7 +48,7 @@ def detail(
     track = services.store.track(item.key, item.snapshot)
     doubted = suspicious_frames(track.frames, item.flags, iou_bound=track.iou_bound)
     ahead = ahead_of(track.frame_indices, doubted, most=MOST_FRAMES)
-    services.warmer.wish(track.video, ahead, width=shown_width(width, track.video), later=track.frame_indices)
+    services.prefetcher.wish(track.video, ahead, width=shown_width(width, track.video), later=track.frame_indices)
     neighbours = services.store.neighbours(item.key, item.snapshot)
     return {
         "item": as_item(item),
@@ -58,7 +57,7 @@ def detail(
         "thresholds": {"predicted_iou": track.iou_bound, "object_score": track.presence_threshold},
         "flags": [as_flag(flag) for flag in item.flags],
         "suspicious": list(doubted),
-        "objects": [_object(one, item) for one in neighbours],
+        "objects": [_object(neighbour, item) for neighbour in neighbours],
         "prompts": [as_prompt(p) for p in track.prompts if p.source is PromptSource.SEED],
         "corrections": [as_prompt(p) for p in track.prompts if p.source is PromptSource.CORRECTION],
         "notes": _notes(history),
@@ -74,8 +73,8 @@ def masks(
     track: Annotated[str, Query(max_length=20)] = "",
 ) -> dict[str, Any]:
     """The masks of a half-open span of frames; `track` names another object of the same video."""
-    item, own = found(services, item_id)
-    chosen = own if track in ("", item.key.track_id) else services.store.other_track(item.key, item.snapshot, track)
+    item, item_track = item_with_track(services, item_id)
+    chosen = item_track if track in ("", item.key.track_id) else services.store.other_track(item.key, item.snapshot, track)
     inside = [frame for frame in chosen.frames if start <= frame.frame_idx < end]
     if len(inside) > MAX_MASKS:
         message = f"{len(inside)} frames lie from {start} to {end}; at most {MAX_MASKS} are sent at once"
@@ -89,7 +88,7 @@ def frame(
     width: Annotated[int, Query(ge=16, le=4096)] = DEFAULT_WIDTH,
 ) -> Response:
     """One frame of the item's video as JPEG."""
-    _, track = found(services, item_id)
+    _, track = item_with_track(services, item_id)
     if frame_idx >= track.video.num_frames:
         raise Refused(404, "not_found", f"frame {frame_idx} is beyond the video's {track.video.num_frames} frames")
     shown = shown_width(width, track.video)
@@ -121,13 +120,13 @@ def _number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 4)
 
 
-def _object(one: Neighbour, item: QueuedItem) -> dict[str, Any]:
+def _object(neighbour: Neighbour, item: QueuedItem) -> dict[str, Any]:
     # Of the item itself only why it was opened: what was judged or decided since would tell what is known of it.
-    own = one.track_id == item.key.track_id
+    is_item = neighbour.track_id == item.key.track_id
     return {
-        "track_id": one.track_id, "category": one.category, "spans": [list(span) for span in one.spans],
-        "flags": [as_flag(flag) for flag in (item.flags if own else one.flags)],
-        "prompts": [as_prompt(prompt) for prompt in one.prompts], "is_item": own,
+        "track_id": neighbour.track_id, "category": neighbour.category, "spans": [list(span) for span in neighbour.spans],
+        "flags": [as_flag(flag) for flag in (item.flags if is_item else neighbour.flags)],
+        "prompts": [as_prompt(prompt) for prompt in neighbour.prompts], "is_item": is_item,
     }
 
 

@@ -12,10 +12,9 @@ from labeling.review.flow.desk import Holder
 from labeling.review.flow.listing import ItemFilter
 from labeling.review.items import ItemStatus, Lease, QueuedItem, Viewer
 from labeling.review.quality.throughput import by_reviewer, figures_of
-from labeling.review.web.bodies import Claim, Held, Release, storable
 from labeling.review.web.errors import Refused
-from labeling.review.web.plain import PlainRoute
-from labeling.review.web.services import Served, Services
+from labeling.review.web.requests import Claim, Held, Release, storable
+from labeling.review.web.services import PlainRoute, Served, Services
 from labeling.review.web.sessions import Reading, Writing
 
 router = APIRouter(prefix="/api", route_class=PlainRoute)
@@ -31,13 +30,13 @@ def queue(
     limit: Annotated[int, Query(ge=1, le=500)] = 50, offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
 ) -> dict[str, Any]:
     """One page of items, riskiest first, with how many there are; what I have had my say on is decided for me."""
-    wanted = ItemFilter(None if status == "any" else ItemStatus(status), reason or None, category or None, run or None)
+    chosen = ItemFilter(None if status == "any" else ItemStatus(status), reason or None, category or None, run or None)
     viewer = viewer_of(who)
     items = services.queue.list(
-        wanted.status, reason=wanted.reason, category=wanted.category, run=wanted.run_id, limit=limit, offset=offset,
+        chosen.status, reason=chosen.reason, category=chosen.category, run=chosen.run_id, limit=limit, offset=offset,
         viewer=viewer,
     )
-    counts = services.desk.counts_for(services.counts.of(wanted, lambda: services.desk.counts(wanted)), wanted, viewer)
+    counts = services.desk.counts_for(services.counts.of(chosen, lambda: services.desk.counts(chosen)), chosen, viewer)
     return {
         "items": [as_item(item) for item in items],
         "counts": {status.value: count for status, count in counts.by_status.items()},
@@ -79,12 +78,12 @@ def release(body: Release, services: Served, who: Writing) -> dict[str, Any]:
 @router.get("/stats")
 def stats(services: Served, _who: Reading) -> dict[str, Any]:
     """What settling an item takes, over all standing decisions, by reviewer, and by each one's kinds of decision."""
-    found = services.efforts.of("", lambda: tuple(services.desk.efforts()))
-    people = by_reviewer(found)
-    return {**asdict(figures_of(found)), "by_reviewer": [
-        {"reviewer": name, **asdict(figures_of(own)), "by_action": {
-            one.action: asdict(figures_of([one])) for one in own
-        }} for name, own in people.items()
+    efforts = services.efforts.of("", lambda: tuple(services.desk.efforts()))
+    people = by_reviewer(efforts)
+    return {**asdict(figures_of(efforts)), "by_reviewer": [
+        {"reviewer": name, **asdict(figures_of(theirs)), "by_action": {
+            effort.action: asdict(figures_of([effort])) for effort in theirs
+        }} for name, theirs in people.items()
     ]}
 
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, Request, Response
 
 from labeling.review.accounts import SESSION_S, Reviewer
-from labeling.review.web.bodies import Empty, Login
 from labeling.review.web.errors import Refused
-from labeling.review.web.proxies import cookie_path, is_for_others, is_https
+from labeling.review.web.guard import cookie_path, is_for_others, is_https
+from labeling.review.web.requests import Empty, Login
 from labeling.review.web.services import Served, Services
 from labeling.store.schemas import code_version
 
@@ -24,17 +24,17 @@ router = APIRouter(prefix="/api")
 def reader(request: Request, services: Served) -> Reviewer:
     """Who asks; 401 without a session."""
     cookie = request.cookies.get(COOKIE)
-    found = services.accounts.who(cookie) if cookie else None
-    if found is None:
+    reviewer = services.accounts.who(cookie) if cookie else None
+    if reviewer is None:
         raise Refused(401, "unauthorized", "nobody is signed in", "sign in")
-    return found
+    return reviewer
 
 
 def writer(request: Request, services: Served) -> Reviewer:
     """Who asks for a change; 403 without the session's own token in a header, which no other site can know."""
     who = reader(request, services)
-    given = request.headers.get(CSRF, "")
-    if not hmac.compare_digest(given.encode(), who.csrf.encode()):
+    csrf = request.headers.get(CSRF, "")
+    if not hmac.compare_digest(csrf.encode(), who.csrf.encode()):
         raise Refused(403, "forbidden", f"{CSRF} is missing or of another session", "load the page again")
     return who
 
@@ -61,13 +61,13 @@ def me(request: Request, response: Response, services: Served) -> dict[str, Any]
 def login(body: Login, request: Request, response: Response, services: Served) -> dict[str, Any]:
     """Begin a session: with a token, or by name alone on this machine while no token was ever made."""
     if _asks_for_token(request, services) or body.token:
-        begun = with_limit(request, services, lambda: services.accounts.sign_in(body.token, name=body.reviewer))
-        if begun is None:
+        session = with_limit(request, services, lambda: services.accounts.sign_in(body.token, name=body.reviewer))
+        if session is None:
             raise Refused(401, "unauthorized", "the token is not one that works", "ask for one: labeling review token NAME")
     else:
-        begun = services.accounts.sign_in_by_name(body.reviewer)
-    _set_cookie(request, response, begun[0])
-    return _greeting(begun[1], services)
+        session = services.accounts.sign_in_by_name(body.reviewer)
+    _set_cookie(request, response, session[0])
+    return _greeting(session[1], services)
 
 
 @router.post("/logout")
@@ -91,10 +91,10 @@ def with_limit(request: Request, services: Services, look_up: Callable[[], T]) -
         )
         refused.headers["Retry-After"] = str(wait_s)
         raise refused
-    found = look_up()
-    if not found:
+    opened = look_up()
+    if not opened:
         services.guesses.missed(address)
-    return found
+    return opened
 
 
 def _asks_for_token(request: Request, services: Services) -> bool:

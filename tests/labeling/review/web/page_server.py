@@ -18,7 +18,7 @@ from labeling.objects import FolderObjects
 from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.queue import ReviewQueue, utc_now
 from labeling.review.web.app import create_app
-from labeling.review.web.clicking import Clicker, Network
+from labeling.review.web.corrections import Clicker, Network
 from labeling.review.web.services import Services
 from labeling.store.snapshots import read_snapshot
 from labeling.track.predictor import build_predictor, recipe_of

@@ -15,11 +15,11 @@ from labeling.review.flow.desk import Desk
 from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.app import create_app
-from labeling.review.web.clicking import Clicker
-from labeling.review.web.frames import FrameShelf
-from labeling.review.web.services import Services, Settings
-from labeling.review.web.storing import StoreView
-from labeling.review.web.warming import Warmer
+from labeling.review.web.corrections import Clicker
+from labeling.review.web.frames import FrameCache
+from labeling.review.web.prefetch import Prefetcher
+from labeling.review.web.services import ServerSettings, Services
+from labeling.review.web.store_view import StoreView
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
@@ -55,10 +55,10 @@ def services_of(
     source_root: str | Path | None = None, **settings: Any,
 ) -> Services:
     """Put the server's parts together as the command does."""
-    frames = FrameShelf(scratch, source_root=None if source_root is None else str(source_root))
+    frames = FrameCache(scratch, source_root=None if source_root is None else str(source_root))
     return Services(
         queue=queue, desk=Desk(queue), accounts=Accounts(queue), store=StoreView(objects), frames=frames,
-        warmer=Warmer(frames), clicker=clicker or Clicker(None), settings=Settings(**settings),
+        prefetcher=Prefetcher(frames), clicker=clicker or Clicker(None), settings=ServerSettings(**settings),
     )
 
 

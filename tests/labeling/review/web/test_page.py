@@ -14,7 +14,7 @@ from labeling.objects import FolderObjects
 from labeling.review.accounts import Accounts
 from labeling.review.items import ItemStatus
 from labeling.review.queue import ReviewQueue
-from labeling.review.web.clicking import Clicker
+from labeling.review.web.corrections import Clicker
 from tests.labeling.review.samples import HandClock
 from tests.labeling.review.web.page_looks import PATIENCE_MS, amiss, at, check_masks, go_to, leaves, pixel, says, start
 from tests.labeling.review.web.page_server import CHROMIUM, FLAGS, filled_queue, page_services, serving, small_network

@@ -12,60 +12,60 @@ V = TypeVar("V")
 MOST_RECENT = 256
 
 
-class Shelf(Generic[K, V]):
+class LruCache(Generic[K, V]):
     """Keeps what was used last, while the sizes add up to at most `capacity`; by default each counts as one."""
 
     def __init__(self, capacity: int, size: Callable[[V], int] = lambda _: 1) -> None:
         self._capacity, self._size = capacity, size
-        self._kept: OrderedDict[K, V] = OrderedDict()
+        self._values: OrderedDict[K, V] = OrderedDict()
         self._total = 0
         self._lock = threading.Lock()
 
     def get(self, key: K) -> V | None:
-        """What is kept under a key, or None."""
+        """Return the value of a key, or None."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
 
     def put(self, key: K, value: V) -> V:
         """Keep a value and let go of the least used that no longer fit; returns the value."""
         with self._lock:
-            if key in self._kept:
-                self._total -= self._size(self._kept.pop(key))
-            self._kept[key] = value
+            if key in self._values:
+                self._total -= self._size(self._values.pop(key))
+            self._values[key] = value
             self._total += self._size(value)
-            while self._total > self._capacity and len(self._kept) > 1:
-                self._total -= self._size(self._kept.popitem(last=False)[1])
+            while self._total > self._capacity and len(self._values) > 1:
+                self._total -= self._size(self._values.popitem(last=False)[1])
         return value
 
     def of(self, key: K, make: Callable[[], V]) -> V:
-        """What is kept under a key, made where it is not; two threads may make it at once."""
-        found = self.get(key)
-        return self.put(key, make()) if found is None else found
+        """Return the value of a key, made where there is none; two threads may make it at once."""
+        value = self.get(key)
+        return self.put(key, make()) if value is None else value
 
 
-class Recent(Generic[K, V]):
+class TtlCache(Generic[K, V]):
     """Keeps answers for some seconds; while one thread makes an answer the others wait for it."""
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock = seconds, clock
-        self._kept: dict[K, tuple[float, V]] = {}
+        self._values: dict[K, tuple[float, V]] = {}
         self._lock = threading.Lock()
 
     def of(self, key: K, make: Callable[[], V]) -> V:
-        """The answer for a key, made anew once it is too old."""
+        """Return the answer for a key, made anew once it is too old."""
         with self._lock:
-            made_at, answer = self._kept.get(key, (float("-inf"), None))
+            made_at, answer = self._values.get(key, (float("-inf"), None))
             if answer is not None and self._clock() - made_at < self._seconds:
                 return answer
-            if len(self._kept) >= MOST_RECENT:
-                self._kept.clear()
+            if len(self._values) >= MOST_RECENT:
+                self._values.clear()
             answer = make()
-            self._kept[key] = (self._clock(), answer)
+            self._values[key] = (self._clock(), answer)
             return answer
 
     def forget(self) -> None:
         """Make every answer anew the next time."""
         with self._lock:
-            self._kept.clear()
+            self._values.clear()

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from labeling.objects import Objects
 from labeling.review.errors import UnknownItem
 from labeling.review.items import ItemKey
-from labeling.review.web.keeping import Recent, Shelf
+from labeling.review.web.cache import LruCache, TtlCache
 from labeling.store.mask_rows import MaskReader, read_mask_rows
 from labeling.store.records import mask_from_row, prompts_from_json, verdict_from_row, video_from_row
 from labeling.store.snapshots import Snapshot, newest_snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
@@ -38,7 +38,7 @@ class Track:
     decided_by: str | None
     presence_threshold: float
     iou_bound: float | None
-    places: Mapping[int, int]
+    positions: Mapping[int, int]
 
     @property
     def frame_indices(self) -> tuple[int, ...]:
@@ -66,13 +66,13 @@ class _Tables:
 
     def of_video(self, video_id: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         """The rows (track, verdict) of one video; both tables are in the same order."""
-        kept = pc.equal(self.verdicts["video_id"], video_id)
-        tracks, verdicts = self.tracks.filter(kept).to_pylist(), self.verdicts.filter(kept).to_pylist()
+        of_video = pc.equal(self.verdicts["video_id"], video_id)
+        tracks, verdicts = self.tracks.filter(of_video).to_pylist(), self.verdicts.filter(of_video).to_pylist()
         return list(zip(tracks, verdicts, strict=True))
 
     def video(self, video_id: str, batch: str) -> Video:
-        kept = pc.and_(pc.equal(self.videos["video_id"], video_id), pc.equal(self.videos["batch"], batch))
-        return video_from_row(self.videos.filter(kept).to_pylist()[0])
+        same = pc.and_(pc.equal(self.videos["video_id"], video_id), pc.equal(self.videos["batch"], batch))
+        return video_from_row(self.videos.filter(same).to_pylist()[0])
 
 
 class StoreView:
@@ -80,10 +80,10 @@ class StoreView:
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
-        self._newest: Recent[str, Snapshot] = Recent(NEWEST_S)
-        self._tables: Shelf[str, _Tables] = Shelf(SNAPSHOTS_KEPT)
-        self._tracks: Shelf[ItemKey, Track] = Shelf(TRACKS_KEPT)
-        self._neighbours: Shelf[tuple[str, str], tuple[Neighbour, ...]] = Shelf(VIDEOS_KEPT)
+        self._newest: TtlCache[str, Snapshot] = TtlCache(NEWEST_S)
+        self._tables: LruCache[str, _Tables] = LruCache(SNAPSHOTS_KEPT)
+        self._tracks: LruCache[ItemKey, Track] = LruCache(TRACKS_KEPT)
+        self._neighbours: LruCache[tuple[str, str], tuple[Neighbour, ...]] = LruCache(VIDEOS_KEPT)
 
     def track(self, key: ItemKey, snapshot: str) -> Track:
         """An item's track; `snapshot` is the one that the item was opened from, for versions that are no longer current.
@@ -111,8 +111,8 @@ class StoreView:
         """The snapshot that has a person's word on this version, or None."""
         tables = self._newest_tables()
         rows = tables.of_video(key.video_id) if tables else []
-        said = any(_key_of(track) == key and verdict["decided_by"] is not None for track, verdict in rows)
-        return tables.snapshot.name if tables and said else None
+        has_word = any(_key_of(track) == key and verdict["decided_by"] is not None for track, verdict in rows)
+        return tables.snapshot.name if tables and has_word else None
 
     def _find(self, key: ItemKey, snapshot: str) -> tuple[_Tables, tuple[dict[str, Any], dict[str, Any]]]:
         for tables in (self._newest_tables(), self._named_tables(snapshot)):
@@ -139,17 +139,17 @@ class StoreView:
         return _Tables(snapshot, verdicts, tracks, videos)
 
     def _read_track(self, key: ItemKey, snapshot: str) -> Track:
-        tables, (row, said) = self._find(key, snapshot)
+        tables, (row, verdict) = self._find(key, snapshot)
         frames = tuple(mask_from_row(mask) for mask in read_mask_rows(self._objects, row).to_pylist())
         return Track(
             video=tables.video(row["video_id"], row["batch"]),
             frames=frames,
             prompts=prompts_from_json(row["prompts"]),
-            verdict=verdict_from_row(said),
-            decided_by=said["decided_by"],
+            verdict=verdict_from_row(verdict),
+            decided_by=verdict["decided_by"],
             presence_threshold=row["presence_threshold"],
             iou_bound=_iou_bound(tables.snapshot.qc),
-            places={frame.frame_idx: place for place, frame in enumerate(frames)},
+            positions={frame.frame_idx: position for position, frame in enumerate(frames)},
         )
 
     def _read_neighbours(self, tables: _Tables, video_id: str) -> tuple[Neighbour, ...]:
@@ -160,10 +160,10 @@ class StoreView:
                     track_id=track["track_id"],
                     category=track["category"],
                     spans=spans_of(_visible(masks, track)),
-                    flags=verdict_from_row(said).flags,
+                    flags=verdict_from_row(verdict).flags,
                     prompts=prompts_from_json(track["prompts"]),
                 )
-                for track, said in rows
+                for track, verdict in rows
             )
 
 
@@ -173,12 +173,12 @@ def _visible(masks: MaskReader, track: Mapping[str, Any]) -> list[tuple[int, boo
     return list(zip(columns["frame_idx"].to_pylist(), columns["visible"].to_pylist(), strict=True))
 
 
-def spans_of(seen: Sequence[tuple[int, bool]]) -> tuple[Span, ...]:
+def spans_of(visible_by_frame: Sequence[tuple[int, bool]]) -> tuple[Span, ...]:
     """Join tracked frames in which an object is visible into half-open spans of source frames."""
     spans: list[Span] = []
     open_since: int | None = None
     last = -1
-    for frame_idx, visible in sorted(seen):
+    for frame_idx, visible in sorted(visible_by_frame):
         if visible and open_since is None:
             open_since = frame_idx
         if not visible and open_since is not None:

@@ -29,24 +29,24 @@ Points = Annotated[list[tuple[float, float, Label]], Field(max_length=MAX_POINTS
 Corners = tuple[float, float, float, float]
 
 
-class Body(BaseModel):
-    """What bodies share: no unknown fields, no infinities."""
+class RequestBody(BaseModel):
+    """What all bodies share: no unknown fields, no infinities."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class Empty(Body):
+class Empty(RequestBody):
     """A body without fields."""
 
 
-class Login(Body):
+class Login(RequestBody):
     """A token, or a name where none is asked for."""
 
     token: Annotated[str, Field(max_length=200)] = ""
     reviewer: Annotated[str, Field(max_length=MAX_NAME), AfterValidator(storable)] = ""
 
 
-class Claim(Body):
+class Claim(RequestBody):
     """A named item, or filters for the riskiest."""
 
     item_id: ItemId | None = None
@@ -56,7 +56,7 @@ class Claim(Body):
     skipping: Annotated[list[ItemId], Field(max_length=MAX_SKIPPED)] = []
 
 
-class Held(Body):
+class Held(RequestBody):
     """The token of a lease."""
 
     token: Token
@@ -68,7 +68,7 @@ class Release(Held):
     note: Note = ""
 
 
-class Runs(Body):
+class MaskRuns(RequestBody):
     """A mask as COCO's compressed run lengths."""
 
     size: tuple[Annotated[int, Field(ge=1, le=1 << 16)], Annotated[int, Field(ge=1, le=1 << 16)]]
@@ -84,7 +84,7 @@ class Preview(Held):
     from_mask: bool = True
 
 
-class CorrectionBody(Body):
+class CorrectionBody(RequestBody):
     """What a reviewer says of one frame: clicks, a box, the mask they saw, or that the object is not there.
 
     `span` are the source frames that it may change, half-open; none for all.
@@ -93,7 +93,7 @@ class CorrectionBody(Body):
     frame_idx: FrameIdx
     points: Points = []
     box: Corners | None = None
-    mask: Runs | None = None
+    mask: MaskRuns | None = None
     absent: bool = False
     span: tuple[FrameIdx, FrameIdx] | None = None
 
@@ -119,7 +119,7 @@ class Propagate(Held):
     span: tuple[FrameIdx, FrameIdx] | None = None
 
 
-class Draft(Held):
+class DraftBody(Held):
     """Work in hand, in the page's own words."""
 
     work: dict[str, Any]
@@ -132,7 +132,7 @@ class Draft(Held):
         return storable(text)
 
 
-class Undo(Body):
+class Undo(RequestBody):
     """A row of the log."""
 
     seq: ItemId
@@ -140,4 +140,4 @@ class Undo(Body):
 
 def _is_within(value: Any, levels: int) -> bool:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels > 0 and all(_is_within(one, levels - 1) for one in inner)
+    return levels > 0 and all(_is_within(element, levels - 1) for element in inner)

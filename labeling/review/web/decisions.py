@@ -11,15 +11,14 @@ from labeling.config import Direction
 from labeling.errors import BadInput
 from labeling.review.errors import AlreadySettled
 from labeling.review.items import QueuedItem
-from labeling.review.web.bodies import MAX_WORK_BYTES, CorrectionBody, Decide, Draft, Preview, Propagate, Runs, Undo
-from labeling.review.web.clicking import window
+from labeling.review.web.corrections import window
 from labeling.review.web.errors import Refused
-from labeling.review.web.items import ItemIdPath, as_rle, found
+from labeling.review.web.items import ItemIdPath, as_rle, item_with_track
 from labeling.review.web.pages import as_item, holder_of
-from labeling.review.web.plain import PlainRoute
-from labeling.review.web.services import Served
+from labeling.review.web.requests import MAX_WORK_BYTES, CorrectionBody, Decide, DraftBody, MaskRuns, Preview, Propagate, Undo
+from labeling.review.web.services import PlainRoute, Served
 from labeling.review.web.sessions import Writing
-from labeling.review.web.storing import Track
+from labeling.review.web.store_view import Track
 from labeling.track.follow import check_prompts
 from labeling.types import RLE, FrameMask, Prompt, PromptSource
 
@@ -31,14 +30,14 @@ def preview(item_id: ItemIdPath, body: Preview, services: Served, who: Writing) 
     """The mask that clicks give on one frame; nothing is stored."""
     started = perf_counter()
     holder_of(services, body.token, who, item_id=item_id, live=True)
-    item, track = found(services, item_id)
-    place = track.places.get(body.frame_idx)
-    if place is None:
+    item, track = item_with_track(services, item_id)
+    position = track.positions.get(body.frame_idx)
+    if position is None:
         raise Refused(400, "bad_request", f"frame {body.frame_idx} was not tracked", "choose one of the video's frames")
     clicked = services.clicker.click(
         track.video.ref.content_id, body.frame_idx, lambda: services.frames.rgb(track.video, body.frame_idx),
         points_xy=[(x, y) for x, y, _ in body.points], labels=[label for *_, label in body.points],
-        box_xyxy=body.box, mask=track.frames[place].rle if body.from_mask else None,
+        box_xyxy=body.box, mask=track.frames[position].rle if body.from_mask else None,
     )
     return {
         "mask": as_rle(clicked.mask), "predicted_iou": clicked.predicted_iou, "object_score": clicked.object_score,
@@ -47,7 +46,7 @@ def preview(item_id: ItemIdPath, body: Preview, services: Served, who: Writing) 
 
 
 @router.put("/items/{item_id}/draft")
-def draft(item_id: ItemIdPath, body: Draft, services: Served, who: Writing) -> dict[str, Any]:
+def draft(item_id: ItemIdPath, body: DraftBody, services: Served, who: Writing) -> dict[str, Any]:
     """Keep work in hand, even when the lease has run out meanwhile."""
     holder_of(services, body.token, who, item_id=item_id)
     try:
@@ -65,7 +64,7 @@ def decision(item_id: ItemIdPath, body: Decide, services: Served, who: Writing) 
     prompts: Sequence[Prompt] = ()
     if body.corrections:
         holder_of(services, body.token, who, item_id=item_id)
-        item, track = found(services, item_id)
+        item, track = item_with_track(services, item_id)
         prompts = corrections_of(body.corrections, item, track)
     logged = services.queue.decide(
         body.token, body.action, prompts=prompts, note=body.note, seconds=body.seconds, clicks=body.clicks,
@@ -95,7 +94,7 @@ def undo(body: Undo, services: Served, who: Writing) -> dict[str, Any]:
 def propagate(item_id: ItemIdPath, body: Propagate, services: Served, who: Writing) -> dict[str, Any]:
     """Track the object from corrections through at most 120 frames, to be looked at; nothing is stored."""
     holder_of(services, body.token, who, item_id=item_id, live=True)
-    item, track = found(services, item_id)
+    item, track = item_with_track(services, item_id)
     prompts = corrections_of(body.corrections, item, track)
     corrected = [prompt.frame_idx for prompt in prompts]
     indices = window(track.frame_indices, corrected, direction=Direction(body.direction), span=body.span)
@@ -138,14 +137,14 @@ def _prompt(body: CorrectionBody, item: QueuedItem, track: Track) -> Prompt:
     )
 
 
-def _mask(runs: Runs | None, size_hw: tuple[int, int]) -> RLE | None:
+def _mask(runs: MaskRuns | None, size_hw: tuple[int, int]) -> RLE | None:
     """The mask as it is kept, once it is known to be one of the video's size."""
     if runs is None:
         return None
     if runs.size != size_hw:
         raise ValueError(f"mask has size {list(runs.size)}; expected the video's, {list(size_hw)}")
-    given = RLE(runs.size, runs.counts)
-    return rle.from_runs(rle.runs_of(given), size_hw)
+    mask = RLE(runs.size, runs.counts)
+    return rle.from_runs(rle.runs_of(mask), size_hw)
 
 
 def _previewed(mask: FrameMask) -> dict[str, Any]:

@@ -12,14 +12,14 @@ import numpy.typing as npt
 from labeling.config import Direction
 from labeling.errors import BadInput, DeadlineExceeded, Unavailable
 from labeling.ingest.decode import FrameReader
-from labeling.review.web.keeping import Shelf
+from labeling.review.web.cache import LruCache
 from labeling.track.click import Clicked, FrameInHand, click, take_frame
 from labeling.track.predictor import Predictor, arithmetic
 from labeling.track.span_retrack import follow_from
 from labeling.types import RLE, Box, FrameMask, Point, Prompt
 
 MAX_SPAN = 120
-FRAMES_KEPT = 8
+FRAMES_IN_HAND = 8
 DEADLINE_S = 60.0
 WAIT_S = 20.0
 
@@ -43,8 +43,8 @@ class Clicker:
         self._build, self._why = build, why or "this server runs without a network; start it with model=..."
         self._built: Network | None = None
         self._building, self._tracking = threading.Lock(), threading.Lock()
-        self._frames: Shelf[tuple[str, int], FrameInHand] = Shelf(FRAMES_KEPT)
-        self._asked: dict[str, threading.Event] = {}
+        self._frames: LruCache[tuple[str, int], FrameInHand] = LruCache(FRAMES_IN_HAND)
+        self._newest: dict[str, threading.Event] = {}
 
     def network(self) -> Network:
         """The network, built the first time; Unavailable where there is none."""
@@ -75,26 +75,26 @@ class Clicker:
         What `who` asked for before is given up: a page that asks again no longer waits for it.
         """
         network = self.network()
-        found: dict[int, FrameMask] = {}
+        masks: dict[int, FrameMask] = {}
         given_up = self._newest_of(who)
         with self._one_at_a_time(), arithmetic(network.precision, device=network.device):
             deadline = time.time() + DEADLINE_S
             try:
-                for one in follow_from(network.predictor, frames, prompts, start, size_hw=size_hw, deadline=deadline):
-                    found[one.mask.frame_idx] = one.mask
+                for tracked in follow_from(network.predictor, frames, prompts, start, size_hw=size_hw, deadline=deadline):
+                    masks[tracked.mask.frame_idx] = tracked.mask
                     if given_up.is_set():
-                        return found, False
+                        return masks, False
             except DeadlineExceeded:
-                return found, False
-        return found, True
+                return masks, False
+        return masks, True
 
     def _newest_of(self, who: str) -> threading.Event:
         """Give up what a reviewer asked for before; the event that a later question will set."""
         with self._building:
-            before, self._asked[who] = self._asked.get(who), threading.Event()
+            before, self._newest[who] = self._newest.get(who), threading.Event()
             if before is not None:
                 before.set()
-            return self._asked[who]
+            return self._newest[who]
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
@@ -114,12 +114,12 @@ def window(
     BadInput where a corrected frame is not among the tracked ones, or the corrections are too far apart.
     """
     inside = [i for i in frame_indices if span is None or span[0] <= i < span[1]]
-    places = {frame_idx: place for place, frame_idx in enumerate(inside)}
-    missing = [i for i in corrected if i not in places]
+    positions = {frame_idx: position for position, frame_idx in enumerate(inside)}
+    missing = [i for i in corrected if i not in positions]
     if missing:
         shown = f"{inside[0]} to {inside[-1]}" if inside else "none"
         raise BadInput(f"frame {missing[0]} is not among the tracked ones ({shown})", "bad_prompt")
-    first, last = (places[pick(corrected)] for pick in (min, max))
+    first, last = (positions[pick(corrected)] for pick in (min, max))
     if last - first >= MAX_SPAN:
         message = f"the corrections lie {last - first + 1} frames apart; at most {MAX_SPAN} are tracked as a preview"
         raise BadInput(f"{message}: preview fewer at a time", "bad_prompt")

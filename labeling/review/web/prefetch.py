@@ -7,10 +7,10 @@ seek finds any frame made, however far from a key frame it lies.
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from labeling.review.web.frames import FrameShelf
+from labeling.review.web.frames import FrameCache
 from labeling.types import Video
 
 log = logging.getLogger(__name__)
@@ -31,11 +31,11 @@ class Wish:
     later: bool = False
 
 
-class Warmer:
-    """Takes wishes and fills the shelf; `close` ends its thread."""
+class Prefetcher:
+    """Takes wishes and fills the cache of frames; `close` ends its thread."""
 
-    def __init__(self, shelf: FrameShelf) -> None:
-        self._shelf = shelf
+    def __init__(self, frames: FrameCache) -> None:
+        self._frames = frames
         self._wishes: list[Wish] = []
         # Whether a wish came since the one in work was begun.
         self._anew = False
@@ -50,7 +50,7 @@ class Warmer:
             fresh = [wish for wish in wishes if wish.frame_indices and wish not in self._wishes]
             if self._closed or not fresh:
                 return
-            self._wishes = _kept([*self._wishes, *fresh])
+            self._wishes = _newest([*self._wishes, *fresh])
             self._anew = True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="review-frames", daemon=True)
@@ -88,22 +88,30 @@ class Warmer:
             if not self._closed and not (self._anew and any(not other.later for other in self._wishes)):
                 return False
             if wish not in self._wishes:
-                self._wishes = _kept([wish, *self._wishes])
+                self._wishes = _newest([wish, *self._wishes])
             return True
 
     def _fill(self, wish: Wish) -> None:
-        missing = [i for i in wish.frame_indices if not self._shelf.has_jpeg(wish.video, i, width=wish.width)]
+        missing = [i for i in wish.frame_indices if not self._frames.has_jpeg(wish.video, i, width=wish.width)]
         if not missing:
             return
         left = MOST_BYTES
-        with self._shelf.reading(wish.video, missing) as reader:
-            for place, frame_idx in enumerate(missing):
+        with self._frames.reading(wish.video, missing) as reader:
+            for position, frame_idx in enumerate(missing):
                 if left < 0 or self._interrupted(wish):
                     return
-                if not self._shelf.has_jpeg(wish.video, frame_idx, width=wish.width):
-                    left -= self._shelf.keep_jpeg(wish.video, frame_idx, reader.scaled(place, width=wish.width))
+                if not self._frames.has_jpeg(wish.video, frame_idx, width=wish.width):
+                    left -= self._frames.keep_jpeg(wish.video, frame_idx, reader.scaled(position, width=wish.width))
 
 
-def _kept(wishes: Sequence[Wish]) -> list[Wish]:
+def _newest(wishes: Sequence[Wish]) -> list[Wish]:
     """The last wishes of each kind, oldest first."""
-    return [wish for later in (True, False) for wish in [one for one in wishes if one.later is later][-WAITING:]]
+    return [last for later in (True, False) for last in [wish for wish in wishes if wish.later is later][-WAITING:]]
+
+
+def ahead_of(frame_indices: Sequence[int], focus: Iterable[int], *, most: int) -> list[int]:
+    """The frames to make ahead, in ascending order: `most` of them, from a little before the first one in doubt."""
+    first = min(focus, default=frame_indices[0] if frame_indices else 0)
+    position = next((k for k, frame_idx in enumerate(frame_indices) if frame_idx >= first), 0)
+    start = max(0, min(position - most // 8, len(frame_indices) - most))
+    return list(frame_indices[start:start + most])

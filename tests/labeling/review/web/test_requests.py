@@ -37,7 +37,7 @@ CORRECTIONS = {
     "nothing at all": [{"frame_idx": 3}],
     "a span that ends before it begins": [{"frame_idx": 3, "points": [[1, 1, 1]], "span": [9, 2]}],
     "a mask of another size": [mask(rle.empty((HEIGHT + 1, WIDTH)))],
-    "a mask of a square kilometre": [mask(RLE((65_536, 65_536), "0"))],
+    "a mask of a square kilometre": [mask(FULL, size=[65_536, 65_536], counts="0")],
     "runs that are too few": [mask(FULL, counts="1")],
     "runs without an end": [mask(FULL, counts="o" * 1000)],
     "four million runs": [mask(FULL, counts="1" * (1 << 22))],

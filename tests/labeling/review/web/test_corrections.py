@@ -15,7 +15,7 @@ from labeling.ingest.decode import FrameReader
 from labeling.ingest.listing import ref_of
 from labeling.objects import FolderObjects
 from labeling.review.queue import ReviewQueue
-from labeling.review.web.clicking import MAX_SPAN, Clicker, Network, window
+from labeling.review.web.corrections import MAX_SPAN, Clicker, Network, window
 from labeling.track.click import click, take_frame
 from labeling.track.predictor import Predictor, build_predictor, recipe_of
 from labeling.types import RLE, Prompt, PromptSource, Video

@@ -2,11 +2,11 @@
 
 import threading
 
-from labeling.review.web.keeping import Recent, Shelf
+from labeling.review.web.cache import LruCache, TtlCache
 
 
 def test_a_shelf_lets_go_of_what_was_not_used() -> None:
-    shelf: Shelf[str, bytes] = Shelf(10, len)
+    shelf: LruCache[str, bytes] = LruCache(10, len)
     shelf.put("a", b"1234")
     shelf.put("b", b"1234")
     assert shelf.get("a") == b"1234"
@@ -20,13 +20,13 @@ def test_a_shelf_lets_go_of_what_was_not_used() -> None:
 
 
 def test_a_shelf_makes_a_thing_once() -> None:
-    shelf: Shelf[int, list[int]] = Shelf(2)
+    shelf: LruCache[int, list[int]] = LruCache(2)
     assert shelf.of(1, lambda: [1]) is shelf.of(1, lambda: [2])
 
 
 def test_an_answer_is_good_for_a_while() -> None:
     now, asked = [0.0], []
-    recent: Recent[str, int] = Recent(2.0, clock=lambda: now[0])
+    recent: TtlCache[str, int] = TtlCache(2.0, clock=lambda: now[0])
 
     def ask() -> int:
         asked.append(now[0])
@@ -42,7 +42,7 @@ def test_an_answer_is_good_for_a_while() -> None:
 
 
 def test_a_crowd_asks_once() -> None:
-    recent: Recent[str, int] = Recent(60.0)
+    recent: TtlCache[str, int] = TtlCache(60.0)
     asked: list[int] = []
     crowd = [threading.Thread(target=lambda: recent.of("a", lambda: asked.append(1) or 1)) for _ in range(16)]
     for one in crowd:
