@@ -15,14 +15,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
 
 from labeling.errors import BadConfiguration, Denied, LabelingError, Unavailable
 from labeling.files import beside_name, is_left, written_beside
-from labeling.objects_contract import Objects, ObjectStat, check_key, is_hidden, missing
-from labeling.objects_uris import split_s3_uri
+from labeling.objects_contract import Objects, ObjectStat, check_key, is_hidden, map_objects, missing
+from labeling.objects_uris import local_path, split_uri
 
-__all__ = ["FolderObjects", "ObjectStat", "Objects", "check_key", "open_objects", "split_uri"]
+__all__ = ["FolderObjects", "ObjectStat", "Objects", "check_key", "map_objects", "open_objects", "split_uri"]
 
 log = logging.getLogger(__name__)
 
@@ -204,6 +203,7 @@ class FolderObjects:
 
 
 def _write_synced(path: Path, content: bytes | Path) -> None:
+    """Write bytes, or a copy of a file, to `path` and to the disk; stamps the time in nanoseconds."""
     with path.open("wb") as writer:
         if isinstance(content, bytes):
             writer.write(content)
@@ -275,23 +275,4 @@ def open_objects(root: str | Path, *, unavailable: str = "store_unavailable") ->
         raise BadConfiguration(f"{text!r} has the scheme {scheme!r}; expected a folder, file:///path or s3://bucket/prefix")
     if not text:
         raise BadConfiguration("a root is empty; expected a folder or s3://bucket/prefix")
-    return FolderObjects(_local_path(text), unavailable=unavailable)
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Split one object's uri or path into (root, key): its parent and its name; BadConfiguration where it names none.
-
-    Where a part of a key in S3 is empty, as in s3://bucket/a//b, the key is whole and the root is the bucket.
-    """
-    if uri.startswith("s3://"):
-        return split_s3_uri(uri)
-    if "://" in uri and not uri.startswith("file://"):
-        raise BadConfiguration(f"{uri!r} cannot be read; expected a path, file:///path or s3://bucket/key")
-    path = os.path.abspath(os.path.expanduser(_local_path(uri)))
-    if not uri or path == "/":
-        raise BadConfiguration(f"{uri!r} names no file; expected a path, file:///path or s3://bucket/key")
-    return os.path.split(path)
-
-
-def _local_path(text: str) -> str:
-    return unquote(urlsplit(text).path) if text.startswith("file://") else text
+    return FolderObjects(local_path(text), unavailable=unavailable)

@@ -6,11 +6,18 @@ cannot be keys.
 
 import errno
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+_THREADS = 16
+_HELD_ANSWERS = 1024  # of `map_objects`, at a time
 _HIDDEN = re.compile(r"\.~[^/]*\.beside")
 
 
@@ -86,3 +93,14 @@ def is_hidden(key: str) -> bool:
 def missing(uri: str) -> FileNotFoundError:
     """The error for an object that is not there."""
     return FileNotFoundError(errno.ENOENT, "no such object", uri)
+
+
+def map_objects(objects: Objects, call: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
+    """Yield `call(item)` in the order of the items: by threads where each call waits for a server, else one after another."""
+    if not objects.root.startswith("s3://"):
+        yield from map(call, items)
+        return
+    rest = iter(items)
+    with ThreadPoolExecutor(_THREADS) as threads:
+        while chunk := list(islice(rest, _HELD_ANSWERS)):
+            yield from threads.map(call, chunk)

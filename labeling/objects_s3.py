@@ -1,28 +1,22 @@
 """Objects in S3 and servers that speak its protocol, by boto3; `labeling.objects.open_objects` opens them."""
 
 import contextlib
-import functools
 import itertools
 import logging
 import os
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import botocore.loaders
-import botocore.session
-import botocore.utils
 from boto3.s3.transfer import S3Transfer
 from botocore import exceptions as boto_errors
-from botocore.config import Config
 
-from labeling.errors import CREDENTIALS_EXPIRED, BadConfiguration, Unavailable
+from labeling.errors import CREDENTIALS_EXPIRED, Unavailable
 from labeling.files import written_beside
-from labeling.objects_answers import ABSENT, BARE, BROKEN, code_of, named_errors
 from labeling.objects_contract import ObjectStat, check_key, is_hidden
+from labeling.objects_s3_client import ABSENT, BARE, BROKEN, client_for, code_of, named_errors, request_payer
 from labeling.objects_uris import split_s3_root
 
 log = logging.getLogger(__name__)
@@ -35,48 +29,6 @@ _UNSUPPORTED = {"501", "NotImplemented", "InvalidArgument", "InvalidRequest"}
 _CONTENDED_TRIES = 5
 _BODY_TRIES = 5
 _BODY_PAUSE_S = 0.2
-
-
-@functools.cache
-def _service_descriptions() -> Any:
-    """What botocore ships about S3, parsed once a process: it is constant, and most of the time that a client takes."""
-    return botocore.loaders.create_loader()
-
-
-def _moment(value: Any) -> datetime:
-    """Read a timestamp of an answer; botocore's own way takes two thirds of a long listing's time for this one field."""
-    try:
-        found = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        found = botocore.utils.parse_timestamp(value)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _client_config() -> Config:
-    """Timeouts and retries for servers near and far; checksums only where asked when a custom endpoint is set.
-
-    Servers that speak S3's protocol without being it fail on the checksums that newer boto3 adds by itself.
-    """
-    custom = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
-    checksums = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
-    return Config(
-        max_pool_connections=32,
-        connect_timeout=10,
-        read_timeout=60,
-        tcp_keepalive=True,
-        retries={"mode": "adaptive", "max_attempts": 5},
-        **(checksums if custom else {}),
-    )
-
-
-@functools.lru_cache(maxsize=4)
-def _client_for(environment: tuple[tuple[str, str], ...]) -> Any:
-    """The process's client for what the environment says: a new one costs as much time as tracking some frames."""
-    # A session of its own: boto3's default one is shared by the whole program and not safe among threads.
-    session = botocore.session.Session()
-    session.register_component("data_loader", _service_descriptions())
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
-    return session.create_client("s3", config=_client_config())
 
 
 class S3Objects:
@@ -106,7 +58,7 @@ class S3Objects:
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
         with self._named(prefix):
             pages = self._client().get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._base + prefix, **_payer()
+                Bucket=self._bucket, Prefix=self._base + prefix, **request_payer()
             )
             for page in pages:
                 for found in page.get("Contents", ()):
@@ -140,7 +92,7 @@ class S3Objects:
         with self._named(key), written_beside(path) as beside:
             try:
                 S3Transfer(self._client()).download_file(
-                    self._bucket, self._at(key)["Key"], os.fspath(beside), extra_args=_payer()
+                    self._bucket, self._at(key)["Key"], os.fspath(beside), extra_args=request_payer()
                 )
             except boto_errors.ClientError as error:
                 if code_of(error) in BARE | ABSENT:
@@ -154,7 +106,7 @@ class S3Objects:
     def put_file(self, key: str, path: Path) -> str:
         with self._named(key):
             S3Transfer(self._client()).upload_file(
-                os.fspath(path), self._bucket, self._at(key)["Key"], extra_args=_payer()
+                os.fspath(path), self._bucket, self._at(key)["Key"], extra_args=request_payer()
             )
             return _bare(self._head(key)["ETag"])
 
@@ -185,11 +137,11 @@ class S3Objects:
     def _client(self) -> Any:
         if self._made is None:
             said = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
-            self._made = _client_for(said)
+            self._made = client_for(said)
         return self._made
 
     def _at(self, key: str) -> dict[str, str]:
-        return {"Bucket": self._bucket, "Key": self._base + check_key(key, {".."}), **_payer()}
+        return {"Bucket": self._bucket, "Key": self._base + check_key(key, {".."}), **request_payer()}
 
     def _head(self, key: str) -> Any:
         """Ask what an object is; where HEAD is refused without a word, GET is asked for one."""
@@ -269,7 +221,7 @@ class S3Objects:
 
     def _probe_conditions(self) -> bool:
         key = f".~probe-{uuid.uuid4().hex}.beside"
-        at = {"Bucket": self._bucket, "Key": self._base + key, **_payer()}
+        at = {"Bucket": self._bucket, "Key": self._base + key, **request_payer()}
         with self._named(key):
             self._client().put_object(**at, Body=b"1")
         self._bucket_is_there = True
@@ -296,16 +248,8 @@ class S3Objects:
         except Unavailable as error:
             if error.reason == CREDENTIALS_EXPIRED:     # what was renewed in the files is read by the next client
                 self._made = None
-                _client_for.cache_clear()
+                client_for.cache_clear()
             raise
-
-
-def _payer() -> dict[str, str]:
-    """What says in a request that its sender pays for it: AWS_REQUEST_PAYER, as other tools read it."""
-    payer = os.environ.get("AWS_REQUEST_PAYER", "")
-    if payer not in ("", "requester"):
-        raise BadConfiguration(f"AWS_REQUEST_PAYER is {payer!r}; expected requester, or leave it out")
-    return {"RequestPayer": payer} if payer else {}
 
 
 def _stat_of(key: str, num_bytes: int, answer: Any) -> ObjectStat:

@@ -1,6 +1,11 @@
-"""How places in S3 are written: s3://bucket/prefix, where the bucket may be an access point, by its ARN or its alias."""
+"""How roots and objects are named: a path, file:///path, or s3://bucket/prefix.
 
+The bucket may be an access point, by its ARN or its alias.
+"""
+
+import os
 import re
+from urllib.parse import unquote, urlsplit
 
 from labeling.errors import BadConfiguration
 
@@ -24,7 +29,7 @@ def split_s3_root(root: str) -> tuple[str, str]:
 
 
 def split_s3_uri(uri: str) -> tuple[str, str]:
-    """Split an object's uri into (root, key), as `labeling.objects.split_uri` does."""
+    """Split an object's uri into (root, key), as `split_uri` does."""
     bucket, path = _split_after_bucket(uri)
     parts = path.split("/")
     if not parts[-1]:
@@ -35,16 +40,36 @@ def split_s3_uri(uri: str) -> tuple[str, str]:
 
 
 def _split_after_bucket(uri: str) -> tuple[str, str]:
-    place = uri.removeprefix("s3://")
-    if place.startswith("arn:"):
-        point = _ACCESS_POINT.match(place)
+    path = uri.removeprefix("s3://")
+    if path.startswith("arn:"):
+        point = _ACCESS_POINT.match(path)
         if point is None:
             raise BadConfiguration(
                 f"{uri!r} is an ARN that cannot be used here; expected s3://arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/prefix, "
                 "or the access point's alias as the bucket: s3://ALIAS/prefix"
             )
-        return point[1], place[point.end():]
-    bucket, _, path = place.partition("/")
+        return point[1], path[point.end():]
+    bucket, _, key = path.partition("/")
     if not uri.startswith("s3://") or not bucket:
         raise BadConfiguration(f"{uri!r} names no bucket; expected s3://bucket/prefix")
-    return bucket, path
+    return bucket, key
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Split one object's uri or path into (root, key): its parent and its name; BadConfiguration where it names none.
+
+    Where a part of a key in S3 is empty, as in s3://bucket/a//b, the key is whole and the root is the bucket.
+    """
+    if uri.startswith("s3://"):
+        return split_s3_uri(uri)
+    if "://" in uri and not uri.startswith("file://"):
+        raise BadConfiguration(f"{uri!r} cannot be read; expected a path, file:///path or s3://bucket/key")
+    path = os.path.abspath(os.path.expanduser(local_path(uri)))
+    if not uri or path == "/":
+        raise BadConfiguration(f"{uri!r} names no file; expected a path, file:///path or s3://bucket/key")
+    return os.path.split(path)
+
+
+def local_path(text: str) -> str:
+    """Return the path that a path or file:///path names."""
+    return unquote(urlsplit(text).path) if text.startswith("file://") else text

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from labeling.errors import BadConfiguration
-from labeling.export.replace import replaced_file, replaced_folder
+from labeling.export.outputs import replaced_file, replaced_folder
 
 
 @contextmanager

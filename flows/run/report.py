@@ -19,7 +19,7 @@ from flows.run.report_pictures import with_evidence
 from flows.run.review_queue import queue_at_hand, queue_shown
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
-from labeling.export.records import DeadEntry, RunSummary, TrackReport, TruthRow
+from labeling.export.records import DeadEntry, RunReport, TrackReport, TruthRow
 from labeling.export.report import write_report
 from labeling.objects import Objects, open_objects
 from labeling.review.quality.throughput import throughput
@@ -80,7 +80,7 @@ def _track_report(track: dict[str, Any], said: dict[str, Any], video_key: str) -
 
 def run_facts(
     config: LabelConfig, objects: Objects, run_id: str, snapshot: Snapshot, truth: Sequence[TruthRow]
-) -> RunSummary:
+) -> RunReport:
     """Return a run in numbers, as its plan, summary and dead letters have them."""
     plan, done = read_plan(objects, run_id), read_summary(objects, run_id)
     finished = datetime.fromisoformat(snapshot.created_at)
@@ -88,7 +88,7 @@ def run_facts(
     letters = read_dead_letters(objects, run_id)
     weights = checkpoint_digest(config.model)
     untrained = ("The network ran with random weights: the masks mean nothing.",) if weights == UNTRAINED else ()
-    return RunSummary(
+    return RunReport(
         run_id=run_id,
         store_root=objects.root,
         started_at=(finished - timedelta(seconds=done.wall_seconds)).isoformat(timespec="seconds"),

@@ -10,7 +10,7 @@ from labeling.config import LabelConfig, default_scratch
 from labeling.errors import LabelingError
 from labeling.export.previews import Timeline, render_filmstrip, render_preview
 from labeling.export.records import TrackEvidence, TrackReport
-from labeling.export.report_view import worst_first
+from labeling.export.report import worst_first
 from labeling.ingest.decode import FrameReader
 from labeling.ingest.fetch import fetch_video
 from labeling.objects import Objects

@@ -15,7 +15,7 @@ from labeling.store.dead_letters import DeadLetter, letters_at, still_open
 from labeling.store.documents import OnDamage, warned
 from labeling.store.layout import SET_ASIDE
 from labeling.store.ledger import read_ledger
-from labeling.store.lock import Holder, holder_of
+from labeling.store.lock import LockHolder, holder_of
 from labeling.store.run_state import Doing, RunState, recent_states
 from labeling.store.runs import recent_summaries, seconds_per_byte
 from labeling.store.snapshots import Snapshot, newest_snapshot
@@ -35,7 +35,7 @@ class Status:
 
     root: str
     at: float
-    holder: Holder | None
+    holder: LockHolder | None
     present: RunState | None
     last: RunState | None
     seconds_left: float | None

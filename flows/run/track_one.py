@@ -13,8 +13,8 @@ from flows.cli.console import plain_console
 from flows.run.out_folder import check_folder
 from labeling.config import Direction, LabelConfig
 from labeling.errors import BadConfiguration
+from labeling.export.plots import write_scores_png
 from labeling.export.previews import Timeline, render_preview
-from labeling.export.scores import write_scores_png
 from labeling.ingest.decode import FrameReader, sampled_frames
 from labeling.ingest.fetch import fetch_video
 from labeling.ingest.listing import ref_of

@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
 
-from labeling.export.replace import replaced_file
+from labeling.export.outputs import replaced_file
 from labeling.export.selection import ACCEPTED, SelectedVideo, Selection, masks_of, select
 from labeling.objects import open_objects
 from labeling.store.mask_rows import MaskReader

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from labeling import rle
-from labeling.export.replace import replaced_folder
+from labeling.export.outputs import replaced_folder
 from labeling.export.selection import ACCEPTED, SelectedTrack, SelectedVideo, masks_of, select
 from labeling.objects import open_objects
 from labeling.store.mask_rows import MaskReader

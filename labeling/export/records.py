@@ -75,7 +75,7 @@ class TrackReport:
 
 
 @dataclass(frozen=True, slots=True)
-class RunSummary:
+class RunReport:
     """One run in numbers.
 
     `num_videos` were listed; of these `num_labelled` were labelled now, `num_skipped` were done already or had nothing to

@@ -1,35 +1,72 @@
-"""The run's report: one HTML page that needs nothing beside it."""
+"""The run's report: one HTML page that needs nothing beside it, its numbers as words and pictures."""
 
+import base64
 import json
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from labeling.export.records import DeadEntry, RunSummary, TrackEvidence, TrackReport, TruthRow
-from labeling.export.report_view import (
-    TrackView,
-    duration,
-    number,
-    reason_shares,
-    shares,
-    signal_views,
-    track_view,
-    verdict_shares,
-    worst_first,
+from labeling.export.plots import (
+    bounds_of,
+    describe_bounds,
+    draw_histogram,
+    draw_scores,
+    finite_values,
+    leading_signals,
+    num_past,
 )
+from labeling.export.records import RunReport, TrackReport
+from labeling.export.theme import PAGE, figure_svg
 from labeling.objects import Objects
-
-__all__ = ["DeadEntry", "RunSummary", "TrackEvidence", "TrackReport", "TruthRow", "render_report", "write_report"]
+from labeling.qc.reasons import REASONS
+from labeling.types import Decision, FrameMask
 
 # A browser opens a page of this size at once; more pictures stay in previews/ beside it.
 EMBED_MIB = 32
 MAX_ROWS = 400
+MIME = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One row of a chart: a label, its count, its part of the whole in percent, and a word of explanation."""
+
+    label: str
+    count: float
+    percent: float
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalView:
+    """A signal's histogram as SVG, with what it shows in words."""
+
+    signal: str
+    svg: str
+    summary: str
+    bounds: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrackView:
+    """A masklet's card: `scores_svg`, and data URIs of its pictures ('' where there is none)."""
+
+    track: TrackReport
+    scores_svg: str
+    scores_summary: str
+    filmstrip_uri: str
+    filmstrip_summary: str
+    preview_uri: str
+    note: str
 
 
 def write_report(
-    objects: Objects, run: RunSummary, tracks: Sequence[TrackReport], *, embed_mib: float = EMBED_MIB, num_worst: int = 12
+    objects: Objects, run: RunReport, tracks: Sequence[TrackReport], *, embed_mib: float = EMBED_MIB, num_worst: int = 12
 ) -> str:
     """Write `runs/<run_id>/report.html` and the previews it shows, and return the page's URI; repeatable.
 
@@ -63,7 +100,7 @@ def _worst_views(ordered: Sequence[TrackReport], *, embed_mib: float, num_worst:
 
 
 def render_report(
-    run: RunSummary, tracks: Sequence[TrackReport], *, embed_mib: float = EMBED_MIB, num_worst: int = 12
+    run: RunReport, tracks: Sequence[TrackReport], *, embed_mib: float = EMBED_MIB, num_worst: int = 12
 ) -> str:
     """Render the page from plain records; the same records give the same text.
 
@@ -85,4 +122,114 @@ def render_report(
         worst=_worst_views(ordered, embed_mib=embed_mib, num_worst=num_worst),
         truth_mean=sum(row.mean for row in run.truth) / len(run.truth) if run.truth else None,
         config=without_passwords(json.dumps(run.config, indent=2, sort_keys=True, default=str)),
+    )
+
+
+def duration(seconds: float) -> str:
+    """Say a length of time in the two units that matter: `2 min 5 s`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number with thousands marks and at most `digits` significant decimals; a dash for None."""
+    if value is None:
+        return "\N{EN DASH}"
+    if float(value).is_integer() or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:,.{digits}g}"
+
+
+def worst_first(tracks: Iterable[TrackReport]) -> list[TrackReport]:
+    """Order masklets by what is decided (reject, review, accept), then by falling risk."""
+    rank = {Decision.REJECT: 0, Decision.REVIEW: 1, Decision.ACCEPT: 2}
+    return sorted(tracks, key=lambda t: (rank[t.decision], -t.risk, t.video_key, t.track_id))
+
+
+def shares(counts: Mapping[str, float], *, whole: float | None = None) -> tuple[Share, ...]:
+    """Turn counts into rows with their part of `whole` (their sum, if not given), in the mapping's order."""
+    total = sum(counts.values()) if whole is None else whole
+    return tuple(Share(k, v, 100.0 * v / total if total else 0.0, _phrase(k)) for k, v in counts.items())
+
+
+def _phrase(reason: str) -> str:
+    return REASONS[reason].phrase if reason in REASONS else ""
+
+
+def verdict_shares(tracks: Sequence[TrackReport]) -> tuple[Share, ...]:
+    """Count masklets by verdict, all three in fixed order."""
+    found = Counter(track.decision for track in tracks)
+    return shares({decision.value: found[decision] for decision in Decision})
+
+
+def reason_shares(tracks: Sequence[TrackReport]) -> tuple[Share, ...]:
+    """Count the masklets that each reason flags, commonest first; a masklet may have several."""
+    found = Counter(reason for track in tracks for reason in {flag.reason for flag in track.flags})
+    ordered = dict(sorted(found.items(), key=lambda row: (-row[1], row[0])))
+    return shares(ordered, whole=len(tracks))
+
+
+def signal_views(run: RunReport, tracks: Sequence[TrackReport]) -> tuple[SignalView, ...]:
+    """Draw the histogram of each leading signal that was measured, with the judge's bounds."""
+    rows = [track.values for track in tracks]
+    views = []
+    for signal in leading_signals(run.qc, {name for row in rows for name in row}):
+        values = finite_values(rows, signal)
+        if len(values) == 0:
+            continue
+        bounds = bounds_of(run.qc, signal)
+        svg = figure_svg(draw_histogram(values, bounds=bounds, palette=PAGE), name=f"signal-{signal}")
+        low, middle, high = (float(q) for q in (values.min(), sorted(values)[len(values) // 2], values.max()))
+        summary = f"{len(values):,} masklets, median {number(middle)}, from {number(low)} to {number(high)}"
+        if bounds:
+            summary += f"; {num_past(values, bounds):,} past a bound"
+        views.append(SignalView(signal, svg, summary, describe_bounds(bounds)))
+    return tuple(views)
+
+
+def data_uri(path: Path) -> str:
+    """Return a picture or video as a `data:` URI."""
+    return f"data:{MIME[path.suffix.lower()]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+
+
+def _scores_summary(frames: Sequence[FrameMask]) -> str:
+    quality = [frame.predicted_iou for frame in frames]
+    presence = [frame.object_score for frame in frames]
+    empty = sum(not frame.visible for frame in frames)
+    return (
+        f"Scores over {len(frames):,} frames: predicted IoU {min(quality):.2f} to {max(quality):.2f}, "
+        f"object score {min(presence):.1f} to {max(presence):.1f}, empty mask on {empty:,} frames"
+    )
+
+
+def track_view(track: TrackReport, *, position: int, embed_bytes: int) -> TrackView:
+    """Prepare one masklet's card; a picture that does not fit into `embed_bytes` (int64) is left out, and the note says so."""
+    evidence = track.evidence
+    if evidence is None or not evidence.frames:
+        return TrackView(track, "", "", "", "", "", evidence.note if evidence else "")
+    figure = draw_scores(
+        evidence.frames, flags=track.flags, presence_threshold=evidence.presence_threshold, palette=PAGE, width_inches=6.4
+    )
+    notes = [evidence.note] if evidence.note else []
+    uris = {}
+    for kind, path in (("filmstrip", evidence.filmstrip), ("preview", evidence.preview)):
+        fits = path is not None and path.stat().st_size * 4 // 3 <= embed_bytes
+        uris[kind] = data_uri(path) if path is not None and fits else ""
+        embed_bytes -= len(uris[kind])
+        if path is not None and not fits:
+            notes.append(f"The {kind} is not embedded, to keep this page small: previews/{path.name}")
+    first, last = evidence.frames[0], evidence.frames[-1]
+    strip_summary = (
+        f"Frames of object {track.track_id} in {track.video_key}, "
+        f"tracked from {first.pts_seconds:.1f} s to {last.pts_seconds:.1f} s, its mask tinted"
+    )
+    return TrackView(
+        track, figure_svg(figure, name=f"scores-{position}"), _scores_summary(evidence.frames),
+        uris["filmstrip"], strip_summary, uris["preview"], " ".join(notes),
     )

@@ -9,9 +9,8 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from labeling.objects import Objects
+from labeling.objects import Objects, map_objects
 from labeling.store import layout
-from labeling.store.each import each
 from labeling.store.parquet import to_bytes
 from labeling.store.snapshots import Contents, Snapshot
 from labeling.store.versions.card import write_card
@@ -84,7 +83,7 @@ def _tidy(objects: Objects, version: int) -> None:
 
 def delete_all(objects: Objects, keys: Iterable[str]) -> None:
     """Remove objects, many at a time."""
-    for _ in each(objects, objects.delete, keys):
+    for _ in map_objects(objects, objects.delete, keys):
         pass
 
 

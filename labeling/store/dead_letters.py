@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from labeling.errors import DamagedStore
-from labeling.objects import Objects
+from labeling.objects import Objects, map_objects
 from labeling.redact import held_out, redact
 from labeling.store import layout
 from labeling.store.documents import OnDamage, read_document, typed
-from labeling.store.each import each
 from labeling.store.keys import canonical_json, digest
 from labeling.store.ledger import Ledger
 from labeling.store.records import prompt_from_dict, prompt_to_dict
@@ -109,7 +108,7 @@ def letters_at(objects: Objects, keys: Iterable[str], *, on_damage: OnDamage | N
             on_damage(error)
             return None
 
-    return filter(None, each(objects, letter_at, keys))
+    return filter(None, map_objects(objects, letter_at, keys))
 
 
 def runs_with_letters(objects: Objects) -> list[str]:

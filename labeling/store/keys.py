@@ -49,7 +49,7 @@ class ModelChoice(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class LabelRecipe:
     """What all objects of a run share: which frames, which way, which network, how memory is chosen.
 
     `time_range` is [start, end) in seconds, None for an open end; `model` and `tracker` hold plain values.
@@ -80,10 +80,10 @@ class KeyParts:
 
     content_id: str
     prompts: Sequence[Prompt]
-    recipe: Recipe
+    recipe: LabelRecipe
 
 
-def recipe_for(choice: ModelChoice, source: SourceConfig, track: TrackConfig) -> Recipe:
+def recipe_for(choice: ModelChoice, source: SourceConfig, track: TrackConfig) -> LabelRecipe:
     """Gather a run's recipe from the resolved model and the configuration."""
     given = source.time_range
     model = {
@@ -93,7 +93,7 @@ def recipe_for(choice: ModelChoice, source: SourceConfig, track: TrackConfig) ->
         "precision": choice.precision,
         "checkpoint_sha256": choice.checkpoint_sha256,
     }
-    return Recipe(
+    return LabelRecipe(
         model=model,
         tracker={"name": choice.tracker, "overrides": dict(choice.overrides)},
         time_range=(given[0], given[1]) if given else None,
@@ -126,7 +126,7 @@ def batch_of(keys: Iterable[str]) -> str:
 class Keyer:
     """Makes keys under one recipe, whose text and digests are made once: a plan makes a hundred thousand keys."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: LabelRecipe) -> None:
         parts = recipe.parts()
         self._recipe_text = canonical_json(parts)
         self._digests = {name: _short(canonical_json(part)) for name, part in parts.items()}

@@ -10,10 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from labeling.errors import DamagedStore
-from labeling.objects import Objects
+from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
 from labeling.store.documents import plain, problem_of, read_document
-from labeling.store.each import each
 from labeling.store.keys import batch_of
 from labeling.store.parquet import concat, newest, read
 from labeling.store.snapshots import Snapshot, newest_snapshot
@@ -155,7 +154,7 @@ def read_markers(objects: Objects) -> tuple[tuple[Marker, ...], tuple[BadMarker,
     One that goes away meanwhile was taken in and is left out.
     """
     keys = (stat.key for stat in objects.list(layout.PENDING) if stat.key.endswith(".json"))
-    found = [marker for marker in each(objects, lambda key: _read_marker(objects, key), keys) if marker is not None]
+    found = [marker for marker in map_objects(objects, lambda key: _read_marker(objects, key), keys) if marker is not None]
     bad = tuple(marker for marker in found if isinstance(marker, BadMarker))
     for marker in bad:
         log.warning("%s is no done marker (%s): its video is due", objects.uri(marker.object_key), marker.problem)

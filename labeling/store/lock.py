@@ -158,7 +158,7 @@ def run_lock(objects: Objects, holder: str, stale_s: float = 120.0) -> Iterator[
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """Who holds a root, since when, and the last sign of life; both times are seconds since the epoch."""
 
     name: str
@@ -166,12 +166,12 @@ class Holder:
     beaten_at: float
 
 
-def holder_of(objects: Objects) -> Holder | None:
+def holder_of(objects: Objects) -> LockHolder | None:
     """Say which live run writes a root now, None where none does."""
     said = _read(objects)
     if said is None or _free_because(said, said.get("stale_s", 0.0)) is not None:
         return None
-    return Holder(said["holder"], said["acquired_at"], said["heartbeat_at"])
+    return LockHolder(said["holder"], said["acquired_at"], said["heartbeat_at"])
 
 
 def _read(objects: Objects) -> Mapping[str, Any] | None:

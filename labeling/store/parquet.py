@@ -1,6 +1,7 @@
 """Parquet bytes in and out: the store's settings in one place, and the version check that every read goes through."""
 
 import hashlib
+import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,10 +15,10 @@ import pyarrow.parquet as pq
 from labeling.errors import DamagedStore, LabelingError
 from labeling.objects import Objects
 from labeling.store.documents import problem_of
-from labeling.store.ranged import RangedReader
 from labeling.store.schemas import check_storage_version
 
 _CHUNK_BYTES = 1 << 20
+_PART_BYTES = 8 << 20  # of an object, held at a time
 _ADVICE = "restore it from a copy, go back to a version that is whole (`labeling restore`), or label its videos again"
 _MAGIC = b"PAR1"
 _FOOTER_END_BYTES = 8  # the footer's length and the magic
@@ -39,6 +40,44 @@ def to_bytes(table: Any) -> bytes:
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     body: bytes = sink.getvalue().to_pybytes()
     return body
+
+
+class RangedReader(io.RawIOBase):
+    """A stored object as a file that Arrow reads by ranges; FileNotFoundError where there is none.
+
+    The object must not be written again while it is open.
+    """
+
+    def __init__(self, objects: Objects, key: str) -> None:
+        stat = objects.stat(key)
+        if stat is None:
+            raise FileNotFoundError(objects.uri(key))
+        self._objects, self._key, self._num_bytes, self._at = objects, key, stat.num_bytes, 0
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """Return where the next read begins."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to `offset` from the start, from here or from the end; returns where that is."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._num_bytes}[whence]
+        self._at = base + offset
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        """Fetch up to `size` bytes from here on, all that are left without one."""
+        stop = self._num_bytes if size < 0 else min(self._num_bytes, self._at + size)
+        body = self._objects.get_range(self._key, self._at, stop) if stop > self._at else b""
+        self._at += len(body)
+        return body
 
 
 def open_file(objects: Objects, key: str, *, ranged: bool = False) -> Any:
@@ -155,8 +194,19 @@ def newest(table: Any) -> Any:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
-    seen = hashlib.sha256()
+    checksum = hashlib.sha256()
     with open(os.fspath(path), "rb") as reader:
         while chunk := reader.read(_CHUNK_BYTES):
-            seen.update(chunk)
-    return seen.hexdigest()
+            checksum.update(chunk)
+    return checksum.hexdigest()
+
+
+def sha256_of_object(objects: Objects, key: str) -> str:
+    """Return the SHA-256 of an object's bytes, of which a few MiB are held at a time; FileNotFoundError where there is none."""
+    checksum, at = hashlib.sha256(), 0
+    while part := objects.get_range(key, at, at + _PART_BYTES):
+        checksum.update(part)
+        at += len(part)
+        if len(part) < _PART_BYTES:
+            break
+    return checksum.hexdigest()

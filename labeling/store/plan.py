@@ -9,7 +9,7 @@ from labeling.ingest.globs import has_video_suffix
 from labeling.ingest.prompts import sort_prompts
 from labeling.ingest.spelling import Nearest
 from labeling.store.dead_letters import DeadLetter
-from labeling.store.keys import COMPONENTS, Keyer, Recipe
+from labeling.store.keys import COMPONENTS, Keyer, LabelRecipe
 from labeling.store.ledger import Done, Ledger, components_of
 from labeling.types import ErrorKind, ErrorRecord, Job, Prompt, VideoRef, shown
 
@@ -75,7 +75,7 @@ def make_plan(
     refs: Iterable[VideoRef],
     table: PromptTable,
     ledger: Ledger,
-    recipe: Recipe,
+    recipe: LabelRecipe,
     run_id: str,
     *,
     whole_source: bool = True,

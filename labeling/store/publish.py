@@ -18,10 +18,9 @@ import pyarrow.compute as pc
 
 from labeling.config import QCConfig
 from labeling.errors import BadConfiguration, DamagedStore, StoreBusy
-from labeling.objects import Objects
+from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
 from labeling.store.commit import commit, delete_all
-from labeling.store.each import each
 from labeling.store.keys import canonical_json
 from labeling.store.ledger import BadMarker, Ledger, Marker, read_ledger
 from labeling.store.parquet import concat, newest, read
@@ -138,7 +137,7 @@ def _not_packed(markers: Sequence[Marker], tracks: Any) -> list[Marker]:
 
 def _rows_of(objects: Objects, markers: Iterable[Marker]) -> tuple[list[_Batch], list[BadMarker]]:
     """Read the small files of each batch that waits, many at a time; those that are not as their marker says come apart."""
-    found = list(each(objects, lambda marker: _batch_of(objects, marker), markers))
+    found = list(map_objects(objects, lambda marker: _batch_of(objects, marker), markers))
     return [b for b in found if isinstance(b, _Batch)], [b for b in found if isinstance(b, BadMarker)]
 
 

@@ -6,10 +6,9 @@ from enum import StrEnum
 from typing import Any
 
 from labeling.errors import DamagedStore
-from labeling.objects import Objects, ObjectStat
+from labeling.objects import Objects, ObjectStat, map_objects
 from labeling.store import layout
 from labeling.store.documents import OnDamage, read_document, typed, warned
-from labeling.store.each import each
 from labeling.store.runs import ASIDE, write_run_file
 
 STATE = "state.json"
@@ -119,5 +118,5 @@ def recent_states(objects: Objects, *, at_most: int = 50, on_damage: OnDamage = 
 
     found = [stat for stat in objects.list("runs/") if layout.is_run_file(stat.key, STATE)]
     newest = sorted(found, key=lambda stat: stat.modified_at, reverse=True)[:at_most]
-    states = each(objects, state_at, newest)
+    states = map_objects(objects, state_at, newest)
     return sorted((state for state in states if state is not None), key=lambda s: s.started_at, reverse=True)

@@ -13,11 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from labeling.config import QCConfig
-from labeling.objects import Objects
+from labeling.objects import Objects, map_objects
 from labeling.qc.containment import Overlap, containment
 from labeling.qc.rules import judge
 from labeling.store import schemas
-from labeling.store.each import each
 from labeling.store.mask_rows import read_mask_rows
 from labeling.store.records import flags_to_cells, signals_from_row
 from labeling.types import RLE, Decision, ReviewDecision
@@ -80,7 +79,7 @@ def measure_overlaps(objects: Objects, tracks: Sequence[Mapping[str, Any]]) -> d
         by_video[row["video_id"]].append(row)
     shared = [rows for rows in by_video.values() if len(rows) > 1]
     found: dict[Track, Overlap] = {}
-    for one in each(objects, lambda rows: _overlaps_of_video(objects, rows), shared):
+    for one in map_objects(objects, lambda rows: _overlaps_of_video(objects, rows), shared):
         found |= one
     return found
 

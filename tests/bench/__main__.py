@@ -19,7 +19,7 @@ from flows.configure import load_bench
 from labeling import rle
 from labeling.ingest.prompts import PromptTable
 from labeling.qc.signals import SignalMeter
-from labeling.store.keys import Recipe
+from labeling.store.keys import LabelRecipe
 from labeling.store.ledger import Ledger
 from labeling.store.plan import make_plan
 from labeling.types import FrameMask, Prompt, VideoRef
@@ -74,7 +74,7 @@ def plan_rows() -> list[tuple[str, str]]:
     from labeling.store.schemas import LEDGER
 
     empty: Ledger = ledger_of(LEDGER.empty_table())
-    seconds = best_ms(lambda: make_plan(refs, table, empty, Recipe({}, {}), "bench"), repeats=2) / 1000
+    seconds = best_ms(lambda: make_plan(refs, table, empty, LabelRecipe({}, {}), "bench"), repeats=2) / 1000
     return [(f"plan over {NUM_VIDEOS:,} new videos, listing and tables in memory", f"{seconds:.1f} s")]
 
 

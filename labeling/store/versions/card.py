@@ -18,7 +18,7 @@ from labeling.errors import DamagedStore
 from labeling.objects import Objects
 from labeling.store import layout
 from labeling.store.documents import plain, read_document, warned
-from labeling.store.ranged import sha256_of_object
+from labeling.store.parquet import sha256_of_object
 from labeling.store.snapshots import Contents, Snapshot, list_versions, read_contents, read_snapshot
 
 log = logging.getLogger(__name__)

@@ -17,10 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from labeling.errors import BadConfiguration, DamagedStore, StoreBusy
-from labeling.objects import Objects
+from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
 from labeling.store.commit import commit
-from labeling.store.each import each
 from labeling.store.mask_rows import bounds_of, groups_of, masks_file, of_track
 from labeling.store.parquet import concat, conform, open_bytes
 from labeling.store.snapshots import Contents, Snapshot, newest_snapshot, read_contents
@@ -157,7 +156,7 @@ def _bodies(
             return None
 
     for some in _by_bytes(files):
-        for file, body in zip(some, each(objects, fetched, some), strict=True):
+        for file, body in zip(some, map_objects(objects, fetched, some), strict=True):
             problem = problem_of(file["sha256"], None if body is None else hashlib.sha256(body).hexdigest())
             if body is None or problem:
                 log.warning("%s is passed over: %s", objects.uri(file["file"]), problem)

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from labeling.objects import Objects, ObjectStat
+from labeling.objects import Objects, ObjectStat, map_objects
 from labeling.store import layout, schemas
 from labeling.store.commit import delete_all
-from labeling.store.each import each
 from labeling.store.ledger import read_markers
 from labeling.store.parquet import read
 from labeling.store.snapshots import Snapshot, list_versions, read_snapshot
@@ -68,7 +67,7 @@ def plan_vacuum(objects: Objects, retention: Retention, *, now: float | None = N
     needed = {str(file["file"]) for marker in markers for file in marker.files}
     needed |= {file for marker in bad for file in layout.files_of_marker(marker.object_key)}
     versions = list_versions(objects)
-    snapshots = list(each(objects, lambda version: read_snapshot(objects, version), versions))
+    snapshots = list(map_objects(objects, lambda version: read_snapshot(objects, version), versions))
     kept = _kept(snapshots, retention, now)
     for snapshot in kept:
         needed |= _needed_by(objects, snapshot)

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
-from labeling.objects import Objects
-from labeling.store.each import each
-from labeling.store.ranged import sha256_of_object
+from labeling.objects import Objects, map_objects
+from labeling.store.parquet import sha256_of_object
 from labeling.store.snapshots import Snapshot, read_files
 
 
@@ -31,7 +30,7 @@ def verify_files(
         random.Random(seed).shuffle(rows)
         before = accumulate((row["num_bytes"] for row in rows), initial=0)
         rows = [row for row, read in zip(rows, before, strict=False) if read < at_most_bytes]
-    yield from filter(None, each(objects, lambda row: _check(objects, row["file"], row["sha256"]), rows))
+    yield from filter(None, map_objects(objects, lambda row: _check(objects, row["file"], row["sha256"]), rows))
 
 
 def problem_of(noted: str, found: str | None) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from labeling import rle
 from labeling.export.davis import export_davis, index_map, palette, require_few
-from labeling.export.replace import MADE
+from labeling.export.outputs import MADE
 from labeling.export.selection import select
 from labeling.objects import open_objects
 

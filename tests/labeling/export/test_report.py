@@ -1,5 +1,6 @@
 """The page stands alone, is read by keyboard and screen reader, says the run's numbers, and runs nothing it was told."""
 
+import base64
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,14 +12,17 @@ import pytest
 from PIL import Image
 
 from labeling.config import QCConfig, RuleConfig
+from labeling.export.records import DeadEntry, RunReport, TrackEvidence, TrackReport, TruthRow
 from labeling.export.report import (
-    DeadEntry,
-    RunSummary,
-    TrackEvidence,
-    TrackReport,
-    TruthRow,
+    data_uri,
+    duration,
+    number,
+    reason_shares,
     render_report,
+    track_view,
+    verdict_shares,
     without_passwords,
+    worst_first,
     write_report,
 )
 from labeling.objects import open_objects
@@ -72,8 +76,8 @@ def track(number: int, decision: Decision = Decision.ACCEPT, risk: float = 0.1, 
 
 
 @pytest.fixture(scope="module")
-def run() -> RunSummary:
-    return RunSummary(
+def run() -> RunReport:
+    return RunReport(
         "r1", "s3://labels/demo", "2025-01-01 10:00", "2025-01-01 10:02", 120.0, 4, 2, 1, 3, 1440, 960, 80.0, 2, QC,
         snapshot="v000001", seconds_by_stage={"decode": 10.0, "track": 90.0}, model="sam2.1_nano", tracker="samurai",
         checkpoint_sha256="ab" * 32, config={"run": {"review_url": "postgresql://me:hunter2@db/x"}},
@@ -96,7 +100,7 @@ def tracks(tmp_path_factory: pytest.TempPathFactory) -> list[TrackReport]:
 
 
 @pytest.fixture(scope="module")
-def text(run: RunSummary, tracks: list[TrackReport]) -> str:
+def text(run: RunReport, tracks: list[TrackReport]) -> str:
     return render_report(run, tracks)
 
 
@@ -128,7 +132,7 @@ def test_the_page_is_well_formed_and_can_be_read_without_seeing_it(text: str) ->
     assert any("empty mask on 2 frames" in f.get("aria-label", "") for f in page.named("figure"))
 
 
-def test_numbers_reasons_and_order_are_those_of_the_records(run: RunSummary, tracks: list[TrackReport], text: str) -> None:
+def test_numbers_reasons_and_order_are_those_of_the_records(run: RunReport, tracks: list[TrackReport], text: str) -> None:
     words = re.sub(r"\s+", " ", Page(text).text)
     # 960 frames in 120 s; 80 s of video in 120 s by 2 workers are 8 hours a day each.
     assert run.frames_per_second == 8.0
@@ -144,7 +148,7 @@ def test_numbers_reasons_and_order_are_those_of_the_records(run: RunSummary, tra
     assert text == render_report(run, tracks)
 
 
-def test_what_a_name_or_message_holds_is_text_and_passwords_stay_out(run: RunSummary) -> None:
+def test_what_a_name_or_message_holds_is_text_and_passwords_stay_out(run: RunReport) -> None:
     nasty = "<script>alert(1)</script>"
     run = replace(run, run_id=nasty, dead_letters=(DeadEntry(nasty, nasty, nasty),), notes=(nasty,))
     shown = replace(track(1), video_key=f'"><img src=x onerror=1>{nasty}', evidence=TrackEvidence([frame(0), frame(1)]))
@@ -167,7 +171,7 @@ def test_colours_come_from_the_page_so_that_dark_and_light_both_work(text: str) 
     assert all(f"{name}:" in root or name in ("--tone", "--soft") for name in used)
 
 
-def test_a_run_with_nothing_in_it_still_gives_a_page(run: RunSummary) -> None:
+def test_a_run_with_nothing_in_it_still_gives_a_page(run: RunReport) -> None:
     bare = replace(run, num_frames=0, video_seconds=0.0, dead_letters=(), truth=(), seconds_by_stage={}, config={})
     text = render_report(bare, [])
     assert Page(text).open_tags == []
@@ -177,7 +181,7 @@ def test_a_run_with_nothing_in_it_still_gives_a_page(run: RunSummary) -> None:
 
 
 def test_pictures_past_the_cap_stay_beside_the_page_and_the_page_says_so(
-    run: RunSummary, tracks: list[TrackReport], tmp_path: Path
+    run: RunReport, tracks: list[TrackReport], tmp_path: Path
 ) -> None:
     objects = open_objects(str(tmp_path / "store"))
     uri = write_report(objects, run, tracks, embed_mib=1000 / 2**20)
@@ -191,7 +195,7 @@ def test_pictures_past_the_cap_stay_beside_the_page_and_the_page_says_so(
     assert "data:video/mp4;base64," in objects.get("runs/r1/report.html").decode()
 
 
-def test_what_reviewing_took_is_shown_where_there_was_any(run: RunSummary, text: str) -> None:
+def test_what_reviewing_took_is_shown_where_there_was_any(run: RunReport, text: str) -> None:
     assert 'id="review"' not in text
     begun = datetime(2026, 3, 1, 12, tzinfo=UTC)
     review = Throughput((Effort("<ada>", "correct", 2, 30.0, 2, 7),), (Moment(begun, 5, 0), Moment(begun, 3, 2)))
@@ -203,7 +207,7 @@ def test_what_reviewing_took_is_shown_where_there_was_any(run: RunSummary, text:
     assert "Nobody has decided anything yet" in idle
 
 
-def test_records_refuse_what_cannot_be(run: RunSummary) -> None:
+def test_records_refuse_what_cannot_be(run: RunReport) -> None:
     with pytest.raises(ValueError, match=r"risk is 1\.5; expected a number in \[0, 1\]"):
         track(1, risk=1.5)
     with pytest.raises(ValueError, match="wall_seconds is -1"):
@@ -236,3 +240,56 @@ def test_text_and_marks_stand_out_in_both_schemes(scheme: str) -> None:
         assert contrast(colours[verdict], colours[f"{verdict}-soft"]) >= 4.5, verdict
     for line in ("second", "third"):
         assert contrast(colours[line], colours["surface"]) >= 3, line
+
+
+def judged(key: str, decision: Decision, risk: float, *reasons: str, evidence: TrackEvidence | None = None) -> TrackReport:
+    flags = tuple(QCFlag(reason, "x", 1.0, 0.5, (0, 1)) for reason in reasons)
+    return TrackReport("a" * 16, key, "1", 1, None, decision, risk, flags, evidence=evidence)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0.0 s"), (9.94, "9.9 s"), (42.4, "42 s"), (59.7, "1 min 0 s"), (125, "2 min 5 s"),
+        (3599.9, "1 h 0 min"), (90_061, "25 h 1 min"),
+    ],
+)
+def test_durations_are_said_in_two_units(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(None, "\N{EN DASH}"), (0, "0"), (12_345, "12,345"), (1234.5, "1,234"), (0.12345, "0.123"), (-3.0, "-3"), (2e-5, "2e-05")],
+)
+def test_numbers_keep_what_matters(value: float | None, said: str) -> None:
+    assert number(value) == said
+
+
+def test_the_worst_come_first_and_shares_count_masklets() -> None:
+    tracks = [
+        judged("a", Decision.ACCEPT, 0.9), judged("b", Decision.REVIEW, 0.2, "swap", "swap"),
+        judged("c", Decision.REVIEW, 0.7, "leak", "swap"), judged("d", Decision.REJECT, 0.1),
+    ]
+    assert [t.video_key for t in worst_first(tracks)] == ["d", "c", "b", "a"]
+    assert [(s.label, s.count, s.percent) for s in verdict_shares(tracks)] == [
+        ("accept", 1, 25.0), ("review", 2, 50.0), ("reject", 1, 25.0),
+    ]
+    assert [(s.label, s.count, s.percent) for s in reason_shares(tracks)] == [("swap", 2, 50.0), ("leak", 1, 25.0)]
+    assert [s.percent for s in verdict_shares([])] == [0.0, 0.0, 0.0]
+
+
+def test_pictures_are_embedded_while_they_fit(tmp_path: Path) -> None:
+    strip, clip = tmp_path / "s.jpg", tmp_path / "c.mp4"
+    strip.write_bytes(b"1" * 300)
+    clip.write_bytes(b"2" * 3000)
+    frames = [FrameMask(0, 0.0, RLE((9, 9), "0"), 0, None, 0.5, -2.0)]
+    shown = judged("a", Decision.REJECT, 1.0, evidence=TrackEvidence(frames, 0.0, strip, clip, "Source moved."))
+    whole = track_view(shown, position=0, embed_bytes=10_000)
+    assert base64.b64decode(whole.preview_uri.removeprefix("data:video/mp4;base64,")) == b"2" * 3000
+    assert whole.filmstrip_uri == data_uri(strip)
+    assert whole.note == "Source moved."
+    tight = track_view(shown, position=0, embed_bytes=1000)
+    assert tight.filmstrip_uri
+    assert tight.preview_uri == ""
+    assert tight.note == "Source moved. The preview is not embedded, to keep this page small: previews/c.mp4"

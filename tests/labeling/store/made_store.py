@@ -14,7 +14,7 @@ from labeling.ingest.listing import video_id_of
 from labeling.objects import Objects
 from labeling.qc.signals import SignalMeter
 from labeling.store import schemas
-from labeling.store.keys import Recipe
+from labeling.store.keys import LabelRecipe
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
 from labeling.store.reader import read_masklets
@@ -22,7 +22,7 @@ from labeling.store.writer import BatchWriter, TrackRow, WrittenBatch
 from labeling.types import FrameMask, Job, Prompt, Provenance, Video, VideoRef
 
 SIZE_HW = (24, 32)
-RECIPE = Recipe(model={"config": "sam2.1_nano", "precision": "fp32"}, tracker={"name": "samurai", "overrides": {}})
+RECIPE = LabelRecipe(model={"config": "sam2.1_nano", "precision": "fp32"}, tracker={"name": "samurai", "overrides": {}})
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from labeling.objects import FolderObjects
 from labeling.store import layout
 from labeling.store.dead_letters import job_from_dict, job_to_dict
 from labeling.store.kept import joined, keep_what_is_not_corrected, kept_of
-from labeling.store.keys import Recipe
+from labeling.store.keys import LabelRecipe
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
@@ -56,7 +56,7 @@ def test_spans_that_touch_are_one() -> None:
         Kept("masks", ((0, 2), (4, 5)), (0, 2))
 
 
-def due(objects: FolderObjects, prompts: Sequence[Prompt], recipe: Recipe = RECIPE) -> Job:
+def due(objects: FolderObjects, prompts: Sequence[Prompt], recipe: LabelRecipe = RECIPE) -> Job:
     ledger = read_ledger(objects)
     plan = make_plan([ref_of("a.mp4")], Table({"a.mp4": tuple(prompts)}), ledger, recipe, "run-2")
     (job,) = keep_what_is_not_corrected(objects, ledger, plan).jobs
@@ -73,7 +73,7 @@ def test_a_plan_keeps_the_version_before_where_spans_are_all_that_is_new(tmp_pat
     before = layout.data_file("masks", first.video.video_id, first.batch)
     assert (set(job.keys), job.kept) == ({1}, {1: Kept(before, ((2, 5),), (3,))})
     assert job_from_dict(job_to_dict(job)) == job
-    assert due(objects, corrected, Recipe(RECIPE.model, {"name": "sam2", "overrides": {}})).kept == {}, "another tracker"
+    assert due(objects, corrected, LabelRecipe(RECIPE.model, {"name": "sam2", "overrides": {}})).kept == {}, "another tracker"
 
     write_job(objects, job, tmp_path)
     third = due(objects, [*corrected, click(0, (0, 1))])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from labeling.config import Direction, SourceConfig, TrackConfig
 from labeling.ingest.prompts import sort_prompts
-from labeling.store.keys import Keyer, KeyParts, Recipe, batch_of, canonical_json, digest, object_key, recipe_for
+from labeling.store.keys import Keyer, KeyParts, LabelRecipe, batch_of, canonical_json, digest, object_key, recipe_for
 from labeling.types import RLE, Prompt, PromptSource
 from tests.labeling.store.made_store import RECIPE, box_prompt
 
@@ -82,7 +82,7 @@ def test_other_prompts_are_another_key(prompts, others) -> None:
         replace(RECIPE, semantics_version=2),
     ],
 )
-def test_each_part_of_the_recipe_is_heard(changed: Recipe) -> None:
+def test_each_part_of_the_recipe_is_heard(changed: LabelRecipe) -> None:
     prompts = [box_prompt(1)]
     assert key_of(prompts, recipe=changed) != key_of(prompts)
     before, after = (Keyer(r).components("etag", prompts) for r in (RECIPE, changed))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labeling.export.replace import replaced_file, replaced_folder
+from labeling.export.outputs import replaced_file, replaced_folder
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:

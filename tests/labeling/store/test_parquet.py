@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from labeling.objects import FolderObjects
-from labeling.store import ranged
-from labeling.store.ranged import RangedReader, sha256_of_object
+from labeling.store import parquet
+from labeling.store.parquet import RangedReader, sha256_of_object
 
 
 class Counting(FolderObjects):
@@ -44,7 +44,7 @@ def test_arrow_fetches_the_row_group_it_needs(tmp_path: Path) -> None:
 
 
 def test_the_sum_of_an_object_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranged, "_PART_BYTES", 4)
+    monkeypatch.setattr(parquet, "_PART_BYTES", 4)
     store = FolderObjects(tmp_path)
     for body in (b"", b"abc", b"abcd", b"abcdefghij"):
         store.put("x", body)

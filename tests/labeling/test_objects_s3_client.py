@@ -11,7 +11,7 @@ import pytest
 from botocore.config import Config
 from botocore.retries.standard import ExponentialBackoff
 
-from labeling import objects_s3
+from labeling import objects_s3, objects_s3_client
 from labeling.errors import BadConfiguration, Unavailable, record_of
 from labeling.ingest.fetch import fetch_video
 from labeling.ingest.listing import video_id_of
@@ -95,8 +95,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     }.items():
         monkeypatch.setenv(name, value)
     # the pauses between tries are botocore's own affair: without them a test takes no time
-    config = objects_s3._client_config().merge(Config(retries={"mode": "standard", "max_attempts": 5}))
-    monkeypatch.setattr(objects_s3, "_client_config", lambda: config)
+    config = objects_s3_client._client_config().merge(Config(retries={"mode": "standard", "max_attempts": 5}))
+    monkeypatch.setattr(objects_s3_client, "_client_config", lambda: config)
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
     monkeypatch.setattr(objects_s3, "_BODY_PAUSE_S", 0.0)
     yield made
