@@ -9,7 +9,7 @@ Reasons a user meets in dead letters: `missing_video`, `not_a_video`, `decode_er
 
 import traceback
 
-from labeling.types import ErrorKind, ErrorRecord
+from labeling.types import ErrorKind, ErrorRecord, Job
 
 CREDENTIALS_EXPIRED = "credentials_expired"
 STORE_NOT_SHARED = "store_not_shared"
@@ -70,6 +70,29 @@ class BadConfiguration(ValueError):
 
 class StoreBusy(RuntimeError):
     """Another live run holds the root's lock."""
+
+
+class ClusterFailed(RuntimeError):
+    """Ray did not start, did not answer, or cannot hold one actor."""
+
+
+class ClusterGone(ClusterFailed):
+    """Ray was there and is no more: what would be asked of it now only waits."""
+
+
+class NoWorkersLeft(ClusterFailed):
+    """Every worker's place was given up: `record` says why the last was, `not_done` which jobs have no receipt.
+
+    `not_done` holds the rest of a list or other sized collection, and of another iterable what was pulled from it.
+    """
+
+    def __init__(self, message: str, record: ErrorRecord | None = None, not_done: tuple[Job, ...] = ()) -> None:
+        super().__init__(message)
+        self.record, self.not_done = record, not_done
+
+
+class PoolStopped(RuntimeError):
+    """The caller's `stop` was set; the actors are killed."""
 
 
 def record_of(error: BaseException) -> ErrorRecord:

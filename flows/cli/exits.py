@@ -16,7 +16,7 @@ from pathlib import Path
 import typer
 
 from flows.cli.console import plain_console
-from labeling.errors import BadConfiguration, DamagedStore, LabelingError, StoreBusy, Unavailable
+from labeling.errors import BadConfiguration, ClusterFailed, DamagedStore, LabelingError, StoreBusy, Unavailable
 from labeling.redact import redact
 from labeling.store.schemas import NewerStore
 
@@ -71,14 +71,12 @@ def _named(filename: object) -> str:
 
 def _out_of_reach() -> tuple[type[BaseException], ...]:
     """Return what says that store, server or cluster failed; Ray only where a command loaded it, which takes a second."""
-    errors = (Unavailable, DamagedStore, StoreBusy, ConnectionError)
+    errors = (Unavailable, DamagedStore, StoreBusy, ClusterFailed, ConnectionError)
     if "ray" not in sys.modules:
         return errors
     from ray.exceptions import RayError
 
-    from labeling.pool.cluster import ClusterFailed
-
-    return *errors, RayError, ClusterFailed
+    return *errors, RayError
 
 
 def _unforeseen(error: BaseException) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.learn.config import DataConfig, TrainConfig
-from labeling.errors import BadConfiguration
-from labeling.pool.cluster import ClusterFailed, open_cluster
+from labeling.errors import BadConfiguration, ClusterFailed
+from labeling.pool.cluster import open_cluster
 from sam2.training.losses import LossWeights
 from sam2.training.recipe import Recipe, Stage
 

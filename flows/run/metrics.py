@@ -19,7 +19,7 @@ from labeling.errors import Unavailable
 from labeling.files import written_beside
 from labeling.metrics import counter, gauge
 from labeling.objects import Objects
-from labeling.pool.events import EventKind, PoolEvent
+from labeling.pool.work import EventKind, PoolEvent
 from labeling.store.layout import run_folder
 from labeling.store.plan import Plan
 from labeling.store.run_state import Doing, RunState, write_state

@@ -10,8 +10,7 @@ from flows.configure import shown_config
 from flows.run.prefect_page import show_log
 from flows.run.prefect_server import ensure_server, named_errors
 from labeling.config import LabelConfig
-from labeling.errors import BadConfiguration, LabelingError, StoreBusy
-from labeling.pool.ray_process import ClusterFailed
+from labeling.errors import BadConfiguration, ClusterFailed, LabelingError, StoreBusy
 from labeling.redact import redact, redacted
 
 P = ParamSpec("P")

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from labeling.errors import STORE_NOT_SHARED, BadInput
+from labeling.errors import STORE_NOT_SHARED, BadInput, ClusterFailed
 from labeling.objects import Objects, open_objects
-from labeling.pool.ray_process import ClusterFailed
 from labeling.store import layout
 
 # A file on a network's disk may be a moment late on another machine.

@@ -8,7 +8,7 @@ import argparse
 
 from ray.scripts.scripts import main as ray_main
 
-from labeling.pool.ray_process import raylet_told
+from labeling.pool.ray import raylet_options
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     known.add_argument("--dashboard-agent-listen-port", type=int, required=True)
     port = known.parse_known_args()[0].dashboard_agent_listen_port
-    with raylet_told(f"--dashboard_agent_listen_port={port}"):
+    with raylet_options(f"--dashboard_agent_listen_port={port}"):
         ray_main()  # type: ignore[no-untyped-call]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from flows.stack.process import Running
 from labeling.errors import BadConfiguration
 from labeling.files import written_beside
-from labeling.pool.ray_process import free_ports
+from labeling.pool.ray import free_ports
 
 PORTS = (
     "postgres", "s3", "prefect", "ray", "review", "metrics", "run", "prometheus",

@@ -5,16 +5,24 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ray import cloudpickle
 
 from labeling.errors import record_of
 from labeling.logs import Lines
-from labeling.pool.call import Haul
 from labeling.pool.work import LooksAhead, Proves, Work
 from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What comes back from one request: receipts of its first jobs, in order, and the seconds that they took."""
+
+    receipts: tuple[Receipt, ...]
+    seconds: float
 
 
 class JobNames(logging.Filter):
@@ -54,10 +62,10 @@ class WorkerActor:
         self.work = work
         return proof
 
-    def run(self, asked: Sequence[tuple[Job, float]], enough_s: float, ahead: Job | None = None) -> Haul:
+    def run(self, asked: Sequence[tuple[Job, float]], enough_s: float, ahead: Job | None = None) -> Response:
         """Do jobs in order, each within its own seconds from when it begins; after `enough_s` no further one begins.
 
-        An exception comes back as a receipt's error record. `ahead` is the job of the next call, to be prepared meanwhile.
+        An exception comes back as a receipt's error record. `ahead` is the job of the next request, to be prepared meanwhile.
         """
         if ahead is not None:
             self._prepare(ahead)
@@ -66,7 +74,7 @@ class WorkerActor:
             if receipts and (self.sick or time.monotonic() - began > enough_s):
                 break
             receipts.append(self._do(job, timeout_s))
-        return Haul(tuple(receipts), time.monotonic() - began)
+        return Response(tuple(receipts), time.monotonic() - began)
 
     def _do(self, job: Job, timeout_s: float) -> Receipt:
         self.names.run, self.names.job = job.run_id, job.name

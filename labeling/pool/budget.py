@@ -37,23 +37,23 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class Failures:
     """What one job has used up: errors that might have passed, and workers."""
 
     errors: int = 0
     deaths: int = 0
 
     @property
-    def attempts(self) -> int:
+    def total(self) -> int:
         """How often the job was tried and failed."""
         return self.errors + self.deaths
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
-    """What is to be done about a failure: the new tally, whether to try again, and after how long."""
+class Charge:
+    """What is to be done about a failure: the new failures, whether to try again, and after how long."""
 
-    tally: Tally
+    failures: Failures
     again: bool
     delay_s: float = 0.0
 
@@ -63,18 +63,18 @@ def limits_of(cluster: ClusterConfig, run: RunConfig) -> Limits:
     return Limits(run.max_attempts, cluster.deaths_per_video, cluster.deaths_per_worker, run.retry_backoff_s)
 
 
-def rule_on(tally: Tally, kind: ErrorKind, limits: Limits) -> Ruling:
+def charge_failure(failures: Failures, kind: ErrorKind, limits: Limits) -> Charge:
     """Charge one failure to a job and say whether it is tried again.
 
     A death counts as `device`: both cost a worker. Poison is never tried again.
     """
     if kind is ErrorKind.POISON:
-        return Ruling(Tally(tally.errors + 1, tally.deaths), again=False)
+        return Charge(Failures(failures.errors + 1, failures.deaths), again=False)
     if kind is ErrorKind.DEVICE:
-        charged = Tally(tally.errors, tally.deaths + 1)
-        return Ruling(charged, charged.deaths < limits.deaths_per_video, _delay_s(charged.deaths, limits))
-    charged = Tally(tally.errors + 1, tally.deaths)
-    return Ruling(charged, charged.errors < limits.max_attempts, _delay_s(charged.errors, limits))
+        charged = Failures(failures.errors, failures.deaths + 1)
+        return Charge(charged, charged.deaths < limits.deaths_per_video, _delay_s(charged.deaths, limits))
+    charged = Failures(failures.errors + 1, failures.deaths)
+    return Charge(charged, charged.errors < limits.max_attempts, _delay_s(charged.errors, limits))
 
 
 def is_spent(deaths_in_a_row: int, limits: Limits) -> bool:

@@ -1,9 +1,9 @@
 """The driver's side of a pool at work: feeds queues, waits for answers, and settles what errors, deaths and hangs cost.
 
-An actor's queue holds few calls and runs them in order, so the driver waits for the head of each queue only: what is
+An actor's queue holds few requests and runs them in order, so the driver waits for the head of each queue only: what is
 behind the head has not begun, and when the actor dies the head alone is charged. A job that was charged runs alone.
-A call holds one job, or several that last milliseconds; of one job, the one behind it may be prepared meanwhile. When
-several are lost with their actor, nobody knows which it died of: none is charged, and each goes in a call of its own from
+A request holds one job, or several that last milliseconds; of one job, the one behind it may be prepared meanwhile. When
+several are lost with their actor, nobody knows which it died of: none is charged, and each goes in a request of its own from
 then on, with nothing prepared beside it.
 """
 
@@ -17,18 +17,14 @@ from concurrent.futures import Future
 from ray.exceptions import RayError, RayTaskError
 
 from labeling.config import ClusterConfig
-from labeling.errors import ENDS_THE_RUN, record_of
-from labeling.pool.actor import failed
-from labeling.pool.backlog import Backlog, Flight
-from labeling.pool.budget import Limits, is_spent, rule_on
-from labeling.pool.call import MAX_JOBS, Call, Haul, Pace
-from labeling.pool.cluster import ClusterFailed, PoolStopped
-from labeling.pool.death import no_workers_left, record_of_death, record_of_lateness
-from labeling.pool.events import EventKind, PoolEvent
-from labeling.pool.seats import Seat
-from labeling.pool.slot import Slot
-from labeling.pool.staffing import seat_again, to_dismiss, to_staff
-from labeling.types import ErrorKind, ErrorRecord, Receipt
+from labeling.errors import ENDS_THE_RUN, ClusterFailed, NoWorkersLeft, PoolStopped, record_of
+from labeling.pool.actor import Response, failed
+from labeling.pool.budget import Limits, charge_failure, is_spent
+from labeling.pool.capacity import refit, to_start, to_stop
+from labeling.pool.queue import MAX_JOBS, Attempt, JobQueue, Pace
+from labeling.pool.work import EventKind, PoolEvent
+from labeling.pool.worker import ActorResources, Request, Worker, record_of_death, record_of_lateness
+from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
 
 log = logging.getLogger(__name__)
 
@@ -38,20 +34,20 @@ LOUD = frozenset({EventKind.CAPPED, EventKind.JOINED, EventKind.RETRIED, EventKi
 
 
 class Driver:
-    """The driver's side of one run: the crew, the backlog, and what happens when an answer or none comes."""
+    """The driver's side of one run: the workers, the queue, and what happens when an answer or none comes."""
 
     def __init__(
         self,
         pickled_work: bytes,
-        crew: list[Slot],
-        backlog: Backlog,
+        workers: list[Worker],
+        queue: JobQueue,
         limits: Limits,
         cluster: ClusterConfig,
         on_event: Callable[[PoolEvent], None] | None,
         stop: threading.Event | None,
-        joined: Callable[[], Sequence[Seat]] = tuple,
+        joined: Callable[[], Sequence[ActorResources]] = tuple,
     ) -> None:
-        self.pickled_work, self.crew, self.backlog, self.limits = pickled_work, crew, backlog, limits
+        self.pickled_work, self.workers, self.queue, self.limits = pickled_work, workers, queue, limits
         self.cluster, self.on_event, self.stop, self.joined = cluster, on_event, stop, joined
         # A death is charged to the head of the queue, and its answer may have died with the actor: where one death is
         # one too many, nobody else may be in the queue.
@@ -65,92 +61,93 @@ class Driver:
 
     def receipts(self, *, pull_all: bool) -> Generator[Receipt, None, None]:
         """Yield a receipt for each job; workers are fed before the caller gets its turn."""
-        landed: list[Receipt] = []
+        receipts: list[Receipt] = []
         while True:
-            self._staff()
+            self._start_workers()
             self._feed()
-            self._let_go()
-            yield from landed
-            if not any(slot.calls for slot in self.crew) and self.backlog.is_empty():
+            self._stop_idle()
+            # The workers have what they need before the caller, who may be slow, gets its turn.
+            yield from receipts
+            if not any(worker.requests for worker in self.workers) and self.queue.is_empty():
                 return
-            if all(slot.given_up for slot in self.crew):
-                raise no_workers_left(len(self.crew), self.last_failure, self.backlog.left(pull_all=pull_all))
-            landed = self._land_ready()
+            if all(worker.given_up for worker in self.workers):
+                raise _no_workers_left(len(self.workers), self.last_failure, self.queue.left(pull_all=pull_all))
+            receipts = self._wait_for_receipts()
 
-    def tell(self, kind: EventKind, slot: Slot | None = None, flight: Flight | None = None, message: str = "") -> None:
+    def emit(self, kind: EventKind, worker: Worker | None = None, attempt: Attempt | None = None, message: str = "") -> None:
         """Hand an event to the caller; where nobody listens, log what needs attention."""
-        job_name, worker = flight.job.name if flight else "", slot.name if slot else ""
+        job_name, worker_name = attempt.job.name if attempt else "", worker.name if worker else ""
         if self.on_event is None:
             if kind in LOUD:
-                log.warning("%s %s %s %s", kind, worker, job_name, message)
+                log.warning("%s %s %s %s", kind, worker_name, job_name, message)
             return
         self.on_event(
             PoolEvent(
-                kind, job_name, worker, message,
-                attempts=flight.tally.attempts if flight else 0,
+                kind, job_name, worker_name, message,
+                attempts=attempt.failures.total if attempt else 0,
                 num_finished=self.num_finished,
                 num_failed=self.num_failed,
-                num_in_flight=sum(s.num_in_flight for s in self.crew),
-                num_workers=sum(s.ready for s in self.crew),
+                num_in_flight=sum(s.num_in_flight for s in self.workers),
+                num_workers=sum(s.ready for s in self.workers),
             )
         )
 
     def _wake(self, _: object) -> None:
         self.answered.set()
 
-    def _staff(self) -> None:
+    def _start_workers(self) -> None:
         """Start actors in empty places while there is something for them to do; a node that joined brings places."""
-        if seats := self.joined():
-            for slot in seat_again(self.crew, seats):
-                slot.dismiss()
-            self.tell(EventKind.JOINED, message=f"a node has joined; there are {len(self.crew)} places for workers")
-        for slot in to_staff(self.crew, self.backlog.num_waiting()):
-            slot.staff(self.pickled_work, self._wake)
+        if actors := self.joined():
+            for worker in refit(self.workers, actors):
+                worker.stop()
+            self.emit(EventKind.JOINED, message=f"a node has joined; there are {len(self.workers)} places for workers")
+        for worker in to_start(self.workers, self.queue.num_waiting()):
+            worker.start(self.pickled_work, self._wake)
 
-    def _let_go(self) -> None:
+    def _stop_idle(self) -> None:
         """When nothing waits, dismiss those with nothing to do: their CPUs and GPUs are for others, their nodes can go."""
-        if self.backlog.is_empty():
-            for slot in to_dismiss(self.crew, self.cluster.min_actors):
-                slot.dismiss()
-                self.tell(EventKind.DISMISSED, slot)
+        if self.queue.is_empty():
+            for worker in to_stop(self.workers, self.cluster.min_actors):
+                worker.stop()
+                self.emit(EventKind.DISMISSED, worker)
 
     def _feed(self) -> None:
         """Fill the queues and have them sent, once it is known which job is behind which."""
         self._fill()
-        for slot in self.crew:
-            slot.send()
+        for worker in self.workers:
+            worker.send()
 
     def _fill(self) -> None:
-        """Fill the queues level by level, so that no actor has two calls while another has none.
+        """Fill the queues level by level, so that no actor has two requests while another has none.
 
         Where fewer jobs wait than there are actors, they wait behind nobody: whoever is free or set up first takes them.
         """
-        staffed = sum(slot.handle is not None for slot in self.crew)
+        staffed = sum(worker.handle is not None for worker in self.workers)
         for level in range(self.depth):
-            for slot in self.crew:
-                if level and self.backlog.num_waiting() < staffed:
+            for worker in self.workers:
+                if level and self.queue.num_waiting() < staffed:
                     return
-                if slot.ready and len(slot.calls) == level and not self._feed_one(slot):
+                if worker.ready and len(worker.requests) == level and not self._feed_one(worker):
                     return
 
-    def _feed_one(self, slot: Slot) -> bool:
-        """Give a slot one more call if it may have one; False when nobody can have any."""
-        now, alone = time.monotonic(), not slot.calls
-        if not alone and (self.backlog.suspect_is_due(now) or slot.calls[0].flights[0].suspect):
+    def _feed_one(self, worker: Worker) -> bool:
+        """Give a worker one more request if it may have one; False when nobody can have any."""
+        now, alone = time.monotonic(), not worker.requests
+        if not alone and (self.queue.suspect_is_due(now) or worker.requests[0].attempts[0].suspect):
             return True
-        flight = self.backlog.take(now, alone=alone, proven=slot.deaths == 0)
-        if flight is None:
+        attempt = self.queue.take(now, alone=alone, proven=worker.deaths == 0)
+        if attempt is None:
             return False
-        slot.submit(self.backlog.take_with(flight, self.pace.room, self.most_per_call), self._wake)
+        worker.submit(self.queue.take_with(attempt, self.pace.room, self.most_per_call), self._wake)
         if alone:
-            self._tell_started(slot)
+            self._emit_started(worker)
         return True
 
-    def _tell_started(self, slot: Slot) -> None:
-        for flight in slot.calls[0].flights if slot.calls else ():
-            self.tell(EventKind.STARTED, slot, flight)
+    def _emit_started(self, worker: Worker) -> None:
+        for attempt in worker.requests[0].attempts if worker.requests else ():
+            self.emit(EventKind.STARTED, worker, attempt)
 
-    def _land_ready(self) -> list[Receipt]:
+    def _wait_for_receipts(self) -> list[Receipt]:
         """Wait for what comes first (an answer, a deadline, a retry's time) and return the receipts of jobs now over."""
         # Not `ray.wait`: an exception that a signal's handler raises inside it is lost, or turned into another.
         self.answered.wait(self._patience_s())
@@ -159,136 +156,149 @@ class Driver:
             check()
         if self.stop is not None and self.stop.is_set():
             raise PoolStopped("the pool was told to stop; its actors are killed")
-        return [receipt for slot in self.crew for receipt in self._land_slot(slot)]
+        return [receipt for worker in self.workers for receipt in self._take_answers(worker)]
 
-    def _land_slot(self, slot: Slot) -> Iterator[Receipt]:
+    def _take_answers(self, worker: Worker) -> Iterator[Receipt]:
         """Take every answer that is there, because nothing wakes the driver for it again; then look at the clock."""
-        while (answer := slot.next_answer) is not None:
+        while (answer := worker.next_answer) is not None:
             if not answer.done():
-                yield from self._end_if_late(slot)
+                yield from self._kill_if_late(worker)
                 return
-            yield from self._land(slot)
+            yield from self._take_answer(worker)
 
     def _patience_s(self) -> float:
         now = time.monotonic()
-        due = [slot.late_at(self.cluster) for slot in self.crew if slot.next_answer is not None]
-        if any(slot.ready and not slot.calls for slot in self.crew):
-            retry_at = self.backlog.next_due_at()
+        due = [worker.late_at(self.cluster) for worker in self.workers if worker.next_answer is not None]
+        if any(worker.ready and not worker.requests for worker in self.workers):
+            retry_at = self.queue.next_due_at()
             due += [retry_at] if retry_at is not None else []
         longest = STOP_POLL_S if self.stop is not None else LONGEST_WAIT_S
         return max(0.0, min([longest, *(at - now for at in due)]))
 
-    def _land(self, slot: Slot) -> list[Receipt]:
-        """Take the answer at the head of a slot; receipts of the jobs that are over."""
-        if slot.setup_answer is not None:
-            self._land_setup(slot, slot.setup_answer)
+    def _take_answer(self, worker: Worker) -> list[Receipt]:
+        """Take the answer at the head of a worker; receipts of the jobs that are over."""
+        if worker.setup_answer is not None:
+            self._take_setup(worker, worker.setup_answer)
             return []
-        call = slot.calls[0]
+        request = worker.requests[0]
         try:
-            haul = call.answer.result()
+            response = request.answer.result()
         except RayTaskError as error:
-            if len(call.flights) > 1:
-                self._lose(slot.pop_head())
-                self._tell_started(slot)
+            if len(request.attempts) > 1:
+                self._requeue(worker.pop_head())
+                self._emit_started(worker)
                 return []
-            haul = Haul((failed(call.flights[0].job, record_of(error), slot.name),), 0.0)
+            response = Response((failed(request.attempts[0].job, record_of(error), worker.name),), 0.0)
         except RayError as error:
-            return self._bury(slot, error)
-        slot.pop_head()
-        return self._share_out(slot, call, haul)
+            return self._handle_death(worker, error)
+        worker.pop_head()
+        return self._settle_request(worker, request, response)
 
-    def _share_out(self, slot: Slot, call: Call, haul: Haul) -> list[Receipt]:
-        """Settle each job of a call that was done; the others go back, they did not begin."""
-        done = call.flights[: len(haul.receipts)]
-        self.backlog.give_back(call.flights[len(done):])
-        if all(receipt.error is None for receipt in haul.receipts):
-            self.pace.learn(sum(flight.cost for flight in done), haul.seconds)
+    def _settle_request(self, worker: Worker, request: Request, response: Response) -> list[Receipt]:
+        """Settle each job of a request that was done; the others go back, they did not begin."""
+        done = request.attempts[: len(response.receipts)]
+        # The actor stopped early: time was up, or its device failed.
+        self.queue.give_back(request.attempts[len(done):])
+        if all(receipt.error is None for receipt in response.receipts):
+            self.pace.learn(sum(attempt.cost for attempt in done), response.seconds)
         ended: list[Receipt] = []
-        for flight, receipt in zip(done, haul.receipts, strict=True):
+        for attempt, receipt in zip(done, response.receipts, strict=True):
             if receipt.error is not None and receipt.error.kind is ErrorKind.DEVICE:
-                self._replace(slot, EventKind.DIED, receipt.error, flight)
+                self._replace(worker, EventKind.DIED, receipt.error, attempt)
             else:
-                slot.deaths = 0
-            ended += self._settle(slot, flight, receipt)
-        self._tell_started(slot)
+                worker.deaths = 0       # a job came back, so the place itself is sound
+            ended += self._settle(worker, attempt, receipt)
+        self._emit_started(worker)
         return ended
 
-    def _land_setup(self, slot: Slot, answer: Future[ErrorRecord | str | None]) -> None:
+    def _take_setup(self, worker: Worker, answer: Future[ErrorRecord | str | None]) -> None:
         try:
             record = answer.result()
         except RayTaskError as error:
             record = record_of(error)
         except RayError as error:
-            record = record_of_death(error, slot)
+            record = record_of_death(error, worker)
         if isinstance(record, ErrorRecord) and record.reason in ENDS_THE_RUN:
             raise ClusterFailed(record.message)
         if not isinstance(record, ErrorRecord):
             if record is not None:
                 self.accept(record)
-            slot.setup_answer = None
-            self.tell(EventKind.READY, slot)
+            worker.setup_answer = None
+            self.emit(EventKind.READY, worker)
             return
         # What poisons one set-up poisons each: the next would only take the time again.
-        self._replace(slot, EventKind.DIED, record, give_up=record.kind is ErrorKind.POISON)
+        self._replace(worker, EventKind.DIED, record, give_up=record.kind is ErrorKind.POISON)
 
-    def _bury(self, slot: Slot, error: RayError) -> list[Receipt]:
+    def _handle_death(self, worker: Worker, error: RayError) -> list[Receipt]:
         """The actor died: charge the head of its queue, or nobody when the machine was taken away."""
         if getattr(error, "preempted", False):
-            self.tell(EventKind.DIED, slot, message="its machine was taken away")
-            self.backlog.give_back(slot.dismiss())
+            self.emit(EventKind.DIED, worker, message="its machine was taken away")
+            self.queue.give_back(worker.stop())
             return []
-        return self._charge(slot, EventKind.DIED, record_of_death(error, slot))
+        return self._charge(worker, EventKind.DIED, record_of_death(error, worker))
 
-    def _end_if_late(self, slot: Slot) -> list[Receipt]:
+    def _kill_if_late(self, worker: Worker) -> list[Receipt]:
         """Kill an actor that should have answered long ago; its job is over, those behind it are given back."""
-        if time.monotonic() < slot.late_at(self.cluster):
+        if time.monotonic() < worker.late_at(self.cluster):
             return []
-        record = record_of_lateness(slot, self.cluster)
-        if slot.setup_answer is not None:
-            self._replace(slot, EventKind.KILLED, record, give_up=True)
+        record = record_of_lateness(worker, self.cluster)
+        if worker.setup_answer is not None:
+            self._replace(worker, EventKind.KILLED, record, give_up=True)
             return []
-        return self._charge(slot, EventKind.KILLED, record)
+        return self._charge(worker, EventKind.KILLED, record)
 
-    def _charge(self, slot: Slot, kind: EventKind, record: ErrorRecord) -> list[Receipt]:
+    def _charge(self, worker: Worker, kind: EventKind, record: ErrorRecord) -> list[Receipt]:
         """Replace an actor at the cost of the job that it held; where it held or prepared others, none is charged."""
-        call = slot.pop_head()
-        if len(call.flights) > 1 or (call.ahead and kind is EventKind.DIED):
-            self._replace(slot, kind, record)
-            self._lose(call)
+        request = worker.pop_head()
+        # One of several, or the one that was being prepared: nobody knows which the actor died of.
+        if len(request.attempts) > 1 or (request.ahead and kind is EventKind.DIED):
+            self._replace(worker, kind, record)
+            self._requeue(request)
             return []
-        self._replace(slot, kind, record, call.flights[0])
-        return self._settle(slot, call.flights[0], failed(call.flights[0].job, record, slot.name))
+        self._replace(worker, kind, record, request.attempts[0])
+        return self._settle(worker, request.attempts[0], failed(request.attempts[0].job, record, worker.name))
 
-    def _lose(self, call: Call) -> None:
-        """Have the jobs of a call that was not answered tried again, one by one; so goes the one that it prepared."""
-        for flight in (*call.flights, *([call.ahead] if call.ahead else [])):
-            flight.lost = True
-        self.backlog.give_back(call.flights)
+    def _requeue(self, request: Request) -> None:
+        """Have the jobs of a request that was not answered tried again, one by one; so goes the one that it prepared."""
+        for attempt in (*request.attempts, *([request.ahead] if request.ahead else [])):
+            attempt.lost = True
+        self.queue.give_back(request.attempts)
 
     def _replace(
-        self, slot: Slot, kind: EventKind, record: ErrorRecord, flight: Flight | None = None, *, give_up: bool = False
+        self, worker: Worker, kind: EventKind, record: ErrorRecord, attempt: Attempt | None = None, *, give_up: bool = False
     ) -> None:
-        """Kill a slot's actor and count the death; the next `_staff` starts another, unless the place is given up."""
+        """Kill a worker's actor and count the death; the next `_start_workers` starts another, unless the place is given up."""
         self.last_failure = record
-        self.backlog.give_back(slot.dismiss())
-        slot.deaths += 1
-        self.tell(kind, slot, flight, record.message)
-        if give_up or is_spent(slot.deaths, self.limits):
-            slot.given_up = True
-            self.tell(EventKind.GIVEN_UP, slot, message=f"after {slot.deaths} deaths in a row: {record.message}")
+        # What was behind the head never began, so it goes to others at no cost.
+        self.queue.give_back(worker.stop())
+        worker.deaths += 1
+        self.emit(kind, worker, attempt, record.message)
+        if give_up or is_spent(worker.deaths, self.limits):
+            worker.given_up = True
+            self.emit(EventKind.GIVEN_UP, worker, message=f"after {worker.deaths} deaths in a row: {record.message}")
 
-    def _settle(self, slot: Slot, flight: Flight, receipt: Receipt) -> list[Receipt]:
+    def _settle(self, worker: Worker, attempt: Attempt, receipt: Receipt) -> list[Receipt]:
         """Decide what a job's outcome means: over (its receipt), or to be tried again (nothing)."""
         if receipt.error is None:
             self.num_finished += 1
-            self.tell(EventKind.FINISHED, slot, flight)
+            self.emit(EventKind.FINISHED, worker, attempt)
             return [receipt]
-        ruling = rule_on(flight.tally, receipt.error.kind, self.limits)
-        flight.tally = ruling.tally
-        if ruling.again:
-            self.backlog.retry(flight, time.monotonic() + ruling.delay_s)
-            self.tell(EventKind.RETRIED, slot, flight, receipt.error.message)
+        # The error's kind alone decides: what was charged before is in the attempt, not in the worker.
+        charge = charge_failure(attempt.failures, receipt.error.kind, self.limits)
+        attempt.failures = charge.failures
+        if charge.again:
+            self.queue.retry(attempt, time.monotonic() + charge.delay_s)
+            self.emit(EventKind.RETRIED, worker, attempt, receipt.error.message)
             return []
         self.num_failed += 1
-        self.tell(EventKind.FAILED, slot, flight, receipt.error.message)
-        return [dataclasses.replace(receipt, error=dataclasses.replace(receipt.error, attempts=flight.tally.attempts))]
+        self.emit(EventKind.FAILED, worker, attempt, receipt.error.message)
+        return [dataclasses.replace(receipt, error=dataclasses.replace(receipt.error, attempts=attempt.failures.total))]
+
+
+def _no_workers_left(num_workers: int, record: ErrorRecord | None, not_done: tuple[Job, ...]) -> NoWorkersLeft:
+    """Return the error of a pool whose places were all given up; `record` says why the last was."""
+    why = record.message if record else "unknown"
+    return NoWorkersLeft(
+        f"all {num_workers} workers were given up, {len(not_done)} jobs are not done; the last failed with: {why}",
+        record, not_done,
+    )

@@ -7,15 +7,15 @@ from collections.abc import Callable, Generator, Iterable, Sized
 import ray
 
 from labeling.config import ClusterConfig, RunConfig
-from labeling.pool.backlog import Backlog, Flight
+from labeling.errors import ClusterGone
 from labeling.pool.budget import limits_of
-from labeling.pool.cluster import ClusterGone, open_cluster
+from labeling.pool.capacity import NodeWatch, capacity_of
+from labeling.pool.cluster import open_cluster
 from labeling.pool.driver import Driver
-from labeling.pool.events import EventKind, PoolEvent
 from labeling.pool.pulse import pulse_of_ray
-from labeling.pool.seats import NodeWatch, seats
-from labeling.pool.slot import Slot
-from labeling.pool.work import LooksAhead, Proves, Work
+from labeling.pool.queue import Attempt, JobQueue
+from labeling.pool.work import EventKind, LooksAhead, PoolEvent, Proves, Work
+from labeling.pool.worker import Worker
 from labeling.types import Job, Receipt
 
 
@@ -34,7 +34,7 @@ def run_jobs(
 
     Jobs are pulled as workers have room for them. A job may take `run.timeout_s`, or what `timeout_of` says where that
     is less. Jobs that last milliseconds go several to a call; `cost_of` says how much work a job is beside the others,
-    in any measure, so that a long one is told from them before it runs. Closing the generator, an exception in the
+    in any measure, so that a long one is cost from them before it runs. Closing the generator, an exception in the
     caller, SIGINT, SIGTERM and `stop` kill the actors.
 
     Raises:
@@ -46,42 +46,42 @@ def run_jobs(
     limits = limits_of(cluster, run)
     if isinstance(jobs, Sized) and not len(jobs):
         return
-    flights = (Flight(job, _timeout_s(job, run, timeout_of), cost=_cost(job, cost_of)) for job in jobs)
+    attempts = (Attempt(job, _timeout_s(job, run, timeout_of), cost=_cost(job, cost_of)) for job in jobs)
     with open_cluster(cluster):
         num_jobs = len(jobs) if isinstance(jobs, Sized) else None
         nodes = ray.nodes()  # type: ignore[no-untyped-call]
-        allowed, watch = seats(cluster, nodes, num_jobs), NodeWatch(cluster, num_jobs, ray.nodes)
+        capacity, watch = capacity_of(cluster, nodes, num_jobs), NodeWatch(cluster, num_jobs, ray.nodes)
         looks_ahead = isinstance(work, LooksAhead)
-        crew = [Slot(number, seat, looks_ahead=looks_ahead) for number, seat in enumerate(allowed.all)]
+        workers = [Worker(number, resources, looks_ahead=looks_ahead) for number, resources in enumerate(capacity.actors)]
         pickled: bytes = ray.cloudpickle.dumps(work)  # type: ignore[no-untyped-call]
-        driver = Driver(pickled, crew, Backlog(flights, num_jobs), limits, cluster, on_event, stop, watch.joined)
+        driver = Driver(pickled, workers, JobQueue(attempts, num_jobs), limits, cluster, on_event, stop, watch.joined)
         driver.checks.append(pulse_of_ray().check)
         if isinstance(work, Proves):
             driver.accept = work.accept
-        if allowed.told:
-            driver.tell(EventKind.CAPPED, message=allowed.told)
+        if capacity.shortfall:
+            driver.emit(EventKind.CAPPED, message=capacity.shortfall)
         try:
             yield from driver.receipts(pull_all=isinstance(jobs, Sized))
         except ClusterGone:
-            driver.crew.clear()     # nobody is there to kill them
+            driver.workers.clear()     # nobody is there to kill them
             raise
         finally:
-            for slot in driver.crew:
-                slot.dismiss()
+            for worker in driver.workers:
+                worker.stop()
 
 
 def _timeout_s(job: Job, run: RunConfig, timeout_of: Callable[[Job], float] | None) -> float:
-    told_s = timeout_of(job) if timeout_of else run.timeout_s
-    _require_positive(told_s, f"timeout of job {job.name} is {told_s} s")
-    return min(told_s, run.timeout_s)
+    timeout_s = timeout_of(job) if timeout_of else run.timeout_s
+    _require_positive(timeout_s, f"timeout of job {job.name} is {timeout_s} s")
+    return min(timeout_s, run.timeout_s)
 
 
 def _cost(job: Job, cost_of: Callable[[Job], float] | None) -> float:
-    told = cost_of(job) if cost_of else 1.0
-    _require_positive(told, f"cost of job {job.name} is {told}")
-    return told
+    cost = cost_of(job) if cost_of else 1.0
+    _require_positive(cost, f"cost of job {job.name} is {cost}")
+    return cost
 
 
-def _require_positive(value: float, said: str) -> None:
+def _require_positive(value: float, description: str) -> None:
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{said}; expected a finite number above 0")
+        raise ValueError(f"{description}; expected a finite number above 0")

@@ -9,8 +9,7 @@ import pytest
 import typer
 
 from flows.cli import app as cli
-from labeling.errors import BadConfiguration, BadInput, StoreBusy, Unavailable
-from labeling.pool.cluster import ClusterFailed
+from labeling.errors import BadConfiguration, BadInput, ClusterFailed, StoreBusy, Unavailable
 from labeling.store.schemas import NewerStore
 
 

@@ -11,7 +11,7 @@ from flows.configure import load_training
 from flows.learn.data import open_source
 from flows.learn.train import recipe_of, steps_done, training_data
 from flows.learn.train_ray import recipe_from, train_replicas
-from labeling.pool.cluster import ClusterFailed
+from labeling.errors import ClusterFailed
 from sam2.build_sam import build_sam2
 from sam2.training.trainer import train
 

@@ -8,9 +8,8 @@ from flows.label_video import LabelVideo, seen_from_anywhere
 from flows.run import shared_root as module
 from flows.run.shared_root import shared_root
 from labeling.config import LabelConfig, ModelConfig, RunConfig, StoreConfig
-from labeling.errors import BadInput, record_of
+from labeling.errors import BadInput, ClusterFailed, record_of
 from labeling.objects import open_objects
-from labeling.pool.ray_process import ClusterFailed
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ import time
 import ray
 
 from labeling.config import ClusterConfig, RunConfig
-from labeling.pool import ray_process
-from labeling.pool.events import EventKind, PoolEvent
+from labeling.pool import cluster
 from labeling.pool.pool import run_jobs
+from labeling.pool.work import EventKind, PoolEvent
 from labeling.types import Job, Prompt, Receipt, VideoRef
 
 
@@ -30,7 +30,7 @@ def say(event: PoolEvent) -> None:
 
 if __name__ == "__main__":
     ray.cloudpickle.register_pickle_by_value(sys.modules["__main__"])
-    ray_process.usable_cpus = lambda: 1     # one actor is enough, and Ray starts a process for each CPU at once
+    cluster.usable_cpus = lambda: 1     # one actor is enough, and Ray starts a process for each CPU at once
     prompt = Prompt(1, 0, box_xyxy=(0.0, 0.0, 8.0, 8.0))
     job = Job("run-1", VideoRef("0" * 16, "a.mp4", "file:///a.mp4", "content", 1), (prompt,), {1: "k"}, {1: 1}, "0" * 16)
     for _ in run_jobs(Endless(), [job], cluster=ClusterConfig(), run=RunConfig(), on_event=say):

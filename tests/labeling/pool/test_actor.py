@@ -1,4 +1,4 @@
-"""What an actor does with a call, without a process."""
+"""What an actor does with a request, without a process."""
 
 import time
 from collections.abc import Callable
@@ -41,10 +41,10 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> WorkerActor:
 
 
 def outcomes(worker: WorkerActor, jobs: list[Job], enough_s: float) -> list[str]:
-    haul = worker.run([(job, 60.0) for job in jobs], enough_s)
-    assert [receipt.job_name for receipt in haul.receipts] == [job.name for job in jobs][: len(haul.receipts)]
-    assert {receipt.worker for receipt in haul.receipts} == {"worker-0.1"}
-    return [receipt.error.reason if receipt.error else "ok" for receipt in haul.receipts]
+    response = worker.run([(job, 60.0) for job in jobs], enough_s)
+    assert [receipt.job_name for receipt in response.receipts] == [job.name for job in jobs][: len(response.receipts)]
+    assert {receipt.worker for receipt in response.receipts} == {"worker-0.1"}
+    return [receipt.error.reason if receipt.error else "ok" for receipt in response.receipts]
 
 
 def test_a_bad_job_costs_nobody_else(worker: WorkerActor, make_jobs: MakeJobs) -> None:

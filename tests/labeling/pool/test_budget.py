@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from labeling.config import ClusterConfig, RunConfig
 from labeling.errors import BadConfiguration
-from labeling.pool.budget import MAX_BACKOFF_S, Limits, Tally, is_spent, limits_of, rule_on
+from labeling.pool.budget import MAX_BACKOFF_S, Failures, Limits, charge_failure, is_spent, limits_of
 from labeling.types import ErrorKind
 
 KINDS = st.sampled_from(list(ErrorKind))
@@ -20,16 +20,16 @@ def any_limits(draw: st.DrawFn) -> Limits:
 @settings(deadline=None, max_examples=50)
 @given(any_limits(), st.lists(KINDS, min_size=40, max_size=60))
 def test_no_sequence_of_failures_outlives_the_budgets(limits: Limits, kinds: list[ErrorKind]) -> None:
-    tally, tries = Tally(), 0
+    failures, tries = Failures(), 0
     for kind in kinds:
-        ruling = rule_on(tally, kind, limits)
-        tally, tries = ruling.tally, tries + 1
-        assert tally.attempts == tries
-        if not ruling.again:
+        charge = charge_failure(failures, kind, limits)
+        failures, tries = charge.failures, tries + 1
+        assert failures.total == tries
+        if not charge.again:
             break
-    assert not ruling.again
-    assert tally.errors <= limits.max_attempts
-    assert tally.deaths <= limits.deaths_per_video
+    assert not charge.again
+    assert failures.errors <= limits.max_attempts
+    assert failures.deaths <= limits.deaths_per_video
 
 
 @settings(deadline=None, max_examples=50)
@@ -39,20 +39,20 @@ def test_each_kind_is_tried_exactly_as_often_as_its_budget_says(limits: Limits) 
         ErrorKind.POISON: 1, ErrorKind.TRANSIENT: limits.max_attempts, ErrorKind.DEVICE: limits.deaths_per_video,
     }
     for kind, tries in expected.items():
-        tally = Tally()
+        failures = Failures()
         for number in range(1, tries + 1):
-            ruling = rule_on(tally, kind, limits)
-            tally = ruling.tally
-            assert ruling.again == (number < tries)
+            charge = charge_failure(failures, kind, limits)
+            failures = charge.failures
+            assert charge.again == (number < tries)
 
 
 @settings(deadline=None, max_examples=50)
 @given(any_limits())
 def test_one_poisonous_job_is_set_aside_before_its_worker_is_given_up(limits: Limits) -> None:
-    tally, deaths, again = Tally(), 0, True
+    failures, deaths, again = Failures(), 0, True
     while again:
-        ruling = rule_on(tally, ErrorKind.DEVICE, limits)
-        tally, again, deaths = ruling.tally, ruling.again, deaths + 1
+        charge = charge_failure(failures, ErrorKind.DEVICE, limits)
+        failures, again, deaths = charge.failures, charge.again, deaths + 1
         assert not is_spent(deaths, limits)
     assert is_spent(limits.deaths_per_worker, limits)
 
@@ -60,11 +60,11 @@ def test_one_poisonous_job_is_set_aside_before_its_worker_is_given_up(limits: Li
 @settings(deadline=None, max_examples=50)
 @given(any_limits(), st.sampled_from([ErrorKind.TRANSIENT, ErrorKind.DEVICE]))
 def test_waits_double_and_stay_below_a_minute(limits: Limits, kind: ErrorKind) -> None:
-    tally, waits = Tally(), []
+    failures, waits = Failures(), []
     for _ in range(12):
-        ruling = rule_on(tally, kind, limits)
-        tally = ruling.tally
-        waits.append(ruling.delay_s)
+        charge = charge_failure(failures, kind, limits)
+        failures = charge.failures
+        waits.append(charge.delay_s)
     assert waits[0] == min(MAX_BACKOFF_S, limits.backoff_s)
     for before, after in zip(waits, waits[1:], strict=False):
         assert after == min(MAX_BACKOFF_S, before * 2)

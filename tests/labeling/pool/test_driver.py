@@ -12,15 +12,13 @@ from hypothesis import strategies as st
 from ray.exceptions import ActorDiedError
 
 from labeling.config import ClusterConfig
-from labeling.pool.actor import failed
-from labeling.pool.backlog import Backlog, Flight
+from labeling.errors import NoWorkersLeft
+from labeling.pool.actor import Response, failed
 from labeling.pool.budget import Limits
-from labeling.pool.call import MAX_JOBS, NUM_SEEN, Call, Haul
-from labeling.pool.cluster import NoWorkersLeft
 from labeling.pool.driver import Driver
-from labeling.pool.events import EventKind, PoolEvent
-from labeling.pool.seats import Seat
-from labeling.pool.slot import Slot
+from labeling.pool.queue import MAX_JOBS, NUM_SEEN, Attempt, JobQueue
+from labeling.pool.work import EventKind, PoolEvent
+from labeling.pool.worker import ActorResources, Request, Worker
 from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
 
 MakeJobs = Callable[..., list[Job]]
@@ -28,58 +26,58 @@ LOST = ("death", "preempted")
 FATES = ("ok", "enough", "poison", "transient", "device", *LOST)
 
 
-class ScriptedSlot(Slot):
+class ScriptedWorker(Worker):
     """A place whose actor answers at once with what the script says; one that died answers nothing more."""
 
     def __init__(self, number: int, fates: Iterator[str], ran: Counter[str]) -> None:
         super().__init__(number)
         self.fates, self.ran, self.end = fates, ran, ""
 
-    def staff(self, pickled_work: bytes, wake: Callable[[object], None]) -> None:
+    def start(self, pickled_work: bytes, wake: Callable[[object], None]) -> None:
         self.generation, self.handle, self.end = self.generation + 1, object(), ""
         self.placed_at = time.monotonic()
         self.setup_answer = Future()
         self.setup_answer.set_result(None)
         self.setup_answer.add_done_callback(wake)
 
-    def submit(self, flights: tuple[Flight, ...], wake: Callable[[object], None]) -> None:
-        answer: Future[Haul] = Future()
-        self.calls.append(Call(flights, answer, time.monotonic()))
+    def submit(self, attempts: tuple[Attempt, ...], wake: Callable[[object], None]) -> None:
+        answer: Future[Response] = Future()
+        self.requests.append(Request(attempts, answer, time.monotonic()))
         if not self.end:
-            self._play(flights, answer)
+            self._play(attempts, answer)
         elif self.end in LOST:
             answer.set_exception(died(preempted=self.end == "preempted"))
         answer.add_done_callback(wake)
 
-    def _play(self, flights: tuple[Flight, ...], answer: Future[Haul]) -> None:
-        """Do the jobs of a call until one ends it: by its worker's end, or because time is up (`enough`)."""
+    def _play(self, attempts: tuple[Attempt, ...], answer: Future[Response]) -> None:
+        """Do the jobs of a request until one ends it: by its worker's end, or because time is up (`enough`)."""
         receipts: list[Receipt] = []
-        for flight in flights:
-            fate = self.fate_of(flight)
-            self.ran[flight.job.name] += 1
+        for attempt in attempts:
+            fate = self.fate_of(attempt)
+            self.ran[attempt.job.name] += 1
             if fate in ("hung", *LOST):
                 self.end = fate
                 break
-            receipts.append(self._receipt(flight, fate))
+            receipts.append(self._receipt(attempt, fate))
             if fate in ("device", "enough"):
                 self.end = "sick" if fate == "device" else ""
                 break
         if self.end in LOST:
             answer.set_exception(died(preempted=self.end == "preempted"))
         elif self.end != "hung":
-            answer.set_result(Haul(tuple(receipts), 0.0))
+            answer.set_result(Response(tuple(receipts), 0.0))
 
-    def fate_of(self, flight: Flight) -> str:
+    def fate_of(self, attempt: Attempt) -> str:
         return next(self.fates, "ok")
 
-    def _receipt(self, flight: Flight, fate: str) -> Receipt:
+    def _receipt(self, attempt: Attempt, fate: str) -> Receipt:
         if fate in ("ok", "enough"):
-            return Receipt(flight.job.name, flight.job.video.video_id)
-        return failed(flight.job, ErrorRecord(ErrorKind(fate), fate, fate), self.name)
+            return Receipt(attempt.job.name, attempt.job.video.video_id)
+        return failed(attempt.job, ErrorRecord(ErrorKind(fate), fate, fate), self.name)
 
-    def dismiss(self) -> tuple[Flight, ...]:
+    def stop(self) -> tuple[Attempt, ...]:
         self.handle = None
-        return super().dismiss()
+        return super().stop()
 
 
 def died(*, preempted: bool = False) -> ActorDiedError:
@@ -89,15 +87,15 @@ def died(*, preempted: bool = False) -> ActorDiedError:
 
 
 def driver_of(
-    jobs: list[Job], fates: list[str], ran: Counter[str], *, workers: int, limits: Limits,
+    jobs: list[Job], fates: list[str], ran: Counter[str], *, num_workers: int, limits: Limits,
     on_event: Callable[[PoolEvent], None] | None = None, room: float = 0.0,
-    joined: Callable[[], tuple[Seat, ...]] = tuple, **cluster: Any,
+    joined: Callable[[], tuple[ActorResources, ...]] = tuple, **cluster: Any,
 ) -> Driver:
-    """A driver with scripted actors; `room` is how many jobs it holds to be short enough for one call."""
+    """A driver with scripted actors; `room` is how many jobs it holds to be short enough for one request."""
     script = iter(fates)
-    crew: list[Slot] = [ScriptedSlot(number, script, ran) for number in range(workers)]
-    backlog = Backlog((Flight(job, timeout_s=60.0) for job in jobs), len(jobs))
-    driver = Driver(b"", crew, backlog, limits, ClusterConfig(**cluster), on_event, None, joined)
+    workers: list[Worker] = [ScriptedWorker(number, script, ran) for number in range(num_workers)]
+    queue = JobQueue((Attempt(job, timeout_s=60.0) for job in jobs), len(jobs))
+    driver = Driver(b"", workers, queue, limits, ClusterConfig(**cluster), on_event, None, joined)
     driver.pace.room = room
     return driver
 
@@ -106,20 +104,21 @@ def driver_of(
 @given(
     fates=st.lists(st.sampled_from(FATES), max_size=40),
     num_jobs=st.integers(0, 12),
-    workers=st.integers(1, 4),
+    num_workers=st.integers(1, 4),
     depth=st.integers(1, 3),
     per_video=st.integers(1, 3),
     max_attempts=st.integers(1, 3),
     room=st.integers(0, 5),
 )
 def test_each_job_ends_once_whatever_its_fate(
-    make_jobs: MakeJobs, fates: list[str], num_jobs: int, workers: int, depth: int, per_video: int, max_attempts: int, room: int
+    make_jobs: MakeJobs, fates: list[str], num_jobs: int, num_workers: int, depth: int, per_video: int, max_attempts: int,
+    room: int,
 ) -> None:
     jobs, ran = make_jobs(*["job"] * num_jobs), Counter[str]()
     limits = Limits(max_attempts, per_video, per_video + 2, backoff_s=0.0)
     seen: dict[EventKind, list[PoolEvent]] = defaultdict(list)
     driver = driver_of(
-        jobs, fates, ran, workers=workers, limits=limits, on_event=lambda e: seen[e.kind].append(e), room=room,
+        jobs, fates, ran, num_workers=num_workers, limits=limits, on_event=lambda e: seen[e.kind].append(e), room=room,
         in_flight_per_actor=depth,
     )
     receipts: list[Receipt] = []
@@ -128,7 +127,7 @@ def test_each_job_ends_once_whatever_its_fate(
         receipts.extend(driver.receipts(pull_all=True))
     except NoWorkersLeft as error:
         not_done = error.not_done
-        assert len(seen[EventKind.GIVEN_UP]) == workers
+        assert len(seen[EventKind.GIVEN_UP]) == num_workers
     ended = Counter([r.job_name for r in receipts] + [job.name for job in not_done])
     assert ended == Counter(job.name for job in jobs)
     for receipt in receipts:
@@ -137,7 +136,7 @@ def test_each_job_ends_once_whatever_its_fate(
         expected = {"poison": range(1, 9), "transient": range(max_attempts, 9)}.get(receipt.error.reason, range(per_video, 9))
         assert receipt.error.attempts in expected
         assert receipt.error.attempts <= max_attempts + per_video
-    # Nothing runs without a cause: as often as it was charged, came back, lost its machine, or, once, its call.
+    # Nothing runs without a cause: as often as it was charged, came back, lost its machine, or, once, its request.
     preempted = fates.count("preempted")
     assert all(count <= max_attempts + per_video + preempted + 1 for count in ran.values())
     assert (driver.num_finished, driver.num_failed) == (
@@ -149,7 +148,7 @@ def test_only_the_head_is_charged_with_a_death(make_jobs: MakeJobs) -> None:
     jobs, ran = make_jobs("a", "b", "c"), Counter[str]()
     events: list[PoolEvent] = []
     limits = Limits(3, 2, 4, backoff_s=0.0)
-    driver = driver_of(jobs, ["ok", "death"], ran, workers=1, limits=limits, on_event=events.append, in_flight_per_actor=3)
+    driver = driver_of(jobs, ["ok", "death"], ran, num_workers=1, limits=limits, on_event=events.append, in_flight_per_actor=3)
     began = time.monotonic()
     assert all(receipt.ok for receipt in driver.receipts(pull_all=True))
     assert time.monotonic() - began < 2.0       # answers that came together are taken together, not one per wake
@@ -161,7 +160,7 @@ def test_a_machine_taken_away_is_charged_to_nobody(make_jobs: MakeJobs) -> None:
     jobs, ran = make_jobs("a", "b"), Counter[str]()
     events: list[PoolEvent] = []
     limits = Limits(1, 1, 2, backoff_s=0.0)
-    driver = driver_of(jobs, ["preempted"] * 5, ran, workers=1, limits=limits, on_event=events.append)
+    driver = driver_of(jobs, ["preempted"] * 5, ran, num_workers=1, limits=limits, on_event=events.append)
     assert all(receipt.ok for receipt in driver.receipts(pull_all=True))
     assert ran[jobs[0].name] == 6
     assert [e.message for e in events if e.kind is EventKind.DIED] == ["its machine was taken away"] * 5
@@ -171,7 +170,7 @@ def test_two_poisonous_jobs_among_good_ones_cost_no_worker_its_place(make_jobs: 
     """With a good job between them, deaths of two jobs are not in a row."""
     jobs, ran = make_jobs(*["job"] * 6), Counter[str]()
     limits = Limits(3, 2, 3, backoff_s=0.0)
-    driver = driver_of(jobs, ["death", "death", "ok", "death", "ok", "death", "ok", "ok"], ran, workers=1, limits=limits)
+    driver = driver_of(jobs, ["death", "death", "ok", "death", "ok", "death", "ok", "ok"], ran, num_workers=1, limits=limits)
     receipts = list(driver.receipts(pull_all=True))
     assert len(receipts) == 6
     assert sum(r.ok for r in receipts) == 4
@@ -180,7 +179,7 @@ def test_two_poisonous_jobs_among_good_ones_cost_no_worker_its_place(make_jobs: 
 
 def test_where_one_death_is_too_many_nobody_waits_behind(make_jobs: MakeJobs) -> None:
     limits = Limits(3, 1, 2, backoff_s=0.0)
-    driver = driver_of(make_jobs("a", "b"), [], Counter(), workers=1, limits=limits, in_flight_per_actor=4)
+    driver = driver_of(make_jobs("a", "b"), [], Counter(), num_workers=1, limits=limits, in_flight_per_actor=4)
     assert driver.depth == 1
 
 
@@ -189,11 +188,11 @@ def test_an_actor_past_its_grace_is_killed_and_those_behind_go_on(make_jobs: Mak
     events: list[PoolEvent] = []
     limits = Limits(3, 2, 4, backoff_s=0.0)
     # A script that is sick without saying so: the answer never comes.
-    driver = driver_of(jobs, [], ran, workers=1, limits=limits, on_event=events.append, deadline_grace_s=0.05)
-    (slot,) = driver.crew
-    assert isinstance(slot, ScriptedSlot)
-    slot.fate_of = lambda flight: "hung" if flight.job is jobs[0] else "ok"  # type: ignore[method-assign]
-    driver.backlog = Backlog(Flight(job, timeout_s=0.05) for job in jobs)
+    driver = driver_of(jobs, [], ran, num_workers=1, limits=limits, on_event=events.append, deadline_grace_s=0.05)
+    (worker,) = driver.workers
+    assert isinstance(worker, ScriptedWorker)
+    worker.fate_of = lambda attempt: "hung" if attempt.job is jobs[0] else "ok"  # type: ignore[method-assign]
+    driver.queue = JobQueue(Attempt(job, timeout_s=0.05) for job in jobs)
     receipts = {receipt.job_name: receipt for receipt in driver.receipts(pull_all=True)}
     late = receipts[jobs[0].name].error
     assert late is not None
@@ -205,11 +204,11 @@ def test_an_actor_past_its_grace_is_killed_and_those_behind_go_on(make_jobs: Mak
 
 def test_short_jobs_go_several_to_a_call_once_enough_have_come_back(make_jobs: MakeJobs) -> None:
     jobs, ran = make_jobs(*["job"] * 200), Counter[str]()
-    driver = driver_of(jobs, [], ran, workers=1, limits=Limits(3, 2, 4, backoff_s=0.0))
-    (slot,) = driver.crew
+    driver = driver_of(jobs, [], ran, num_workers=1, limits=Limits(3, 2, 4, backoff_s=0.0))
+    (worker,) = driver.workers
     sizes: list[int] = []
-    submit = slot.submit
-    slot.submit = lambda flights, wake: (sizes.append(len(flights)), submit(flights, wake))[-1]  # type: ignore[method-assign]
+    submit = worker.submit
+    worker.submit = lambda attempts, wake: (sizes.append(len(attempts)), submit(attempts, wake))[-1]  # type: ignore[method-assign]
     assert Counter(receipt.job_name for receipt in driver.receipts(pull_all=True)) == Counter(job.name for job in jobs)
     assert set(sizes[:NUM_SEEN]) == {1}
     assert max(sizes) == MAX_JOBS
@@ -222,12 +221,13 @@ def test_who_killed_a_call_of_several_is_found_one_by_one(make_jobs: MakeJobs, f
     jobs, ran = make_jobs(*"abcdef"), Counter[str]()
     events: list[PoolEvent] = []
     driver = driver_of(
-        jobs, [], ran, workers=1, limits=Limits(3, 2, 4, backoff_s=0.0), on_event=events.append, room=4.0, deadline_grace_s=0.05
+        jobs, [], ran, num_workers=1, limits=Limits(3, 2, 4, backoff_s=0.0), on_event=events.append, room=4.0,
+        deadline_grace_s=0.05,
     )
-    (slot,) = driver.crew
-    assert isinstance(slot, ScriptedSlot)
-    slot.fate_of = lambda flight: fate if flight.job is jobs[2] else "ok"  # type: ignore[method-assign]
-    driver.backlog = Backlog(Flight(job, timeout_s=0.05) for job in jobs)
+    (worker,) = driver.workers
+    assert isinstance(worker, ScriptedWorker)
+    worker.fate_of = lambda attempt: fate if attempt.job is jobs[2] else "ok"  # type: ignore[method-assign]
+    driver.queue = JobQueue(Attempt(job, timeout_s=0.05) for job in jobs)
     receipts = {receipt.job_name: receipt for receipt in driver.receipts(pull_all=True)}
     guilty = receipts.pop(jobs[2].name).error
     assert guilty is not None
@@ -241,14 +241,14 @@ def test_who_killed_a_call_of_several_is_found_one_by_one(make_jobs: MakeJobs, f
 
 def test_jobs_that_time_was_up_for_go_together_again(make_jobs: MakeJobs) -> None:
     jobs, ran = make_jobs(*"abcdef"), Counter[str]()
-    driver = driver_of(jobs, ["ok", "enough"], ran, workers=1, limits=Limits(3, 2, 4, 0.0), room=6.0, in_flight_per_actor=1)
+    driver = driver_of(jobs, ["ok", "enough"], ran, num_workers=1, limits=Limits(3, 2, 4, 0.0), room=6.0, in_flight_per_actor=1)
     assert len(list(driver.receipts(pull_all=True))) == 6
     assert set(ran.values()) == {1}
 
 
 def test_where_one_death_is_too_many_each_job_goes_alone(make_jobs: MakeJobs) -> None:
     jobs, ran = make_jobs(*"abc"), Counter[str]()
-    driver = driver_of(jobs, ["death"], ran, workers=1, limits=Limits(3, 1, 2, backoff_s=0.0), room=9.0)
+    driver = driver_of(jobs, ["death"], ran, num_workers=1, limits=Limits(3, 1, 2, backoff_s=0.0), room=9.0)
     assert sorted(r.ok for r in driver.receipts(pull_all=True)) == [False, True, True]
     assert ran == {job.name: 1 for job in jobs}
 
@@ -257,7 +257,7 @@ def test_an_exception_of_the_listener_reaches_the_caller(make_jobs: MakeJobs) ->
     def refuse(event: PoolEvent) -> None:
         raise RuntimeError("the display broke")
 
-    driver = driver_of(make_jobs("a"), [], Counter(), workers=1, limits=Limits(1, 1, 2, 0.0), on_event=refuse)
+    driver = driver_of(make_jobs("a"), [], Counter(), num_workers=1, limits=Limits(1, 1, 2, 0.0), on_event=refuse)
     with pytest.raises(RuntimeError, match="the display broke"):
         list(driver.receipts(pull_all=True))
 
@@ -268,16 +268,16 @@ def test_actors_follow_the_queue_up_and_down(make_jobs: MakeJobs) -> None:
     events: list[PoolEvent] = []
     limits = Limits(3, 2, 4, backoff_s=0.0)
     driver = driver_of(
-        jobs, ["hung"], ran, workers=9, limits=limits, on_event=events.append, in_flight_per_actor=1, min_actors=2,
+        jobs, ["hung"], ran, num_workers=9, limits=limits, on_event=events.append, in_flight_per_actor=1, min_actors=2,
         deadline_grace_s=0.0,
     )
-    driver.backlog = Backlog((Flight(job, timeout_s=0.2) for job in jobs), len(jobs))
+    driver.queue = JobQueue((Attempt(job, timeout_s=0.2) for job in jobs), len(jobs))
     receipts = driver.receipts(pull_all=True)
     for _ in range(3):
         assert next(receipts).ok
     assert not next(receipts).ok
     assert list(receipts) == []
-    assert sum(slot.generation > 0 for slot in driver.crew) == 4, "no more actors than jobs"
+    assert sum(worker.generation > 0 for worker in driver.workers) == 4, "no more actors than jobs"
     let_go = [event.worker for event in events if event.kind is EventKind.DISMISSED]
     assert len(let_go) == 2
     assert "worker-0.1" not in let_go
@@ -287,15 +287,15 @@ def test_a_place_that_was_closed_opens_again_with_a_node(make_jobs: MakeJobs) ->
     """The first of two workers dies of two jobs in a row, the other one hangs: who does the last job?"""
     bad, hangs, worse, good = jobs = make_jobs("bad", "hangs", "worse", "good")
     fates = {bad.name: "device", worse.name: "device", hangs.name: "hung"}
-    nodes = iter([(Seat(),)])
+    nodes = iter([(ActorResources(),)])
     events: list[PoolEvent] = []
     driver = driver_of(
-        jobs, [], Counter(), workers=2, limits=Limits(1, 1, 2, backoff_s=0.0), on_event=events.append,
-        joined=lambda: next(nodes, ()) if driver.crew[0].given_up else (),
+        jobs, [], Counter(), num_workers=2, limits=Limits(1, 1, 2, backoff_s=0.0), on_event=events.append,
+        joined=lambda: next(nodes, ()) if driver.workers[0].given_up else (),
     )
-    for slot in driver.crew:
-        assert isinstance(slot, ScriptedSlot)
-        slot.fate_of = lambda flight: fates.get(flight.job.name, "ok")  # type: ignore[method-assign]
+    for worker in driver.workers:
+        assert isinstance(worker, ScriptedWorker)
+        worker.fate_of = lambda attempt: fates.get(attempt.job.name, "ok")  # type: ignore[method-assign]
     receipts = driver.receipts(pull_all=True)
     assert [(r.job_name, r.ok) for r in (next(receipts), next(receipts), next(receipts))] == [
         (bad.name, False), (worse.name, False), (good.name, True)
@@ -310,14 +310,14 @@ def test_a_place_that_was_closed_opens_again_with_a_node(make_jobs: MakeJobs) ->
 def test_the_last_jobs_wait_behind_nobody(make_jobs: MakeJobs) -> None:
     """One worker is ready long before the other one: it leaves that a job, and nobody is let go too early."""
     jobs = make_jobs("a", "b")
-    driver = driver_of(jobs, ["hung"], Counter(), workers=2, limits=Limits(3, 2, 4, 0.0), min_actors=0)
-    early, late = driver.crew
-    driver._staff()
+    driver = driver_of(jobs, ["hung"], Counter(), num_workers=2, limits=Limits(3, 2, 4, 0.0), min_actors=0)
+    early, late = driver.workers
+    driver._start_workers()
     early.setup_answer = None
     driver._feed()
-    driver._let_go()
-    assert (len(early.calls), len(late.calls)) == (1, 0)
+    driver._stop_idle()
+    assert (len(early.requests), len(late.requests)) == (1, 0)
     assert late.handle is not None
     late.setup_answer = None
     driver._feed()
-    assert (len(early.calls), len(late.calls)) == (1, 1)
+    assert (len(early.requests), len(late.requests)) == (1, 1)

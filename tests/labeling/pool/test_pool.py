@@ -14,10 +14,10 @@ import pytest
 import ray
 
 from labeling.config import ClusterConfig, RunConfig
-from labeling.errors import BadInput, DeadlineExceeded, Unavailable
-from labeling.pool.cluster import NoWorkersLeft, PoolStopped, open_cluster
-from labeling.pool.events import EventKind, PoolEvent
+from labeling.errors import BadInput, DeadlineExceeded, NoWorkersLeft, PoolStopped, Unavailable
+from labeling.pool.cluster import open_cluster
 from labeling.pool.pool import run_jobs
+from labeling.pool.work import EventKind, PoolEvent
 from labeling.types import Job, Receipt
 
 MakeJobs = Callable[..., list[Job]]
@@ -107,7 +107,7 @@ class Unpicklable:
 def two_cpus() -> Iterator[None]:
     """Ray with 2 CPUs, started on a thread that ends at once, as a task's may: Ray has to outlive it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("labeling.pool.ray_process.usable_cpus", lambda: 2)
+        patch.setattr("labeling.pool.cluster.usable_cpus", lambda: 2)
         cluster = open_cluster(ClusterConfig())
         starter = threading.Thread(target=cluster.__enter__)
         starter.start()

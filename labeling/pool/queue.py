@@ -1,4 +1,4 @@
-"""Jobs that no worker holds: fresh ones, pulled one by one, and those that wait to be tried again."""
+"""Jobs that no worker holds: fresh ones, pulled one by one, and those that wait for a retry; and how many make one request."""
 
 import heapq
 import math
@@ -7,67 +7,72 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
-from labeling.pool.budget import Tally
+from labeling.pool.budget import Failures
 from labeling.types import Job
+
+# An answer is held back for at most CALL_S and one job, and that much is done again when the actor dies before it.
+CALL_S = 0.25
+MAX_JOBS = 64
+NUM_SEEN = 32
 
 
 @dataclass(slots=True, eq=False)
-class Flight:
+class Attempt:
     """A job on its way, and what it has used up.
 
-    `cost` says how much work it is beside the others, in any one measure. `lost` says that it was in a call of several
+    `cost` says how much work it is beside the others, in any one measure. `lost` says that it was in a request of several
     whose answer never came.
     """
 
     job: Job
     timeout_s: float
-    tally: Tally = Tally()
+    failures: Failures = Failures()
     cost: float = 1.0
     lost: bool = False
 
     @property
     def apart(self) -> bool:
-        """Whether it goes in a call of its own: what happens to that is its own doing."""
-        return self.lost or self.tally.attempts > 0
+        """Whether it goes in a request of its own: what happens to that is its own doing."""
+        return self.lost or self.failures.total > 0
 
     @property
     def suspect(self) -> bool:
         """Whether a worker has died of it, perhaps: it then runs alone, so that the next death has one cause."""
-        return self.tally.deaths > 0
+        return self.failures.deaths > 0
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """Flights by the time that they may start again."""
+    """Attempts by the time that they may start again."""
 
-    heap: list[tuple[float, int, Flight]] = field(default_factory=list)
+    heap: list[tuple[float, int, Attempt]] = field(default_factory=list)
     serial: "count[int]" = field(default_factory=count)
 
-    def push(self, due_at: float, flight: Flight) -> None:
-        heapq.heappush(self.heap, (due_at, next(self.serial), flight))
+    def push(self, due_at: float, attempt: Attempt) -> None:
+        heapq.heappush(self.heap, (due_at, next(self.serial), attempt))
 
     def is_due(self, now: float) -> bool:
         return bool(self.heap) and self.heap[0][0] <= now
 
-    def pop(self) -> Flight:
+    def pop(self) -> Attempt:
         return heapq.heappop(self.heap)[2]
 
 
-class Backlog:
-    """Hands out flights: those given back first, then retries that are due, then fresh ones from the iterable.
+class JobQueue:
+    """Hands out attempts: those given back first, then retries that are due, then fresh ones from the iterable.
 
-    The iterable is pulled at most one flight ahead of what is taken; `num_fresh` says how many it has, None that nobody knows.
+    The iterable is pulled at most one attempt ahead of what is taken; `num_fresh` says how many it has, None that nobody knows.
     """
 
-    def __init__(self, fresh: Iterable[Flight], num_fresh: int | None = None) -> None:
+    def __init__(self, fresh: Iterable[Attempt], num_fresh: int | None = None) -> None:
         self._fresh = iter(fresh)
         self._num_fresh = math.inf if num_fresh is None else num_fresh
-        self._ahead: deque[Flight] = deque()
-        self._returned: deque[Flight] = deque()
+        self._ahead: deque[Attempt] = deque()
+        self._returned: deque[Attempt] = deque()
         self._retries, self._suspects = _Waiting(), _Waiting()
 
-    def take(self, now: float, *, alone: bool, proven: bool = True) -> Flight | None:
-        """Return the next flight, or None when nothing may start now.
+    def take(self, now: float, *, alone: bool, proven: bool = True) -> Attempt | None:
+        """Return the next attempt, or None when nothing may start now.
 
         A suspect goes only to a worker with nothing else to do (`alone`). A worker whose last job killed it (not
         `proven`) gets a suspect only when there is nothing else: a job that comes back shows that the worker is well.
@@ -83,7 +88,7 @@ class Backlog:
             return self._ahead.popleft()
         return self._suspects.pop() if suspect_is_due else None
 
-    def take_with(self, first: Flight, room: float, most: int) -> tuple[Flight, ...]:
+    def take_with(self, first: Attempt, room: float, most: int) -> tuple[Attempt, ...]:
         """Return `first` and, if it may have company, those that come next: `most` at most, their costs within `room`."""
         taken, left = [first], room - first.cost
         while not first.apart and len(taken) < most and (ready := self._ready()) and not ready[0].apart:
@@ -93,17 +98,17 @@ class Backlog:
             taken.append(ready.popleft())
         return tuple(taken)
 
-    def give_back(self, flights: Iterable[Flight]) -> None:
-        """Take back flights that never ran, ahead of all that wait; their order stays."""
-        for flight in reversed(tuple(flights)):
-            if flight.suspect:
-                self._suspects.push(float("-inf"), flight)
+    def give_back(self, attempts: Iterable[Attempt]) -> None:
+        """Take back attempts that never ran, ahead of all that wait; their order stays."""
+        for attempt in reversed(tuple(attempts)):
+            if attempt.suspect:
+                self._suspects.push(float("-inf"), attempt)
             else:
-                self._returned.appendleft(flight)
+                self._returned.appendleft(attempt)
 
-    def retry(self, flight: Flight, due_at: float) -> None:
-        """Keep a flight until it may be tried again."""
-        (self._suspects if flight.suspect else self._retries).push(due_at, flight)
+    def retry(self, attempt: Attempt, due_at: float) -> None:
+        """Keep an attempt until it may be tried again."""
+        (self._suspects if attempt.suspect else self._retries).push(due_at, attempt)
 
     def suspect_is_due(self, now: float) -> bool:
         """Whether a suspect waits for a worker to itself."""
@@ -127,13 +132,31 @@ class Backlog:
         known = [*self._returned, *(w[2] for w in sorted([*self._retries.heap, *self._suspects.heap])), *self._ahead]
         return tuple(f.job for f in [*known, *(self._fresh if pull_all else ())])
 
-    def _ready(self) -> deque[Flight]:
+    def _ready(self) -> deque[Attempt]:
         if not self._returned:
             self._has_fresh()
         return self._returned or self._ahead
 
     def _has_fresh(self) -> bool:
         if not self._ahead:
-            self._ahead.extend(flight for flight in [next(self._fresh, None)] if flight is not None)
+            self._ahead.extend(attempt for attempt in [next(self._fresh, None)] if attempt is not None)
             self._num_fresh -= len(self._ahead)
         return bool(self._ahead)
+
+
+@dataclass(slots=True)
+class Pace:
+    """How much one request may hold, in the jobs' own measure of work, by the slowest of the last answers.
+
+    It is nothing until enough answers came, so jobs of seconds or more always go one by one.
+    """
+
+    seen: deque[float] = field(default_factory=lambda: deque(maxlen=NUM_SEEN))
+    room: float = 0.0
+
+    def learn(self, cost: float, seconds: float) -> None:
+        """Note that jobs of this cost together took so long."""
+        self.seen.append(seconds / cost)
+        slowest = max(self.seen)
+        if len(self.seen) == NUM_SEEN:
+            self.room = CALL_S / slowest if slowest > 0 else math.inf

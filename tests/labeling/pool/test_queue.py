@@ -1,0 +1,171 @@
+import math
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labeling.pool.budget import Failures
+from labeling.pool.queue import CALL_S, NUM_SEEN, Attempt, JobQueue, Pace
+from labeling.types import Job
+
+MakeJobs = Callable[..., list[Job]]
+
+
+def attempts(jobs: list[Job]) -> list[Attempt]:
+    return [Attempt(job, timeout_s=1.0) for job in jobs]
+
+
+def taken(queue: JobQueue, now: float = 0.0, *, alone: bool = True, proven: bool = True) -> str | None:
+    attempt = queue.take(now, alone=alone, proven=proven)
+    return attempt.job.video.key if attempt else None
+
+
+def test_fresh_jobs_are_pulled_no_more_than_one_ahead(make_jobs: MakeJobs) -> None:
+    pulled = []
+
+    def stream() -> Iterator[Attempt]:
+        for attempt in attempts(make_jobs("a", "b", "c", "d")):
+            pulled.append(attempt.job.video.key)
+            yield attempt
+
+    queue = JobQueue(stream())
+    assert pulled == []
+    assert taken(queue) == "a"
+    assert not queue.is_empty()
+    assert pulled == ["a", "b"]
+    assert [taken(queue) for _ in range(4)] == ["b", "c", "d", None]
+    assert queue.is_empty()
+
+
+def test_how_many_wait(make_jobs: MakeJobs) -> None:
+    a, b, c = attempts(make_jobs("a", "b", "c"))
+    queue = JobQueue(iter([a, b, c]), 3)
+    assert queue.num_waiting() == 3
+    assert taken(queue) == "a"
+    assert queue.num_waiting() == 2
+    queue.give_back([a])
+    assert queue.num_waiting() == 3
+    assert [taken(queue) for _ in range(3)] == ["a", "b", "c"]
+    queue.retry(a, due_at=9.0)
+    assert queue.num_waiting() == 1
+    assert JobQueue(iter([a])).num_waiting() == float("inf")
+    assert JobQueue(iter([])).num_waiting() == 0
+
+
+def test_what_is_given_back_goes_first_in_its_order(make_jobs: MakeJobs) -> None:
+    a, b, c = attempts(make_jobs("a", "b", "c"))
+    queue = JobQueue([c])
+    queue.give_back((a, b))
+    assert [taken(queue) for _ in range(3)] == ["a", "b", "c"]
+
+
+def test_a_retry_waits_for_its_time_and_then_goes_before_fresh_jobs(make_jobs: MakeJobs) -> None:
+    a, b, c = attempts(make_jobs("a", "b", "c"))
+    queue = JobQueue([b, c])
+    queue.retry(a, due_at=10.0)
+    assert taken(queue, 9.0) == "b"
+    assert queue.next_due_at() == 10.0
+    assert taken(queue, 10.0) == "a"
+    assert queue.next_due_at() is None
+
+
+def test_a_suspect_waits_for_a_worker_to_itself(make_jobs: MakeJobs) -> None:
+    suspect, fresh = attempts(make_jobs("suspect", "fresh"))
+    suspect.failures = Failures(deaths=1)
+    queue = JobQueue([fresh])
+    queue.retry(suspect, due_at=0.0)
+    assert queue.suspect_is_due(0.0)
+    assert taken(queue, alone=False) == "fresh"
+    assert taken(queue, alone=False) is None
+    assert not queue.is_empty()
+    assert taken(queue, alone=True) == "suspect"
+
+
+def test_a_worker_that_just_died_gets_a_suspect_last(make_jobs: MakeJobs) -> None:
+    suspect, fresh = attempts(make_jobs("suspect", "fresh"))
+    suspect.failures = Failures(deaths=1)
+    queue = JobQueue([fresh])
+    queue.retry(suspect, due_at=0.0)
+    assert [taken(queue, proven=False), taken(queue, proven=False)] == ["fresh", "suspect"]
+
+
+def test_company_is_what_comes_next_and_fits(make_jobs: MakeJobs) -> None:
+    a, b, c, d, e = attempts(make_jobs("a", "b", "c", "d", "e"))
+    d.cost = 50.0
+    queue = JobQueue(iter([c, d, e]))
+    queue.give_back([a, b])
+    assert queue.take(0.0, alone=True) is a
+    assert queue.take_with(a, room=0.0, most=9) == (a,)
+    assert queue.take(0.0, alone=True) is b
+    assert queue.take_with(b, room=10.0, most=9) == (b, c)
+    assert queue.take(0.0, alone=True) is d
+    assert queue.take_with(d, room=51.0, most=1) == (d,)
+    assert queue.take_with(d, room=51.0, most=2) == (d, e)
+    assert queue.is_empty()
+
+
+def test_a_job_with_a_past_goes_without_company(make_jobs: MakeJobs) -> None:
+    tried, lost, plain = attempts(make_jobs("tried", "lost", "plain"))
+    tried.failures, lost.lost = Failures(errors=1), True
+    queue = JobQueue([plain])
+    queue.give_back([lost])
+    assert queue.take_with(tried, room=9.0, most=9) == (tried,)
+    assert queue.take(0.0, alone=True) is lost
+    assert queue.take_with(lost, room=9.0, most=9) == (lost,)
+    queue.give_back([lost])
+    assert queue.take_with(plain, room=9.0, most=9) == (plain,)
+
+
+def test_what_is_left_is_named_with_or_without_the_rest_of_the_iterable(make_jobs: MakeJobs) -> None:
+    a, b, c, d, e = attempts(make_jobs("a", "b", "c", "d", "e"))
+    queue = JobQueue(iter([c, d, e]))
+    assert not queue.is_empty()
+    queue.give_back([a])
+    queue.retry(b, due_at=99.0)
+    assert [job.video.key for job in queue.left(pull_all=False)] == ["a", "b", "c"]
+    assert [job.video.key for job in queue.left(pull_all=True)] == ["a", "b", "c", "d", "e"]
+
+
+@settings(deadline=None, max_examples=50)
+@given(data=st.data(), num_jobs=st.integers(1, 12))
+def test_no_job_is_lost_or_doubled_whatever_happens_to_it(data: st.DataObject, num_jobs: int, make_jobs: MakeJobs) -> None:
+    queue = JobQueue(attempts(make_jobs(*map(str, range(num_jobs)))))
+    done: list[str] = []
+    for now in range(num_jobs * 4):
+        attempt = queue.take(float(now), alone=data.draw(st.booleans()), proven=data.draw(st.booleans()))
+        if attempt is None:
+            continue
+        fate = data.draw(st.sampled_from(["done", "back", "retry", "death"]))
+        if fate == "done":
+            done.append(attempt.job.video.key)
+        elif fate == "back":
+            queue.give_back([attempt])
+        else:
+            attempt.failures = Failures(deaths=1) if fate == "death" else attempt.failures
+            queue.retry(attempt, now + 2.0)
+    left = [job.video.key for job in queue.left(pull_all=True)]
+    assert sorted(done + left) == sorted(str(n) for n in range(num_jobs))
+
+
+def paced(*seconds: float, cost: float = 1.0) -> Pace:
+    pace = Pace()
+    for each in seconds:
+        pace.learn(cost, each)
+    return pace
+
+
+def test_a_call_holds_what_fits_into_its_time_at_the_slowest_pace_seen() -> None:
+    assert paced(*[0.001] * (NUM_SEEN - 1)).room == 0.0
+    assert paced(*[0.001] * NUM_SEEN).room == pytest.approx(CALL_S / 0.001)
+    assert paced(*[0.001] * NUM_SEEN, 0.1).room == pytest.approx(CALL_S / 0.1)
+    assert paced(*[0.5] * NUM_SEEN, cost=1000.0).room == pytest.approx(1000 * CALL_S / 0.5)
+
+
+def test_one_long_job_keeps_the_next_ones_apart_and_is_then_forgotten() -> None:
+    assert paced(*[0.001] * NUM_SEEN, 10.0, *[0.001] * (NUM_SEEN - 1)).room < 1.0
+    assert paced(*[0.001] * NUM_SEEN, 10.0, *[0.001] * NUM_SEEN).room > 100.0
+
+
+def test_jobs_that_take_no_time_know_no_bound() -> None:
+    assert paced(*[0.0] * NUM_SEEN).room == math.inf
