@@ -1,1 +1,1 @@
-"""`labeling bench`: this machine's speed, alone or beside a peer; `bench.py` is where it begins."""
+"""`labeling bench`: this machine's speed, alone or beside a peer; `bench.run_bench` is where it begins."""

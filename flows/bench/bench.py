@@ -1,48 +1,31 @@
 """`labeling bench`, put together: every pair measured in a child, the peer beside it, a table, numbers and a picture."""
 
-import dataclasses
 import importlib.util
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from flows.bench.child import measured_apart
-from flows.bench.compare import PeerRow, compare
+from flows.bench.compare import compare
 from flows.bench.config import BenchConfig
-from flows.bench.machine import describe_machine
-from flows.bench.measure import Asked, Row
+from flows.bench.measure import measured_apart
 from flows.bench.peer_process import check_checkout
+from flows.bench.profiling import describe_machine
+from flows.bench.results import Bench, BenchCase, write_bench
 from flows.configure import as_dict
 from flows.run.out_folder import out_folder
 from flows.stack.local_s3 import local_s3
 from labeling.errors import BadConfiguration
-from labeling.track.predictor import UNTRAINED, default_device, recipe_of
+from labeling.track.predictor import default_device, recipe_of
 
 log = logging.getLogger(__name__)
 
 BUCKET = "bench"
 NUMBERS, PICTURE = "bench.json", "bench.png"
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """All that was measured, with what it was measured on and of."""
-
-    date: str
-    command: str
-    machine: dict[str, Any]
-    config: dict[str, Any]
-    checkpoint_sha256: str
-    rows: list[Row]
-    peer: list[PeerRow]
 
 
 def run_bench(config: BenchConfig, console: Console, *, command: str = "labeling bench") -> Bench:
@@ -51,8 +34,7 @@ def run_bench(config: BenchConfig, console: Console, *, command: str = "labeling
     Raises:
         BadConfiguration: what cannot be measured here, a peer that cannot run, an `out` that holds other files.
     """
-    from flows.bench.output import print_bench
-    from flows.bench.plot import write_plot
+    from flows.bench.report import print_bench, write_plot
 
     with out_folder(config.out) as folder:
         bench = measured(config, command=command)
@@ -74,35 +56,35 @@ def measured(config: BenchConfig, *, command: str) -> Bench:
     threads, size_hw = torch.get_num_threads(), (config.size_hw[0], config.size_hw[1])
     rows = []
     with _served(config.end_to_end) as bucket:
-        asked = [
-            Asked(
+        cases = [
+            BenchCase(
                 recipe, config.model.checkpoint, device, objects, length, size_hw, config.repeats, bucket,
                 config.peer_precision, config.peer_from, config.encode_batch,
             )
             for objects, length in product(config.objects, config.lengths)
         ]
-        for one in asked:
-            log.info("measuring objects=%d, length=%d", one.objects, one.length)
-            rows.append(measured_apart(one, threads=threads))
+        for case in cases:
+            log.info("measuring objects=%d, length=%d", case.objects, case.length)
+            rows.append(measured_apart(case, threads=threads))
     if checkout is not None:
         log.info("measuring beside %s", checkout)
-    peer = [] if checkout is None else compare(checkout, asked, threads=threads)
+    peer = [] if checkout is None else compare(checkout, cases, threads=threads)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Bench(now, command, describe_machine(device), as_dict(config), recipe.checkpoint_sha256, rows, peer)
 
 
-def checked_device(asked: str | None) -> str:
+def checked_device(device: str | None) -> str:
     """Return the device to measure on; BadConfiguration where torch has none of that name here."""
     import torch
 
-    if asked is None:
+    if device is None:
         return default_device()
     try:
-        torch.empty(1, device=asked)
+        torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        told = (str(error).splitlines() or [""])[0]
-        raise BadConfiguration(f"device is {asked!r}; expected cpu, or a GPU that torch can use here ({told})") from error
-    return asked
+        reason = (str(error).splitlines() or [""])[0]
+        raise BadConfiguration(f"device is {device!r}; expected cpu, or a GPU that torch can use here ({reason})") from error
+    return device
 
 
 @contextmanager
@@ -120,30 +102,3 @@ def _served(end_to_end: bool) -> Iterator[str | None]:
     with local_s3():
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         yield f"s3://{BUCKET}"
-
-
-def write_bench(path: Path, bench: Bench) -> None:
-    """Write all numbers as JSON, those that follow from others too."""
-    values = dataclasses.asdict(bench)
-    for row, measured_row in zip(values["rows"], bench.rows, strict=True):
-        row["video_hours_per_day"] = measured_row.video_hours_per_day
-        row["end_to_end_share"] = measured_row.end_to_end_share
-    for row, compared in zip(values["peer"], bench.peer, strict=True):
-        row["speed_ratio"], row["whole_speed_ratio"] = compared.speed_ratio, compared.whole_speed_ratio
-    path.write_text(json.dumps(values, indent=1) + "\n", encoding="ascii")
-
-
-def read_bench(path: Path) -> Bench:
-    """Read back what `write_bench` wrote."""
-    values = json.loads(path.read_text(encoding="ascii"))
-    rows = [Row(**_fields(Row, row)) for row in values["rows"]]
-    return Bench(**{**values, "rows": rows, "peer": [PeerRow(**_fields(PeerRow, row)) for row in values["peer"]]})
-
-
-def _fields(kind: type[Row] | type[PeerRow], values: dict[str, Any]) -> dict[str, Any]:
-    return {f.name: values[f.name] for f in dataclasses.fields(kind)}
-
-
-def is_untrained(bench: Bench) -> bool:
-    """Return whether the network ran with random weights: speeds hold, masks mean nothing."""
-    return bench.checkpoint_sha256 == UNTRAINED

@@ -14,40 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.bench.clip import BenchClip, draw_bench_clip, write_jpegs
-from flows.bench.clock import settle
-from flows.bench.measure import Asked, prompted
+from flows.bench.measure import prompted
 from flows.bench.peer_process import Peer, released_config, released_overrides
+from flows.bench.profiling import settle
+from flows.bench.results import BenchCase, PeerRow
 from labeling.track.predictor import COMPILED, TrackerRecipe, arithmetic, build_predictor
-
-
-@dataclass(frozen=True, slots=True)
-class PeerRow:
-    """Seconds a frame of both, the shortest pass of each, and how far their masks agree.
-
-    `ours_s` and `peer_s` are propagation alone, frames read before, from `peer_from` on; the `whole` ones begin with opening
-    the folder. `mean_iou` is over all frames and objects, two empty masks counting 1; `equal_pixels` is a share of all
-    pixels, `visible` the share of masks in which either shows anything.
-    """
-
-    objects: int
-    length: int
-    ours_s: float
-    peer_s: float
-    ours_whole_s: float
-    peer_whole_s: float
-    mean_iou: float
-    equal_pixels: float
-    visible: float
-
-    @property
-    def speed_ratio(self) -> float:
-        """How many times as fast as the peer this package propagates."""
-        return self.peer_s / self.ours_s
-
-    @property
-    def whole_speed_ratio(self) -> float:
-        """The same with reading the frames and prompting."""
-        return self.peer_whole_s / self.ours_whole_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +63,7 @@ def like_the_release(recipe: TrackerRecipe) -> TrackerRecipe:
     return dataclasses.replace(recipe, tracker="sam2", overrides={"fill_hole_area": 0})
 
 
-def compare(checkout: Path, asked: list[Asked], *, threads: int) -> list[PeerRow]:
+def compare(checkout: Path, cases: list[BenchCase], *, threads: int) -> list[PeerRow]:
     """Measure every pair beside the released package of a checkout.
 
     Raises:
@@ -101,8 +72,8 @@ def compare(checkout: Path, asked: list[Asked], *, threads: int) -> list[PeerRow
     """
     import torch
 
-    recipe, device = like_the_release(asked[0].recipe), asked[0].device
-    predictor: Any = build_predictor(recipe, asked[0].checkpoint, device=device, encode_batch=asked[0].encode_batch)
+    recipe, device = like_the_release(cases[0].recipe), cases[0].device
+    predictor: Any = build_predictor(recipe, cases[0].checkpoint, device=device, encode_batch=cases[0].encode_batch)
     with tempfile.TemporaryDirectory() as folder, Peer(checkout) as peer:
         weights = Path(folder) / "weights.pt"
         torch.save({"model": predictor.state_dict()}, weights)
@@ -110,66 +81,66 @@ def compare(checkout: Path, asked: list[Asked], *, threads: int) -> list[PeerRow
             config=released_config(recipe), checkpoint=str(weights), overrides=released_overrides(recipe),
             device=device, threads=threads,
         )
-        return [_in_turns(predictor, peer, one, Path(folder)) for one in asked]
+        return [_in_turns(predictor, peer, case, Path(folder)) for case in cases]
 
 
-def _in_turns(predictor: Any, peer: Peer, asked: Asked, folder: Path) -> PeerRow:
-    clip = draw_bench_clip(asked.objects, asked.length, size_hw=asked.size_hw)
-    jpegs = folder / f"{asked.objects}x{asked.length}"
+def _in_turns(predictor: Any, peer: Peer, case: BenchCase, folder: Path) -> PeerRow:
+    clip = draw_bench_clip(case.objects, case.length, size_hw=case.size_hw)
+    jpegs = folder / f"{case.objects}x{case.length}"
     write_jpegs(jpegs, clip.frames)
     mine, other = jpegs.with_suffix(".ours.npy"), jpegs.with_suffix(".peer.npy")
     # The first pass of each warms up and leaves its masks; it is not counted.
-    _ours(predictor, jpegs, clip, asked, mine)
-    _theirs(peer, jpegs, clip, asked, other)
+    _ours(predictor, jpegs, clip, case, mine)
+    _theirs(peer, jpegs, clip, case, other)
     ours, theirs = [], []
-    for _ in range(asked.repeats):
-        ours.append(_ours(predictor, jpegs, clip, asked, None))
-        theirs.append(_theirs(peer, jpegs, clip, asked, None))
-    alike = agreement(np.load(mine, mmap_mode="r"), np.load(other, mmap_mode="r"), width=asked.size_hw[1])
+    for _ in range(case.repeats):
+        ours.append(_ours(predictor, jpegs, clip, case, None))
+        theirs.append(_theirs(peer, jpegs, clip, case, None))
+    alike = agreement(np.load(mine, mmap_mode="r"), np.load(other, mmap_mode="r"), width=case.size_hw[1])
     return PeerRow(
-        asked.objects, asked.length, min(p.propagate_s for p in ours), min(p.propagate_s for p in theirs),
+        case.objects, case.length, min(p.propagate_s for p in ours), min(p.propagate_s for p in theirs),
         min(p.whole_s for p in ours), min(p.whole_s for p in theirs), alike.mean_iou, alike.equal_pixels, alike.visible,
     )
 
 
-def _ours(predictor: Any, jpegs: Path, clip: BenchClip, asked: Asked, masks: Path | None) -> Pass:
-    kept = []
-    with arithmetic(asked.recipe.precision, device=asked.device):
+def _ours(predictor: Any, jpegs: Path, clip: BenchClip, case: BenchCase, masks_file: Path | None) -> Pass:
+    masks = []
+    with arithmetic(case.recipe.precision, device=case.device):
         begun = time.perf_counter()
         state = prompted(predictor, jpegs, clip.boxes_xyxy)
         state.frames = _ReadBefore(state.frames)
-        settle(asked.device)
+        settle(case.device)
         started, pixels = time.perf_counter(), 0
         for out in predictor.propagate(state, reverse=False, each_from_its_prompt=True):
-            found = out.mask_logits > 0
-            if out.frame_idx < asked.peer_from:
-                settle(asked.device)
+            masks_N1HW = out.mask_logits > 0
+            if out.frame_idx < case.peer_from:
+                settle(case.device)
                 started = time.perf_counter()
-            pixels = pixels + found.sum()
-            if masks:
-                kept.append(found[:, 0].cpu().numpy())
-        settle(asked.device)
+            pixels = pixels + masks_N1HW.sum()
+            if masks_file:
+                masks.append(masks_N1HW[:, 0].cpu().numpy())
+        settle(case.device)
         ended = time.perf_counter()
-    if masks:
-        np.save(masks, np.packbits(np.stack(kept), axis=-1))
-    return Pass((ended - started) / (asked.length - asked.peer_from), (ended - begun) / asked.length)
+    if masks_file:
+        np.save(masks_file, np.packbits(np.stack(masks), axis=-1))
+    return Pass((ended - started) / (case.length - case.peer_from), (ended - begun) / case.length)
 
 
-def _theirs(peer: Peer, jpegs: Path, clip: BenchClip, asked: Asked, masks: Path | None) -> Pass:
+def _theirs(peer: Peer, jpegs: Path, clip: BenchClip, case: BenchCase, masks_file: Path | None) -> Pass:
     answer = peer.ask(
-        do="run", folder=str(jpegs), boxes_xyxy=clip.boxes_xyxy, count_from=asked.peer_from,
-        precision=asked.peer_precision or asked.recipe.precision.removesuffix(COMPILED),
-        masks=str(masks) if masks else None,
+        do="run", folder=str(jpegs), boxes_xyxy=clip.boxes_xyxy, count_from=case.peer_from,
+        precision=case.peer_precision or case.recipe.precision.removesuffix(COMPILED),
+        masks=str(masks_file) if masks_file else None,
     )
-    return Pass(answer["propagate_s"] / (answer["frames"] - asked.peer_from), answer["whole_s"] / answer["frames"])
+    return Pass(answer["propagate_s"] / (answer["frames"] - case.peer_from), answer["whole_s"] / answer["frames"])
 
 
-def agreement(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], *, width: int) -> Agreement:
+def agreement(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], *, width: int) -> Agreement:
     """Compare masks (T, N, H, W) that are packed to bits along W; ValueError where the two are not of one shape."""
-    if one.shape != other.shape:
-        raise ValueError(f"masks of shape {one.shape} and {other.shape}; expected the same frames, objects and size")
+    if first.shape != second.shape:
+        raise ValueError(f"masks of shape {first.shape} and {second.shape}; expected the same frames, objects and size")
     ious, equal, visible = [], [], []
-    for first_NHw, second_NHw in zip(one, other, strict=True):
+    for first_NHw, second_NHw in zip(first, second, strict=True):
         first_NHW = np.unpackbits(first_NHw, axis=-1, count=width).astype(bool)
         second_NHW = np.unpackbits(second_NHw, axis=-1, count=width).astype(bool)
         both_N = (first_NHW & second_NHW).sum(axis=(1, 2))

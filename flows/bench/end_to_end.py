@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.bench.clip import BenchClip, write_mp4
-from flows.bench.measure import Asked
+from flows.bench.results import BenchCase
 from flows.demo.shapes import Image8
 from flows.label_video import LabelVideo
 from labeling.config import LabelConfig, RunConfig, TrackConfig
@@ -33,14 +33,14 @@ class Labelled:
 
 
 @contextmanager
-def uploaded(predictor: Any, clip: BenchClip, asked: Asked) -> Iterator[Callable[[], Labelled]]:
-    """Put the clip into `asked.bucket` as an mp4 and give what labels it, each time into a store of its own."""
+def uploaded(predictor: Any, clip: BenchClip, case: BenchCase) -> Iterator[Callable[[], Labelled]]:
+    """Put the clip into `case.bucket` as an mp4 and give what labels it, each time into a store of its own."""
     with tempfile.TemporaryDirectory() as folder:
         ref, short = (
-            _upload(Path(folder) / f"{asked.objects}x{num_frames}.mp4", clip.frames[:num_frames], str(asked.bucket))
-            for num_frames in (asked.length, WARM_UP_FRAMES)
+            _upload(Path(folder) / f"{case.objects}x{num_frames}.mp4", clip.frames[:num_frames], str(case.bucket))
+            for num_frames in (case.length, WARM_UP_FRAMES)
         )
-        work = _work(predictor, asked, scratch=str(Path(folder) / "scratch"))
+        work = _work(predictor, case, scratch=str(Path(folder) / "scratch"))
         passes = count()
 
         def label(video: VideoRef) -> Labelled:
@@ -65,11 +65,11 @@ def _upload(path: Path, frames: Sequence[Image8], bucket: str) -> VideoRef:
     return ref_of(f"{bucket}/{path.name}")
 
 
-def _work(predictor: Any, asked: Asked, *, scratch: str) -> LabelVideo:
+def _work(predictor: Any, case: BenchCase, *, scratch: str) -> LabelVideo:
     # One batch, as in the passes from memory, so that the two differ only in what lies around the network.
-    track = TrackConfig(max_objects_per_batch=max(asked.objects, TrackConfig().max_objects_per_batch))
-    work = LabelVideo(LabelConfig(run=RunConfig(scratch=scratch), track=track), asked.recipe, RUN)
-    work.predictor, work.device = predictor, asked.device
+    track = TrackConfig(max_objects_per_batch=max(case.objects, TrackConfig().max_objects_per_batch))
+    work = LabelVideo(LabelConfig(run=RunConfig(scratch=scratch), track=track), case.recipe, RUN)
+    work.predictor, work.device = predictor, case.device
     return work
 
 

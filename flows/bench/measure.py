@@ -1,114 +1,80 @@
-"""One pair of objects and length, measured in this process: frames/s from memory and from S3 to Parquet, stages, memory."""
+"""Measures one case: frames/s from memory and from S3 to Parquet, milliseconds by stage, peaks of memory.
 
+`python -m flows.bench.measure` does it in a process of its own, so that peaks of memory do not mix: the case comes as JSON on
+stdin, its row goes as JSON to stdout.
+"""
+
+import dataclasses
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from flows.bench.clip import FRAME_RATE, BenchClip, draw_bench_clip
-from flows.bench.clock import DECODE, NETWORK, RUNS, Clock, clocked, settle
-from flows.bench.machine import peak_gpu_mib, peak_rss_mib
-from labeling.track.predictor import TrackerRecipe, arithmetic, build_predictor
+from flows.bench.clip import BenchClip, draw_bench_clip
+from flows.bench.profiling import DECODE, NETWORK, RUNS, Clock, clocked, peak_gpu_mib, peak_rss_mib, settle
+from flows.bench.results import BenchCase, BenchRow
+from labeling.errors import LabelingError
+from labeling.track.predictor import arithmetic, build_predictor
 from labeling.types import Box
 
 FETCH, SIGNALS, WRITE, REST = "fetch", "QC signals", "Parquet write", "rest"
 STAGES = (FETCH, DECODE, *NETWORK.values(), RUNS, SIGNALS, WRITE, REST)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What to measure; `bucket` is the root of an S3 server for passes end to end, None for none.
-
-    The last three are as in `BenchConfig`.
-    """
-
-    recipe: TrackerRecipe
-    checkpoint: str | None
-    device: str
-    objects: int
-    length: int
-    size_hw: tuple[int, int]
-    repeats: int
-    bucket: str | None = None
-    peer_precision: str | None = None
-    peer_from: int = 0
-    encode_batch: int = 1
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Asked":
-        """Read back what `dataclasses.asdict` gave, also by way of JSON."""
-        height, width = values["size_hw"]
-        return cls(**{**values, "recipe": TrackerRecipe(**values["recipe"]), "size_hw": (height, width)})
+def measured_apart(case: BenchCase, *, threads: int) -> BenchRow:
+    """Measure in a child with that many threads; raises LabelingError where the child does not come to its end."""
+    request = json.dumps({"case": dataclasses.asdict(case), "threads": threads})
+    child = [sys.executable, "-m", "flows.bench.measure"]
+    done = subprocess.run(child, input=request, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise LabelingError(
+            f"objects={case.objects}, length={case.length}: the process that measures ended with code "
+            f"{done.returncode}; see its message above, or, without one, look for too little memory"
+        )
+    return BenchRow(**json.loads(done.stdout.splitlines()[-1]))
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What was measured of one pair, the shortest pass of each kind.
-
-    `frames_per_second` counts masks at video size of frames that lie in memory, the prompted frame left out;
-    `end_to_end_fps` counts all frames from the fetch to the done marker. `stages_ms` is milliseconds a frame by stage of
-    one pass of the kind that `stages_of` names, prompts included. The peaks are those after the first pass from memory.
-    """
-
-    objects: int
-    length: int
-    frames_per_second: float
-    peak_rss_mib: float
-    peak_gpu_mib: float | None
-    end_to_end_fps: float | None
-    stages_of: str
-    stages_ms: dict[str, float]
-
-    @property
-    def video_hours_per_day(self) -> float:
-        """Hours of video at 30 frames/s that one worker labels in a day, by its slowest measured rate."""
-        return 24 * (self.end_to_end_fps or self.frames_per_second) / FRAME_RATE
-
-    @property
-    def end_to_end_share(self) -> float | None:
-        """Frames/s end to end by those from memory."""
-        return None if self.end_to_end_fps is None else self.end_to_end_fps / self.frames_per_second
-
-
-def measure(asked: Asked) -> Row:
+def measure(case: BenchCase) -> BenchRow:
     """Measure in this process; passes from memory and end to end take turns."""
-    predictor = build_predictor(asked.recipe, asked.checkpoint, device=asked.device, encode_batch=asked.encode_batch)
-    clip = draw_bench_clip(asked.objects, asked.length, size_hw=asked.size_hw)
-    bare_s = [from_memory(predictor, clip, asked)]
-    peaks = peak_rss_mib(), peak_gpu_mib(asked.device)
-    if asked.bucket is None:
-        bare_s += [from_memory(predictor, clip, asked) for _ in range(asked.repeats - 1)]
-        end_to_end_fps, stages_ms = None, _stages_from_memory(predictor, clip, asked)
+    predictor = build_predictor(case.recipe, case.checkpoint, device=case.device, encode_batch=case.encode_batch)
+    clip = draw_bench_clip(case.objects, case.length, size_hw=case.size_hw)
+    bare_s = [from_memory(predictor, clip, case)]
+    peaks = peak_rss_mib(), peak_gpu_mib(case.device)
+    if case.bucket is None:
+        bare_s += [from_memory(predictor, clip, case) for _ in range(case.repeats - 1)]
+        end_to_end_fps, stages_ms = None, _stages_from_memory(predictor, clip, case)
     else:
-        end_to_end_fps, stages_ms = _end_to_end(predictor, clip, asked, bare_s)
-    return Row(
-        asked.objects, asked.length, (asked.length - 1) / min(bare_s), peaks[0], peaks[1], end_to_end_fps,
-        "from memory" if asked.bucket is None else "end to end", stages_ms,
+        end_to_end_fps, stages_ms = _end_to_end(predictor, clip, case, bare_s)
+    return BenchRow(
+        case.objects, case.length, (case.length - 1) / min(bare_s), peaks[0], peaks[1], end_to_end_fps,
+        "from memory" if case.bucket is None else "end to end", stages_ms,
     )
 
 
-def from_memory(predictor: Any, clip: BenchClip, asked: Asked) -> float:
+def from_memory(predictor: Any, clip: BenchClip, case: BenchCase) -> float:
     """Follow the clip once and return the seconds that all frames but the prompted one took.
 
     In a thread that then ends, as labelling does: `labeling.track.pipelined` says why.
     """
     with ThreadPoolExecutor(max_workers=1) as apart:
-        return apart.submit(_from_memory, predictor, clip, asked).result()
+        return apart.submit(_from_memory, predictor, clip, case).result()
 
 
-def _from_memory(predictor: Any, clip: BenchClip, asked: Asked) -> float:
-    with arithmetic(asked.recipe.precision, device=asked.device):
+def _from_memory(predictor: Any, clip: BenchClip, case: BenchCase) -> float:
+    with arithmetic(case.recipe.precision, device=case.device):
         state = prompted(predictor, clip.frames, clip.boxes_xyxy)
         pixels, started = 0, 0.0
         for position, out in enumerate(predictor.propagate(state, reverse=False, each_from_its_prompt=True)):
             pixels = pixels + (out.mask_logits > 0).sum()
             if position == 0:
-                settle(asked.device)
+                settle(case.device)
                 started = time.perf_counter()
-        settle(asked.device)
+        settle(case.device)
         return time.perf_counter() - started
 
 
@@ -120,39 +86,52 @@ def prompted(predictor: Any, video: Any, boxes_xyxy: Sequence[Box]) -> Any:
     return state
 
 
-def _stages_from_memory(predictor: Any, clip: BenchClip, asked: Asked) -> dict[str, float]:
-    clock = Clock(asked.device)
+def _stages_from_memory(predictor: Any, clip: BenchClip, case: BenchCase) -> dict[str, float]:
+    clock = Clock(case.device)
     with clocked(predictor, clock):
         started = time.perf_counter()
-        from_memory(predictor, clip, asked)
+        from_memory(predictor, clip, case)
         seconds = time.perf_counter() - started
     clock.seconds.pop(DECODE, None)     # frames in memory are not decoded
-    return stages_ms(clock.seconds, seconds, asked.length)
+    return stages_ms(clock.seconds, seconds, case.length)
 
 
 def _end_to_end(
-    predictor: Any, clip: BenchClip, asked: Asked, bare_s: list[float]
+    predictor: Any, clip: BenchClip, case: BenchCase, bare_s: list[float]
 ) -> tuple[float, dict[str, float]]:
     """Return frames/s and stages of passes from S3 to Parquet; passes from memory between them are added to `bare_s`."""
     # What only this needs is loaded after the peak of memory was taken.
     from flows.bench.end_to_end import uploaded
 
     whole_s = []
-    with uploaded(predictor, clip, asked) as label:
-        for repeat in range(asked.repeats):
+    with uploaded(predictor, clip, case) as label:
+        for repeat in range(case.repeats):
             whole_s.append(label().seconds)
-            if repeat < asked.repeats - 1:
-                bare_s.append(from_memory(predictor, clip, asked))
-        clock = Clock(asked.device)
+            if repeat < case.repeats - 1:
+                bare_s.append(from_memory(predictor, clip, case))
+        clock = Clock(case.device)
         with clocked(predictor, clock):
             done = label()
-    found = dict(clock.seconds)
+    seconds = dict(clock.seconds)
     for stage, names in {FETCH: ("fetch", "probe"), SIGNALS: ("signals",), WRITE: ("write",)}.items():
-        found[stage] = sum(done.by_stage.get(name, 0.0) for name in names)
-    return asked.length / min(whole_s), stages_ms(found, done.seconds, asked.length)
+        seconds[stage] = sum(done.by_stage.get(name, 0.0) for name in names)
+    return case.length / min(whole_s), stages_ms(seconds, done.seconds, case.length)
 
 
 def stages_ms(seconds: Mapping[str, float], whole_s: float, frames: int) -> dict[str, float]:
     """Return milliseconds a frame by stage in the order of `STAGES`; what no stage accounts for is the rest."""
-    found = {**seconds, REST: max(0.0, whole_s - sum(seconds.values()))}
-    return {stage: 1000 * found[stage] / frames for stage in STAGES if stage in found}
+    by_stage = {**seconds, REST: max(0.0, whole_s - sum(seconds.values()))}
+    return {stage: 1000 * by_stage[stage] / frames for stage in STAGES if stage in by_stage}
+
+
+def main() -> None:
+    """Measure the case on stdin and print its row."""
+    import torch
+
+    request = json.load(sys.stdin)
+    torch.set_num_threads(request["threads"])
+    print(json.dumps(dataclasses.asdict(measure(BenchCase.from_dict(request["case"])))))
+
+
+if __name__ == "__main__":
+    main()

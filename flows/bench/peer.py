@@ -55,21 +55,21 @@ def run(command: dict[str, Any], predictor: Any) -> dict[str, Any]:
         settle(device)
         started, frames, pixels = time.perf_counter(), 0, 0
         for frame_idx, _, logits in predictor.propagate_in_video(state):
-            found = logits > 0
+            masks_N1HW = logits > 0
             if frame_idx < command["count_from"]:
                 settle(device)
                 started = time.perf_counter()
-            pixels, frames = pixels + found.sum(), frames + 1
+            pixels, frames = pixels + masks_N1HW.sum(), frames + 1
             if command["masks"]:
-                masks.append(found[:, 0].cpu().numpy())
+                masks.append(masks_N1HW[:, 0].cpu().numpy())
         settle(device)
         ended = time.perf_counter()
     if command["masks"]:
-        keep(command["masks"], masks)
+        save_masks(command["masks"], masks)
     return {"frames": frames, "propagate_s": ended - started, "whole_s": ended - begun}
 
 
-def keep(path: str, masks: list[Any]) -> None:
+def save_masks(path: str, masks: list[Any]) -> None:
     """Write masks (frames, objects, H, W) as bits along W."""
     import numpy as np
 
@@ -105,12 +105,12 @@ def serve(answers: TextIO) -> None:
 
     for line in sys.stdin:
         command = json.loads(line)
-        work = {"load": loaded, "run": lambda asked: run(asked, predictor)}[command["do"]]
+        work = {"load": loaded, "run": lambda request: run(request, predictor)}[command["do"]]
         print(json.dumps(answered(partial(work, command))), file=answers, flush=True)
 
 
 if __name__ == "__main__":
     # What packages print goes to stderr, so that answers stand alone.
-    own = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    serve(own)
+    serve(answers)

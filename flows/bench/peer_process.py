@@ -16,7 +16,7 @@ from sam2.variants import find_config
 
 SCRIPT = Path(__file__).parent / "peer.py"
 NEEDS = "torchvision iopath tqdm"
-TOLD_CHARACTERS = 2000
+SHOWN_CHARACTERS = 2000
 
 
 def check_checkout(path: Path) -> Path:
@@ -31,14 +31,14 @@ def check_checkout(path: Path) -> Path:
 
 
 class Peer:
-    """The child that `bench_peer.py` runs in; a context manager."""
+    """The child that `peer.py` runs in; a context manager."""
 
     def __init__(self, checkout: Path) -> None:
         self._checkout = check_checkout(checkout)
-        self._said = tempfile.TemporaryFile("w+")   # noqa: SIM115
+        self._stderr = tempfile.TemporaryFile("w+")   # noqa: SIM115
         # -P: the script's own folder is not searched for modules.
         self._child = subprocess.Popen(
-            [sys.executable, "-P", str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
+            [sys.executable, "-P", str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
             text=True, env={**os.environ, "PYTHONPATH": str(self._checkout)},
         )
 
@@ -49,13 +49,13 @@ class Peer:
         if kind is not None:
             self._child.kill()
         self._child.communicate()
-        self._said.close()
+        self._stderr.close()
 
     def load(self, **command: Any) -> None:
         """Build the released predictor; BadConfiguration where it cannot be imported from the checkout."""
-        found = Path(self.ask(do="load", **command)["file"]).resolve()
-        if not found.is_relative_to(self._checkout):
-            raise BadConfiguration(f"the peer imported {found}; expected sam2 from {self._checkout}")
+        imported = Path(self.ask(do="load", **command)["file"]).resolve()
+        if not imported.is_relative_to(self._checkout):
+            raise BadConfiguration(f"the peer imported {imported}; expected sam2 from {self._checkout}")
 
     def ask(self, **command: Any) -> dict[str, Any]:
         """Give a command and wait for its answer."""
@@ -77,9 +77,9 @@ class Peer:
             raise self._failed(answer["error"])
         return answer
 
-    def _failed(self, told: str) -> LabelingError:
-        self._said.seek(0)
-        return LabelingError(f"the peer failed: {told}\n{self._said.read()[-TOLD_CHARACTERS:]}".rstrip())
+    def _failed(self, reason: str) -> LabelingError:
+        self._stderr.seek(0)
+        return LabelingError(f"the peer failed: {reason}\n{self._stderr.read()[-SHOWN_CHARACTERS:]}".rstrip())
 
 
 def released_config(recipe: TrackerRecipe) -> str:

@@ -8,12 +8,10 @@ import pytest
 from rich.console import Console
 
 from flows.bench import bench as benching
-from flows.bench.bench import Bench, checked_device, read_bench, run_bench, write_bench
-from flows.bench.child import measured_apart
-from flows.bench.compare import PeerRow
-from flows.bench.measure import Asked, Row, measure, stages_ms
-from flows.bench.output import print_bench
-from flows.bench.plot import write_plot
+from flows.bench.bench import checked_device, run_bench
+from flows.bench.measure import measure, measured_apart, stages_ms
+from flows.bench.report import print_bench, write_plot
+from flows.bench.results import Bench, BenchCase, BenchRow, PeerRow, write_bench
 from flows.cli.app import run_command
 from flows.configure import load_bench
 from labeling.errors import BadConfiguration, LabelingError
@@ -23,24 +21,33 @@ TINY = ["model=nano", "model.allow_untrained=true", "model.image_size=64", "size
 NETWORK = {"encode image", "memory attention", "decoder", "memory encoder", "RLE", "rest"}
 
 
-def asked_for(bucket: str | None = None, *, objects: int = 2) -> Asked:
+def case_of(bucket: str | None = None, *, objects: int = 2) -> BenchCase:
     config = load_bench(TINY)
     recipe = recipe_of(config.model, config.precision, config.tracker)
-    return Asked(recipe, None, "cpu", objects, 4, (48, 64), 2, bucket)
+    return BenchCase(recipe, None, "cpu", objects, 4, (48, 64), 2, bucket)
 
 
-def bench_of(rows: list[Row], peer: list[PeerRow]) -> Bench:
+def bench_of(rows: list[BenchRow], peer: list[PeerRow]) -> Bench:
     machine = {"gpu": None, "cpu": "a processor", "threads": 1, "cores": 2, "torch": "2.15"}
     config = {"size_hw": [48, 64], "model": {"name": "nano"}, "precision": {"name": "fp32"}, "tracker": {"name": "sam2"}}
     return Bench("2026-01-02T03:04:05+00:00", "labeling bench", machine, config, "untrained", rows, peer)
 
 
-ROW = Row(2, 4, 20.0, 512.0, None, 15.0, "end to end", {"decoder": 3.0, "rest": 1.0})
+def written(path: Path) -> Bench:
+    """What a `bench.json` says, without the figures that follow from others."""
+    values = json.loads(path.read_text(encoding="ascii"))
+    for rows, kind in ((values["rows"], BenchRow), (values["peer"], PeerRow)):
+        rows[:] = [kind(**{field.name: row[field.name] for field in dataclasses.fields(kind)}) for row in rows]
+    return Bench(**values)
+
+
+
+ROW = BenchRow(2, 4, 20.0, 512.0, None, 15.0, "end to end", {"decoder": 3.0, "rest": 1.0})
 PEER_ROW = PeerRow(2, 4, 0.25, 0.5, 0.5, 0.75, 0.875, 0.99, 1.0)
 
 
 def test_from_memory_and_end_to_end_give_every_field(s3: str) -> None:
-    row = measure(asked_for(s3))
+    row = measure(case_of(s3))
     assert (row.objects, row.length, row.stages_of) == (2, 4, "end to end")
     assert set(row.stages_ms) == {*NETWORK, "fetch", "decode video", "QC signals", "Parquet write"}
     assert min(row.frames_per_second, row.end_to_end_fps or 0, row.peak_rss_mib) > 0
@@ -49,26 +56,26 @@ def test_from_memory_and_end_to_end_give_every_field(s3: str) -> None:
 
 
 def test_a_child_measures_from_memory() -> None:
-    row = measured_apart(asked_for(objects=1), threads=1)
+    row = measured_apart(case_of(objects=1), threads=1)
     assert (row.objects, row.end_to_end_fps, row.end_to_end_share, row.stages_of) == (1, None, None, "from memory")
     assert set(row.stages_ms) == NETWORK - {"RLE"}
 
 
 def test_a_child_that_fails_is_said() -> None:
-    lost = dataclasses.replace(asked_for(), checkpoint="/no/such.pt")
+    lost = dataclasses.replace(case_of(), checkpoint="/no/such.pt")
     with pytest.raises(LabelingError, match="objects=2, length=4: the process that measures ended with code 1"):
         measured_apart(lost, threads=1)
 
 
-def test_asked_goes_through_json() -> None:
-    asked = asked_for("s3://bench")
-    assert Asked.from_dict(json.loads(json.dumps(dataclasses.asdict(asked)))) == asked
+def test_a_case_goes_through_json() -> None:
+    case = case_of("s3://bench")
+    assert BenchCase.from_dict(json.loads(json.dumps(dataclasses.asdict(case)))) == case
 
 
 def test_what_no_stage_accounts_for_is_the_rest() -> None:
-    found = stages_ms({"decoder": 0.2, "fetch": 0.1}, 0.5, 10)
-    assert list(found) == ["fetch", "decoder", "rest"]
-    assert list(found.values()) == pytest.approx([10.0, 20.0, 20.0])
+    by_stage = stages_ms({"decoder": 0.2, "fetch": 0.1}, 0.5, 10)
+    assert list(by_stage) == ["fetch", "decoder", "rest"]
+    assert list(by_stage.values()) == pytest.approx([10.0, 20.0, 20.0])
 
 
 def test_hours_and_shares_follow_from_rates() -> None:
@@ -83,7 +90,7 @@ def test_numbers_come_back_and_a_picture_is_drawn(tmp_path: Path) -> None:
     for peer in ([], [PEER_ROW]):
         bench = bench_of(rows, peer)
         write_bench(tmp_path / "bench.json", bench)
-        assert read_bench(tmp_path / "bench.json") == bench
+        assert written(tmp_path / "bench.json") == bench
         assert write_plot(tmp_path / "bench.png", bench).read_bytes().startswith(b"\x89PNG")
     told = json.loads((tmp_path / "bench.json").read_text())
     assert told["rows"][0]["end_to_end_share"] == 0.75
@@ -102,7 +109,7 @@ def test_tables_say_the_figures() -> None:
 def test_the_command_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert run_command(["bench", *TINY, "repeats=1", "end_to_end=false", "device=cpu", "-o", str(out)]) == 0
-    bench = read_bench(out / "bench.json")
+    bench = written(out / "bench.json")
     assert bench.machine["cores"]
     assert bench.config["lengths"] == [4]
     assert bench.command.startswith("labeling bench model=nano")

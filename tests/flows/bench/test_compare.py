@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from flows.bench.compare import agreement, compare, like_the_release
-from flows.bench.measure import Asked
 from flows.bench.peer_process import Peer, check_checkout, released_config, released_overrides
+from flows.bench.results import BenchCase
 from flows.configure import load_bench
 from labeling.errors import BadConfiguration, LabelingError
 from labeling.track.predictor import TrackerRecipe, recipe_of
@@ -93,8 +93,8 @@ def test_both_track_as_sam_2() -> None:
 
 @pytest.mark.skipif("SAM2_PEER" not in os.environ, reason="SAM2_PEER names no checkout of the released package")
 def test_the_released_package_gives_the_same_masks() -> None:
-    asked = Asked(recipe("model=nano"), None, "cpu", 2, 3, (96, 128), 1)
-    (row,) = compare(Path(os.environ["SAM2_PEER"]), [asked], threads=1)
+    case = BenchCase(recipe("model=nano"), None, "cpu", 2, 3, (96, 128), 1)
+    (row,) = compare(Path(os.environ["SAM2_PEER"]), [case], threads=1)
     assert (row.objects, row.length) == (2, 3)
     assert row.visible > 0
     assert row.mean_iou > 0.99

@@ -1,4 +1,4 @@
-"""What was measured, as a picture: frames/s against objects or length, and what a frame's time goes to."""
+"""What was measured, as tables on a console and as a picture of rates and of what a frame's time goes to."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+from rich.console import Console
+from rich.table import Table
 
-from flows.bench.bench import Bench
-from flows.bench.compare import PeerRow
-from flows.bench.measure import STAGES, Row
-from flows.bench.output import machine_line
+from flows.bench.measure import STAGES
+from flows.bench.results import Bench, BenchRow, PeerRow
 from labeling.export.theme import LIGHT, dress, figure_png
 
 LINES = (LIGHT.first, LIGHT.second, LIGHT.third, LIGHT.review, LIGHT.reject)
@@ -20,6 +20,78 @@ STAGE_COLOURS = dict(zip(
     ("#b9b1a5", "#8c7a5b", "#0072b2", "#56b4e9", "#009e73", "#8fd0b5", "#e69f00", "#f2d18a", "#d55e00", "#8c99a6"),
     strict=True,
 ))
+
+
+def print_bench(bench: Bench, console: Console) -> None:
+    """Print machine, rates, stages and the comparison."""
+    console.print(machine_line(bench), markup=False, soft_wrap=True)
+    console.print(rates_table(bench.rows))
+    console.print(stages_table(bench.rows))
+    if bench.peer:
+        console.print(peer_table(bench.peer))
+        console.print("both track as SAM 2 with holes left unfilled: the release has no SAMURAI", soft_wrap=True)
+    if bench.untrained:
+        console.print("[yellow]the network ran with random weights: its masks mean nothing, its speed does[/]")
+
+
+def machine_line(bench: Bench) -> str:
+    """Say what was measured, and on what, in one line."""
+    machine, config = bench.machine, bench.config
+    height, width = config["size_hw"]
+    place = machine["gpu"] or f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores"
+    return (
+        f"{bench.date[:10]}  {config['model']['name']}, {config['precision']['name']}, {config['tracker']['name']}, "
+        f"frames of {width} x {height}  on {place}, torch {machine['torch']}"
+    )
+
+
+def rates_table(rows: list[BenchRow]) -> Table:
+    """Frames/s, memory and what a worker gets done, a line for each pair."""
+    table = Table(
+        "objects", "frames", "frames/s from memory", "end to end", "share", "video hours/day/worker", "peak RSS MiB",
+        "peak GPU MiB", title="the shortest pass of each kind", title_justify="left",
+    )
+    for row in rows:
+        table.add_row(
+            str(row.objects), str(row.length), f"{row.frames_per_second:.2f}", _number(row.end_to_end_fps, ".2f"),
+            _number(row.end_to_end_share, ".0%"), f"{row.video_hours_per_day:.1f}", f"{row.peak_rss_mib:.0f}",
+            _number(row.peak_gpu_mib, ".0f"),
+        )
+    return table
+
+
+def stages_table(rows: list[BenchRow]) -> Table:
+    """Milliseconds a frame, a line for each stage."""
+    title = f"milliseconds a frame, one pass {rows[0].stages_of}"
+    heads = [f"{row.objects} x {row.length}" for row in rows]
+    table = Table("stage, objects x frames", *heads, title=title, title_justify="left", show_footer=True)
+    for stage in STAGES:
+        if any(stage in row.stages_ms for row in rows):
+            table.add_row(stage, *(_number(row.stages_ms.get(stage), ".2f") for row in rows))
+    for column, footer in zip(table.columns, ["all", *(f"{sum(r.stages_ms.values()):.2f}" for r in rows)], strict=True):
+        column.footer = footer
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table
+
+
+def peer_table(rows: list[PeerRow]) -> Table:
+    """Seconds a frame of both packages, and how far their masks agree."""
+    table = Table(
+        "objects", "frames", "ours s/frame", "peer", "times as fast", "with reading: ours", "peer", "times as fast",
+        "mean IoU", "equal pixels", "visible", title="beside the released package", title_justify="left",
+    )
+    for row in rows:
+        table.add_row(
+            str(row.objects), str(row.length), f"{row.ours_s:.4f}", f"{row.peer_s:.4f}", f"{row.speed_ratio:.2f}",
+            f"{row.ours_whole_s:.4f}", f"{row.peer_whole_s:.4f}", f"{row.whole_speed_ratio:.2f}",
+            f"{row.mean_iou:.4f}", f"{row.equal_pixels:.4%}", f"{row.visible:.0%}",
+        )
+    return table
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def write_plot(path: Path, bench: Bench) -> Path:
@@ -42,7 +114,7 @@ def draw_bench(bench: Bench) -> Figure:
     return figure
 
 
-def _draw_rates(axes: Axes, rows: Sequence[Row]) -> None:
+def _draw_rates(axes: Axes, rows: Sequence[BenchRow]) -> None:
     by_objects = len({row.objects for row in rows}) > 1 or len({row.length for row in rows}) == 1
     along, across = ("objects", "length") if by_objects else ("length", "objects")
     dress(axes, LIGHT)
@@ -68,7 +140,7 @@ def _draw_rates(axes: Axes, rows: Sequence[Row]) -> None:
     axes.legend(frameon=False, fontsize=8, labelcolor=LIGHT.muted)
 
 
-def _draw_stages(axes: Axes, rows: Sequence[Row]) -> None:
+def _draw_stages(axes: Axes, rows: Sequence[BenchRow]) -> None:
     dress(axes, LIGHT)
     axes.grid(False, axis="y")
     names = [f"{row.objects} x {row.length}" for row in rows]
@@ -95,8 +167,8 @@ def _draw_peer(axes: Axes, rows: Sequence[PeerRow]) -> None:
             (-0.19, row.ours_s, LIGHT.first, "this package"), (0.19, row.peer_s, LIGHT.absent, "the released one"),
         ):
             axes.barh(k + offset, 1000 * seconds, height=0.36, color=colour, label=name if k == 0 else None)
-        told = f" {row.speed_ratio:.2f} times as fast, mean IoU {row.mean_iou:.4f}"
-        axes.text(1000 * row.ours_s, k - 0.19, told, va="center", fontsize=8, color=LIGHT.ink)
+        label = f" {row.speed_ratio:.2f} times as fast, mean IoU {row.mean_iou:.4f}"
+        axes.text(1000 * row.ours_s, k - 0.19, label, va="center", fontsize=8, color=LIGHT.ink)
     longest = max(max(row.ours_s, row.peer_s) for row in rows)
     axes.set(xlim=(0, 1400 * longest), xlabel="milliseconds a frame, propagation alone", ylabel="objects x frames")
     axes.set_yticks(range(len(rows)), [f"{row.objects} x {row.length}" for row in rows])

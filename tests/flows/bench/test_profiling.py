@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from flows.bench.clip import draw_bench_clip
-from flows.bench.clock import NETWORK, Clock, clocked
 from flows.bench.measure import prompted
+from flows.bench.profiling import NETWORK, Clock, clocked
 from labeling import rle
 from sam2.build_sam import build_sam2_video_predictor
 
