@@ -14,7 +14,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from flows.demo.shapes import Bools, Image8, Shape, draw_frame, ground_HW3, texture_TT3
+from flows.demo.shapes import Bools, Image8, Mover, draw_frame, ground_HW3, texture_TT3
 from labeling.types import Box
 
 FRAME_RATE = 30
@@ -63,7 +63,7 @@ def draw_bench_clip(objects: int, length: int, *, size_hw: tuple[int, int]) -> B
     return BenchClip(Looped([rgb for rgb, _ in drawn], length), tuple(_box(masks[s.object_id]) for s in shapes))
 
 
-def _shapes(objects: int, size_hw: tuple[int, int]) -> list[Shape]:
+def _shapes(objects: int, size_hw: tuple[int, int]) -> list[Mover]:
     height, width = size_hw
     columns = math.ceil(math.sqrt(objects * width / height))
     rows = math.ceil(objects / columns)
@@ -71,7 +71,7 @@ def _shapes(objects: int, size_hw: tuple[int, int]) -> list[Shape]:
     places = [((k % columns + 0.5) * width / columns, (k // columns + 0.5) * height / rows) for k in range(objects)]
     random = np.random.default_rng(0)
     return [
-        Shape(
+        Mover(
             k + 1, 0.28 * cell, _wander(x, y, reach=0.2 * cell, phase=k), _colour(random), seed=k,
             turn=lambda time: 2 * math.pi * 0.3 * time, lobes=k % 5, bulge=0.12,
         )
@@ -93,7 +93,7 @@ def _colour(random: np.random.Generator) -> tuple[int, int, int]:
     return int(red), int(green), int(blue)
 
 
-def _texture(shape: Shape) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _texture(shape: Mover) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return texture_TT3(shape.colour_rgb, seed=shape.seed)
 
 

@@ -15,7 +15,7 @@ from flows.cli.console import console, escape
 from labeling.errors import BadConfiguration
 
 if TYPE_CHECKING:
-    from flows.stack.parts import Part
+    from flows.stack.parts import StackPart
     from flows.stack.stack import Stack
 
 app = typer.Typer(no_args_is_help=True, help="PostgreSQL, S3, Prefect, Ray, review page and Prometheus on this machine alone.")
@@ -120,7 +120,7 @@ def take_down(stack: "Stack", *, only: "list[str] | tuple[str, ...]" = (), conso
         shutil.rmtree(stack.ray_folder, ignore_errors=True)
 
 
-def begin(stack: "Stack", part: "Part") -> None:
+def begin(stack: "Stack", part: "StackPart") -> None:
     """Start one part unless it runs, wait until it answers and do what comes after; a call that was killed is gone on with."""
     from flows.stack.process import start, wait_until
 

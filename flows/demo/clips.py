@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 
-from flows.demo.shapes import Bools, Image8, Shape, draw_frame, ground_HW3, texture_TT3
+from flows.demo.shapes import Bools, Image8, Mover, draw_frame, ground_HW3, texture_TT3
 from labeling import rle
 from labeling.types import RLE, Box
 
@@ -18,11 +18,11 @@ BROKEN = "broken.mp4"
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class DemoClip:
     """One clip: what lies behind, what moves over it (in drawing order), how long and how large."""
 
     name: str
-    shapes: tuple[Shape, ...]
+    shapes: tuple[Mover, ...]
     ground_rgb: tuple[int, int, int]
     seed: int
     size_hw: tuple[int, int] = (270, 480)
@@ -68,32 +68,32 @@ def _hop(x0: float, x1: float, y: float, height: float) -> Callable[[float], tup
     return lambda time: (x0 + (x1 - x0) * time, y - height * abs(math.sin(3 * math.pi * time)))
 
 
-def _clips() -> tuple[Clip, ...]:
-    bar = Shape(0, 40, lambda time: (250, 135), (84, 70, 62), 31, stretch_xy=(1.0, 4.0), square=True, category="bar")
+def _clips() -> tuple[DemoClip, ...]:
+    bar = Mover(0, 40, lambda time: (250, 135), (84, 70, 62), 31, stretch_xy=(1.0, 4.0), square=True, category="bar")
     return (
-        Clip("glide.mp4", (
-            Shape(1, 38, _line(90, 90, 380, 170), (226, 120, 54), 11, _spin(0.5), lobes=5, bulge=0.14, category="star"),
-            Shape(2, 27, _hop(400, 80, 215, 55), (64, 150, 214), 12, _spin(-0.4), square=True, category="box"),
+        DemoClip("glide.mp4", (
+            Mover(1, 38, _line(90, 90, 380, 170), (226, 120, 54), 11, _spin(0.5), lobes=5, bulge=0.14, category="star"),
+            Mover(2, 27, _hop(400, 80, 215, 55), (64, 150, 214), 12, _spin(-0.4), square=True, category="box"),
         ), (120, 136, 104), 1),
-        Clip("behind_bar.mp4", (
-            Shape(1, 30, _line(70, 140, 420, 128), (214, 70, 90), 21, _spin(0.8), category="ball"), bar,
+        DemoClip("behind_bar.mp4", (
+            Mover(1, 30, _line(70, 140, 420, 128), (214, 70, 90), 21, _spin(0.8), category="ball"), bar,
         ), (150, 140, 118), 2, num_frames=48),
-        Clip("out_and_back.mp4", (
-            Shape(1, 34, _there_and_back(250, 545, 130), (236, 190, 60), 41, _spin(1), lobes=3, bulge=0.12, category="ball"),
+        DemoClip("out_and_back.mp4", (
+            Mover(1, 34, _there_and_back(250, 545, 130), (236, 190, 60), 41, _spin(1), lobes=3, bulge=0.12, category="ball"),
         ), (92, 118, 142), 3, num_frames=48),
-        Clip("late_start.mp4", (
-            Shape(1, 30, _line(110, 200, 300, 70), (150, 96, 200), 51, _spin(0.3), stretch_xy=(1.5, 1.0), category="bean"),
-            Shape(2, 26, _line(390, 60, 300, 215), (72, 180, 120), 52, _spin(0.6), square=True, first_frame=12, category="box"),
+        DemoClip("late_start.mp4", (
+            Mover(1, 30, _line(110, 200, 300, 70), (150, 96, 200), 51, _spin(0.3), stretch_xy=(1.5, 1.0), category="bean"),
+            Mover(2, 26, _line(390, 60, 300, 215), (72, 180, 120), 52, _spin(0.6), square=True, first_frame=12, category="box"),
         ), (134, 122, 128), 4),
-        Clip("crossing.mp4", (
-            Shape(1, 34, _line(80, 100, 400, 165), (70, 160, 190), 61, _spin(0.2), stretch_xy=(1.3, 1.0), category="bean"),
-            Shape(2, 31, _line(400, 120, 80, 130), (230, 130, 150), 62, _spin(-0.5), lobes=4, bulge=0.12,
+        DemoClip("crossing.mp4", (
+            Mover(1, 34, _line(80, 100, 400, 165), (70, 160, 190), 61, _spin(0.2), stretch_xy=(1.3, 1.0), category="bean"),
+            Mover(2, 31, _line(400, 120, 80, 130), (230, 130, 150), 62, _spin(-0.5), lobes=4, bulge=0.12,
                   grow=lambda time: 1 + 0.2 * math.sin(2 * math.pi * time), category="star"),
         ), (112, 126, 112), 5),
         # Nothing but their paths tells these two apart: what the judge ought to leave to a person.
-        Clip("twins.mp4", (
-            Shape(1, 30, _line(70, 130, 410, 140), (214, 150, 70), 71, _spin(0.5), category="ball"),
-            Shape(2, 30, _line(410, 140, 70, 130), (214, 150, 70), 71, _spin(0.5), category="ball"),
+        DemoClip("twins.mp4", (
+            Mover(1, 30, _line(70, 130, 410, 140), (214, 150, 70), 71, _spin(0.5), category="ball"),
+            Mover(2, 30, _line(410, 140, 70, 130), (214, 150, 70), 71, _spin(0.5), category="ball"),
         ), (126, 122, 112), 6),
     )
 
@@ -103,14 +103,14 @@ def clip_names() -> tuple[str, ...]:
     return tuple(clip.name for clip in _clips())
 
 
-def _drawn(clip: Clip) -> Iterator[tuple[Image8, dict[int, Bools]]]:
+def _drawn(clip: DemoClip) -> Iterator[tuple[Image8, dict[int, Bools]]]:
     ground = ground_HW3(clip.size_hw, colour_rgb=clip.ground_rgb, seed=clip.seed)
     textures = [texture_TT3(shape.colour_rgb, seed=shape.seed) for shape in clip.shapes]
     for frame_idx in range(clip.num_frames):
         yield draw_frame(ground, clip.shapes, textures, frame_idx=frame_idx, num_frames=clip.num_frames)
 
 
-def _encode(path: Path, clip: Clip) -> dict[int, tuple[RLE, ...]]:
+def _encode(path: Path, clip: DemoClip) -> dict[int, tuple[RLE, ...]]:
     """Write a clip as H.264 with little loss and return its true masks by object."""
     masks: dict[int, list[RLE]] = {shape.object_id: [] for shape in clip.shapes if shape.object_id}
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
@@ -133,7 +133,7 @@ def _box_xyxy(mask: RLE) -> Box:
     return (x, y, x + width, y + height)
 
 
-def _prompt_rows(clip: Clip, masks: Mapping[int, tuple[RLE, ...]]) -> Iterator[dict[str, object]]:
+def _prompt_rows(clip: DemoClip, masks: Mapping[int, tuple[RLE, ...]]) -> Iterator[dict[str, object]]:
     """One box an object, on its first frame."""
     for shape in (shape for shape in clip.shapes if shape.object_id):
         box_xyxy = _box_xyxy(masks[shape.object_id][shape.first_frame])
@@ -150,15 +150,17 @@ def _break(folder: Path, whole: Path) -> dict[str, object]:
     return {"video": BROKEN, "object_id": 1, "frame_idx": 0, "category": "ball", "box_xyxy": (200.0, 80.0, 280.0, 160.0)}
 
 
-def _as_json(clips: Mapping[str, Clip], masks: Mapping[str, Mapping[int, tuple[RLE, ...]]]) -> dict[str, object]:
-    def one(clip: Clip, rles: Mapping[int, tuple[RLE, ...]]) -> dict[str, object]:
+def _as_json(clips: Mapping[str, DemoClip], masks: Mapping[str, Mapping[int, tuple[RLE, ...]]]) -> dict[str, object]:
+    def objects_of(clip: DemoClip, rles: Mapping[int, tuple[RLE, ...]]) -> dict[str, object]:
         starts = {shape.object_id: shape.first_frame for shape in clip.shapes}
         return {
             "size_hw": clip.size_hw,
-            "objects": {str(i): {"first_frame": starts[i], "counts": [r.counts for r in found]} for i, found in rles.items()},
+            "objects": {
+                str(i): {"first_frame": starts[i], "counts": [mask.counts for mask in visible]} for i, visible in rles.items()
+            },
         }
 
-    return {name: one(clips[name], rles) for name, rles in masks.items()}
+    return {name: objects_of(clips[name], rles) for name, rles in masks.items()}
 
 
 def read_demo(folder: Path) -> DemoTruth:
@@ -168,9 +170,9 @@ def read_demo(folder: Path) -> DemoTruth:
     starts: dict[str, dict[int, int]] = {}
     for name, clip in json.loads(truth.read_text(encoding="ascii")).items():
         height, width = clip["size_hw"]
-        found = {int(i): entry for i, entry in clip["objects"].items()}
-        masks[name] = {i: tuple(RLE((height, width), counts) for counts in entry["counts"]) for i, entry in found.items()}
-        starts[name] = {i: int(entry["first_frame"]) for i, entry in found.items()}
+        objects = {int(i): entry for i, entry in clip["objects"].items()}
+        masks[name] = {i: tuple(RLE((height, width), counts) for counts in entry["counts"]) for i, entry in objects.items()}
+        starts[name] = {i: int(entry["first_frame"]) for i, entry in objects.items()}
     return DemoTruth(folder, tuple(masks), folder / "prompts.jsonl", truth, masks, starts)
 
 

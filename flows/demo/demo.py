@@ -108,9 +108,9 @@ def compare(truth: DemoTruth, config: LabelConfig) -> list[TruthRow]:
         frames = [frame for frame in stored.frames if frame.frame_idx > first]
         if not frames:
             continue
-        found_THW = np.stack([rle.decode(frame.rle) for frame in frames])
+        tracked_THW = np.stack([rle.decode(frame.rle) for frame in frames])
         true_THW = np.stack([rle.decode(truth.masks[key][object_id][frame.frame_idx]) for frame in frames])
-        measured = j_and_f(found_THW, true_THW)
+        measured = j_and_f(tracked_THW, true_THW)
         rows.append(TruthRow(key, object_id, measured.j, measured.f))
     return rows
 

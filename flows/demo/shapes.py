@@ -21,7 +21,7 @@ SOFT_PIXELS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class Mover:
     """An outline in polar form, radius * (1 + bulge * cos(lobes * angle)), stretched, turned and moved over time.
 
     `place_xy` gives the centre in pixels and `turn` the angle in radians, both from the clip's time in [0, 1].
@@ -69,7 +69,7 @@ def ground_HW3(size_hw: tuple[int, int], *, colour_rgb: tuple[int, int, int], se
     return np.clip(np.array(colour_rgb, np.float32) * ((0.6 + 0.7 * mottle) * light)[:, :, None], 0, 255)
 
 
-def _window(shape: Shape, size_hw: tuple[int, int], time: float) -> tuple[slice, slice] | None:
+def _window(shape: Mover, size_hw: tuple[int, int], time: float) -> tuple[slice, slice] | None:
     """The rows and columns that the shape may touch; None when it is out of the frame."""
     reach = shape.radius * shape.grow(time) * (1 + abs(shape.bulge)) * max(shape.stretch_xy) * (1.42 if shape.square else 1) + 2
     x, y = shape.place_xy(time)
@@ -78,7 +78,7 @@ def _window(shape: Shape, size_hw: tuple[int, int], time: float) -> tuple[slice,
     return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
 
 
-def _local_xy(shape: Shape, window: tuple[slice, slice], time: float) -> tuple[Floats, Floats]:
+def _local_xy(shape: Mover, window: tuple[slice, slice], time: float) -> tuple[Floats, Floats]:
     """Pixel centres of the window in the shape's own turned and stretched axes."""
     rows, columns = window
     x, y = shape.place_xy(time)
@@ -88,7 +88,7 @@ def _local_xy(shape: Shape, window: tuple[slice, slice], time: float) -> tuple[F
     return (across * cosine + along * sine) / shape.stretch_xy[0], (along * cosine - across * sine) / shape.stretch_xy[1]
 
 
-def coverage_PP(shape: Shape, window: tuple[slice, slice], time: float) -> tuple[Floats, Floats, Floats]:
+def coverage_PP(shape: Mover, window: tuple[slice, slice], time: float) -> tuple[Floats, Floats, Floats]:
     """How much of each pixel in the window the shape covers, in [0, 1], and the pixels' own coordinates u, v."""
     u, v = _local_xy(shape, window, time)
     radius = shape.radius * shape.grow(time)
@@ -99,7 +99,7 @@ def coverage_PP(shape: Shape, window: tuple[slice, slice], time: float) -> tuple
     return np.clip(0.5 - beyond / SOFT_PIXELS, 0, 1).astype(np.float32), u, v
 
 
-def _skin_PP3(shape: Shape, u: Floats, v: Floats, texture: Floats) -> Floats:
+def _skin_PP3(shape: Mover, u: Floats, v: Floats, texture: Floats) -> Floats:
     scale = TEXTURE_SIDE / (4 * shape.radius)
     rows = (v * scale + TEXTURE_SIDE / 2).astype(np.int64) % TEXTURE_SIDE
     columns = (u * scale + TEXTURE_SIDE / 2).astype(np.int64) % TEXTURE_SIDE
@@ -107,7 +107,7 @@ def _skin_PP3(shape: Shape, u: Floats, v: Floats, texture: Floats) -> Floats:
 
 
 def draw_frame(
-    ground: Floats, shapes: Sequence[Shape], textures: Sequence[Floats], *, frame_idx: int, num_frames: int
+    ground: Floats, shapes: Sequence[Mover], textures: Sequence[Floats], *, frame_idx: int, num_frames: int
 ) -> tuple[Image8, dict[int, Bools]]:
     """Draw one frame, later shapes over earlier ones: RGB (H, W, 3) and, by object id, the visible mask (H, W)."""
     time = frame_idx / max(num_frames - 1, 1)

@@ -23,7 +23,7 @@ ONCE_S = 1200
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class StackPart:
     """One process. `before` and `after` are repeatable; `after` runs each time that the part was started and answers.
 
     One that ends instead of answering is started `tries` times in all; `end_by` is the signal that ends it.
@@ -41,7 +41,7 @@ class Part:
     end_by: int = signal.SIGTERM
 
 
-def parts_of(stack: Stack) -> tuple[list[Part], list[str]]:
+def parts_of(stack: Stack) -> tuple[list[StackPart], list[str]]:
     """Return the parts in the order of their start, and a sentence for each that this machine cannot have."""
     env = environment(stack)
     missing = []
@@ -119,7 +119,7 @@ def _begun(data: Path) -> Path:
     return data.with_name(f".{data.name}.begun")
 
 
-def _postgres(stack: Stack, env: Mapping[str, str]) -> Part:
+def _postgres(stack: Stack, env: Mapping[str, str]) -> StackPart:
     programs, data, port = postgres_folder(), stack.folder / "postgres", stack.ports["postgres"]
     assert programs is not None
     # PostgreSQL refuses to run as root.
@@ -138,31 +138,31 @@ def _postgres(stack: Stack, env: Mapping[str, str]) -> Part:
         if user:
             shutil.chown(data, user)
             shutil.chown(password, user)
-        how = ("-D", str(data), "-U", "postgres", "-A", "scram-sha-256", "--locale=C", "-E", "UTF8", f"--pwfile={password}")
+        options = ("-D", str(data), "-U", "postgres", "-A", "scram-sha-256", "--locale=C", "-E", "UTF8", f"--pwfile={password}")
         try:
-            _once(stack, "postgres", str(programs / "initdb"), *how, env=env, user=user)
+            _once(stack, "postgres", str(programs / "initdb"), *options, env=env, user=user)
         finally:
             password.unlink()
         _begun(data).unlink()
 
     def takes_queries() -> bool:
-        asked = (str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port))
-        return subprocess.run(asked, check=False).returncode == 0
+        command = (str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port))
+        return subprocess.run(command, check=False).returncode == 0
 
     def make_databases() -> None:
-        there = _once(stack, "postgres", *database, "-Atc", "SELECT datname FROM pg_database", env=with_password).split()
-        for name in {"prefect", "review"} - set(there):
+        databases = _once(stack, "postgres", *database, "-Atc", "SELECT datname FROM pg_database", env=with_password).split()
+        for name in {"prefect", "review"} - set(databases):
             _once(stack, "postgres", *database, "-c", f"CREATE DATABASE {name}", env=with_password)
 
     listen = ("-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", f"unix_socket_directories={data}")
-    return Part(
+    return StackPart(
         "postgres", (str(programs / "postgres"), "-D", str(data), *listen), env, takes_queries, f"127.0.0.1:{port}",
         before=make, after=make_databases, user=user,
         end_by=signal.SIGINT,       # told by SIGTERM, it waits for everybody to hang up
     )
 
 
-def _s3(stack: Stack, env: Mapping[str, str]) -> Part:
+def _s3(stack: Stack, env: Mapping[str, str]) -> StackPart:
     port = stack.ports["s3"]
 
     def make_buckets() -> None:
@@ -175,10 +175,10 @@ def _s3(stack: Stack, env: Mapping[str, str]) -> Part:
 
     # In memory: what is in it goes with the process.
     command = (binary("moto_server"), "-H", "127.0.0.1", "-p", str(port))
-    return Part("s3", command, env, _listens(port), f"http://127.0.0.1:{port}", after=make_buckets)
+    return StackPart("s3", command, env, _listens(port), f"http://127.0.0.1:{port}", after=make_buckets)
 
 
-def _prefect(stack: Stack, env: Mapping[str, str]) -> Part:
+def _prefect(stack: Stack, env: Mapping[str, str]) -> StackPart:
     port, password = stack.ports["prefect"], stack.secrets["password"]
     server = {
         **env,
@@ -203,14 +203,14 @@ def _prefect(stack: Stack, env: Mapping[str, str]) -> Part:
 
     command = (binary("prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port))
     address = f"http://127.0.0.1:{port}"
-    return Part("prefect", command, server, _answers(f"{address}/api/health"), address, after=deploy)
+    return StackPart("prefect", command, server, _answers(f"{address}/api/health"), address, after=deploy)
 
 
-def _ray(stack: Stack, env: Mapping[str, str]) -> list[Part]:
+def _ray(stack: Stack, env: Mapping[str, str]) -> list[StackPart]:
     port = stack.ports["ray"]
     # Nothing here grows by itself: no autoscaler.
-    less = ("--include-dashboard=false", "--no-monitor")
-    head = ("--head", f"--port={port}", "--num-cpus=0", f"--temp-dir={stack.ray_folder}", *less)
+    bare = ("--include-dashboard=false", "--no-monitor")
+    head = ("--head", f"--port={port}", "--num-cpus=0", f"--temp-dir={stack.ray_folder}", *bare)
     # One per machine sends actors' lines to their driver.
     join = (f"--address=127.0.0.1:{port}", f"--num-cpus={NODE_CPUS}", "--include-log-monitor=false")
     return [
@@ -220,42 +220,42 @@ def _ray(stack: Stack, env: Mapping[str, str]) -> list[Part]:
     ]
 
 
-def _ray_node(stack: Stack, env: Mapping[str, str], name: str, how: tuple[str, ...]) -> Part:
+def _ray_node(stack: Stack, env: Mapping[str, str], name: str, how: tuple[str, ...]) -> StackPart:
     agents = {
         "dashboard-agent-grpc-port": "grpc", "dashboard-agent-listen-port": "listen", "metrics-export-port": "export",
         "runtime-env-agent-port": "env",
     }
-    own = tuple(f"--{option}={stack.ports[f'{name}-{agent}']}" for option, agent in agents.items())
+    agent_ports = tuple(f"--{option}={stack.ports[f'{name}-{agent}']}" for option, agent in agents.items())
     # Its workers' range of ports, 10002 to 19999, would take in those that were chosen here.
     anywhere = ("--min-worker-port=0", "--max-worker-port=0")
     fixed = ("--disable-usage-stats", "--block", "--object-store-memory=80000000", *anywhere)
     # A node that is told where a cluster is would look for another one.
-    alone = {key: value for key, value in env.items() if key != "RAY_ADDRESS"}
-    command = (sys.executable, "-m", "flows.stack.ray", "start", *how, *own, *fixed)
+    without_address = {key: value for key, value in env.items() if key != "RAY_ADDRESS"}
+    command = (sys.executable, "-m", "flows.stack.ray", "start", *how, *agent_ports, *fixed)
     ready, address = _says(stack, name, "Ray runtime started"), f"127.0.0.1:{stack.ports['ray']}"
     # Ray gives a node 30 s to start, however busy the machine is.
-    return Part(name, command, alone, ready, address, tries=5)
+    return StackPart(name, command, without_address, ready, address, tries=5)
 
 
-def _worker(stack: Stack, env: Mapping[str, str]) -> Part:
+def _worker(stack: Stack, env: Mapping[str, str]) -> StackPart:
     command = (binary("prefect"), "worker", "start", "--pool", env["LABELING_POOL"], "--type", "process", "--name", "stack")
-    return Part("worker", command, env, _says(stack, "worker", "started!"), f"work pool {env['LABELING_POOL']}")
+    return StackPart("worker", command, env, _says(stack, "worker", "started!"), f"work pool {env['LABELING_POOL']}")
 
 
-def _review(stack: Stack, env: Mapping[str, str]) -> Part:
+def _review(stack: Stack, env: Mapping[str, str]) -> StackPart:
     port, scratch = stack.ports["review"], f"run.scratch={env['LABELING_SCRATCH']}"
-    places = (f"store.root={env['LABELING_ROOT']}", f"source.uri={env['LABELING_SOURCE']}", scratch)
-    command = (binary("labeling"), "review", "serve", "--port", str(port), *places)
-    return Part("review", command, env, _listens(port), f"http://127.0.0.1:{port}")
+    settings = (f"store.root={env['LABELING_ROOT']}", f"source.uri={env['LABELING_SOURCE']}", scratch)
+    command = (binary("labeling"), "review", "serve", "--port", str(port), *settings)
+    return StackPart("review", command, env, _listens(port), f"http://127.0.0.1:{port}")
 
 
-def _metrics(stack: Stack, env: Mapping[str, str]) -> Part:
+def _metrics(stack: Stack, env: Mapping[str, str]) -> StackPart:
     port = stack.ports["metrics"]
     command = (binary("labeling"), "metrics", "serve", env["LABELING_ROOT"], "--port", str(port))
-    return Part("metrics", command, env, _listens(port), f"http://127.0.0.1:{port}/metrics")
+    return StackPart("metrics", command, env, _listens(port), f"http://127.0.0.1:{port}/metrics")
 
 
-def _prometheus(stack: Stack, env: Mapping[str, str], top: Path) -> Part:
+def _prometheus(stack: Stack, env: Mapping[str, str], top: Path) -> StackPart:
     port, folder = stack.ports["prometheus"], stack.folder / "prometheus"
 
     def configure() -> None:
@@ -272,4 +272,4 @@ def _prometheus(stack: Stack, env: Mapping[str, str], top: Path) -> Part:
         f"--storage.tsdb.path={folder / 'data'}",
     )
     address = f"http://127.0.0.1:{port}"
-    return Part("prometheus", command, env, _answers(f"{address}/-/ready"), address, before=configure)
+    return StackPart("prometheus", command, env, _answers(f"{address}/-/ready"), address, before=configure)

@@ -30,11 +30,11 @@ class Running:
     def process(self) -> psutil.Process | None:
         """The process, None where it has ended."""
         try:
-            found = psutil.Process(self.pid)
-            same = abs(found.create_time() - self.started) < 1 and found.status() != psutil.STATUS_ZOMBIE
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return None
-        return found if same else None
+        return process if same else None
 
 
 def start(
@@ -48,15 +48,15 @@ def start(
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log.open("ab") as out:
-            begun = subprocess.Popen(
+            child = subprocess.Popen(
                 command, env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
                 user=user, group=user, extra_groups=[] if user else None, cwd="/" if user else None,
             )
     except FileNotFoundError as error:
         raise BadConfiguration(f"{command[0]} is not on this machine; install it, or see `labeling doctor`") from error
-    started = psutil.Process(begun.pid).create_time()
-    begun.returncode = 0     # it is meant to go on: nobody here waits for it
-    return Running(begun.pid, started, end_by=end_by)
+    started = psutil.Process(child.pid).create_time()
+    child.returncode = 0     # it is meant to go on: nobody here waits for it
+    return Running(child.pid, started, end_by=end_by)
 
 
 def stop(running: Running, *, patience_s: float = STOP_S) -> None:
@@ -71,9 +71,9 @@ def stop(running: Running, *, patience_s: float = STOP_S) -> None:
     with contextlib.suppress(psutil.Error):
         process.wait(timeout=patience_s)
     _, left = psutil.wait_procs(family, timeout=2)
-    for one in left:
+    for survivor in left:
         with contextlib.suppress(psutil.Error):
-            one.kill()
+            survivor.kill()
     psutil.wait_procs(left, timeout=5)
 
 
@@ -85,9 +85,9 @@ def wait_until(ready: Callable[[], bool], running: Running, *, log: Path, limit_
     """
     give_up_at = time.monotonic() + limit_s
     while not ready():
-        over = running.process() is None
-        if over or time.monotonic() > give_up_at:
-            why = "ended" if over else f"did not answer within {limit_s:.0f} s"
+        ended = running.process() is None
+        if ended or time.monotonic() > give_up_at:
+            why = "ended" if ended else f"did not answer within {limit_s:.0f} s"
             raise BadConfiguration(f"{log.stem} {why}; the end of {log}:\n{tail(log)}")
         time.sleep(0.25)
 

@@ -66,9 +66,9 @@ def open_stack(folder: Path) -> Stack:
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         return Stack(folder.resolve(), ports, {"token": secrets.token_hex(32), "password": secrets.token_hex(16)})
     try:
-        said = json.loads(path.read_text())
-        running = {name: Running(**one) for name, one in said["running"].items()}
-        return Stack(folder.resolve(), said["ports"], said["secrets"], running, said["cron"])
+        state = json.loads(path.read_text())
+        running = {name: Running(**process) for name, process in state["running"].items()}
+        return Stack(folder.resolve(), state["ports"], state["secrets"], running, state["cron"])
     except (ValueError, KeyError, TypeError) as error:
         raise BadConfiguration(f"{path} cannot be read ({error}); end its processes by hand and remove {folder}") from error
 
@@ -88,8 +88,8 @@ def binary(name: str) -> str:
 def postgres_folder() -> Path | None:
     """Where PostgreSQL's programs are, the newest version's; None where it is not installed."""
     on_path = shutil.which("initdb")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True) + ([Path(on_path).parent] if on_path else [])
-    return next((folder for folder in found if (folder / "initdb").exists() and (folder / "postgres").exists()), None)
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True) + ([Path(on_path).parent] if on_path else [])
+    return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()), None)
 
 
 def environment(stack: Stack) -> dict[str, str]:

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from flows.demo.shapes import Shape, draw_frame, ground_HW3, noise_HW, texture_TT3
+from flows.demo.shapes import Mover, draw_frame, ground_HW3, noise_HW, texture_TT3
 
 
 def test_a_shape_covers_its_area_and_what_lies_above_takes_pixels_from_it() -> None:
     ground = ground_HW3((60, 80), colour_rgb=(100, 100, 100), seed=0)
-    disc = Shape(1, 12.0, lambda time: (40, 30), (200, 0, 0), 1)
-    lid = Shape(0, 6.0, lambda time: (40, 30), (0, 200, 0), 2, square=True)
+    disc = Mover(1, 12.0, lambda time: (40, 30), (200, 0, 0), 1)
+    lid = Mover(0, 6.0, lambda time: (40, 30), (0, 200, 0), 2, square=True)
     skins = [texture_TT3(shape.colour_rgb, seed=shape.seed) for shape in (disc, lid)]
     _, alone = draw_frame(ground, [disc], skins[:1], frame_idx=0, num_frames=2)
     _, covered = draw_frame(ground, [disc, lid], skins, frame_idx=0, num_frames=2)
@@ -19,7 +19,7 @@ def test_a_shape_covers_its_area_and_what_lies_above_takes_pixels_from_it() -> N
 
 def test_a_shape_is_away_before_its_first_frame_and_out_of_the_frame() -> None:
     ground = ground_HW3((60, 80), colour_rgb=(100, 100, 100), seed=0)
-    late = Shape(1, 8.0, lambda time: (40 + 400 * time, 30), (200, 0, 0), 1, first_frame=1)
+    late = Mover(1, 8.0, lambda time: (40 + 400 * time, 30), (200, 0, 0), 1, first_frame=1)
     skin = [texture_TT3(late.colour_rgb, seed=1)]
     drawn = [draw_frame(ground, [late], skin, frame_idx=i, num_frames=21) for i in (0, 1, 20)]
     assert [bool(masks[1].any()) for _, masks in drawn] == [False, True, False]
