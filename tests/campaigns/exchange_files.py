@@ -125,7 +125,13 @@ def _serve(pipe: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_ADDRESSES, MOST_ADDRESSES))
     while (case := pipe.recv()) is not None:
         kind, path = case
-        pipe.send((outcome_of(READERS[kind], Path(path)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+        pipe.send((outcome_of(READERS[kind], Path(path)), _most_resident_kb()))
+
+
+def _most_resident_kb() -> int:
+    """Return the most memory that this process held; getrusage would count what its parent held when it was begun."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
 class Worker:

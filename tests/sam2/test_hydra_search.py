@@ -77,9 +77,11 @@ def test_a_program_s_own_configurations_come_first(tmp_path: Path) -> None:
 
 
 def test_what_hydra_was_told_is_left_alone() -> None:
-    before = GlobalHydra.instance().hydra
-    sam2.offer_configs()
-    assert GlobalHydra.instance().hydra is before
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("sam2", version_base="1.2"):
+        before = GlobalHydra.instance().hydra
+        sam2.offer_configs()
+        assert GlobalHydra.instance().hydra is before
 
 
 def test_a_network_is_built_from_parts_by_hand() -> None:

@@ -1,7 +1,6 @@
 """Small frames by formula, predictors with weights by formula, on whichever `sam2` is on the path."""
 
 import copy
-import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,7 +47,6 @@ def _built(kind: str) -> Any:
     from sam2 import build_sam
 
     make = build_sam.build_sam2 if kind == "image" else build_sam.build_sam2_video_predictor
-    logging.getLogger("sam2").setLevel(logging.ERROR)       # the weights come after building, which says so
     model = make(CONFIG, device="cpu", apply_postprocessing=False, hydra_overrides_extra=[f"++model.image_size={SIDE}"])
     weights = {name: weight * LOUD.get(name, 1.0) for name, weight in formula_weights(model.state_dict()).items()}
     weights["sam_mask_decoder.pred_obj_score_head.layers.2.bias"] += 4

@@ -443,7 +443,9 @@ def test_nothing_overlaps_or_is_cut(chromium: Any, address: str, *, width: int, 
     says(opened, "#edit-bar", "1 click, predicted IoU")
     opened.get_by_label("Direction").select_option("span")
     assert amiss(opened) == []
-    assert opened.get_by_role("button", name="Save correction").bounding_box()["y"] < height - 40
+    save = opened.get_by_role("button", name="Save correction")
+    save.wait_for()
+    assert save.bounding_box()["y"] < height - 40
     context.close()
 
 
