@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from labeling.processes import is_gone, this_process
+from labeling.process import is_gone, this_process
 
 _BESIDE = re.compile(r"\.~[0-9a-f]{32}(?:~([0-9a-f]{8}~\d+~\d*))?\.beside")
 _LEFT_AFTER_S = 86_400.0  # for writers that cannot be asked after: on other machines, or of releases that did not name them

@@ -9,7 +9,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parent.parent
 ROOMS = ["ingest", "track", "qc", "store", "review", "export"]
-LEAVES = {"types", "rle", "config", "errors", "files", "objects", "jf", "logs", "metrics", "processes", "redact"}
+LEAVES = {"types", "rle", "config", "errors", "files", "objects", "jf", "logs", "metrics", "process", "redact"}
 
 
 def imported_by(path: Path) -> set[str]:

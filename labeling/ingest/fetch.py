@@ -19,6 +19,7 @@ from labeling.errors import BadConfiguration, BadInput, Unavailable
 from labeling.ingest.digests import Digests
 from labeling.ingest.listing import content_id_of
 from labeling.objects import Objects, ObjectStat, open_objects, split_uri
+from labeling.process import started
 from labeling.types import VideoRef
 
 _LOCK_NAME = ".~lock.beside"
@@ -60,7 +61,7 @@ def fetch_video(
 
 def own_folder(scratch: Path, run_id: str) -> Path:
     """Make and return this process's folder for one run under `scratch`; `sweep_scratch` removes it once both are gone."""
-    folder = Path(scratch) / run_id / f"owner~{_host()}~{os.getpid()}~{_started(os.getpid())}"
+    folder = Path(scratch) / run_id / f"owner~{_host()}~{os.getpid()}~{started(os.getpid())}"
     for _ in range(_MADE_TRIES):
         with suppress(FileNotFoundError):  # a sweep took the run's folder while it was still empty
             folder.mkdir(parents=True, exist_ok=True)
@@ -163,37 +164,18 @@ def _bytes_under(folder: Path) -> int:
 
 
 def _is_alive(folder: Path) -> bool:
-    host, pid, started = folder.name.removeprefix("owner~").rsplit("~", 2)
+    # By the host's name alone: a container that was started again has another machine's identity, and its old disk.
+    host, pid, since = folder.name.removeprefix("owner~").rsplit("~", 2)
     if host != _host():
         try:
             return time.time() - folder.stat().st_mtime < _FOREIGN_STALE_S
         except FileNotFoundError:
             return True
-    return _started(int(pid)) == started if pid.isdigit() else True
+    return started(int(pid)) == since if pid.isdigit() else True
 
 
 def _host() -> str:
     return socket.gethostname() or "localhost"
-
-
-def _started(pid: int) -> str:
-    """When a process began, in the kernel's ticks, so that a reused id is not taken for it; `gone` where there is none."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return _signalled(pid)
-    return "gone" if fields[0] in "ZX" else fields[19]
-
-
-def _signalled(pid: int) -> str:
-    """The same where there is no /proc: only whether it lives."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return "gone"
-    except PermissionError:
-        return "0"
-    return "0"
 
 
 def _remove_if_empty(folder: Path) -> None:

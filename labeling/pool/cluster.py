@@ -25,6 +25,7 @@ from labeling.config import ClusterConfig
 from labeling.errors import BadConfiguration, ClusterFailed, ClusterGone
 from labeling.pool import ray as private_ray
 from labeling.pool.pulse import JOIN_HINT, check_head, in_time
+from labeling.process import children_of
 
 log = logging.getLogger(__name__)
 
@@ -220,7 +221,7 @@ def shut_down() -> None:
 def abandon() -> None:
     """Let go of a Ray that is no more: end what is left of it here, and wait for nobody."""
     processes = private_ray.own_processes()
-    left = [child for process in processes for child in _children_of(process.pid)]
+    left = [child for process in processes for child in children_of(process.pid)]
     for process in processes:
         process.kill()
         process.wait()
@@ -232,15 +233,6 @@ def abandon() -> None:
         atexit.unregister(last_act)
     sys.excepthook = sys.__excepthook__
     in_time(ray.shutdown, EXIT_TIMEOUT_S)
-
-
-def _children_of(parent: int) -> list[int]:
-    children = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
-                children.append(int(path.parent.name))
-    return children
 
 
 def _use_token(*, make: bool) -> None:

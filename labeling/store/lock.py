@@ -6,7 +6,6 @@ is compare-and-set, so of two that take over one wins, and a holder that lost th
 
 import json
 import logging
-import os
 import threading
 import time
 import uuid
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from labeling import processes
+from labeling import process
 from labeling.errors import DamagedStore, StoreBusy
 from labeling.objects import Objects
 from labeling.store.documents import plain, read_document
@@ -111,7 +110,7 @@ class RunLock:
         now = time.time()
         said = {
             "holder": self._holder, "token": self._token, "acquired_at": self._since, "heartbeat_at": now,
-            "stale_s": self._stale_s, "released": released, "process": _this_process(),
+            "stale_s": self._stale_s, "released": released, "process": process.identity(),
         }
         return json.dumps(said, indent=1, sort_keys=True).encode()
 
@@ -199,25 +198,13 @@ def _free_because(said: Mapping[str, Any], stale_s: float) -> str | None:
     """Say why the lock may be taken: "" when it was given back, a sentence when its holder is gone, None when it is held."""
     if said.get("released"):
         return ""
-    if _is_gone(said["process"]):
+    if process.has_ended(said["process"]):
         return "its process is gone"
     age_s = time.time() - said["heartbeat_at"]
     # The longer of the two patiences: the holder beats at its own pace.
     if age_s > max(stale_s, said.get("stale_s", 0.0)):
         return f"no sign of life for {age_s:.0f} s"
     return None
-
-
-def _this_process() -> dict[str, Any]:
-    return {"machine": processes.machine(), "pid": os.getpid(), "started": processes.started(os.getpid())}
-
-
-def _is_gone(process: Mapping[str, Any]) -> bool:
-    """Whether a process of this very machine and process namespace has ended; False when that cannot be known."""
-    machine = processes.machine()
-    if not machine or process.get("machine") != machine:
-        return False
-    return processes.started(int(process["pid"])) != str(process["started"])
 
 
 def _clock(at: float) -> str:

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from labeling.errors import BadConfiguration, BadInput, Unavailable
+from labeling.files import written_beside
 from labeling.ingest.digests import Digests
 
 log = logging.getLogger(__name__)
@@ -114,10 +115,9 @@ def sha256_of(path: str | Path) -> str:
 
 
 def _record(record: Path, text: str) -> None:
-    beside = record.with_name(f"{record.name}.{os.getpid()}")
     try:
-        beside.write_text(text)
-        os.replace(beside, record)
+        with written_beside(record) as beside:
+            beside.write_text(text)
     except OSError as error:
         log.warning("%s cannot be written (%s); the checkpoint is not checked next time", record, error)
 
