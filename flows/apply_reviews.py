@@ -17,20 +17,19 @@ from flows.run.redacted_flow import discreet
 from labeling import logs
 from labeling.config import LabelConfig
 from labeling.ingest.listing import list_videos
-from labeling.ingest.prompts import BadRow, PromptTable, merge_prompts, read_prompts
+from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
 from labeling.objects import Objects, open_objects
 from labeling.review.flow.standing import counted_clicks
 from labeling.review.items import Correction, ItemKey
 from labeling.review.queue import ReviewQueue
-from labeling.store.kept import keep_what_is_not_corrected
 from labeling.store.keys import recipe_for
 from labeling.store.ledger import read_ledger
 from labeling.store.lock import run_lock
-from labeling.store.plan import Plan, make_plan
+from labeling.store.plan import Plan, limit_to_corrected_spans, make_plan
 from labeling.store.records import prompts_from_json
 from labeling.store.snapshots import read_snapshot, read_tracks, read_verdicts
 from labeling.track.predictor import TrackerRecipe, recipe_of
-from labeling.types import Prompt, PromptSource, VideoRef
+from labeling.types import Prompt, PromptSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +66,6 @@ class Applied:
     outcome: Outcome | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CorrectedObjects:
-    """The prompts of corrected objects alone, as `make_plan` asks for them; `wanted` maps video keys to object ids."""
-
-    table: PromptTable
-    wanted: Mapping[str, frozenset[int]]
-    bad_rows: Sequence[BadRow] = ()
-
-    @property
-    def by_video(self) -> Mapping[str, Sequence[Prompt]]:
-        """The prompts by the video's key."""
-        return {video: self._of(self.table.by_video.get(video, ()), video) for video in self.wanted}
-
-    def for_video(self, ref: VideoRef, /) -> Sequence[Prompt]:
-        """The prompts of a listed video, whether rows name its key or its uri."""
-        return self._of(self.table.for_video(ref), ref.key)
-
-    def _of(self, prompts: Sequence[Prompt], video: str) -> tuple[Prompt, ...]:
-        return tuple(p for p in prompts if p.object_id in self.wanted.get(video, ()))
-
-
 @discreet(name="apply-reviews", flow_run_name="{config.store.root}", validate_parameters=False, retries=0)
 def apply_reviews(config: LabelConfig) -> Applied:
     """Track every object with a waiting correction again, publish, judge and open what is to be verified.
@@ -117,11 +95,13 @@ def plan_corrections(
     wanted: dict[str, set[int]] = defaultdict(set)
     for correction in waiting:
         wanted[correction.video_key].add(int(correction.key.track_id))
-    corrected = CorrectedObjects(table, {video: frozenset(ids) for video, ids in wanted.items()})
-    refs = (ref for ref in list_videos(config.source) if ref.key in wanted)
+    refs = [ref for ref in list_videos(config.source) if ref.key in wanted]
+    # Rows of the table may name a video by its uri; corrections name it by its key.
+    prompts = dict(table.by_video) | {ref.key: table.for_video(ref) for ref in refs}
+    corrected = PromptTable({v: tuple(p for p in prompts.get(v, ()) if p.object_id in ids) for v, ids in wanted.items()})
     ledger = read_ledger(objects)
     plan = make_plan(refs, corrected, ledger, recipe_for(recipe, config.source, config.track), run_id)
-    return recipe, keep_what_is_not_corrected(objects, ledger, plan)
+    return recipe, limit_to_corrected_spans(objects, ledger, plan)
 
 
 def describe(objects: Objects, queue: ReviewQueue, waiting: Sequence[Correction]) -> tuple[AppliedItem, ...]:

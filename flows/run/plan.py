@@ -18,10 +18,9 @@ from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
 from labeling.ingest.tables import read_rows
 from labeling.objects import Objects, open_objects
 from labeling.pool.cluster import usable_cpus
-from labeling.store.kept import keep_what_is_not_corrected
 from labeling.store.keys import recipe_for
 from labeling.store.ledger import read_ledger
-from labeling.store.plan import Plan, make_plan
+from labeling.store.plan import Plan, limit_to_corrected_spans, make_plan
 from labeling.store.runs import Estimate, estimate, recent_summaries
 from labeling.track.predictor import TrackerRecipe, check_checkpoint, recipe_of
 
@@ -52,7 +51,7 @@ def plan_run(
         whole_source=whole and only is None,
         why_not_listed=partial(why_not_listed, config.source),
     )
-    return recipe, keep_what_is_not_corrected(objects, ledger, plan)
+    return recipe, limit_to_corrected_spans(objects, ledger, plan)
 
 
 def check_inputs(config: LabelConfig) -> None:

@@ -136,29 +136,6 @@ def _has_later(ledger: Ledger, video_id: str, object_id: int, label_version: int
     return done is not None and label_version is not None and done.label_version >= label_version
 
 
-def job_of(letter: DeadLetter, *, run_id: str, ledger: Ledger) -> Job | None:
-    """Return a letter's job to be run again under `run_id`, or None when nothing of it is left to do.
-
-    An object is left out when it has a result of the version that the job was to make, or of a later one.
-
-    Raises:
-        ValueError: the letter holds no job.
-    """
-    if not letter.replayable:
-        raise ValueError(f"{letter.key} holds no job ({letter.error.reason}); mend its prompts or video and run again")
-    old = job_from_dict(letter.payload)
-    video_id = old.video.video_id
-    due = {o: key for o, key in old.keys.items() if ledger.version_of(video_id, o) < old.label_versions[o]}
-    if not due:
-        return None
-    return replace(
-        of_objects(old, due.keys()),
-        run_id=run_id,
-        label_versions={o: ledger.version_of(video_id, o) + 1 for o in due},
-        batch=ledger.batch_for(video_id, due),
-    )
-
-
 def job_to_dict(job: Job) -> dict[str, Any]:
     """Return a job as plain values."""
     ref = job.video

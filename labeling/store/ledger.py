@@ -23,7 +23,7 @@ _VERSIONS = 2**31
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Result:
     """The newest result of one object: its version and key, and a JSON text of the digests of what made it."""
 
     label_version: int
@@ -31,7 +31,7 @@ class Done:
     components: str
 
 
-def components_of(done: Done) -> Mapping[str, str]:
+def components_of(done: Result) -> Mapping[str, str]:
     """Return the digests of what a result was made of; empty where its marker said nothing, or nothing that can be read."""
     try:
         parts: dict[str, str] = plain(json.loads(done.components), dict[str, str], "components")
@@ -76,14 +76,14 @@ class Ledger:
     markers: tuple[Marker, ...] = ()
     snapshot: Snapshot | None = None
     bad: tuple[BadMarker, ...] = ()
-    _newest: dict[tuple[str, int], Done] = field(default_factory=dict, repr=False)
+    _newest: dict[tuple[str, int], Result] = field(default_factory=dict, repr=False)
     _results: set[tuple[str, int, str]] = field(default_factory=set, repr=False)
     _withdrawn: dict[tuple[str, int], int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def newest(self, video_id: str, object_id: int) -> Done | None:
+    def newest(self, video_id: str, object_id: int) -> Result | None:
         """The object's newest result, or None."""
         return self._newest.get((video_id, object_id))
 
@@ -139,7 +139,7 @@ def ledger_of(
     withdrawn = pc.fill_null(rows["withdrawn"], False)
     current, gone = newest(rows.filter(pc.invert(withdrawn))), newest(rows.filter(withdrawn))
     names = ("video_id", "object_id", "label_version", "key", "components")
-    done = {(v, o): Done(n, k, c) for v, o, n, k, c in _zipped(current, *names)}
+    done = {(v, o): Result(n, k, c) for v, o, n, k, c in _zipped(current, *names)}
     highest = {(v, o): n for v, o, n in _zipped(gone, "video_id", "object_id", "label_version")}
     return Ledger(rows, markers, snapshot, bad, done, set(_zipped(rows, "video_id", "object_id", "key")), highest)
 

@@ -1,42 +1,33 @@
-"""What a run will do and why: the listing joined with the prompt table and the ledger. Nothing is downloaded."""
+"""What a run will do and why: the listing joined with the prompt table and the ledger. No video is downloaded.
+
+An object is due when its newest result has another key. Where it differs from that result by corrections with spans alone,
+it is tracked in part: its job says which masks stay.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from labeling.ingest.globs import has_video_suffix
-from labeling.ingest.prompts import sort_prompts
+from labeling.ingest.prompts import BadRow, PromptTable, sort_prompts
 from labeling.ingest.spelling import Nearest
+from labeling.objects import Objects
 from labeling.store.dead_letters import DeadLetter
 from labeling.store.keys import COMPONENTS, Keyer, LabelRecipe
-from labeling.store.ledger import Done, Ledger, components_of
-from labeling.types import ErrorKind, ErrorRecord, Job, Prompt, VideoRef, shown
+from labeling.store.ledger import Ledger, Result, components_of
+from labeling.store.mask_rows import Span, masks_file
+from labeling.store.parquet import open_file
+from labeling.store.records import prompts_from_json
+from labeling.store.snapshots import read_tracks
+from labeling.types import ErrorKind, ErrorRecord, Job, Kept, Prompt, VideoRef, shown
 
 NEW, DONE, NO_PROMPTS = "new", "done", "no prompts"
-_ROWS_TOLD = 20  # bad rows of a video that a message shows
 CHANGED = "inputs changed"  # for a result whose marker does not say what it was made of
-
-
-class BadRow(Protocol):
-    """A row of the prompt table that could not be read."""
-
-    @property
-    def video(self) -> str: ...
-    @property
-    def line(self) -> int: ...
-    @property
-    def message(self) -> str: ...
-
-
-class PromptTable(Protocol):
-    """What planning asks of a prompt table; `by_video` has videos as the table names them."""
-
-    @property
-    def by_video(self) -> Mapping[str, Sequence[Prompt]]: ...
-    @property
-    def bad_rows(self) -> Sequence[BadRow]: ...
-    def for_video(self, ref: VideoRef, /) -> Sequence[Prompt]: ...
+_ROWS_SHOWN = 20  # bad rows of a video that a message shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +72,11 @@ def make_plan(
     whole_source: bool = True,
     why_not_listed: Callable[[str], str] = lambda _video: "",
 ) -> Plan:
-    """Join listing, prompts and ledger; a video is due for those objects whose newest result has another key.
+    """Join listing, prompts and ledger: one entry a video, and a job where an object's newest result has another key.
 
     `why_not_listed` says of a video that `refs` lack why the listing passed it over, "" where it does not know.
     `whole_source=False` says that `refs` are a part of the source (a limit, a glob): a prompt for a video that is not
-    among them, or a row of its that cannot be read, is then no dead letter.
+    among them, or a row of its that cannot be read, is then no dead letter. Nothing is read or written.
     """
     keyer = Keyer(recipe)
     entries: list[PlanEntry] = []
@@ -99,6 +90,7 @@ def make_plan(
             jobs.append(job)
     bad = _rows_by_video(table).items()
     dead = [_bad_rows(video, rows, ids.get(video), run_id) for video, rows in bad if whole_source or video in ids]
+    # Of a part of the source nobody can say that a video is not there.
     if whole_source:
         lacking = [video for video in table.by_video if video not in ids]
         nearest = Nearest(entry.key for entry in entries) if lacking else None
@@ -113,21 +105,20 @@ def _plan_video(
 ) -> tuple[PlanEntry, Job | None]:
     if not prompts:
         return PlanEntry(ref.video_id, ref.key, ref.num_bytes, False, NO_PROMPTS), None
-    due: dict[int, str] = {}
-    for object_id, own in _by_object(prompts).items():
-        key = keyer.key(ref.content_id, own)
-        if not ledger.covers(ref.video_id, object_id, key):
-            due[object_id] = key
+    # Keys are made for every object of every video, components only for what is due: most of a large plan is done already.
+    keys = {object_id: keyer.key(ref.content_id, group) for object_id, group in _by_object(prompts).items()}
+    due = {o: key for o, key in keys.items() if not ledger.covers(ref.video_id, o, key)}
     if not due:
         return PlanEntry(ref.video_id, ref.key, ref.num_bytes, False, DONE), None
-    kept = sort_prompts(p for p in prompts if p.object_id in due)
-    components = {o: keyer.components(ref.content_id, own) for o, own in _by_object(kept).items()}
+    due_prompts = sort_prompts(p for p in prompts if p.object_id in due)
+    components = {o: keyer.components(ref.content_id, group) for o, group in _by_object(due_prompts).items()}
     why = _why((ledger.newest(ref.video_id, o), components[o]) for o in due)
     job = Job(
         run_id=run_id,
         video=ref,
-        prompts=kept,
+        prompts=due_prompts,
         keys=due,
+        # Above every version that the object ever had, a withdrawn one too: a version names one result for good.
         label_versions={o: ledger.version_of(ref.video_id, o) + 1 for o in due},
         batch=ledger.batch_for(ref.video_id, due),
         components=components,
@@ -144,17 +135,21 @@ def _by_object(prompts: Sequence[Prompt]) -> Mapping[int, Sequence[Prompt]]:
     return grouped
 
 
-def _why(objects: Iterable[tuple[Done | None, Mapping[str, str]]]) -> str:
+def _why(objects: Iterable[tuple[Result | None, Mapping[str, str]]]) -> str:
     """Say in words what is due: `new`, or what differs from the newest results; in one order, each once."""
-    said: set[str] = set()
-    for done, wanted in objects:
-        if done is None:
-            said.add(NEW)
-            continue
-        made_of = components_of(done)
-        differs = {word for name, word in COMPONENTS.items() if made_of.get(name) != wanted[name]} if made_of else set()
-        said |= differs or {CHANGED}
-    return ", ".join(word for word in (NEW, *COMPONENTS.values(), CHANGED) if word in said)
+    words: set[str] = set()
+    for result, components in objects:
+        if result is None:
+            words.add(NEW)
+        else:
+            words |= {COMPONENTS[name] for name in _differing(result, components)} or {CHANGED}
+    return ", ".join(word for word in (NEW, *COMPONENTS.values(), CHANGED) if word in words)
+
+
+def _differing(result: Result, components: Mapping[str, str]) -> set[str]:
+    """Return the components that a result was made with otherwise; none where it does not say what it was made of."""
+    made_of = components_of(result)
+    return {name for name in components if made_of.get(name) != components[name]} if made_of else set()
 
 
 def _rows_by_video(table: PromptTable) -> Mapping[str, Sequence[BadRow]]:
@@ -166,8 +161,8 @@ def _rows_by_video(table: PromptTable) -> Mapping[str, Sequence[BadRow]]:
 
 def _bad_rows(video: str, rows: Sequence[BadRow], video_id: str | None, run_id: str) -> DeadLetter:
     """One letter for a video's bad rows: its good rows are labelled all the same."""
-    message = "; ".join(f"line {row.line}: {row.message}" for row in rows[:_ROWS_TOLD])
-    message += f"; and {len(rows) - _ROWS_TOLD} more rows" if len(rows) > _ROWS_TOLD else ""
+    message = "; ".join(f"line {row.line}: {row.message}" for row in rows[:_ROWS_SHOWN])
+    message += f"; and {len(rows) - _ROWS_SHOWN} more rows" if len(rows) > _ROWS_SHOWN else ""
     payload = {"lines": [row.line for row in rows]}
     return DeadLetter(run_id, video, video_id, ErrorRecord(ErrorKind.POISON, "bad_prompt", message), payload)
 
@@ -183,3 +178,90 @@ def _unknown(video: str, prompts: Sequence[Prompt], run_id: str, why: str = "") 
     message = f"the prompt table names {shown(video)} (objects {shown(objects)}), which the source does not hold"
     message += f": {why}; mend the name or add it" if why else "; mend the name or add it"
     return DeadLetter(run_id, video, None, ErrorRecord(ErrorKind.POISON, "unknown_video", message), {"objects": objects})
+
+
+def limit_to_corrected_spans(objects: Objects, ledger: Ledger, plan: Plan) -> Plan:
+    """Return the plan with `Job.kept` where an object differs from its newest version by corrections with spans alone.
+
+    Where anything else differs (a seed, the model, a correction of all frames), the whole object is tracked. Reads the
+    newest snapshot's tracks where a job has such corrections; nothing is written.
+    """
+    limited = [(job, o) for job in plan.jobs for o in sorted({p.object_id for p in job.prompts if p.span is not None})]
+    if not limited:
+        return plan
+    tracks = read_tracks(objects, ledger.snapshot) if ledger.snapshot else None
+    kept_by_job: dict[str, dict[int, Kept]] = defaultdict(dict)
+    for job, object_id in limited:
+        before = _version_before(objects, ledger, tracks, job, object_id)
+        if before is None:
+            continue
+        kept = unchanged_part(before.masks_file, before.prompts, [p for p in job.prompts if p.object_id == object_id])
+        if kept is not None:
+            kept_by_job[job.name][object_id] = kept
+    return replace(plan, jobs=tuple(replace(j, kept=kept_by_job[j.name]) if j.name in kept_by_job else j for j in plan.jobs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """An object's newest version: the file of its masks, and what it was tracked from."""
+
+    masks_file: str
+    prompts: tuple[Prompt, ...]
+
+
+def _version_before(
+    objects: Objects, ledger: Ledger, tracks: pa.Table | None, job: Job, object_id: int
+) -> _Version | None:
+    """Return the newest version of an object of which nothing differs but the prompts."""
+    video_id = job.video.video_id
+    result = ledger.newest(video_id, object_id)
+    if result is None or _differing(result, job.components.get(object_id, {})) != {"prompts"}:
+        return None
+    published = [] if tracks is None else _rows(tracks.filter(pc.equal(tracks["video_id"], video_id)), object_id)
+    for row in published:
+        if row["label_version"] == result.label_version:
+            return _Version(masks_file(row), prompts_from_json(row["prompts"]))
+    return _unpublished_version(objects, ledger, video_id, object_id, result.key)
+
+
+def _unpublished_version(
+    objects: Objects, ledger: Ledger, video_id: str, object_id: int, key: str
+) -> _Version | None:
+    """Return a version that no snapshot has taken in, from the files of its batch."""
+    for marker in ledger.markers:
+        if marker.video_id == video_id and any((r["object_id"], r["key"]) == (object_id, key) for r in marker.results):
+            with open_file(objects, marker.file_of("tracks")) as opened:
+                (row,) = _rows(opened.read(), object_id)
+            return _Version(marker.file_of("masks"), prompts_from_json(row["prompts"]))
+    return None
+
+
+def _rows(tracks: pa.Table, object_id: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = tracks.filter(pc.equal(tracks["object_id"], object_id)).to_pylist()
+    return rows
+
+
+def unchanged_part(masks_file: str, before: Sequence[Prompt], now: Sequence[Prompt]) -> Kept | None:
+    """Return what stays of an object's masks when its prompts become others; None where all of them are made anew.
+
+    That is where a new prompt is not limited to a span, or one was taken away on a frame outside of the new ones' spans.
+    """
+    # What an object is called changes no mask.
+    old_prompts, new_prompts = ({replace(p, category=None) for p in prompts} for prompts in (before, now))
+    added, removed = new_prompts - old_prompts, old_prompts - new_prompts
+    spans = joined([p.span for p in added if p.span is not None])
+    limited = all(p.span is not None for p in added) and all(any(a <= p.frame_idx < b for a, b in spans) for p in removed)
+    if not limited or not spans:
+        return None
+    return Kept(masks_file, spans, tuple(min(p.frame_idx for p in added if a <= p.frame_idx < b) for a, b in spans))
+
+
+def joined(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Join half-open spans that overlap or touch, in ascending order."""
+    disjoint: list[Span] = []
+    for first, end in sorted(spans):
+        if disjoint and first <= disjoint[-1][1]:
+            disjoint[-1] = (disjoint[-1][0], max(disjoint[-1][1], end))
+        else:
+            disjoint.append((first, end))
+    return tuple(disjoint)

@@ -13,6 +13,7 @@ from flows.configure import kept_config, load_config
 from flows.run.status import newest_letters, open_letters, status_of
 from flows.run.store_metrics import StoreWatch
 from labeling import metrics
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.review.figures import figures_of
 from labeling.review.queue import ReviewQueue
@@ -23,7 +24,7 @@ from labeling.store.plan import make_plan
 from labeling.store.run_state import Doing, RunState, write_state
 from labeling.store.runs import RunTotals, summarize, write_config, write_summary
 from labeling.types import ErrorKind, ErrorRecord
-from tests.labeling.store.made_store import RECIPE, Table, box_prompt, ref_of, write_job
+from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
 DONE = RunState(
     "run-1", Doing.DONE, "nano fp32 samurai", started_at=1000.0, at=2000.0, num_videos=40, num_due=30, num_labelled=30,
@@ -77,7 +78,7 @@ def test_a_run_that_is_gone_was_interrupted(objects: FolderObjects, capsys: pyte
 
 
 def test_letters_count_until_their_job_is_done(objects: FolderObjects, tmp_path: Path) -> None:
-    table = Table({"a.mp4": (box_prompt(1),), "b.mp4": (box_prompt(1),)})
+    table = PromptTable({"a.mp4": (box_prompt(1),), "b.mp4": (box_prompt(1),)})
     plan = make_plan([ref_of("a.mp4"), ref_of("b.mp4")], table, read_ledger(objects), RECIPE, "run-1")
     broken = ErrorRecord(ErrorKind.POISON, "decode_error", "no")
     for run_id in ("run-0", "run-1"):

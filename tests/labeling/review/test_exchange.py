@@ -20,6 +20,7 @@ from labeling import rle
 from labeling.config import QCConfig, RuleConfig
 from labeling.errors import BadInput
 from labeling.ingest.listing import ref_of as file_ref
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.review.brush import decode_brush, encode_brush
 from labeling.review.cvat import cvat_xml, label_setup, read_cvat
@@ -33,7 +34,7 @@ from labeling.store.plan import make_plan
 from labeling.store.publish import publish
 from labeling.types import VideoRef
 from tests.fixtures_clips import write_clip
-from tests.labeling.store.made_store import RECIPE, SIZE_HW, Table, box_prompt, mask_of, write_job
+from tests.labeling.store.made_store import RECIPE, SIZE_HW, box_prompt, mask_of, write_job
 
 STRICT = QCConfig("strict", [RuleConfig("visible_share", "object_lost", "at_least", 0.9, 0.1)])
 FIXED_HW = np.zeros(SIZE_HW, bool)
@@ -53,7 +54,7 @@ def store(tmp_path: Path) -> FolderObjects:
         made = file_ref(str(write_clip(clips / key, num_frames=6, size_hw=SIZE_HW, rate=Fraction(30000, 1001))))
         refs.append(made)
     by_uri = {ref.key: prompts[Path(ref.uri).name] for ref in refs}
-    for job in make_plan(refs, Table(by_uri), read_ledger(root), RECIPE, "one").jobs:
+    for job in make_plan(refs, PromptTable(by_uri), read_ledger(root), RECIPE, "one").jobs:
         write_job(root, job, tmp_path / "scratch", lost_after=4)
     return root
 

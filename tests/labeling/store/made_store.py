@@ -1,7 +1,6 @@
 """Small real masklets to fill a store with: moving rectangles, measured by the real meter, written by the real writer."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
 from itertools import islice
@@ -11,6 +10,7 @@ import numpy as np
 
 from labeling import rle
 from labeling.ingest.listing import video_id_of
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import Objects
 from labeling.qc.signals import SignalMeter
 from labeling.store import schemas
@@ -23,17 +23,6 @@ from labeling.types import FrameMask, Job, Prompt, Provenance, Video, VideoRef
 
 SIZE_HW = (24, 32)
 RECIPE = LabelRecipe(model={"config": "sam2.1_nano", "precision": "fp32"}, tracker={"name": "samurai", "overrides": {}})
-
-
-@dataclass(frozen=True)
-class Table:
-    """A prompt table as planning sees it."""
-
-    by_video: Mapping[str, tuple[Prompt, ...]]
-    bad_rows: Sequence[object] = ()
-
-    def for_video(self, ref: VideoRef) -> tuple[Prompt, ...]:
-        return self.by_video.get(ref.key, ())
 
 
 def ref_of(key: str, content_id: str = "etag-1", num_bytes: int = 1000) -> VideoRef:
@@ -120,7 +109,7 @@ def label(
 ) -> list[Job]:
     """Label what is due of some videos with rectangles; nothing is published."""
     refs = [ref_of(key) for key in by_video]
-    jobs = list(make_plan(refs, Table(by_video), read_ledger(objects), RECIPE, run_id).jobs)
+    jobs = list(make_plan(refs, PromptTable(by_video), read_ledger(objects), RECIPE, run_id).jobs)
     for job in jobs:
         write_job(objects, job, scratch, **how)
     return jobs

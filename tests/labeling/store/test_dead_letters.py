@@ -1,4 +1,4 @@
-"""A letter says what failed and why, and its job can be handed in again."""
+"""A letter says what failed and why, and is open until its job is done."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from labeling.errors import BadInput, DamagedStore, record_of
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import Objects, open_objects
 from labeling.store.dead_letters import (
     DeadLetter,
     dead_job,
     job_from_dict,
-    job_of,
     job_to_dict,
     put_dead_letter,
     read_dead_letters,
@@ -20,7 +20,7 @@ from labeling.store.dead_letters import (
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
 from labeling.types import RLE, ErrorKind, Job, Prompt
-from tests.labeling.store.made_store import RECIPE, Table, box_prompt, ref_of, write_job
+from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Objects:
 
 
 def job_for(store: Objects, *prompts: Prompt) -> Job:
-    return make_plan([ref_of("a.mp4")], Table({"a.mp4": prompts}), read_ledger(store), RECIPE, "run-1").jobs[0]
+    return make_plan([ref_of("a.mp4")], PromptTable({"a.mp4": prompts}), read_ledger(store), RECIPE, "run-1").jobs[0]
 
 
 def failed(job: Job) -> DeadLetter:
@@ -60,29 +60,20 @@ def test_the_same_failure_is_one_letter_and_another_is_another(store: Objects) -
     assert [d.run_id for d in read_dead_letters(store)] == ["run-1", "run-1", "run-2"]
 
 
-def test_a_replayed_job_does_what_is_left_of_it(store: Objects, tmp_path: Path) -> None:
+def test_a_letter_is_open_until_all_of_its_job_is_done(store: Objects, tmp_path: Path) -> None:
     letter = failed(job_for(store, box_prompt(1), box_prompt(2)))
     assert still_open(letter, read_ledger(store))
-    again = job_of(letter, run_id="run-2", ledger=read_ledger(store))
-    assert again is not None
-    assert again == replace(job_from_dict(letter.payload), run_id="run-2")
     write_job(store, job_for(store, box_prompt(1)), tmp_path / "scratch")
-    rest = job_of(letter, run_id="run-2", ledger=read_ledger(store))
-    assert rest is not None
-    assert (list(rest.keys), {p.object_id for p in rest.prompts}, list(rest.components)) == ([2], {2}, [2])
-    assert rest.batch != again.batch
-    write_job(store, rest, tmp_path / "scratch")
-    assert job_of(letter, run_id="run-3", ledger=read_ledger(store)) is None
+    assert still_open(letter, read_ledger(store))
+    write_job(store, job_for(store, box_prompt(1), box_prompt(2)), tmp_path / "scratch")
     assert not still_open(letter, read_ledger(store))
 
 
 def test_a_letter_without_a_job_says_so(store: Objects) -> None:
-    table = Table({"gone.mp4": (box_prompt(1),)})
+    table = PromptTable({"gone.mp4": (box_prompt(1),)})
     (letter,) = make_plan([], table, read_ledger(store), RECIPE, "run-1").dead
-    assert letter.error.kind is ErrorKind.POISON
+    assert (letter.error.kind, letter.error.reason) == (ErrorKind.POISON, "unknown_video")
     assert not letter.replayable
-    with pytest.raises(ValueError, match="unknown_video"):
-        job_of(letter, run_id="run-2", ledger=read_ledger(store))
     assert still_open(letter, read_ledger(store))
 
 

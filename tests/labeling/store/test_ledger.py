@@ -7,13 +7,14 @@ import pyarrow as pa
 import pytest
 
 from labeling.config import QCConfig
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.store.ledger import components_of, ledger_of, read_ledger, read_markers
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
 from labeling.store.schemas import LEDGER, NewerStore
 from labeling.types import Job
-from tests.labeling.store.made_store import RECIPE, Table, box_prompt, ref_of, write_job
+from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def store(tmp_path: Path) -> FolderObjects:
 
 
 def labelled(store: FolderObjects, tmp_path: Path, *keys: str, run_id: str = "run-1", x0: float = 2) -> list[Job]:
-    table = Table({key: (box_prompt(1, x0), box_prompt(2)) for key in keys})
+    table = PromptTable({key: (box_prompt(1, x0), box_prompt(2)) for key in keys})
     jobs = make_plan([ref_of(key) for key in keys], table, read_ledger(store), RECIPE, run_id).jobs
     for job in jobs:
         write_job(store, job, tmp_path / "scratch", measured=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from labeling.config import QCConfig, RuleConfig
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import Objects, open_objects
 from labeling.store import dead_letters, read_masklets
 from labeling.store.dead_letters import read_dead_letters
@@ -14,7 +15,7 @@ from labeling.store.plan import make_plan
 from labeling.store.publish import publish, recompute
 from labeling.store.snapshots import list_versions, read_files, read_snapshot
 from labeling.store.versions.verify import verify_files
-from tests.labeling.store.made_store import RECIPE, Table, box_prompt, mask_of, ref_of, write_job
+from tests.labeling.store.made_store import RECIPE, box_prompt, mask_of, ref_of, write_job
 
 LENIENT = QCConfig("lenient", [])
 STRICT = QCConfig("strict", [RuleConfig("visible_share", "object_lost", "at_least", 0.9, 0.1)])
@@ -29,7 +30,7 @@ def run(store: Objects, scratch: Path, by_video: dict, run_id: str, qc: QCConfig
     """What a run does, without tracking: plan, write, publish under the lock."""
     with run_lock(store, run_id) as lock:
         refs = [ref_of(key) for key in ("a.mp4", "b.mp4")]
-        plan = make_plan(refs, Table(by_video), read_ledger(store), RECIPE, run_id)
+        plan = make_plan(refs, PromptTable(by_video), read_ledger(store), RECIPE, run_id)
         for letter in plan.dead:
             dead_letters.put_dead_letter(store, letter)
         for job in plan.jobs:

@@ -13,6 +13,7 @@ import pytest
 from labeling import rle
 from labeling.config import QCConfig
 from labeling.ingest.listing import video_id_of
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.store import schemas
 from labeling.store.ledger import read_ledger
@@ -20,7 +21,7 @@ from labeling.store.parquet import open_bytes, open_file
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
 from labeling.types import RLE
-from tests.labeling.store.made_store import RECIPE, Table, box_prompt, label, ref_of, rows_by_duckdb, told, write_job
+from tests.labeling.store.made_store import RECIPE, box_prompt, label, ref_of, rows_by_duckdb, told, write_job
 
 TOP = Path(__file__).resolve().parents[3]
 RELEASE_BEFORE = TOP / "tests/reference/store_0_1_0"  # three objects of six frames, nothing to be seen on the last three
@@ -33,7 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("formats")
     objects = FolderObjects(folder / "store")
     for x0, num_frames in ((2.0, 6), (9.0, 4)):
-        table = Table({"a.mp4": (box_prompt(1, x0), box_prompt(2)), "b.mp4": (box_prompt(1),)})
+        table = PromptTable({"a.mp4": (box_prompt(1, x0), box_prompt(2)), "b.mp4": (box_prompt(1),)})
         refs = [ref_of(key) for key in table.by_video]
         for job in make_plan(refs, table, read_ledger(objects), RECIPE, "run").jobs:
             write_job(objects, job, folder / "scratch", num_frames=num_frames, lost_after=3)

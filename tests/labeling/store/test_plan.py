@@ -1,25 +1,27 @@
-"""What is due and why; nothing else."""
+"""What is due and why, which frames corrections with spans change, and when a version is made in part."""
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from labeling.objects import Objects, open_objects
-from labeling.store.keys import Keyer, batch_of
+from labeling.config import QCConfig
+from labeling.ingest.prompts import BadRow, PromptTable
+from labeling.objects import FolderObjects, Objects, open_objects
+from labeling.store import layout
+from labeling.store.dead_letters import job_from_dict, job_to_dict
+from labeling.store.keys import Keyer, LabelRecipe, batch_of
 from labeling.store.ledger import ledger_of, read_ledger
-from labeling.store.plan import Plan, make_plan
+from labeling.store.plan import Plan, joined, limit_to_corrected_spans, make_plan, unchanged_part
+from labeling.store.publish import publish
 from labeling.store.schemas import LEDGER
-from tests.labeling.store.made_store import RECIPE, Table, box_prompt, ref_of, write_job
+from labeling.types import Job, Kept, Prompt, PromptSource
+from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
-
-@dataclass(frozen=True)
-class BadRow:
-    video: str
-    line: int
-    message: str
+SEED = box_prompt(1, category="cat")
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def store(tmp_path: Path) -> Objects:
 
 
 def planned(store: Objects, refs, by_video, *, run_id="run", recipe=RECIPE, **given) -> Plan:
-    return make_plan(refs, Table(by_video, **given), read_ledger(store), recipe, run_id)
+    return make_plan(refs, PromptTable(by_video, **given), read_ledger(store), recipe, run_id)
 
 
 def label(store: Objects, plan: Plan, tmp_path: Path) -> None:
@@ -124,7 +126,7 @@ def test_bad_rows_and_unknown_videos_are_dead_letters_and_the_rest_runs(store: O
 
 
 def test_a_part_of_the_source_says_nothing_of_videos_elsewhere(store: Objects) -> None:
-    table = Table({"gone.mp4": (box_prompt(1),)}, (BadRow("gone.mp4", 9, "no"),))
+    table = PromptTable({"gone.mp4": (box_prompt(1),)}, (BadRow("gone.mp4", 9, "no"),))
     assert make_plan([], table, read_ledger(store), RECIPE, "run", whole_source=False).dead == ()
 
 
@@ -138,7 +140,7 @@ def test_a_result_that_does_not_say_what_it_was_made_of(store: Objects, tmp_path
 def test_planning_when_nothing_is_due_costs_little() -> None:
     num_videos = 20_000
     refs = [ref_of(f"{i:06}.mp4", f"etag-{i}") for i in range(num_videos)]
-    table = Table({ref.key: (box_prompt(1, i % 50),) for i, ref in enumerate(refs)})
+    table = PromptTable({ref.key: (box_prompt(1, i % 50),) for i, ref in enumerate(refs)})
     keyer = Keyer(RECIPE)
     rows = {
         "video_id": [ref.video_id for ref in refs],
@@ -156,7 +158,7 @@ def test_planning_when_nothing_is_due_costs_little() -> None:
 
 
 def test_a_name_that_is_not_held_leads_to_what_was_meant(tmp_path: Path) -> None:
-    table = Table({name: (box_prompt(1),) for name in ("A.MP4", "cam.raw", "x" * 5000, "pipe.mp4")})
+    table = PromptTable({name: (box_prompt(1),) for name in ("A.MP4", "cam.raw", "x" * 5000, "pipe.mp4")})
     plan = make_plan(
         [ref_of("a.mp4")], table, read_ledger(open_objects(str(tmp_path))), RECIPE, "run-1",
         why_not_listed=lambda video: "it is a pipe" if video == "pipe.mp4" else "",
@@ -166,3 +168,66 @@ def test_a_name_that_is_not_held_leads_to_what_was_meant(tmp_path: Path) -> None
     assert "suffix is not one of a video" in told["cam.raw"]
     assert "does not hold: it is a pipe; mend" in told["pipe.mp4"]
     assert max(map(len, told.values())) < 500
+
+
+def click(frame_idx: int, span: tuple[int, int] | None, x: float = 5) -> Prompt:
+    return Prompt(1, frame_idx, points_xy=((x, 5),), labels=(1,), source=PromptSource.CORRECTION, span=span)
+
+
+@pytest.mark.parametrize(("before", "now", "spans", "starts"), [
+    ([SEED], [SEED, click(3, (2, 5))], ((2, 5),), (3,)),
+    ([SEED], [SEED, click(4, (4, 6)), click(3, (2, 5))], ((2, 6),), (3,)),
+    ([SEED], [SEED, click(0, (0, 2)), click(4, (3, 6))], ((0, 2), (3, 6)), (0, 4)),
+    ([SEED, click(1, None)], [SEED, click(1, None), click(3, (0, 5))], ((0, 5),), (3,)),
+    ([SEED, click(3, (2, 5))], [SEED, click(3, (3, 6), x=7)], ((3, 6),), (3,)),     # said again, otherwise
+    ([SEED], [box_prompt(1, category="dog"), click(3, (2, 5))], ((2, 5),), (3,)),     # what it is called changes no mask
+])
+def test_what_changes(
+    before: Sequence[Prompt], now: Sequence[Prompt], spans: tuple[tuple[int, int], ...], starts: tuple[int, ...]
+) -> None:
+    assert unchanged_part("masks", before, now) == Kept("masks", spans, starts)
+
+
+@pytest.mark.parametrize(("before", "now"), [
+    ([SEED], [SEED, click(3, (2, 5)), click(4, None)]),
+    ([SEED], [box_prompt(1, x0=3), click(3, (2, 5))]),     # another seed
+    ([SEED, click(1, None)], [SEED, click(3, (2, 5))]),     # taken away elsewhere
+    ([SEED], [SEED]),
+])
+def test_nothing_is_kept_where_more_has_changed(before: Sequence[Prompt], now: Sequence[Prompt]) -> None:
+    assert unchanged_part("masks", before, now) is None
+
+
+def test_spans_that_touch_are_one() -> None:
+    assert joined([(4, 6), (0, 2), (2, 3), (5, 9)]) == ((0, 3), (4, 9))
+    with pytest.raises(ValueError, match="spans"):
+        Kept("masks", ((0, 2), (2, 3)), (0, 2))
+    with pytest.raises(ValueError, match="starts"):
+        Kept("masks", ((0, 2), (4, 5)), (0, 2))
+
+
+def due(objects: FolderObjects, prompts: Sequence[Prompt], recipe: LabelRecipe = RECIPE) -> Job:
+    ledger = read_ledger(objects)
+    plan = make_plan([ref_of("a.mp4")], PromptTable({"a.mp4": tuple(prompts)}), ledger, recipe, "run-2")
+    (job,) = limit_to_corrected_spans(objects, ledger, plan).jobs
+    return job
+
+
+def test_a_plan_keeps_the_version_before_where_spans_are_all_that_is_new(tmp_path: Path) -> None:
+    objects, other = FolderObjects(tmp_path / "store"), box_prompt(2)
+    first = due(objects, [SEED, other])
+    assert first.kept == {}
+    write_job(objects, first, tmp_path)
+    corrected = [SEED, click(3, (2, 5)), other]
+    job = due(objects, corrected)
+    before = layout.data_file("masks", first.video.video_id, first.batch)
+    assert (set(job.keys), job.kept) == ({1}, {1: Kept(before, ((2, 5),), (3,))})
+    assert job_from_dict(job_to_dict(job)) == job
+    assert due(objects, corrected, LabelRecipe(RECIPE.model, {"name": "sam2", "overrides": {}})).kept == {}, "another tracker"
+
+    write_job(objects, job, tmp_path)
+    third = due(objects, [*corrected, click(0, (0, 1))])
+    newest = Kept(layout.data_file("masks", job.video.video_id, job.batch), ((0, 1),), (0,))
+    assert third.kept == {1: newest}
+    publish(objects, QCConfig("off", []), run_id="run-2")
+    assert due(objects, [*corrected, click(0, (0, 1))]).kept == {1: newest}, "published or not"

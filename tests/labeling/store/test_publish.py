@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from labeling.config import QCConfig, RuleConfig
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.store import publish as publishing
 from labeling.store.ledger import read_ledger
@@ -19,7 +20,7 @@ from labeling.store.publish import missing_results, publish, recompute
 from labeling.store.reader import read_masklets
 from labeling.store.snapshots import list_versions, newest_snapshot, read_files, read_snapshot, read_verdicts
 from labeling.types import Prompt, ReviewDecision
-from tests.labeling.store.made_store import RECIPE, Table, box_prompt, ref_of, write_job
+from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
 LENIENT = QCConfig("lenient", [])
 STRICT = QCConfig("strict", [RuleConfig("visible_share", "object_lost", "at_least", 0.9, 0.1)])
@@ -33,7 +34,7 @@ def store(tmp_path: Path) -> FolderObjects:
 
 def label(store: FolderObjects, scratch: Path, by_video: dict[str, tuple[Prompt, ...]], run_id: str = "run", **how) -> None:
     refs = [ref_of(key) for key in by_video]
-    for job in make_plan(refs, Table(by_video), read_ledger(store), RECIPE, run_id).jobs:
+    for job in make_plan(refs, PromptTable(by_video), read_ledger(store), RECIPE, run_id).jobs:
         write_job(store, job, scratch, **how)
 
 

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from labeling.config import QCConfig, RuleConfig
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.store import read_masklets, read_snapshot
 from labeling.store.ledger import read_ledger
@@ -14,7 +15,7 @@ from labeling.store.mask_rows import bounds_of, groups_of, read_mask_rows
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
 from labeling.store.snapshots import read_tracks
-from tests.labeling.store.made_store import RECIPE, Table, box_prompt, mask_of, provenance_of, ref_of, video_of, write_job
+from tests.labeling.store.made_store import RECIPE, box_prompt, mask_of, provenance_of, ref_of, video_of, write_job
 
 STRICT = QCConfig("strict", [RuleConfig("visible_share", "object_lost", "at_least", 0.9, 0.1)])
 
@@ -23,7 +24,7 @@ STRICT = QCConfig("strict", [RuleConfig("visible_share", "object_lost", "at_leas
 def store(tmp_path_factory: pytest.TempPathFactory) -> FolderObjects:
     folder = tmp_path_factory.mktemp("reader")
     objects = FolderObjects(folder / "store")
-    table = Table({"sub/a.mp4": (box_prompt(1, category="cat"), box_prompt(10)), "b.mp4": (box_prompt(1),)})
+    table = PromptTable({"sub/a.mp4": (box_prompt(1, category="cat"), box_prompt(10)), "b.mp4": (box_prompt(1),)})
     refs = [ref_of(key) for key in table.by_video]
     good, lost = make_plan(refs, table, read_ledger(objects), RECIPE, "run-1").jobs
     write_job(objects, good, folder / "scratch", num_frames=300)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import Plan, make_plan
@@ -22,7 +23,7 @@ from labeling.store.runs import (
     write_summary,
 )
 from labeling.types import ErrorKind, ErrorRecord, Receipt
-from tests.labeling.store.made_store import RECIPE, Table, box_prompt, ref_of
+from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def store(tmp_path: Path) -> FolderObjects:
 
 def plan_of(store: FolderObjects, *num_bytes: int, run_id: str = "run-1") -> Plan:
     refs = [ref_of(f"{i}.mp4", num_bytes=n) for i, n in enumerate(num_bytes)]
-    table = Table({ref.key: (box_prompt(1),) for ref in refs} | {"gone.mp4": (box_prompt(1),)})
+    table = PromptTable({ref.key: (box_prompt(1),) for ref in refs} | {"gone.mp4": (box_prompt(1),)})
     return make_plan([*refs, ref_of("free.mp4")], table, read_ledger(store), RECIPE, run_id)
 
 

@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from labeling.errors import BadInput
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.store import layout
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
 from labeling.store.writer import GROUP_ROWS, BatchWriter
 from labeling.types import RLE, FrameMask, Job
-from tests.labeling.store.made_store import RECIPE, Table, box_prompt, mask_of, ref_of, track_row, video_of, write_job
+from tests.labeling.store.made_store import RECIPE, box_prompt, mask_of, ref_of, track_row, video_of, write_job
 
 
 class Recorder(FolderObjects):
@@ -41,7 +42,7 @@ def store(tmp_path: Path) -> Recorder:
 
 
 def job_for(objects: FolderObjects, *object_ids: int) -> Job:
-    table = Table({"a.mp4": tuple(box_prompt(o) for o in object_ids)})
+    table = PromptTable({"a.mp4": tuple(box_prompt(o) for o in object_ids)})
     (job,) = make_plan([ref_of("a.mp4")], table, read_ledger(objects), RECIPE, "run-1").jobs
     return job
 

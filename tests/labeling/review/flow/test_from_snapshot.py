@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from labeling.config import QCConfig, RuleConfig
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.items import ItemKey, ItemStatus, OpenCounts
@@ -13,7 +14,7 @@ from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
 from labeling.types import Prompt
-from tests.labeling.store.made_store import RECIPE, Table, box_prompt, ref_of, write_job
+from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
 STRICT = QCConfig("strict", [RuleConfig("visible_share", "object_lost", "at_least", 0.9, 0.1)])
 LENIENT = QCConfig("lenient", [])
@@ -33,7 +34,7 @@ def queue(tmp_path: Path, sqlite_template: Path) -> ReviewQueue:
 
 def label(store: FolderObjects, scratch: Path, by_video: dict[str, tuple[Prompt, ...]], run_id: str, **how) -> None:
     refs = [ref_of(key) for key in by_video]
-    for job in make_plan(refs, Table(by_video), read_ledger(store), RECIPE, run_id).jobs:
+    for job in make_plan(refs, PromptTable(by_video), read_ledger(store), RECIPE, run_id).jobs:
         write_job(store, job, scratch, **how)
 
 

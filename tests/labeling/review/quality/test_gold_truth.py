@@ -7,6 +7,7 @@ import pytest
 
 from labeling import rle
 from labeling.errors import BadInput
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.items import Viewer
@@ -18,7 +19,7 @@ from labeling.store.publish import publish
 from labeling.store.snapshots import read_snapshot
 from labeling.types import RLE, Prompt
 from tests.labeling.review.web.served import STRICT
-from tests.labeling.store.made_store import RECIPE, SIZE_HW, Table, box_prompt, mask_of, ref_of, write_job
+from tests.labeling.store.made_store import RECIPE, SIZE_HW, box_prompt, mask_of, ref_of, write_job
 
 NUM_FRAMES, SEEN = 6, 4
 
@@ -28,7 +29,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FolderObjects:
     """A store in which one object is lost on the way."""
     folder = tmp_path_factory.mktemp("gold")
     objects = FolderObjects(folder / "store")
-    for job in make_plan([ref_of("a.mp4")], Table({"a.mp4": (box_prompt(1),)}), read_ledger(objects), RECIPE, "run-1").jobs:
+    table = PromptTable({"a.mp4": (box_prompt(1),)})
+    for job in make_plan([ref_of("a.mp4")], table, read_ledger(objects), RECIPE, "run-1").jobs:
         write_job(objects, job, folder, num_frames=NUM_FRAMES, lost_after=SEEN)
     publish(objects, STRICT, run_id="run-1")
     return objects

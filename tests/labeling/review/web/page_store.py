@@ -13,6 +13,7 @@ import numpy.typing as npt
 from labeling import rle
 from labeling.config import QCConfig, RuleConfig
 from labeling.ingest.listing import ref_of
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.qc.signals import SignalMeter
 from labeling.review.video import write_video
@@ -21,7 +22,7 @@ from labeling.store.plan import make_plan
 from labeling.store.publish import publish
 from labeling.store.writer import BatchWriter
 from labeling.types import FrameMask, Job, Prompt
-from tests.labeling.store.made_store import RECIPE, Table, track_row, video_of
+from tests.labeling.store.made_store import RECIPE, track_row, video_of
 
 FRAME_RATE = 12
 RULES = QCConfig("page", [
@@ -92,7 +93,7 @@ def make_store(folder: Path, scene: Scene = SMALL, *, videos: Sequence[str] = ("
         write_video(folder / "clips" / key, map(scene.rgb, range(scene.num_frames)), FRAME_RATE)
         refs.append(ref_of(str(folder / "clips" / key)))
     prompts = tuple(_seed(scene, number, category) for number, category in enumerate(scene.categories, start=1))
-    table = Table({ref.key: prompts for ref in refs})
+    table = PromptTable({ref.key: prompts for ref in refs})
     for job in make_plan(refs, table, read_ledger(objects), RECIPE, "run-1").jobs:
         _write(objects, job, scene, folder / "scratch")
     publish(objects, RULES, run_id="run-1")

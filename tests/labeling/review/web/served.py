@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from labeling.config import QCConfig, RuleConfig
 from labeling.ingest.listing import ref_of
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.review.accounts import Accounts
 from labeling.review.flow.desk import Desk
@@ -25,7 +26,7 @@ from labeling.store.plan import make_plan
 from labeling.store.publish import publish
 from labeling.store.snapshots import read_snapshot
 from tests.fixtures_clips import write_clip
-from tests.labeling.store.made_store import RECIPE, SIZE_HW, Table, box_prompt, write_job
+from tests.labeling.store.made_store import RECIPE, SIZE_HW, box_prompt, write_job
 
 HERE = "http://127.0.0.1"
 NUM_FRAMES, SEEN = 24, 12
@@ -35,7 +36,7 @@ STRICT = QCConfig("strict", [RuleConfig("visible_share", "object_lost", "at_leas
 def make_store(folder: Path) -> FolderObjects:
     """Two clips and a store where every object is lost half way: objects 1 and 10 of a.mp4, object 1 of b.mp4."""
     objects = FolderObjects(folder / "store")
-    table = Table({"a.mp4": (box_prompt(1, category="cat"), box_prompt(10)), "b.mp4": (box_prompt(1),)})
+    table = PromptTable({"a.mp4": (box_prompt(1, category="cat"), box_prompt(10)), "b.mp4": (box_prompt(1),)})
     clips = folder / "clips"
     clips.mkdir()
     refs = [ref_of(str(write_clip(clips / key, num_frames=NUM_FRAMES, size_hw=SIZE_HW))) for key in table.by_video]

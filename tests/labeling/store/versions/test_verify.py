@@ -3,17 +3,18 @@
 from pathlib import Path
 
 from labeling.config import QCConfig
+from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
 from labeling.store.versions.verify import verify_files
-from tests.labeling.store.made_store import RECIPE, Table, box_prompt, label, ref_of, write_job
+from tests.labeling.store.made_store import RECIPE, box_prompt, label, ref_of, write_job
 
 
 def test_a_changed_file_and_a_lost_one_are_named(tmp_path: Path) -> None:
     store = FolderObjects(tmp_path / "store")
-    table = Table({"a.mp4": (box_prompt(1),)})
+    table = PromptTable({"a.mp4": (box_prompt(1),)})
     (job,) = make_plan([ref_of("a.mp4")], table, read_ledger(store), RECIPE, "run").jobs
     masks, tracks, videos, _ = write_job(store, job, tmp_path / "scratch").files
     snapshot = publish(store, QCConfig(), run_id="run")
