@@ -4,9 +4,9 @@ BIN := .venv/bin
 # Ray, Prefect and the tests start hundreds of processes; without this each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test test-slow lint bench clean
 help:           ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 setup: .venv/.ready  ## make .venv and install the project with what its tests need
 .venv/.ready: pyproject.toml
@@ -18,8 +18,11 @@ setup: .venv/.ready  ## make .venv and install the project with what its tests n
 demo: setup     ## label six drawn clips from a local S3 bucket and print what came of it
 	$(BIN)/labeling demo
 
-test: setup     ## run the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: setup     ## run the suite, all but its slow tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: setup  ## run the slow tests: killed processes, the page in a browser, foreign readers, real clips
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: setup     ## ruff and mypy
 	$(BIN)/ruff check .

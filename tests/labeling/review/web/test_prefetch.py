@@ -1,4 +1,4 @@
-"""Frames are made ahead: those in doubt first, then the rest of the item in hand; a video that fails costs the others nothing."""
+"""Frames are made ahead: those in doubt first, then the rest of the item in hand; a bad video costs the others nothing."""
 
 import threading
 import time
