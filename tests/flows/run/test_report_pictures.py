@@ -77,8 +77,8 @@ def test_a_video_that_went_is_noted(clip: Callable[..., Path], tmp_path: Path, m
     path = clip(num_frames=6)
     known = probe(ref_of(str(path)), path)
     path.unlink()
-    monkeypatch.setattr("tests.flows.test_evidence.probe", lambda *_: known)
-    monkeypatch.setattr("tests.flows.test_evidence.ref_of", lambda _: known.ref)
+    monkeypatch.setattr("tests.flows.run.test_report_pictures.probe", lambda *_: known)
+    monkeypatch.setattr("tests.flows.run.test_report_pictures.ref_of", lambda _: known.ref)
     for pictures in drawn(path, tmp_path):
         assert pictures.note.startswith(f"No pictures: {path} does not exist")
         assert pictures.frames
