@@ -19,7 +19,6 @@ from labeling.config import LabelConfig
 from labeling.ingest.listing import list_videos
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
 from labeling.objects import Objects, open_objects
-from labeling.review.flow.standing import counted_clicks
 from labeling.review.items import Correction, ItemKey
 from labeling.review.queue import ReviewQueue
 from labeling.store.keys import recipe_for
@@ -106,7 +105,7 @@ def plan_corrections(
 
 def describe(objects: Objects, queue: ReviewQueue, waiting: Sequence[Correction]) -> tuple[AppliedItem, ...]:
     """Say of each corrected object what its newest version was tracked from and what reviewing it took."""
-    first, counted = min(c.seq for c in waiting), counted_clicks(queue, [c.seq for c in waiting])
+    first, counted = min(c.seq for c in waiting), queue.counted_clicks([c.seq for c in waiting])
     seconds = {logged.seq: logged.seconds for logged in queue.decisions_since(first - 1)}
     newest = {c.key[:2]: c for c in sorted(waiting, key=lambda c: c.key.label_version)}
     spent: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))

@@ -15,7 +15,7 @@ from flows.run.review_queue import open_queue, queue_shown
 from labeling.errors import BadConfiguration
 from labeling.review import commands
 from labeling.review.accounts import Accounts
-from labeling.review.items import ItemStatus, QueuedItem
+from labeling.review.items import ItemStatus, QueuedItem, item_of
 from labeling.review.quality.throughput import throughput
 from labeling.review.queue import MAX_PAGE
 
@@ -125,7 +125,7 @@ def ask(
 ) -> None:
     """Ask for several reviewers of one item: `labeling review ask 7 3 store.root=labels`; a senior settles a dispute."""
     with queue_of(settings_of(where)) as queue:
-        queue.ask(commands.item_of(item), reviewers)
+        queue.ask(item_of(item), reviewers)
 
 
 @app.command()

@@ -18,13 +18,13 @@ from labeling.config import LabelConfig, default_scratch
 from labeling.errors import BadConfiguration
 from labeling.objects import open_objects
 from labeling.review.accounts import Accounts
-from labeling.review.flow.desk import Desk
-from labeling.review.flow.steps import MAX_LEASE_S
+from labeling.review.flow.leases import MAX_LEASE_S
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.app import create_app
 from labeling.review.web.corrections import Clicker, Network
 from labeling.review.web.frames import FrameCache
 from labeling.review.web.guard import LOOPBACK, checked_prefix, name_of
+from labeling.review.web.page_queue import PageQueue
 from labeling.review.web.prefetch import Prefetcher
 from labeling.review.web.services import ServerSettings, Services
 from labeling.review.web.store_view import StoreView
@@ -120,7 +120,7 @@ def services_for(config: LabelConfig, queue: ReviewQueue, place: Place, console:
     if build is None:
         console.print(f"[yellow]no network:[/] {why} Reviewers can settle items, without masks from clicks.", soft_wrap=True)
     return Services(
-        queue=queue, desk=Desk(queue), accounts=Accounts(queue), store=StoreView(open_objects(config.store.root)),
+        queue=queue, page=PageQueue(queue), accounts=Accounts(queue), store=StoreView(open_objects(config.store.root)),
         frames=frames, prefetcher=Prefetcher(frames), clicker=Clicker(build, why=why), settings=settings,
     )
 

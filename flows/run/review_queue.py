@@ -19,8 +19,6 @@ from labeling.objects import Objects, open_objects
 from labeling.redact import redact
 from labeling.review.db.database import sqlite_file
 from labeling.review.db.sqlite import cannot_open
-from labeling.review.flow.from_snapshot import open_from_snapshot
-from labeling.review.flow.standing import undone_corrections
 from labeling.review.items import Correction
 from labeling.review.queue import ReviewQueue
 from labeling.store.records import prompts_from_json
@@ -131,7 +129,7 @@ def corrections_now(config: LabelConfig, objects: Objects) -> PromptTable:
 
 def merged_corrections(kept: PromptTable, queue: ReviewQueue) -> PromptTable:
     """Join a dataset's table with the queue's corrections, without those taken back since."""
-    undone = {(c.video_key, prompt) for c in undone_corrections(queue) for prompt in c.prompts}
+    undone = {(c.video_key, prompt) for c in queue.undone_corrections() for prompt in c.prompts}
     decided = queue.corrections(unapplied_only=False)
     fresh = PromptTable({})
     for correction in decided:
@@ -159,7 +157,7 @@ def open_items(objects: Objects, queue: ReviewQueue, snapshot: Snapshot, run_id:
 
     Returns how many items are new.
     """
-    opened = open_from_snapshot(queue, objects, snapshot, reviewers=reviewers).opened
+    opened = queue.open_from_snapshot(objects, snapshot, reviewers=reviewers).opened
     # Last, so that whoever is killed before this finds the corrections waiting and does the rest.
     queue.mark_applied(tracked_from(objects, queue, snapshot), run_id=run_id)
     return opened

@@ -1,6 +1,5 @@
 """What `labeling review` prints and does: queue in, rich tables or records out; the command line's frame is elsewhere."""
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -10,22 +9,15 @@ from rich.table import Table
 
 from labeling.errors import BadInput
 from labeling.ingest.prompts import read_prompts
-from labeling.review.items import ItemHistory, ItemKey, ItemStatus, Lease, LoggedDecision, QueuedItem
+from labeling.review.items import ItemHistory, ItemStatus, Lease, LoggedDecision, QueuedItem, item_of
 from labeling.review.quality.gold import GoldItem, GoldScore
 from labeling.review.quality.throughput import Throughput
 from labeling.review.queue import ReviewQueue
 from labeling.types import Prompt, QCFlag, VideoRef
 
-_MOST_DIGITS = 18  # of an item's number, which is an int64
 _STYLE = {
     ItemStatus.OPEN: "cyan", ItemStatus.CLAIMED: "yellow", ItemStatus.DECIDED: "green", ItemStatus.CLOSED: "dim",
 }
-
-
-def item_of(text: str) -> int | ItemKey:
-    """Read an item as people type it: its number or VIDEO_ID/TRACK_ID@VERSION."""
-    digits = text.strip()
-    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS else ItemKey.parse(text)
 
 
 def render_list(
@@ -41,7 +33,7 @@ def render_list(
         table.add_row(
             str(item.item_id), f"{item.risk:.2f}", ", ".join(map(escape, item.reasons)), escape(item.video_key),
             item.key.track_id, str(item.key.label_version), escape(item.category or "-"), _span(item.frame_span),
-            _standing(item),
+            _status_text(item),
         )
     return table
 
@@ -76,8 +68,8 @@ def render_throughput(done: Throughput) -> RenderableType:
         effort.add_column(heading, justify="left" if heading in ("reviewer", "decision") else "right")
     for name, kind, figures in done.rows:
         numbers = (figures.seconds_per_item, figures.clicks_per_item, figures.items_per_hour)
-        told = ["-" if number is None else f"{number:.1f}" for number in numbers]
-        effort.add_row(escape(name), kind, str(figures.decisions), *told, end_section=kind == "all")
+        cells = ["-" if number is None else f"{number:.1f}" for number in numbers]
+        effort.add_row(escape(name), kind, str(figures.decisions), *cells, end_section=kind == "all")
     over_time = Table(title="items that wait", title_justify="left")
     for heading in ("until", "waiting", "decided"):
         over_time.add_column(heading, justify="left" if heading == "until" else "right")
@@ -166,7 +158,7 @@ def _heading(item: QueuedItem) -> Table:
     table.add_row("object", f"{item.key.track_id}, version {item.key.label_version}, {escape(item.category or 'no category')}")
     table.add_row("frames", _span(item.frame_span))
     table.add_row("risk", f"{item.risk:.3f}")
-    table.add_row("status", _standing(item))
+    table.add_row("status", _status_text(item))
     table.add_row("judged by", f"run {escape(item.run_id)}, snapshot {escape(item.snapshot)}")
     return table
 
@@ -188,8 +180,8 @@ def _timeline(history: ItemHistory) -> Table:
     for event in history.events:
         table.add_row(_when(event.happened_at), event.kind, escape(event.reviewer or "-"), escape(event.detail))
     for decision in history.decisions:
-        told = [f"{len(decision.prompts)} prompts"] if decision.prompts else []
-        detail = ", ".join([*told, f"{decision.seconds:.1f} s", *([decision.note] if decision.note else [])])
+        parts = [f"{len(decision.prompts)} prompts"] if decision.prompts else []
+        detail = ", ".join([*parts, f"{decision.seconds:.1f} s", *([decision.note] if decision.note else [])])
         table.add_row(_when(decision.decided_at), f"decision {decision.seq}", escape(decision.reviewer), escape(
             f"{decision.action}: {detail}"
         ))
@@ -199,16 +191,7 @@ def _timeline(history: ItemHistory) -> Table:
     return table
 
 
-def summary_of(decisions: Sequence[LoggedDecision]) -> str:
-    """How many of each action, and the mean seconds, in one line."""
-    actions = Counter(decision.action for decision in decisions)
-    if not actions:
-        return "no decisions yet"
-    mean_s = sum(decision.seconds for decision in decisions) / len(decisions)
-    return ", ".join(f"{count} {action}" for action, count in sorted(actions.items())) + f"; {mean_s:.1f} s each"
-
-
-def _standing(item: QueuedItem) -> str:
+def _status_text(item: QueuedItem) -> str:
     colour = _STYLE[item.status]
     detail = ""
     if item.reviewer and item.lease_expires_at:

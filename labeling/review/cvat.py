@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from labeling import rle
 from labeling.errors import BadInput
-from labeling.review.commands import item_of
 from labeling.review.db.foreign import MOST_BYTES, MOST_ITEM_BYTES, member_of, number_of, require_file, xml_text
 from labeling.review.exchange import Lent, Returned
+from labeling.review.items import item_of
 from labeling.types import MOST_FRAMES, MOST_PIXELS, RLE, require, shown
 
 Ints = npt.NDArray[np.int64]

@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from labeling import rle
 from labeling.errors import BadInput, LabelingError
 from labeling.objects import Objects
-from labeling.review.commands import item_of
-from labeling.review.items import ItemStatus, QueuedItem
+from labeling.review.items import WAITING, QueuedItem, item_of
 from labeling.review.queue import ReviewQueue
 from labeling.store.reader import StoredMasklet, read_masklets
 from labeling.types import RLE, Prompt, PromptSource
 
-WAITING = (ItemStatus.OPEN, ItemStatus.CLAIMED)
 DEFAULT_LABEL = "object"
 
 

@@ -7,8 +7,7 @@ from sqlalchemy import func, select
 
 from labeling.metrics import Metric, counter, gauge
 from labeling.review.db.tables import DecisionRow, GoldRow, ItemRow
-from labeling.review.flow.steps import WAITING
-from labeling.review.items import ItemStatus
+from labeling.review.items import WAITING, ItemStatus
 from labeling.review.queue import ReviewQueue
 
 

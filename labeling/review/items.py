@@ -14,6 +14,7 @@ from labeling.errors import BadInput
 from labeling.types import Prompt, QCFlag, Verdict, require, shown
 
 MAX_REVIEWERS = 9
+_MOST_DIGITS = 18  # of an item's number, which is an int64
 _NAME = re.compile(r"([0-9a-f]{16})/(-?[0-9]{1,19})@([0-9]{1,9})")
 
 
@@ -24,6 +25,10 @@ class ItemStatus(StrEnum):
     CLAIMED = "claimed"
     DECIDED = "decided"
     CLOSED = "closed"
+
+
+# Of an item that nobody has settled.
+WAITING = (ItemStatus.OPEN, ItemStatus.CLAIMED)
 
 
 class ItemKey(NamedTuple):
@@ -39,10 +44,16 @@ class ItemKey(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "ItemKey":
         """Read `VIDEO_ID/TRACK_ID@VERSION`; BadInput when the text has another form."""
-        found = _NAME.fullmatch(text.strip())
-        if found is None:
+        match = _NAME.fullmatch(text.strip())
+        if match is None:
             raise BadInput(f"item is {shown(text)}; expected VIDEO_ID/TRACK_ID@VERSION or the item's number", "unknown_item")
-        return cls(found[1], found[2], int(found[3]))
+        return cls(match[1], match[2], int(match[3]))
+
+
+def item_of(text: str) -> int | ItemKey:
+    """Read an item as people type it: its number or VIDEO_ID/TRACK_ID@VERSION."""
+    digits = text.strip()
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS else ItemKey.parse(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +149,14 @@ class Viewer:
 
     name: str
     senior: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    """How many reviewers an item asks for, and how many of them are known to have had their say."""
+
+    wanted: int
+    have: int
 
 
 @dataclass(frozen=True, slots=True)

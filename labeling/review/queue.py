@@ -8,20 +8,20 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select
 
 from labeling.errors import BadInput
-from labeling.review.db import chain
+from labeling.objects import Objects
 from labeling.review.db.database import Database, open_database
-from labeling.review.db.rows import checked_name, draft, queued_item
-from labeling.review.db.tables import DraftRow, ItemRow, table_of
-from labeling.review.db.tally import tallied
+from labeling.review.db.rows import checked_name, draft, find, queued_item
+from labeling.review.db.tables import DraftRow
 from labeling.review.errors import LostLease
-from labeling.review.flow import decisions, listing, opening, seen, steps
+from labeling.review.flow import decisions, leases, listing, opening
+from labeling.review.flow.counts import item_counts
 from labeling.review.flow.listing import ItemFilter
-from labeling.review.flow.seen import Consensus
+from labeling.review.flow.undo import undo, undone_corrections
 from labeling.review.items import (
-    ChainReport,
+    Consensus,
     Correction,
     Draft,
     ItemHistory,
@@ -35,15 +35,11 @@ from labeling.review.items import (
     Viewer,
 )
 from labeling.review.quality import consensus
+from labeling.store.snapshots import Snapshot
 from labeling.types import Prompt, ReviewDecision
 
 Clock = Callable[[], datetime]
 MAX_PAGE = 10_000
-_ITEMS = table_of(ItemRow)
-_KEEP = update(_ITEMS).where(
-    _ITEMS.c.lease_token == bindparam("token"), _ITEMS.c.lease_expires_at > bindparam("now")
-).values(lease_expires_at=bindparam("until")).returning(_ITEMS.c.item_id)
-_HELD = select(ItemRow).where(ItemRow.lease_token == bindparam("token")).with_for_update()
 
 
 def utc_now() -> datetime:
@@ -94,6 +90,17 @@ class ReviewQueue:
                 counts += opening.open_chunk(session, chunk, self._clock())
         return counts
 
+    def open_from_snapshot(self, objects: Objects, snapshot: Snapshot, *, reviewers: int = 1) -> OpenCounts:
+        """Open an item for each masklet under review, close those of older versions, withdraw those now judged clear.
+
+        New items ask for so many `reviewers`. Repeatable. What people have decided is left alone, here and in the snapshot.
+        """
+        items = opening.items_of(objects, snapshot, reviewers=reviewers)
+        superseded = self.close_superseded(items.current)
+        counts = self.open_items(items.doubted)
+        self.withdraw(items.clear, because=f"judged clear in {snapshot.name}")
+        return counts + OpenCounts(superseded=superseded)
+
     def close_superseded(self, current: Mapping[tuple[str, str], int]) -> int:
         """Close waiting items whose masklet has a newer version: `current` maps (video_id, track_id) to its version."""
         with self._database.write() as session:
@@ -116,35 +123,30 @@ class ReviewQueue:
         """
         if not 0 < limit <= MAX_PAGE or offset < 0:
             raise BadInput(f"limit, offset are {limit}, {offset}; expected 1 to {MAX_PAGE}, and 0 or more", "bad_page")
-        wanted = ItemFilter(_status(status), reason, category, run, viewer)
+        chosen = ItemFilter(_status(status), reason, category, run, viewer)
         with self._database.read() as session:
-            return listing.list_items(session, wanted, limit=limit, offset=offset)
+            return listing.list_items(session, chosen, limit=limit, offset=offset)
 
     def get(self, item: int | ItemKey) -> QueuedItem:
         """One item by number or identity; UnknownItem when there is none."""
         with self._database.read() as session:
-            return queued_item(steps.find(session, item))
+            return queued_item(find(session, item))
 
     def counts(self) -> Mapping[ItemStatus, int]:
         """How many items have each status."""
         with self._database.read() as session:
-            return tallied(session).by_status()
-
-    def reason_counts(self, status: ItemStatus | str = ItemStatus.OPEN) -> Mapping[str, int]:
-        """How many items of a status have each reason, most first."""
-        with self._database.read() as session:
-            return tallied(session).by_reason(_status(status) or ItemStatus.OPEN)
+            return item_counts(session).by_status()
 
     def history(self, item: int | ItemKey) -> ItemHistory:
         """An item with its events, decisions and drafts, oldest first."""
         with self._database.read() as session:
-            return seen.history_of(session, steps.find(session, item))
+            return listing.history_of(session, find(session, item))
 
     def history_for(self, item: int | ItemKey, viewer: Viewer) -> tuple[ItemHistory, Consensus]:
         """What a reviewer may know of an item, and how far reviewers have come with it."""
         with self._database.read() as session:
-            whole = seen.history_of(session, steps.find(session, item))
-            return seen.history_as_seen(session, whole, viewer), seen.consensus_as_seen(session, whole, viewer)
+            whole = listing.history_of(session, find(session, item))
+            return listing.history_as_seen(session, whole, viewer), listing.consensus_as_seen(session, whole, viewer)
 
     def ask(self, item: int | ItemKey, reviewers: int) -> None:
         """Ask for so many reviewers of a waiting item; where they disagree a senior settles it."""
@@ -170,33 +172,26 @@ class ReviewQueue:
         ItemHeld.
         """
         viewer, now = Viewer(checked_name(reviewer), senior), self._clock()
-        expires_at = steps.expiry_of(now, lease_s)
+        expires_at = leases.expiry_of(now, lease_s)
         with self._database.write() as session:
             if item is not None:
-                return _lease(steps.take(session, item, viewer, now, expires_at))
-            steps.expire_leases(session, now)
-            wanted = ItemFilter(ItemStatus.OPEN, reason, category, run, viewer)
-            found = listing.next_open(session, wanted, skipping=skipping)
-            return None if found is None else _lease(steps.grant(session, found, viewer.name, now, expires_at))
+                return leases.lease_of(leases.take(session, item, viewer, now, expires_at))
+            leases.expire_leases(session, now)
+            chosen = ItemFilter(ItemStatus.OPEN, reason, category, run, viewer)
+            row = listing.next_open(session, chosen, skipping=skipping)
+            return None if row is None else leases.lease_of(leases.grant(session, row, viewer.name, now, expires_at))
 
     def heartbeat(self, token: str, *, lease_s: float = 600.0) -> Lease:
         """Keep a lease for `lease_s` from now; LostLease when it ran out or the item is no longer held by it."""
         now = self._clock()
-        expires_at = steps.expiry_of(now, lease_s)
+        expires_at = leases.expiry_of(now, lease_s)
         with self._database.write() as session:
-            held = session.execute(_KEEP, {"token": token, "now": now, "until": expires_at}).scalar_one_or_none()
-            if held is None:
-                raise LostLease("lease is lost: it ran out, was released, or its item is settled; claim the item again")
-            return _lease(steps.find(session, held))
+            return leases.lease_of(leases.keep(session, token, now, expires_at))
 
     def release(self, token: str, *, note: str = "") -> None:
         """Give an item back undecided; a lease that is gone already is fine."""
-        now = self._clock()
         with self._database.write() as session:
-            row = session.scalars(_HELD, {"token": token}).one_or_none()
-            if row is not None:
-                kind = "released" if steps.is_live(row, now) else "expired"
-                steps.put_back(session, row, kind, now, detail=note)
+            leases.release(session, token, self._clock(), note=note)
 
     def decide(
         self, held: Lease | str | ItemKey | int, action: str, *, prompts: Iterable[Prompt] = (), note: str = "",
@@ -209,17 +204,26 @@ class ReviewQueue:
         decision that stands; work in hand on the item goes. Errors: LostLease (with the draft that keeps the work),
         OthersLease, AlreadySettled, NeedsSenior, ItemHeld, UnknownItem, BadInput for prompts of another object.
         """
-        ruling, now = decisions.Ruling(action, tuple(prompts), note, seconds, clicks), self._clock()
+        decision, now = decisions.NewDecision(action, tuple(prompts), note, seconds, clicks), self._clock()
         with self._database.write() as session:
             if isinstance(held, (Lease, str)):
                 token = held.token if isinstance(held, Lease) else held
-                outcome = decisions.decide_lease(session, token, ruling, now, reviewer=reviewer, item_id=item_id)
+                outcome = decisions.decide_lease(session, token, decision, now, reviewer=reviewer, item_id=item_id)
             else:
-                outcome = decisions.decide_item(session, held, Viewer(checked_name(reviewer or ""), senior), ruling, now)
+                outcome = decisions.decide_item(session, held, Viewer(checked_name(reviewer or ""), senior), decision, now)
         # Raised after the commit, so that the draft is kept.
-        if isinstance(outcome, decisions.Refusal):
+        if isinstance(outcome, decisions.RefusedDecision):
             raise LostLease(outcome.message, draft_id=outcome.draft_id)
         return outcome
+
+    def undo(self, seq: int, reviewer: str) -> QueuedItem:
+        """Take back a reviewer's own last decision: they can have its item again, and the log has one more row that says so.
+
+        AlreadySettled where the decision is not theirs or not their last one, where the item has gone on since, or where a
+        run has tracked from the correction.
+        """
+        with self._database.write() as session:
+            return undo(session, seq, reviewer, self._clock())
 
     def decisions_since(self, seq: int = 0) -> Iterator[LoggedDecision]:
         """The log's rows after `seq`, oldest first."""
@@ -244,6 +248,16 @@ class ReviewQueue:
         with self._database.read() as session:
             return decisions.list_corrections(session, unapplied_only=unapplied_only)
 
+    def undone_corrections(self) -> Sequence[Correction]:
+        """The corrections that their reviewers took back, oldest first."""
+        with self._database.read() as session:
+            return undone_corrections(session)
+
+    def counted_clicks(self, seqs: Collection[int]) -> Mapping[int, int]:
+        """The clicks of those decisions for which somebody counted them, by row of the log."""
+        with self._database.read() as session:
+            return decisions.counted_clicks(session, seqs)
+
     def mark_applied(self, corrections: Iterable[Correction], *, run_id: str) -> int:
         """Note that a run has tracked from corrections; how many were not noted before."""
         with self._database.write() as session:
@@ -251,17 +265,6 @@ class ReviewQueue:
             seqs = [correction.seq for correction in corrections]
             return decisions.mark_applied(session, seqs, run_id, self._clock())
 
-    def verify_chain(self, *, expected_head: str | None = None) -> ChainReport:
-        """Recompute the log's hashes; `expected_head` is an earlier report's `head_hash` that was kept elsewhere."""
-        with self._database.read() as session:
-            return chain.verify_chain(session, expected_head=expected_head)
-
-
-def _lease(row: ItemRow) -> Lease:
-    assert row.lease_token is not None
-    assert row.lease_reviewer is not None
-    assert row.lease_expires_at is not None
-    return Lease(row.lease_token, row.lease_reviewer, row.lease_expires_at, queued_item(row))
 
 
 def _status(status: ItemStatus | str | None) -> ItemStatus | None:

@@ -32,7 +32,6 @@ from labeling.ingest.listing import ref_of
 from labeling.ingest.probe import probe
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
 from labeling.objects import Objects, open_objects
-from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.items import QueuedItem
 from labeling.review.queue import ReviewQueue
 from labeling.store.plan import Plan
@@ -186,7 +185,7 @@ def main(folder: Path, kind: str) -> None:
     predictor = build_predictor(recipe, config.model.checkpoint, device="cpu")
     done: dict[Track, Corrected] = {}
     with open_queue(config) as queue:
-        open_from_snapshot(queue, objects, read_snapshot(objects))
+        queue.open_from_snapshot(objects, read_snapshot(objects))
         for item in queue.list():
             track = (item.video_key, int(item.key.track_id))
             made = correct(queue, predictor, item, before[track], truth, spanned=kind == "span")

@@ -20,13 +20,13 @@ from sqlalchemy import event
 
 from labeling.objects import FolderObjects
 from labeling.review.accounts import Accounts
-from labeling.review.flow.desk import Desk
 from labeling.review.flow.listing import ItemFilter
 from labeling.review.items import ItemKey, ItemStatus, ReviewItem
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.app import create_app
 from labeling.review.web.corrections import Clicker
 from labeling.review.web.frames import FrameCache
+from labeling.review.web.page_queue import PageQueue
 from labeling.review.web.prefetch import Prefetcher
 from labeling.review.web.services import ServerSettings, Services
 from labeling.review.web.store_view import StoreView
@@ -68,7 +68,7 @@ def measured(queue: ReviewQueue, folder: Path, count: int) -> Table:
     """Times of whole requests, through the application."""
     frames = FrameCache(folder / "scratch")
     services = Services(
-        queue=queue, desk=Desk(queue), accounts=Accounts(queue), store=StoreView(FolderObjects(folder / "store")),
+        queue=queue, page=PageQueue(queue), accounts=Accounts(queue), store=StoreView(FolderObjects(folder / "store")),
         frames=frames, prefetcher=Prefetcher(frames), clicker=Clicker(None), settings=ServerSettings(),
     )
     client = TestClient(create_app(services), base_url="http://127.0.0.1")
@@ -113,7 +113,7 @@ def plans(queue: ReviewQueue) -> Table:
     wanted = ItemFilter(ItemStatus.OPEN, "swap", "dog", None)
     queue.list(reason="swap", category="dog", limit=50)
     queue.list(limit=50)
-    Desk(queue).counts(wanted)
+    PageQueue(queue).counts(wanted)
     event.remove(engine, "before_cursor_execute", note)
     table = Table("statement", "plan", title="query plans")
     with engine.connect() as connection:

@@ -24,9 +24,8 @@ import numpy as np
 
 from labeling import rle
 from labeling.errors import BadInput
-from labeling.review.brush import encode_brush
 from labeling.review.cvat import read_cvat
-from labeling.review.label_studio import read_label_studio
+from labeling.review.label_studio import encode_brush, read_label_studio
 
 CASES = 2_000
 MOST_SECONDS, MOST_LETTERS, MOST_ADDRESSES = 10.0, 2_000, 4 << 30

@@ -1,21 +1,40 @@
-"""Between table rows and the records of `items.py`; prompts and flags travel as JSON.
+"""Rows of the tables: found, moved and noted in the caller's transaction, and read as the records of `items.py`.
 
-Prompts are kept as canonical text (sorted keys, no spaces), because the decision log hashes exactly that text.
+Prompts and flags travel as JSON; prompts as canonical text (sorted keys, no spaces), because the decision log
+hashes exactly that text.
 """
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+
 from labeling.errors import BadInput
-from labeling.review.db.tables import DecisionRow, DraftRow, EventRow, ItemRow
+from labeling.review.db.tables import DecisionRow, DraftRow, EventRow, ItemRow, ReasonRow, table_of
+from labeling.review.errors import UnknownItem
 from labeling.review.items import Draft, ItemEvent, ItemKey, ItemStatus, LoggedDecision, QueuedItem, ReviewItem
 from labeling.store.records import prompt_to_dict, prompts_from_json
 from labeling.types import Decision, Prompt, PromptSource, QCFlag
 
 MAX_NAME, MAX_NOTE = 200, 20_000
+# Each request runs these: made once, they are compiled once.
+_BY_NUMBER = select(ItemRow).where(ItemRow.item_id == bindparam("item_id")).execution_options(populate_existing=True)
+_BY_KEY = select(ItemRow).where(
+    ItemRow.video_id == bindparam("video_id"), ItemRow.track_id == bindparam("track_id"),
+    ItemRow.label_version == bindparam("label_version"),
+).execution_options(populate_existing=True)
+_LOCK_NUMBER, _LOCK_KEY = _BY_NUMBER.with_for_update(), _BY_KEY.with_for_update()
+_NOTE = insert(table_of(EventRow)).inline()
+_ITEMS, _REASONS = table_of(ItemRow), table_of(ReasonRow)
+# What they set comes with each call.
+_MOVE = update(_ITEMS).where(_ITEMS.c.item_id == bindparam("moved"))
+_MOVE_REASONS = update(_REASONS).where(_REASONS.c.item_id == bindparam("moved"))
 
 
 def canonical(value: object) -> str:
@@ -120,3 +139,51 @@ def checked_note(note: str) -> str:
     if len(note) > MAX_NOTE or "\0" in note or any("\ud800" <= c <= "\udfff" for c in note):
         raise BadInput(f"note is {note[:40]!r}...; expected text of at most {MAX_NOTE} characters without NUL", "bad_note")
     return note
+
+
+def find(session: Session, item: int | ItemKey, *, lock: bool = False) -> ItemRow:
+    """One item's row, locked until the transaction ends where asked; UnknownItem when there is none."""
+    row: ItemRow | None
+    if isinstance(item, int):
+        row = session.scalars(_LOCK_NUMBER if lock else _BY_NUMBER, {"item_id": item}).one_or_none()
+    else:
+        names = dict(zip(ItemKey._fields, item, strict=True))
+        row = session.scalars(_LOCK_KEY if lock else _BY_KEY, names).one_or_none()
+    if row is None:
+        raise UnknownItem(f"item is {str(item)!r}; expected the number or VIDEO_ID/TRACK_ID@VERSION of an item in the queue")
+    return row
+
+
+def move(session: Session, item_ids: Collection[int], status: ItemStatus, **columns: Any) -> None:
+    """Give items a status, and other columns with it; their reasons follow, so that filters stay right."""
+    if not item_ids:
+        return
+    values = {"status": status.value, **columns}
+    session.execute(update(ItemRow).where(ItemRow.item_id.in_(item_ids)).values(values))
+    session.execute(update(ReasonRow).where(ReasonRow.item_id.in_(item_ids)).values(status=status.value))
+
+
+def move_one(session: Session, row: ItemRow, status: ItemStatus, **columns: Any) -> None:
+    """Give one locked item a status, and other columns with it, in the database and in `row`."""
+    values = {"status": status.value, **columns}
+    session.execute(_MOVE, {**values, "moved": row.item_id})
+    session.execute(_MOVE_REASONS, {"status": status.value, "moved": row.item_id})
+    for name, value in values.items():
+        set_committed_value(row, name, value)
+
+
+def note_events(session: Session, kind: str, item_ids: Collection[int], now: datetime, *, detail: str = "") -> None:
+    """Add the same event to many items."""
+    rows = [{"item_id": i, "kind": kind, "happened_at": now, "detail": detail} for i in item_ids]
+    if rows:
+        session.execute(insert(EventRow), rows)
+
+
+def note_event(
+    session: Session, kind: str, row: ItemRow, now: datetime, *, detail: str = "", reviewer: str | None = None
+) -> None:
+    """Add an event to one item, with the lease it has at this moment; `reviewer` is who did it, if not the lease's."""
+    session.execute(_NOTE, {
+        "item_id": row.item_id, "kind": kind, "happened_at": now, "detail": detail,
+        "reviewer": reviewer or row.lease_reviewer, "lease_token": row.lease_token,
+    })

@@ -1,6 +1,7 @@
 """Opens items in bulk: no twins, newer versions close older ones, what is decided stays.
 
-One chunk of items is one transaction, so a run that is killed in between opens the rest the next time.
+One chunk of items is one transaction, so a run that is killed in between opens the rest the next time. What a published
+snapshot doubts goes in, and what it no longer does goes out.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,10 +13,14 @@ from typing import Any
 from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from labeling.review.db.rows import item_columns
+from labeling.objects import Objects
+from labeling.review.db.rows import item_columns, move, note_events
 from labeling.review.db.tables import ConsensusRow, GoldRow, ItemRow, ReasonRow
-from labeling.review.flow.steps import NO_LEASE, WAITING, move, note_events
-from labeling.review.items import ItemKey, ItemStatus, OpenCounts, ReviewItem
+from labeling.review.flow.leases import NO_LEASE
+from labeling.review.items import WAITING, ItemKey, ItemStatus, OpenCounts, ReviewItem
+from labeling.store.records import verdict_from_row
+from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_videos
+from labeling.types import Decision
 
 CHUNK = 500
 SUPERSEDED = "superseded by version"
@@ -184,13 +189,47 @@ def close_superseded(session: Session, current: Mapping[tuple[str, str], int], n
 
 def withdraw(session: Session, keys: Iterable[tuple[str, str, int]], because: str, now: datetime) -> int:
     """Close open items that are no longer in doubt; a claimed one stays with its reviewer, and doubt opens it again."""
-    wanted = set(keys)
+    clear = set(keys)
     query = select(ItemRow.item_id, ItemRow.video_id, ItemRow.track_id, ItemRow.label_version)
     query = query.where(ItemRow.status == ItemStatus.OPEN.value, ItemRow.item_id.not_in(_gold()))
     rows = session.execute(query.order_by(ItemRow.item_id).with_for_update())
-    due = [item_id for item_id, *key in rows if tuple(key) in wanted]
+    due = [item_id for item_id, *key in rows if tuple(key) in clear]
     for start in range(0, len(due), CHUNK):
         item_ids = due[start:start + CHUNK]
         note_events(session, "closed", item_ids, now, detail=because)
         move(session, item_ids, ItemStatus.CLOSED, closed_because=because)
     return len(due)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotItems:
+    """What a snapshot says of the queue's items: the newest versions, what is in doubt, and what is not."""
+
+    current: Mapping[tuple[str, str], int]
+    doubted: tuple[ReviewItem, ...]
+    clear: tuple[ItemKey, ...]
+
+
+def items_of(objects: Objects, snapshot: Snapshot, *, reviewers: int = 1) -> SnapshotItems:
+    """Read a published snapshot; items of masklets under review ask for so many `reviewers`."""
+    verdicts, tracks = (read(objects, snapshot).to_pylist() for read in (read_verdicts, read_tracks))
+    videos = read_videos(objects, snapshot).select(["video_id", "video_key"]).to_pylist()
+    video_keys = {row["video_id"]: row["video_key"] for row in videos}
+    # Both tables are in the same order, one row per masklet.
+    doubted = tuple(
+        _item_of(verdict, track, video_keys[verdict["video_id"]], snapshot.name, reviewers)
+        for verdict, track in zip(verdicts, tracks, strict=True) if verdict["verdict"] == Decision.REVIEW
+    )
+    keys = {ItemKey(row["video_id"], row["track_id"], row["label_version"]): row["verdict"] for row in verdicts}
+    return SnapshotItems(
+        current={(key.video_id, key.track_id): key.label_version for key in keys}, doubted=doubted,
+        clear=tuple(key for key, decision in keys.items() if decision != Decision.REVIEW),
+    )
+
+
+def _item_of(verdict: dict[str, Any], track: dict[str, Any], video_key: str, snapshot: str, reviewers: int) -> ReviewItem:
+    first, last = track["first_frame_idx"] or 0, track["last_frame_idx"] or 0
+    return ReviewItem.of_verdict(
+        verdict_from_row(verdict), video_key=video_key, run_id=track["run_id"], snapshot=snapshot,
+        frame_span=(first, last + 1), category=track["category"], reviewers=reviewers,
+    )

@@ -13,12 +13,11 @@ from sqlalchemy.orm import Session
 from labeling import rle
 from labeling.errors import BadInput
 from labeling.jf import boundary_f, region_similarity
-from labeling.review.db.rows import key_of
+from labeling.review.db.rows import find, key_of
 from labeling.review.db.tables import ConsensusRow, DecisionRow, DisputeRow, GoldRow, ItemRow, OpinionRow
 from labeling.review.errors import AlreadySettled
-from labeling.review.flow.seen import WAITING
-from labeling.review.flow.steps import described, find
-from labeling.review.items import MAX_REVIEWERS, ItemKey
+from labeling.review.flow.leases import described
+from labeling.review.items import MAX_REVIEWERS, WAITING, ItemKey
 from labeling.store.records import prompts_from_json
 from labeling.types import Prompt
 
@@ -33,10 +32,10 @@ _ASKED = select(*(
 
 def settles(session: Session, row: ItemRow, logged: DecisionRow) -> bool:
     """Whether a decision just logged is the item's outcome; if not it is kept as an opinion, which may open a dispute."""
-    gold, wanted, dispute = session.execute(_ASKED, {"item_id": row.item_id}).one()
+    gold, reviewers, dispute = session.execute(_ASKED, {"item_id": row.item_id}).one()
     if gold is not None:
-        return _kept_as_opinion(session, logged)
-    if wanted is None:
+        return _add_opinion(session, logged)
+    if reviewers is None:
         return True
     if dispute is not None:
         session.execute(delete(DisputeRow).where(DisputeRow.item_id == row.item_id))
@@ -44,11 +43,11 @@ def settles(session: Session, row: ItemRow, logged: DecisionRow) -> bool:
     others = opinions(session, row.item_id)
     if not all(agree(other, logged) for other in others):
         session.add(DisputeRow(item_id=row.item_id))
-        return _kept_as_opinion(session, logged)
-    return len(others) + 1 >= wanted or _kept_as_opinion(session, logged)
+        return _add_opinion(session, logged)
+    return len(others) + 1 >= reviewers or _add_opinion(session, logged)
 
 
-def _kept_as_opinion(session: Session, logged: DecisionRow) -> bool:
+def _add_opinion(session: Session, logged: DecisionRow) -> bool:
     session.add(OpinionRow(item_id=logged.item_id, reviewer=logged.reviewer, seq=logged.seq))
     return False
 
@@ -61,24 +60,24 @@ def opinions(session: Session, item_id: int) -> Sequence[DecisionRow]:
 
 def reconsider(session: Session, item_id: int) -> None:
     """Say anew whether reviewers disagree on an item, after one took a decision back."""
-    dispute, said = session.get(DisputeRow, item_id), opinions(session, item_id)
-    disagree = not all(agree(first, second) for k, first in enumerate(said) for second in said[:k])
+    dispute, logged = session.get(DisputeRow, item_id), opinions(session, item_id)
+    disagree = not all(agree(first, second) for k, first in enumerate(logged) for second in logged[:k])
     if dispute is not None and not disagree:
         session.delete(dispute)
     if dispute is None and disagree and session.get(ConsensusRow, item_id) is not None:
         session.add(DisputeRow(item_id=item_id))
 
 
-def ask(session: Session, item: int | ItemKey, wanted: int) -> None:
+def ask(session: Session, item: int | ItemKey, reviewers: int) -> None:
     """Ask for so many reviewers of one waiting item; BadInput for fewer than another opinion could still bring about."""
     row = find(session, item, lock=True)
     if row.status not in WAITING:
         raise AlreadySettled(f"item {key_of(row)} is {described(row)}; expected one that waits for a decision")
     have = len(opinions(session, row.item_id))
-    if not have < wanted <= MAX_REVIEWERS:
-        told = f"reviewers is {wanted} for item {key_of(row)}, which {have} have decided"
-        raise BadInput(f"{told}; expected {have + 1} to {MAX_REVIEWERS}", "bad_reviewers")
-    session.merge(ConsensusRow(item_id=row.item_id, wanted=wanted))
+    if not have < reviewers <= MAX_REVIEWERS:
+        problem = f"reviewers is {reviewers} for item {key_of(row)}, which {have} have decided"
+        raise BadInput(f"{problem}; expected {have + 1} to {MAX_REVIEWERS}", "bad_reviewers")
+    session.merge(ConsensusRow(item_id=row.item_id, wanted=reviewers))
 
 
 def agree(first: DecisionRow, second: DecisionRow) -> bool:
@@ -95,7 +94,7 @@ def mask_likeness(first: Sequence[Prompt], second: Sequence[Prompt]) -> float | 
     """Mean J&F over the frames for which both give a mask, None where there is no such frame."""
     others = {prompt.frame_idx: prompt.mask for prompt in second if prompt.mask is not None}
     pairs = [(p.mask, others[p.frame_idx]) for p in first if p.mask is not None and p.frame_idx in others]
-    both = [(rle.decode(one), rle.decode(other)) for one, other in pairs if one.size_hw == other.size_hw]
+    both = [(rle.decode(mask), rle.decode(other)) for mask, other in pairs if mask.size_hw == other.size_hw]
     if not both:
         return None
     return float(np.mean([(region_similarity(*pair) + boundary_f(*pair)) / 2 for pair in both]))

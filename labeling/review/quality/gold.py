@@ -1,7 +1,8 @@
 """Gold: items of known truth in the queue, unmarked, whose answers score reviewers and never enter the dataset.
 
 Gold is an item that the judge doubted, like any other, with the reasons that it was opened with, so that nothing tells it
-apart: one that was settled (its outcome is the truth) or one whose true masks are at hand. Everybody answers it once.
+apart: one that was settled (its outcome is the truth) or one whose true masks are at hand beside the masklet's own. Everybody
+answers it once.
 """
 
 from collections import defaultdict
@@ -9,21 +10,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from labeling import rle
 from labeling.errors import BadInput
-from labeling.review.db.rows import as_corrections, key_of, prompts_to_json, queued_item
+from labeling.jf import j_and_f
+from labeling.objects import Objects
+from labeling.review.db.rows import as_corrections, find, key_of, move_one, note_event, prompts_to_json, queued_item
 from labeling.review.db.tables import ChainHeadRow, DecisionRow, GoldRow, ItemRow, OpinionRow
 from labeling.review.errors import AlreadySettled, ItemHeld
 from labeling.review.flow.decisions import is_outcome, stands
-from labeling.review.flow.seen import is_gold
-from labeling.review.flow.steps import NO_LEASE, described, find, is_live, move_one, note_event
-from labeling.review.items import ItemKey, ItemStatus, QueuedItem
+from labeling.review.flow.leases import NO_LEASE, described, is_live
+from labeling.review.flow.listing import is_gold
+from labeling.review.items import ItemKey, ItemStatus, QueuedItem, item_of
 from labeling.review.quality.consensus import mask_likeness
 from labeling.review.queue import ReviewQueue
+from labeling.store.reader import StoredMasklet, read_masklets
 from labeling.store.records import prompts_from_json
 from labeling.types import RLE, Prompt
+
+# What lies between is neither right nor wrong, and makes no gold.
+GOOD_JF, BAD_JF = 0.85, 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +132,7 @@ class Gold:
         """How reviewers have answered, by name."""
         with self._database.read() as session:
             golds = {gold.item_id: gold for gold in session.scalars(select(GoldRow))}
-            answers = [row for own in _answers(session).values() for row in own]
+            answers = [row for rows in _answers(session).values() for row in rows]
         by_reviewer: dict[str, list[DecisionRow]] = defaultdict(list)
         for row in answers:
             by_reviewer[row.reviewer].append(row)
@@ -154,10 +163,10 @@ def _answers(session: Session) -> Mapping[int, Sequence[DecisionRow]]:
         .join(GoldRow, GoldRow.item_id == DecisionRow.item_id)
         .where(DecisionRow.seq > GoldRow.after_seq).order_by(DecisionRow.seq)
     )
-    found: dict[int, list[DecisionRow]] = defaultdict(list)
+    answers: dict[int, list[DecisionRow]] = defaultdict(list)
     for row in session.scalars(query):
-        found[row.item_id].append(row)
-    return found
+        answers[row.item_id].append(row)
+    return answers
 
 
 def _score(reviewer: str, answers: Sequence[DecisionRow], golds: Mapping[int, GoldRow]) -> GoldScore:
@@ -167,3 +176,51 @@ def _score(reviewer: str, answers: Sequence[DecisionRow], golds: Mapping[int, Go
         if (likeness := mask_likeness(prompts_from_json(row.prompts), prompts_from_json(golds[row.item_id].truth))) is not None
     ]
     return GoldScore(reviewer, len(answers), right, sum(drawn) / len(drawn) if drawn else None)
+
+
+def truth_of_settled(queue: ReviewQueue, objects: Objects, name: str) -> tuple[QueuedItem, Truth]:
+    """An item with the truth that its reviewers settled: an accepted masklet is right, what they drew is right.
+
+    Raises BadInput for an item that nobody has settled, UnknownItem for one that is not there.
+    """
+    item = queue.get(item_of(name))
+    outcome = Gold(queue).outcome(item.item_id)
+    if outcome is None:
+        problem = f"item {item.key} is {item.status} and nobody has settled it"
+        raise BadInput(f"{problem}; expected a settled one, or true masks: --truth FOLDER", "no_truth")
+    action, prompts = outcome
+    if action == "accept":
+        return item, Truth(True, {f.frame_idx: f.rle for f in masklet_of(objects, item).frames}, "accepted")
+    return item, Truth(False, {p.frame_idx: p.mask for p in prompts if p.mask is not None}, f"{action}ed")
+
+
+def truth_by_masks(objects: Objects, item: QueuedItem, true: Mapping[int, RLE]) -> tuple[Truth | None, float]:
+    """What true masks say of an item's masklet, with its mean J&F over the frames that both have; no truth in between.
+
+    Raises BadInput where they have no frame in common, or masks of another size.
+    """
+    tracked = {f.frame_idx: f.rle for f in masklet_of(objects, item).frames}
+    both = sorted(tracked.keys() & true.keys())
+    if not both:
+        raise BadInput(f"item {item.key} has no frame with a true mask; expected some of {sorted(tracked)[:5]}...", "no_truth")
+    sizes = {mask.size_hw for frame_idx in both for mask in (tracked[frame_idx], true[frame_idx])}
+    if len(sizes) > 1:
+        raise BadInput(f"item {item.key}: masks are {sorted(sizes)} (h, w); expected truth of the video's size", "bad_mask")
+    tracked_THW, true_THW = (np.stack([rle.decode(masks[f]) for f in both]) for masks in (tracked, true))
+    likeness = j_and_f(tracked_THW, true_THW).j_and_f
+    if BAD_JF < likeness < GOOD_JF:
+        return None, likeness
+    return Truth(likeness >= GOOD_JF, {f: true[f] for f in both}, f"true masks, J&F {likeness:.3f}"), likeness
+
+
+def masklet_of(objects: Objects, item: QueuedItem) -> StoredMasklet:
+    """The masklet that an item is about, from the snapshot that it was opened from; BadInput where it is gone."""
+    try:
+        stored = next(
+            read_masklets(objects, video=item.key.video_id, track=item.key.track_id, snapshot=item.snapshot), None
+        )
+    except ValueError as error:
+        raise BadInput(f"item {item.key}: {error}", "no_truth") from error
+    if stored is None or stored.masklet.label_version != item.key.label_version:
+        raise BadInput(f"item {item.key} is not in snapshot {item.snapshot} of the store any more", "no_truth")
+    return stored

@@ -35,7 +35,7 @@ class Effort:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Rates:
     """Decisions and what each took; None where there is nothing to divide by."""
 
     decisions: int
@@ -61,14 +61,14 @@ class Throughput:
     backlog: tuple[Moment, ...]
 
     @property
-    def rows(self) -> Sequence[tuple[str, str, Figures]]:
+    def rows(self) -> Sequence[tuple[str, str, Rates]]:
         """(reviewer, kind of decision, figures): everybody first, then each reviewer; "all" stands for all kinds."""
-        found: list[tuple[str, str, Figures]] = []
-        for name, own in (("everybody", self.efforts), *by_reviewer(self.efforts).items()):
-            found.append((name, "all", figures_of(own)))
-            kinds = [(action, [one for one in own if one.action == action]) for action in ACTIONS]
-            found += [(name, action, figures_of(some)) for action, some in kinds if some]
-        return found
+        rows: list[tuple[str, str, Rates]] = []
+        for name, theirs in (("everybody", self.efforts), *by_reviewer(self.efforts).items()):
+            rows.append((name, "all", rates_of(theirs)))
+            kinds = [(action, [effort for effort in theirs if effort.action == action]) for action in ACTIONS]
+            rows += [(name, action, rates_of(efforts)) for action, efforts in kinds if efforts]
+        return rows
 
 
 def throughput(queue: ReviewQueue) -> Throughput:
@@ -93,22 +93,21 @@ def efforts(session: Session) -> Sequence[Effort]:
     ]
 
 
-def by_reviewer(found: Sequence[Effort]) -> Mapping[str, Sequence[Effort]]:
+def by_reviewer(efforts: Sequence[Effort]) -> Mapping[str, Sequence[Effort]]:
     """Return the efforts of each reviewer, the busiest first."""
-    names = sorted({one.reviewer for one in found})
-    grouped = {name: [one for one in found if one.reviewer == name] for name in names}
-    return dict(sorted(grouped.items(), key=lambda pair: -sum(one.decisions for one in pair[1])))
+    names = sorted({effort.reviewer for effort in efforts})
+    grouped = {name: [effort for effort in efforts if effort.reviewer == name] for name in names}
+    return dict(sorted(grouped.items(), key=lambda pair: -sum(effort.decisions for effort in pair[1])))
 
 
-def figures_of(found: Iterable[Effort]) -> Figures:
+def rates_of(efforts: Sequence[Effort]) -> Rates:
     """Return means over efforts, each decision counting once."""
-    own = list(found)
-    decisions, counted = sum(one.decisions for one in own), sum(one.counted for one in own)
-    seconds = sum(one.seconds for one in own)
-    return Figures(
+    decisions, counted = sum(effort.decisions for effort in efforts), sum(effort.counted for effort in efforts)
+    seconds = sum(effort.seconds for effort in efforts)
+    return Rates(
         decisions=decisions,
         seconds_per_item=seconds / decisions if decisions else None,
-        clicks_per_item=sum(one.clicks for one in own) / counted if counted else None,
+        clicks_per_item=sum(effort.clicks for effort in efforts) / counted if counted else None,
         items_per_hour=3600.0 * decisions / seconds if seconds else None,
     )
 

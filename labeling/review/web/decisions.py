@@ -55,7 +55,7 @@ def draft(item_id: ItemIdPath, body: DraftBody, services: Served, who: Writing) 
         raise Refused(400, "bad_request", f"work cannot be kept: {error}", "send plain JSON") from error
     if (num_bytes := len(text.encode())) > MAX_WORK_BYTES:
         raise Refused(413, "too_large", f"work has {num_bytes} bytes; at most {MAX_WORK_BYTES} are kept")
-    return {"draft_id": services.desk.keep_work(item_id, who.name, text)}
+    return {"draft_id": services.page.keep_work(item_id, who.name, text)}
 
 
 @router.post("/items/{item_id}/decision")
@@ -78,13 +78,13 @@ def decision(item_id: ItemIdPath, body: Decide, services: Served, who: Writing) 
 @router.post("/undo")
 def undo(body: Undo, services: Served, who: Writing) -> dict[str, Any]:
     """Take back my last decision, unless somebody has gone on from it; I can have its item again."""
-    logged = services.desk.decision(body.seq)
+    logged = services.page.decision(body.seq)
     # An opinion is in no snapshot, though its masklet may be there by what others decided.
-    asked = logged is not None and logged.action != "correct" and not services.desk.is_opinion(logged.seq)
+    asked = logged is not None and logged.action != "correct" and not services.page.is_opinion(logged.seq)
     published = services.store.published(logged.key) if logged is not None and asked else None
     if published is not None:
         raise AlreadySettled(f"decision {body.seq} is published in {published} already")
-    item = services.desk.undo(body.seq, who.name)
+    item = services.queue.undo(body.seq, who.name)
     services.counts.forget()
     services.efforts.forget()
     return {"item": as_item(item)}

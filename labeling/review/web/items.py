@@ -168,7 +168,7 @@ def _events(history: ItemHistory) -> list[dict[str, Any]]:
 
 def _drafts(services: Services, history: ItemHistory, who: Reviewer) -> list[dict[str, Any]]:
     """My work in hand, and my decisions that came too late."""
-    work = services.desk.work(history.item.item_id, who.name)
+    work = services.page.work(history.item.item_id, who.name)
     mine = [] if work is None else [
         {"draft_id": work.work_id, "kind": "work", "kept_at": work.kept_at.isoformat(), "work": json.loads(work.work)}
     ]

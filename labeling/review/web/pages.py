@@ -8,10 +8,10 @@ from pydantic import AfterValidator
 
 from labeling.review.accounts import SENIOR, Reviewer
 from labeling.review.errors import LostLease
-from labeling.review.flow.desk import Holder
+from labeling.review.flow.leases import LeaseHolder
 from labeling.review.flow.listing import ItemFilter
 from labeling.review.items import ItemStatus, Lease, QueuedItem, Viewer
-from labeling.review.quality.throughput import by_reviewer, figures_of
+from labeling.review.quality.throughput import by_reviewer, rates_of
 from labeling.review.web.errors import Refused
 from labeling.review.web.requests import Claim, Held, Release, storable
 from labeling.review.web.services import PlainRoute, Served, Services
@@ -36,7 +36,7 @@ def queue(
         chosen.status, reason=chosen.reason, category=chosen.category, run=chosen.run_id, limit=limit, offset=offset,
         viewer=viewer,
     )
-    counts = services.desk.counts_for(services.counts.of(chosen, lambda: services.desk.counts(chosen)), chosen, viewer)
+    counts = services.page.counts_for(services.counts.of(chosen, lambda: services.page.counts(chosen)), chosen, viewer)
     return {
         "items": [as_item(item) for item in items],
         "counts": {status.value: count for status, count in counts.by_status.items()},
@@ -78,11 +78,11 @@ def release(body: Release, services: Served, who: Writing) -> dict[str, Any]:
 @router.get("/stats")
 def stats(services: Served, _who: Reading) -> dict[str, Any]:
     """What settling an item takes, over all standing decisions, by reviewer, and by each one's kinds of decision."""
-    efforts = services.efforts.of("", lambda: tuple(services.desk.efforts()))
+    efforts = services.efforts.of("", lambda: tuple(services.page.efforts()))
     people = by_reviewer(efforts)
-    return {**asdict(figures_of(efforts)), "by_reviewer": [
-        {"reviewer": name, **asdict(figures_of(theirs)), "by_action": {
-            effort.action: asdict(figures_of([effort])) for effort in theirs
+    return {**asdict(rates_of(efforts)), "by_reviewer": [
+        {"reviewer": name, **asdict(rates_of(theirs)), "by_action": {
+            effort.action: asdict(rates_of([effort])) for effort in theirs
         }} for name, theirs in people.items()
     ]}
 
@@ -92,9 +92,9 @@ def viewer_of(who: Reviewer) -> Viewer:
     return Viewer(who.name, senior=who.role == SENIOR)
 
 
-def holder_of(services: Services, token: str, who: Reviewer, *, item_id: int | None = None, live: bool = False) -> Holder:
+def holder_of(services: Services, token: str, who: Reviewer, *, item_id: int | None = None, live: bool = False) -> LeaseHolder:
     """Whom a token was given to, refused unless it is who asks, for this item; with `live`, unless they hold it still."""
-    holder = services.desk.holder(token)
+    holder = services.page.holder(token)
     if holder.reviewer != who.name:
         raise Refused(403, "forbidden", "this lease is another reviewer's", "claim the item yourself")
     if item_id is not None and holder.item.item_id != item_id:

@@ -12,13 +12,14 @@ from starlette.responses import Response
 
 from labeling.review.accounts import Accounts, Guesses
 from labeling.review.figures import QueueFigures
-from labeling.review.flow.desk import Desk, QueueCounts
+from labeling.review.flow.counts import QueueCounts
 from labeling.review.flow.listing import ItemFilter
 from labeling.review.quality.throughput import Effort
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.cache import TtlCache
 from labeling.review.web.corrections import Clicker
 from labeling.review.web.frames import FrameCache
+from labeling.review.web.page_queue import PageQueue
 from labeling.review.web.prefetch import Prefetcher
 from labeling.review.web.store_view import StoreView
 
@@ -38,10 +39,10 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Queue, desk, accounts, store, frames, and the network for clicks, or why there is none."""
+    """Queue, page, accounts, store, frames, and the network for clicks, or why there is none."""
 
     queue: ReviewQueue
-    desk: Desk
+    page: PageQueue
     accounts: Accounts
     store: StoreView
     frames: FrameCache

@@ -15,7 +15,6 @@ from flows.run.review_queue import open_queue
 from labeling.errors import BadConfiguration
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import open_objects
-from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.store.snapshots import read_snapshot
 from tests.bench.review_loop import carry_out
 
@@ -30,7 +29,7 @@ def test_look_alikes_that_cross_are_mistaken_for_each_other_and_wait_for_a_perso
     carry_out(config, objects, *plan_run(config, objects, "run-1", corrections=PromptTable({})))
 
     with open_queue(config) as queue:
-        open_from_snapshot(queue, objects, read_snapshot(objects))
+        queue.open_from_snapshot(objects, read_snapshot(objects))
         assert {(item.video_key, item.key.track_id) for item in queue.list()} == {("twins.mp4", "1"), ("twins.mp4", "2")}
     rows = compare(truth, config)
     assert np.mean([row.mean for row in rows]) < 0.8, "nobody need look at them"

@@ -23,7 +23,6 @@ from labeling import rle
 from labeling.errors import Unavailable
 from labeling.ingest.prompts import write_prompts
 from labeling.objects import open_objects
-from labeling.review.flow.desk import Desk
 from labeling.review.queue import ReviewQueue
 from labeling.types import Prompt, PromptSource
 from tests.fixtures_rights import without_rights
@@ -41,7 +40,7 @@ def test_a_correction_that_was_taken_back_leaves_the_table(tmp_path: Path) -> No
         taken_back = queue.decide(2, "correct", prompts=[click()], reviewer="ann")
         told = collect_corrections(objects, queue)
         assert told.by_video == {"clip-1.mp4": (*kept.prompts, older), "clip-2.mp4": taken_back.prompts}
-        Desk(queue).undo(taken_back.seq, "ann")
+        queue.undo(taken_back.seq, "ann")
         assert collect_corrections(objects, queue).by_video == {"clip-1.mp4": (*kept.prompts, older)}
     assert read_corrections(objects).by_video == {"clip-1.mp4": (*kept.prompts, older)}
 

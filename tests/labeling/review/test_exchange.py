@@ -22,12 +22,11 @@ from labeling.errors import BadInput
 from labeling.ingest.listing import ref_of as file_ref
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
-from labeling.review.brush import decode_brush, encode_brush
 from labeling.review.cvat import cvat_xml, label_setup, read_cvat
 from labeling.review.exchange import Lent, Returned, lend, take_back
-from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.items import ItemStatus
-from labeling.review.label_studio import label_config, read_label_studio, tasks_of
+from labeling.review.label_studio import decode_brush, encode_brush, label_config, read_label_studio, tasks_of
+from labeling.review.quality.audit import audit
 from labeling.review.queue import ReviewQueue
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
@@ -63,7 +62,7 @@ def store(tmp_path: Path) -> FolderObjects:
 def queue(store: FolderObjects, tmp_path: Path, sqlite_template: Path) -> ReviewQueue:
     (tmp_path / "store" / "review.sqlite").write_bytes(sqlite_template.read_bytes())
     queue = ReviewQueue(str(tmp_path / "store" / "review.sqlite"))
-    assert open_from_snapshot(queue, store, publish(store, STRICT, run_id="one")).opened == 3
+    assert queue.open_from_snapshot(store, publish(store, STRICT, run_id="one")).opened == 3
     return queue
 
 
@@ -102,7 +101,7 @@ def test_cvat_and_back_is_one_correction(queue: ReviewQueue, store: FolderObject
     assert decided(queue) == {first: ("correct", [(2, FIXED)])}
     again = list(take_back(queue, store, read_cvat(tmp_path / "back.zip"), reviewer="ada", note="from cvat"))
     assert [t.detail for t in again] == ["it is decided already", "no mask changed and nobody accepted it"]
-    assert queue.verify_chain().num_decisions == 1
+    assert audit(queue).num_decisions == 1
 
 
 def test_a_group_that_cvat_numbered_anew_decides_nothing(queue: ReviewQueue, store: FolderObjects) -> None:

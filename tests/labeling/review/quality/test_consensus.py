@@ -6,10 +6,11 @@ import pytest
 from labeling import rle
 from labeling.errors import BadInput
 from labeling.review.errors import AlreadySettled, NeedsSenior
-from labeling.review.flow.desk import Desk
 from labeling.review.flow.listing import ItemFilter
 from labeling.review.items import ItemStatus, Lease, Viewer
+from labeling.review.quality.audit import audit
 from labeling.review.queue import ReviewQueue
+from labeling.review.web.page_queue import PageQueue
 from labeling.types import Prompt
 from tests.labeling.review.samples import HandClock, item
 
@@ -60,7 +61,7 @@ def test_a_dispute_waits_for_a_senior_whose_word_settles(queue: ReviewQueue) -> 
     say(queue, EVE, "correct", drawn(5))
     assert [(d.action, d.reviewer) for d in queue.pending_decisions()] == [("correct", "eve")]
     assert [c.prompts[0].mask for c in queue.corrections()] == [drawn(5).mask]
-    assert queue.verify_chain().num_decisions == 3
+    assert audit(queue).num_decisions == 3
 
 
 @pytest.mark.parametrize(
@@ -78,20 +79,19 @@ def test_masks_have_to_agree(queue: ReviewQueue, second: tuple[Prompt, ...], set
 
 def test_what_is_taken_back_no_longer_counts(queue: ReviewQueue) -> None:
     queue.open_items([item(1, reviewers=2)])
-    desk = Desk(queue)
     first = say(queue, ADA, "reject")
     second = say(queue, BOB, "accept")
     with pytest.raises(AlreadySettled, match="has gone on"):
-        desk.undo(first, "ada")
-    desk.undo(second, "bob")
+        queue.undo(first, "ada")
+    queue.undo(second, "bob")
     outcome = say(queue, BOB, "reject")
     assert queue.get(1).status is ItemStatus.DECIDED
-    desk.undo(outcome, "bob")
+    queue.undo(outcome, "bob")
     assert queue.pending_decisions() == []
     assert queue.claim("ada") is None
     say(queue, BOB, "accept")
     senior = say(queue, EVE, "accept")
-    desk.undo(senior, "eve")
+    queue.undo(senior, "eve")
     with pytest.raises(NeedsSenior):
         queue.claim("carl", item=1)
     say(queue, EVE, "reject")
@@ -115,7 +115,7 @@ def test_more_reviewers_can_be_asked_of_one_item(queue: ReviewQueue) -> None:
 
 def test_a_reviewer_sees_what_they_have_said_as_decided(queue: ReviewQueue, clock: HandClock) -> None:
     queue.open_items([item(1, reviewers=2, risk=0.9, reasons=("swap", "leak")), item(2, risk=0.5), item(3, risk=0.1)])
-    desk = Desk(queue)
+    page = PageQueue(queue)
     say(queue, ADA, "accept")
     queue.decide(3, "accept", reviewer="bob")
     assert [i.item_id for i in queue.list(viewer=ADA)] == [2]
@@ -126,9 +126,9 @@ def test_a_reviewer_sees_what_they_have_said_as_decided(queue: ReviewQueue, cloc
     assert [i.status for i in queue.list(None, viewer=ADA)] == ["decided", "open", "decided"]
     for wanted in (ItemFilter(), ItemFilter(ItemStatus.DECIDED), ItemFilter(reason="leak"), ItemFilter(None)):
         for viewer in (ADA, BOB, EVE):
-            counts = desk.counts_for(desk.counts(wanted), wanted, viewer)
+            counts = page.counts_for(page.counts(wanted), wanted, viewer)
             assert counts.total == len(queue.list(wanted.status, reason=wanted.reason, viewer=viewer))
-    assert desk.counts_for(desk.counts(ItemFilter()), ItemFilter(), ADA).by_reason == {"swap": 1}
+    assert page.counts_for(page.counts(ItemFilter()), ItemFilter(), ADA).by_reason == {"swap": 1}
 
 
 def test_others_opinions_show_once_the_item_is_settled(queue: ReviewQueue) -> None:

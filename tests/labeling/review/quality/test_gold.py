@@ -6,11 +6,12 @@ import pytest
 from labeling import rle
 from labeling.errors import BadInput
 from labeling.review.errors import AlreadySettled, ItemHeld
-from labeling.review.flow.desk import Desk
 from labeling.review.flow.listing import ItemFilter
 from labeling.review.items import ItemKey, ItemStatus, Viewer
+from labeling.review.quality.audit import audit
 from labeling.review.quality.gold import Gold, Truth
 from labeling.review.queue import ReviewQueue
+from labeling.review.web.page_queue import PageQueue
 from labeling.types import RLE, Prompt
 from tests.labeling.review.samples import HandClock, item, video_id
 
@@ -46,7 +47,7 @@ def test_gold_is_answered_by_all_and_scores_them(queue: ReviewQueue) -> None:
         (1, False, 2, "corrected", 2), (2, True, 1, "accepted", 1),
     ]
     assert (queue.pending_decisions(), queue.corrections(unapplied_only=False)) == ([], [])
-    assert queue.verify_chain().num_decisions == 3
+    assert audit(queue).num_decisions == 3
 
 
 def test_nobody_answers_twice_nor_who_settled_it(queue: ReviewQueue) -> None:
@@ -60,7 +61,7 @@ def test_nobody_answers_twice_nor_who_settled_it(queue: ReviewQueue) -> None:
     seq = queue.decide(lease, "accept").seq
     assert queue.claim("bob") is None
     assert [(d.action, d.reviewer) for d in queue.pending_decisions()] == [("reject", "ada")]
-    Desk(queue).undo(seq, "bob")
+    queue.undo(seq, "bob")
     assert Gold(queue).scores() == []
     assert [(d.action, d.reviewer) for d in queue.pending_decisions()] == [("reject", "ada")]
     assert queue.claim("bob") is not None
@@ -70,14 +71,14 @@ def test_an_answer_looks_like_any_decision_to_who_gave_it(queue: ReviewQueue) ->
     queue.open_items([item(1), item(2)])
     answer(queue, Viewer("eve"), "accept")
     Gold(queue).add(KEY, GOOD)
-    desk, seen = Desk(queue), []
+    page, seen = PageQueue(queue), []
     for item_id in (1, 2):
         before, consensus = queue.history_for(item_id, ADA)
         lease = queue.claim("ada", item=item_id)
         assert lease is not None
-        counts = desk.counts_for(desk.counts(ItemFilter()), ItemFilter(), ADA)
+        counts = page.counts_for(page.counts(ItemFilter()), ItemFilter(), ADA)
         seq = queue.decide(lease, "accept").seq
-        after = desk.counts_for(desk.counts(ItemFilter()), ItemFilter(), ADA)
+        after = page.counts_for(page.counts(ItemFilter()), ItemFilter(), ADA)
         history, done = queue.history_for(item_id, ADA)
         steps = {status: after.by_status[status] - counts.by_status[status] for status in ItemStatus}
         seen.append((
@@ -86,7 +87,7 @@ def test_an_answer_looks_like_any_decision_to_who_gave_it(queue: ReviewQueue) ->
         ))
         with pytest.raises(AlreadySettled, match=r"@1 is decided; expected one that waits"):
             queue.claim("ada", item=item_id)
-        assert desk.undo(seq, "ada").status is ItemStatus.OPEN
+        assert queue.undo(seq, "ada").status is ItemStatus.OPEN
     assert seen[0] == seen[1]
 
 

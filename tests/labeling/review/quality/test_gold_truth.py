@@ -9,9 +9,8 @@ from labeling import rle
 from labeling.errors import BadInput
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
-from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.items import Viewer
-from labeling.review.quality.gold_truth import truth_by_masks, truth_of_settled
+from labeling.review.quality.gold import truth_by_masks, truth_of_settled
 from labeling.review.queue import ReviewQueue
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
@@ -40,7 +39,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FolderObjects:
 def queue(store: FolderObjects, tmp_path: Path, sqlite_template: Path) -> Iterator[ReviewQueue]:
     (tmp_path / "queue.sqlite").write_bytes(sqlite_template.read_bytes())
     with ReviewQueue(str(tmp_path / "queue.sqlite")) as queue:
-        assert open_from_snapshot(queue, store, read_snapshot(store), reviewers=2).opened == 1
+        assert queue.open_from_snapshot(store, read_snapshot(store), reviewers=2).opened == 1
         assert queue.history_for(1, Viewer("ada"))[1].wanted == 2
         queue.ask(1, 1)
         yield queue

@@ -4,8 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from labeling.review.flow.desk import Desk
-from labeling.review.quality.throughput import Effort, Figures, by_reviewer, figures_of, step_for, throughput
+from labeling.review.quality.throughput import Effort, Rates, by_reviewer, rates_of, step_for, throughput
 from labeling.review.queue import ReviewQueue
 from tests.labeling.review.samples import HandClock, click, item
 
@@ -16,9 +15,9 @@ EFFORTS = (
 
 
 def test_figures_weigh_each_decision_once() -> None:
-    assert figures_of(EFFORTS) == Figures(5, 8.0, 5.0, 450.0)
-    assert figures_of(EFFORTS[1:2]) == Figures(1, 11.0, None, 3600 / 11)
-    assert figures_of([]) == Figures(0, None, None, None)
+    assert rates_of(EFFORTS) == Rates(5, 8.0, 5.0, 450.0)
+    assert rates_of(EFFORTS[1:2]) == Rates(1, 11.0, None, 3600 / 11)
+    assert rates_of([]) == Rates(0, None, None, None)
     assert list(by_reviewer(EFFORTS)) == ["ada", "bob"]
 
 
@@ -33,7 +32,7 @@ def test_the_backlog_counts_what_waits_after_each_stretch(queue: ReviewQueue, cl
     clock.pass_s(60)
     undone = queue.decide(2, "correct", prompts=[click()], reviewer="ada", seconds=20.0)
     clock.pass_s(60)
-    Desk(queue).undo(undone.seq, "ada")
+    queue.undo(undone.seq, "ada")
     queue.decide(3, "reject", reviewer="bob", seconds=5.0)
     waits = next(number for number in range(1, 6) if item(number).key == queue.list()[-1].key)
     queue.open_items([item(waits, version=2)])      # closes the older version

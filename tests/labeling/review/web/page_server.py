@@ -15,7 +15,6 @@ from starlette.types import Receive, Scope, Send
 
 from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
 from labeling.objects import FolderObjects
-from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.queue import ReviewQueue, utc_now
 from labeling.review.web.app import create_app
 from labeling.review.web.corrections import Clicker, Network
@@ -67,7 +66,7 @@ def serving(services: Services, *, port: int = 0, below: str = "") -> Iterator[s
 def filled_queue(path: Path, objects: FolderObjects, *, clock: Callable[[], datetime] = utc_now) -> ReviewQueue:
     """A queue with an item for each doubted masklet of a store."""
     queue = ReviewQueue(str(path), clock=clock)
-    open_from_snapshot(queue, objects, read_snapshot(objects))
+    queue.open_from_snapshot(objects, read_snapshot(objects))
     return queue
 
 

@@ -12,12 +12,11 @@ from labeling.ingest.listing import ref_of
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.review.accounts import Accounts
-from labeling.review.flow.desk import Desk
-from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.app import create_app
 from labeling.review.web.corrections import Clicker
 from labeling.review.web.frames import FrameCache
+from labeling.review.web.page_queue import PageQueue
 from labeling.review.web.prefetch import Prefetcher
 from labeling.review.web.services import ServerSettings, Services
 from labeling.review.web.store_view import StoreView
@@ -48,7 +47,7 @@ def make_store(folder: Path) -> FolderObjects:
 
 def fill(queue: ReviewQueue, objects: FolderObjects) -> None:
     """Open an item for each masklet of the store."""
-    assert open_from_snapshot(queue, objects, read_snapshot(objects)).opened == 3
+    assert queue.open_from_snapshot(objects, read_snapshot(objects)).opened == 3
 
 
 def services_of(
@@ -58,7 +57,7 @@ def services_of(
     """Put the server's parts together as the command does."""
     frames = FrameCache(scratch, source_root=None if source_root is None else str(source_root))
     return Services(
-        queue=queue, desk=Desk(queue), accounts=Accounts(queue), store=StoreView(objects), frames=frames,
+        queue=queue, page=PageQueue(queue), accounts=Accounts(queue), store=StoreView(objects), frames=frames,
         prefetcher=Prefetcher(frames), clicker=clicker or Clicker(None), settings=ServerSettings(**settings),
     )
 

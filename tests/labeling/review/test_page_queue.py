@@ -1,4 +1,4 @@
-"""The desk on both databases: counts by any filter, efforts, work in hand, undo beside other reviewers, accounts."""
+"""What the page asks of the queue, on both databases: counts by any filter, efforts, work in hand, undo, accounts."""
 
 import itertools
 
@@ -6,85 +6,86 @@ import pytest
 
 from labeling.review.accounts import Accounts
 from labeling.review.errors import AlreadySettled, LostLease
-from labeling.review.flow.desk import Desk
 from labeling.review.flow.listing import ItemFilter
 from labeling.review.items import ItemStatus
+from labeling.review.quality.audit import audit
 from labeling.review.quality.throughput import Effort
 from labeling.review.queue import ReviewQueue
+from labeling.review.web.page_queue import PageQueue
 from tests.labeling.review.samples import HandClock, click, item
 
 
 @pytest.fixture
-def desk(queue: ReviewQueue) -> Desk:
-    """A desk on a queue with twelve items."""
+def page(queue: ReviewQueue) -> PageQueue:
+    """A page's view of a queue with twelve items."""
     kinds = itertools.product(("car", "dog", None), ("run-1", "run-2"), (("swap",), ("swap", "leak")))
     queue.open_items(item(k, category=c, run=r, reasons=why) for k, (c, r, why) in enumerate(kinds))
-    return Desk(queue)
+    return PageQueue(queue)
 
 
-def test_counts_are_those_of_the_list(desk: Desk, queue: ReviewQueue) -> None:
+def test_counts_are_those_of_the_list(page: PageQueue, queue: ReviewQueue) -> None:
     queue.decide(queue.list()[0].item_id, "accept", reviewer="ada")
     for status, reason, category, run in itertools.product(
         (ItemStatus.OPEN, ItemStatus.DECIDED, None), ("swap", "leak", "drift", None), ("dog", None), ("run-2", None)
     ):
-        counts = desk.counts(ItemFilter(status, reason, category, run))
+        counts = page.counts(ItemFilter(status, reason, category, run))
         assert counts.total == len(queue.list(status, reason=reason, category=category, run=run))
         assert counts.by_status == queue.counts()
 
 
-def test_efforts_leave_out_what_was_taken_back(desk: Desk, queue: ReviewQueue) -> None:
+def test_efforts_leave_out_what_was_taken_back(page: PageQueue, queue: ReviewQueue) -> None:
     for seconds, clicks in ((2.0, 1), (4.0, None), (60.0, 9)):
         lease = queue.claim("ada")
         assert lease is not None
         last = queue.decide(lease, "reject", seconds=seconds, clicks=clicks).seq
-    desk.undo(last, "ada")
-    assert list(desk.efforts()) == [Effort("ada", "reject", 2, 6.0, 1, 1)]
+    queue.undo(last, "ada")
+    assert list(page.efforts()) == [Effort("ada", "reject", 2, 6.0, 1, 1)]
 
 
-def test_undo_reopens_once_and_the_log_stays_whole(desk: Desk, queue: ReviewQueue) -> None:
+def test_undo_reopens_once_and_the_log_stays_whole(page: PageQueue, queue: ReviewQueue) -> None:
     first = queue.decide(1, "correct", prompts=[click()], reviewer="ada")
     queue.decide(2, "accept", reviewer="bob")
-    assert desk.undo(first.seq, "ada").status == "open"
+    assert queue.undo(first.seq, "ada").status == "open"
     assert [c.seq for c in queue.corrections(unapplied_only=False)] == []
     assert [d.action for d in queue.pending_decisions()] == ["accept"]
     assert [d.action for d in queue.decisions_since()] == ["correct", "accept", "undo"]
     for seq, who in ((first.seq, "ada"), (2, "ada"), (3, "ada"), (first.seq, "bob")):
         with pytest.raises(AlreadySettled):
-            desk.undo(seq, who)
-    assert queue.verify_chain().ok
+            queue.undo(seq, who)
+    assert audit(queue).ok
     queue.decide(1, "accept", reviewer="eve")
     assert sorted(d.reviewer for d in queue.pending_decisions()) == ["bob", "eve"]
 
 
-def test_an_item_that_went_on_stays(desk: Desk, queue: ReviewQueue) -> None:
+def test_an_item_that_went_on_stays(page: PageQueue, queue: ReviewQueue) -> None:
     done = queue.decide(1, "correct", prompts=[click()], reviewer="ada")
     queue.mark_applied(queue.corrections(), run_id="run-9")
     with pytest.raises(AlreadySettled, match="a run has tracked"):
-        desk.undo(done.seq, "ada")
+        queue.undo(done.seq, "ada")
 
 
-def test_work_in_hand_is_one_for_each_reviewer(desk: Desk, queue: ReviewQueue) -> None:
-    number = desk.keep_work(1, "ada", '{"a":1}')
-    assert desk.keep_work(1, "bob", '{"b":1}') != number
-    assert desk.keep_work(1, "ada", '{"a":2}') == number
-    kept = desk.work(1, "ada")
+def test_work_in_hand_is_one_for_each_reviewer(page: PageQueue, queue: ReviewQueue) -> None:
+    number = page.keep_work(1, "ada", '{"a":1}')
+    assert page.keep_work(1, "bob", '{"b":1}') != number
+    assert page.keep_work(1, "ada", '{"a":2}') == number
+    kept = page.work(1, "ada")
     assert kept is not None
     assert kept.work == '{"a":2}'
     lease = queue.claim("ada", item=1)
     assert lease is not None
     queue.decide(lease, "accept")
-    assert desk.work(1, "ada") is None
-    assert desk.work(1, "bob") is not None
+    assert page.work(1, "ada") is None
+    assert page.work(1, "bob") is not None
 
 
-def test_whose_a_lease_is(desk: Desk, queue: ReviewQueue, clock: HandClock) -> None:
+def test_whose_a_lease_is(page: PageQueue, queue: ReviewQueue, clock: HandClock) -> None:
     lease = queue.claim("ada", lease_s=60)
     assert lease is not None
-    assert (desk.holder(lease.token).reviewer, desk.holder(lease.token).live) == ("ada", True)
+    assert (page.holder(lease.token).reviewer, page.holder(lease.token).live) == ("ada", True)
     clock.pass_s(61)
-    assert (desk.holder(lease.token).reviewer, desk.holder(lease.token).live) == ("ada", False)
+    assert (page.holder(lease.token).reviewer, page.holder(lease.token).live) == ("ada", False)
     with pytest.raises(LostLease, match="unknown"):
-        desk.holder("never")
+        page.holder("never")
 
 
 def test_accounts(queue: ReviewQueue, clock: HandClock) -> None:

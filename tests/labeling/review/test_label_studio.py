@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from labeling import rle
-from labeling.review.brush import decode_brush, encode_brush
+from labeling.review.label_studio import decode_brush, encode_brush
 
 SIZES = "0010" "0011" "0111" "1111"
 

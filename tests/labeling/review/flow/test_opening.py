@@ -7,7 +7,6 @@ import pytest
 from labeling.config import QCConfig, RuleConfig
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
-from labeling.review.flow.from_snapshot import open_from_snapshot
 from labeling.review.items import ItemKey, ItemStatus, OpenCounts
 from labeling.review.queue import ReviewQueue
 from labeling.store.ledger import read_ledger
@@ -42,8 +41,8 @@ def test_the_loop_from_doubt_to_decision(store: FolderObjects, queue: ReviewQueu
     label(store, tmp_path / "s", {"a.mp4": (box_prompt(1, category="car"), box_prompt(2))}, "one", lost_after=4)
     label(store, tmp_path / "s", {"b.mp4": (box_prompt(1),)}, "one")
     first = publish(store, STRICT, run_id="one")
-    assert open_from_snapshot(queue, store, first) == OpenCounts(opened=2)
-    assert open_from_snapshot(queue, store, first) == OpenCounts(unchanged=2)
+    assert queue.open_from_snapshot(store, first) == OpenCounts(opened=2)
+    assert queue.open_from_snapshot(store, first) == OpenCounts(unchanged=2)
     found = queue.get(ItemKey(A, "1", 1))
     assert (found.video_key, found.category, found.run_id, found.snapshot) == ("a.mp4", "car", "one", "v000001")
     assert (found.frame_span, found.reasons, found.flags[0].threshold) == ((0, 6), ("object_lost",), 0.9)
@@ -53,27 +52,27 @@ def test_the_loop_from_doubt_to_decision(store: FolderObjects, queue: ReviewQueu
     queue.decide(ItemKey(A, "2", 1), "correct", reviewer="ada", prompts=[box_prompt(2, 5.0)])
     second = publish(store, STRICT, run_id="two", decisions=queue.pending_decisions())
     assert (second.counts["decided"], second.counts["accept"], second.counts["review"]) == (1, 2, 1)
-    assert open_from_snapshot(queue, store, second) == OpenCounts(settled=1)
+    assert queue.open_from_snapshot(store, second) == OpenCounts(settled=1)
     assert queue.list() == []
 
     (correction,) = queue.corrections()
     assert (correction.key, correction.video_key) == (ItemKey(A, "2", 1), "a.mp4")
     label(store, tmp_path / "s", {"a.mp4": (box_prompt(2), *correction.prompts)}, "three", lost_after=3)
     third = publish(store, STRICT, run_id="three", decisions=queue.pending_decisions())
-    assert open_from_snapshot(queue, store, third) == OpenCounts(opened=1)
+    assert queue.open_from_snapshot(store, third) == OpenCounts(opened=1)
     assert [item.key for item in queue.list()] == [ItemKey(A, "2", 2)]
 
 
 def test_a_newer_version_and_a_kinder_judge_empty_the_queue(store: FolderObjects, queue: ReviewQueue, tmp_path: Path) -> None:
     by_video = {"a.mp4": (box_prompt(1),), "b.mp4": (box_prompt(1),)}
     label(store, tmp_path / "s", by_video, "one", lost_after=4)
-    assert open_from_snapshot(queue, store, publish(store, STRICT, run_id="one")).opened == 2
+    assert queue.open_from_snapshot(store, publish(store, STRICT, run_id="one")).opened == 2
     label(store, tmp_path / "s", {"a.mp4": (box_prompt(1, 9.0),)}, "two")
-    assert open_from_snapshot(queue, store, publish(store, STRICT, run_id="two")) == OpenCounts(refreshed=1, superseded=1)
+    assert queue.open_from_snapshot(store, publish(store, STRICT, run_id="two")) == OpenCounts(refreshed=1, superseded=1)
     assert queue.get(ItemKey(A, "1", 1)).closed_because == "superseded by version 2"
     lenient = publish(store, LENIENT, run_id="three")
-    assert open_from_snapshot(queue, store, lenient) == OpenCounts()
+    assert queue.open_from_snapshot(store, lenient) == OpenCounts()
     assert queue.get(ItemKey(B, "1", 1)).closed_because == f"judged clear in {lenient.name}"
     again = publish(store, STRICT, run_id="four")
-    assert open_from_snapshot(queue, store, again) == OpenCounts(reopened=1)
+    assert queue.open_from_snapshot(store, again) == OpenCounts(reopened=1)
     assert queue.counts()[ItemStatus.OPEN] == 1

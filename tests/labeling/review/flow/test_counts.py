@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 
 from labeling.review.db.database import MIGRATION_LOCK, _alembic_config
 from labeling.review.db.tables import ItemRow, ReasonRow
-from labeling.review.db.tally import tallied
+from labeling.review.flow.counts import item_counts
 from labeling.review.items import ItemStatus
 from labeling.review.quality.gold import Gold, Truth
 from labeling.review.queue import ReviewQueue
@@ -30,7 +30,7 @@ def counted(queue: ReviewQueue) -> dict[tuple[str, str], dict[str, int]]:
 
 def kept(queue: ReviewQueue) -> dict[tuple[str, str], dict[str, int]]:
     with queue.database.read() as session:
-        return {key: dict(names) for key, names in tallied(session).sums.items()}
+        return {key: dict(names) for key, names in item_counts(session).sums.items()}
 
 
 def test_what_happens_to_items_is_counted(queue: ReviewQueue, clock: HandClock) -> None:

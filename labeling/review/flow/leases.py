@@ -1,21 +1,19 @@
-"""The steps that every change of an item is made of: find it, move it, lease it, note what happened."""
+"""Leases: who holds an item, until when, and what became of a lease that is gone; each in the caller's transaction."""
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import set_committed_value
 
 from labeling.errors import BadInput
-from labeling.review.db.rows import key_of
-from labeling.review.db.tables import DisputeRow, EventRow, ItemRow, OpinionRow, ReasonRow, table_of
-from labeling.review.errors import AlreadySettled, ItemHeld, NeedsSenior, UnknownItem
-from labeling.review.items import ItemKey, ItemStatus, Viewer
+from labeling.review.db.rows import find, key_of, move_one, note_event, queued_item
+from labeling.review.db.tables import DisputeRow, EventRow, ItemRow, OpinionRow, table_of
+from labeling.review.errors import AlreadySettled, ItemHeld, LostLease, NeedsSenior
+from labeling.review.items import WAITING, ItemKey, ItemStatus, Lease, QueuedItem, Viewer
 
-WAITING = (ItemStatus.OPEN.value, ItemStatus.CLAIMED.value)
 NO_LEASE: Mapping[str, None] = {
     "lease_token": None, "lease_reviewer": None, "lease_started_at": None, "lease_expires_at": None,
 }
@@ -23,73 +21,31 @@ MAX_LEASE_S = 7 * 24 * 3600.0
 # How many expired leases one claim frees; the rest follow with the next claim.
 SWEEP_LIMIT = 500
 # Each request runs these: made once, they are compiled once.
-_BY_NUMBER = select(ItemRow).where(ItemRow.item_id == bindparam("item_id")).execution_options(populate_existing=True)
-_BY_KEY = select(ItemRow).where(
-    ItemRow.video_id == bindparam("video_id"), ItemRow.track_id == bindparam("track_id"),
-    ItemRow.label_version == bindparam("label_version"),
-).execution_options(populate_existing=True)
-_LOCK_NUMBER, _LOCK_KEY = _BY_NUMBER.with_for_update(), _BY_KEY.with_for_update()
 _EXPIRED = (
     select(ItemRow)
     .where(ItemRow.status == ItemStatus.CLAIMED.value, ItemRow.lease_expires_at <= bindparam("now"))
     .order_by(ItemRow.item_id).limit(SWEEP_LIMIT).with_for_update(skip_locked=True)
 )
-_NOTE = insert(table_of(EventRow)).inline()
-_ITEMS, _REASONS, _OPINIONS = (table_of(kind) for kind in (ItemRow, ReasonRow, OpinionRow))
-# What they set comes with each call.
-_MOVE = update(_ITEMS).where(_ITEMS.c.item_id == bindparam("moved"))
-_MOVE_REASONS = update(_REASONS).where(_REASONS.c.item_id == bindparam("moved"))
+_ITEMS, _OPINIONS = table_of(ItemRow), table_of(OpinionRow)
+_KEEP = update(_ITEMS).where(
+    _ITEMS.c.lease_token == bindparam("token"), _ITEMS.c.lease_expires_at > bindparam("now")
+).values(lease_expires_at=bindparam("until")).returning(_ITEMS.c.item_id)
+_HELD = select(ItemRow).where(ItemRow.lease_token == bindparam("token")).with_for_update()
+_CLAIM = select(EventRow.reviewer, ItemRow).join(ItemRow, ItemRow.item_id == EventRow.item_id).where(
+    EventRow.lease_token == bindparam("token"), EventRow.kind == "claimed"
+)
 _SPOKEN = select(_OPINIONS.c.item_id).where(
     _OPINIONS.c.item_id == bindparam("item_id"), _OPINIONS.c.reviewer == bindparam("reviewer")
 )
 
 
-def find(session: Session, item: int | ItemKey, *, lock: bool = False) -> ItemRow:
-    """One item's row, locked until the transaction ends where asked; UnknownItem when there is none."""
-    row: ItemRow | None
-    if isinstance(item, int):
-        row = session.scalars(_LOCK_NUMBER if lock else _BY_NUMBER, {"item_id": item}).one_or_none()
-    else:
-        names = dict(zip(ItemKey._fields, item, strict=True))
-        row = session.scalars(_LOCK_KEY if lock else _BY_KEY, names).one_or_none()
-    if row is None:
-        raise UnknownItem(f"item is {str(item)!r}; expected the number or VIDEO_ID/TRACK_ID@VERSION of an item in the queue")
-    return row
+@dataclass(frozen=True, slots=True)
+class LeaseHolder:
+    """Whom a lease was given to, and the item; `live` says whether they hold it still."""
 
-
-def move(session: Session, item_ids: Collection[int], status: ItemStatus, **columns: Any) -> None:
-    """Give items a status, and other columns with it; their reasons follow, so that filters stay right."""
-    if not item_ids:
-        return
-    values = {"status": status.value, **columns}
-    session.execute(update(ItemRow).where(ItemRow.item_id.in_(item_ids)).values(values))
-    session.execute(update(ReasonRow).where(ReasonRow.item_id.in_(item_ids)).values(status=status.value))
-
-
-def move_one(session: Session, row: ItemRow, status: ItemStatus, **columns: Any) -> None:
-    """Give one locked item a status, and other columns with it, in the database and in `row`."""
-    values = {"status": status.value, **columns}
-    session.execute(_MOVE, {**values, "moved": row.item_id})
-    session.execute(_MOVE_REASONS, {"status": status.value, "moved": row.item_id})
-    for name, value in values.items():
-        set_committed_value(row, name, value)
-
-
-def note_events(session: Session, kind: str, item_ids: Collection[int], now: datetime, *, detail: str = "") -> None:
-    """Add the same event to many items."""
-    rows = [{"item_id": i, "kind": kind, "happened_at": now, "detail": detail} for i in item_ids]
-    if rows:
-        session.execute(insert(EventRow), rows)
-
-
-def note_event(
-    session: Session, kind: str, row: ItemRow, now: datetime, *, detail: str = "", reviewer: str | None = None
-) -> None:
-    """Add an event to one item, with the lease it has at this moment; `reviewer` is who did it, if not the lease's."""
-    session.execute(_NOTE, {
-        "item_id": row.item_id, "kind": kind, "happened_at": now, "detail": detail,
-        "reviewer": reviewer or row.lease_reviewer, "lease_token": row.lease_token,
-    })
+    item: QueuedItem
+    reviewer: str
+    live: bool
 
 
 def is_live(row: ItemRow, now: datetime) -> bool:
@@ -135,8 +91,8 @@ def take(session: Session, item: int | ItemKey, viewer: Viewer, now: datetime, e
     row = find(session, item, lock=True)
     spoken = has_spoken(session, row.item_id, viewer.name)
     if row.status not in WAITING or spoken:
-        standing = ItemStatus.DECIDED.value if spoken else described(row)
-        raise AlreadySettled(f"item {key_of(row)} is {standing}; expected one that waits for a decision")
+        status = ItemStatus.DECIDED.value if spoken else described(row)
+        raise AlreadySettled(f"item {key_of(row)} is {status}; expected one that waits for a decision")
     if not viewer.senior and session.get(DisputeRow, row.item_id) is not None:
         raise NeedsSenior(f"item {key_of(row)} waits for a senior: its reviewers disagree")
     if is_live(row, now):
@@ -162,7 +118,62 @@ def extend(session: Session, row: ItemRow, now: datetime, expires_at: datetime) 
 
 
 def described(row: ItemRow) -> str:
-    """An item's standing in words."""
+    """An item's status in words."""
     if row.status == ItemStatus.CLOSED and row.closed_because:
         return f"closed ({row.closed_because})"
     return row.status
+
+
+def lease_of(row: ItemRow) -> Lease:
+    """The lease of a claimed item's row, as a record."""
+    assert row.lease_token is not None
+    assert row.lease_reviewer is not None
+    assert row.lease_expires_at is not None
+    return Lease(row.lease_token, row.lease_reviewer, row.lease_expires_at, queued_item(row))
+
+
+def held_by(session: Session, token: str) -> ItemRow | None:
+    """The item that holds a lease token, live or run out, locked; None where no item does."""
+    return session.scalars(_HELD, {"token": token}).one_or_none()
+
+
+def claimed_with(session: Session, token: str) -> tuple[str, ItemRow] | None:
+    """Whom a token was given to, however long ago, and the item; None for one that claim never gave."""
+    claim = session.execute(_CLAIM, {"token": token}).first()
+    return None if claim is None else (claim[0] or "", claim[1])
+
+
+def holder_of(session: Session, token: str, now: datetime) -> LeaseHolder:
+    """Whom a token was given to; LostLease for one that claim never gave."""
+    claim = claimed_with(session, token)
+    if claim is None:
+        raise LostLease("lease token is unknown; expected one that claim gave: claim the item again")
+    reviewer, row = claim
+    return LeaseHolder(queued_item(row), reviewer, row.lease_token == token and is_live(row, now))
+
+
+def keep(session: Session, token: str, now: datetime, expires_at: datetime) -> ItemRow:
+    """Set the end of a live lease; LostLease when it ran out or the item is no longer held by it."""
+    item_id = session.execute(_KEEP, {"token": token, "now": now, "until": expires_at}).scalar_one_or_none()
+    if item_id is None:
+        raise LostLease("lease is lost: it ran out, was released, or its item is settled; claim the item again")
+    return find(session, item_id)
+
+
+def release(session: Session, token: str, now: datetime, *, note: str) -> None:
+    """Give an item back undecided; a lease that is gone already is fine."""
+    row = held_by(session, token)
+    if row is not None:
+        put_back(session, row, "released" if is_live(row, now) else "expired", now, detail=note)
+
+
+def lost_because(session: Session, token: str, row: ItemRow) -> str:
+    """What became of a lease that is no longer live."""
+    if row.lease_token == token:
+        return "it ran out"
+    ended = session.execute(
+        select(EventRow.kind).where(EventRow.lease_token == token, EventRow.kind.in_(("released", "expired")))
+    ).scalars().first()
+    ending = {"released": "it was released", "expired": "it ran out"}.get(ended or "", "")
+    status = f"the item is {described(row)}" + (f" by {row.lease_reviewer}" if row.lease_reviewer else "")
+    return ", ".join(part for part in (ending, status) if part)
