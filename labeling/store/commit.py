@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from labeling.objects import Objects, map_objects
@@ -50,6 +51,7 @@ def commit(
         note=note,
     )
     still_held()
+    # From this write on the version is there, whole: readers find it by this object alone.
     won = objects.put_if_absent(layout.snapshot(version), snapshot.to_json())
     _tidy(objects, version)
     if not won:
@@ -59,7 +61,7 @@ def commit(
     return snapshot
 
 
-def _stage(objects: Objects, key: str, table: Any) -> str:
+def _stage(objects: Objects, key: str, table: pa.Table) -> str:
     """Put a table where no reader looks yet and return its key: `key`, or a name by content where that one is taken.
 
     What lies there may belong to a publisher that is about to commit, so it is never written over.
@@ -67,9 +69,9 @@ def _stage(objects: Objects, key: str, table: Any) -> str:
     body = to_bytes(table)
     if objects.put_if_absent(key, body) or objects.get(key) == body:
         return key
-    named = key.replace(".parquet", f"-{hashlib.sha256(body).hexdigest()[:8]}.parquet")
-    objects.put(named, body)
-    return named
+    own_key = key.replace(".parquet", f"-{hashlib.sha256(body).hexdigest()[:8]}.parquet")
+    objects.put(own_key, body)
+    return own_key
 
 
 def _tidy(objects: Objects, version: int) -> None:
@@ -88,12 +90,12 @@ def delete_all(objects: Objects, keys: Iterable[str]) -> None:
 
 
 def _counts(after: Contents) -> dict[str, int]:
-    said = after.verdicts["verdict"].to_pylist()
+    verdicts = after.verdicts["verdict"].to_pylist()
     return {
         "videos": pc.count_distinct(after.tracks["video_id"]).as_py(),
         "tracks": len(after.tracks),
         "masks": pc.sum(after.tracks["num_masks"]).as_py() or 0,
         "visible_masks": pc.sum(after.tracks["num_visible"]).as_py() or 0,
-        "decided": len(said) - after.verdicts["decided_by"].null_count,
-        **{decision.value: said.count(decision.value) for decision in Decision},
+        "decided": len(verdicts) - after.verdicts["decided_by"].null_count,
+        **{decision.value: verdicts.count(decision.value) for decision in Decision},
     }

@@ -1,4 +1,4 @@
-"""Where everything lies under a store's root; every key of the layout is made here."""
+"""The layout of a store: the key of every object under its root is made here."""
 
 import re
 
@@ -48,7 +48,7 @@ def set_aside(marker_key: str) -> str:
 
 
 def files_of_marker(marker_key: str) -> list[str]:
-    """The data files that a marker's key speaks of, whatever is in it."""
+    """Return the data files that a marker's key names, whatever is in it."""
     video_id, _, batch = marker_key.rpartition("/")[2].removesuffix(".json").partition("-")
     return [data_file(table, video_id, batch) for table in DATA_TABLES]
 
@@ -70,14 +70,14 @@ def snapshot_folder(version: int) -> str:
 
 def snapshot_version(key: str) -> int | None:
     """The version that a snapshot's key commits; None for another key."""
-    found = _SNAPSHOT.fullmatch(key)
-    return int(found[1]) if found else None
+    match = _SNAPSHOT.fullmatch(key)
+    return int(match[1]) if match else None
 
 
 def staged_version(key: str) -> int | None:
     """The version that a table was staged for, under its name or one by content; None for a key that no publisher makes."""
-    found = _STAGED.fullmatch(key)
-    return int(found[1] or found[2]) if found else None
+    match = _STAGED.fullmatch(key)
+    return int(match[1] or match[2]) if match else None
 
 
 def run_folder(run_id: str) -> str:

@@ -25,7 +25,15 @@ from labeling.store.keys import canonical_json
 from labeling.store.ledger import BadMarker, Ledger, Marker, read_ledger
 from labeling.store.parquet import concat, newest, read
 from labeling.store.snapshots import Contents, Snapshot, newest_snapshot, read_contents
-from labeling.store.verdicts import Word, judge_tracks, measure_overlaps, overlaps_in, words_in, words_of
+from labeling.store.verdicts import (
+    HumanVerdict,
+    Track,
+    human_verdicts_in,
+    human_verdicts_of,
+    judge_tracks,
+    measure_overlaps,
+    overlaps_in,
+)
 from labeling.store.versions.card import mend_cards
 from labeling.types import ReviewDecision
 
@@ -40,8 +48,8 @@ class _Batch:
     """A batch that waits, with its rows of `tracks` and `videos`."""
 
     marker: Marker
-    tracks: Any
-    videos: Any
+    tracks: pa.Table
+    videos: pa.Table
 
 
 def publish(
@@ -63,21 +71,25 @@ def publish(
         StoreBusy: other publishers were faster every time.
     """
     layout.check_run_id(run_id)
-    words = words_of(decisions)
+    human = human_verdicts_of(decisions)
     for _ in range(_TRIES):
         ledger = read_ledger(objects)
         before = read_contents(objects, ledger.snapshot)
-        fresh, bad = _rows_of(objects, _not_packed(ledger.markers, before.tracks))
+        batches, bad = _read_batches(objects, _not_packed(ledger.markers, before.tracks))
+        # Set aside before anything is staged: a snapshot must not name files that are not as they were written.
         if bad or ledger.bad:
             still_held()
             _set_aside(objects, [*ledger.bad, *bad])
             continue
-        after = _advance(objects, ledger, before, fresh, qc, words)
+        after = _advance(objects, ledger, before, batches, qc, human)
+        # A version that says nothing new would only push older ones out of what `vacuum` keeps.
         if ledger.snapshot is not None and after.same_as(before) and ledger.snapshot.qc == _plain(qc):
             snapshot: Snapshot | None = ledger.snapshot
         else:
             snapshot = commit(objects, ledger.snapshot, after, _plain(qc), run_id=run_id, still_held=still_held)
+        # None: another publisher was faster, so what was staged has another parent than the newest; start over from that one.
         if snapshot is not None:
+            # Only now: until the commit the markers are all that says that these results exist.
             delete_all(objects, [marker.object_key for marker in ledger.markers])
             mend_cards(objects)
             return snapshot
@@ -105,28 +117,33 @@ def recompute(
 def missing_results(objects: Objects, snapshot: Snapshot, names: Iterable[str]) -> list[str]:
     """Return those of the batches (`VIDEO_ID-BATCH`, as receipts name them) whose results a snapshot did not take in."""
     ledger = read(objects, snapshot.ledger, schemas.LEDGER)
-    there = set(zip(ledger["video_id"].to_pylist(), ledger["batch"].to_pylist(), strict=True))
-    return [name for name in names if tuple(name.split("-")) not in there]
+    published = set(zip(ledger["video_id"].to_pylist(), ledger["batch"].to_pylist(), strict=True))
+    return [name for name in names if tuple(name.split("-")) not in published]
 
 
 def _advance(
-    objects: Objects, ledger: Ledger, before: Contents, fresh: Sequence[_Batch], qc: QCConfig, words: Mapping[Any, Word]
+    objects: Objects,
+    ledger: Ledger,
+    before: Contents,
+    batches: Sequence[_Batch],
+    qc: QCConfig,
+    human: Mapping[Track, HumanVerdict],
 ) -> Contents:
     """Return what the next snapshot holds."""
     schema = schemas.SNAPSHOT_TRACKS
-    tracks = newest(concat([before.tracks, *(batch.tracks for batch in fresh)], schema))
-    videos = concat([before.videos, *(batch.videos for batch in fresh)], schemas.VIDEOS)
+    tracks = newest(concat([before.tracks, *(batch.tracks for batch in batches)], schema))
+    videos = concat([before.videos, *(batch.videos for batch in batches)], schemas.VIDEOS)
     old_qc = ledger.snapshot.qc if ledger.snapshot else None
     return Contents(
         ledger=ledger.table.sort_by([(name, "ascending") for name in _ROW_NAMES]),
-        files=_files(before.files, [batch.marker for batch in fresh]),
+        files=_files(before.files, [batch.marker for batch in batches]),
         tracks=tracks,
         videos=_videos_of(videos, tracks),
-        verdicts=_verdicts(objects, before, tracks, qc, words, all_anew=old_qc != _plain(qc)),
+        verdicts=_verdicts(objects, before, tracks, qc, human, all_anew=old_qc != _plain(qc)),
     )
 
 
-def _not_packed(markers: Sequence[Marker], tracks: Any) -> list[Marker]:
+def _not_packed(markers: Sequence[Marker], tracks: pa.Table) -> list[Marker]:
     """Leave out markers that a killed publisher had taken in already and whose rows were packed since."""
     if not markers:
         return []
@@ -135,26 +152,27 @@ def _not_packed(markers: Sequence[Marker], tracks: Any) -> list[Marker]:
     return [marker for marker in markers if (marker.video_id, marker.batch) not in packed]
 
 
-def _rows_of(objects: Objects, markers: Iterable[Marker]) -> tuple[list[_Batch], list[BadMarker]]:
+def _read_batches(objects: Objects, markers: Iterable[Marker]) -> tuple[list[_Batch], list[BadMarker]]:
     """Read the small files of each batch that waits, many at a time; those that are not as their marker says come apart."""
-    found = list(map_objects(objects, lambda marker: _batch_of(objects, marker), markers))
-    return [b for b in found if isinstance(b, _Batch)], [b for b in found if isinstance(b, BadMarker)]
+    batches = list(map_objects(objects, lambda marker: _read_batch(objects, marker), markers))
+    return [b for b in batches if isinstance(b, _Batch)], [b for b in batches if isinstance(b, BadMarker)]
 
 
-def _batch_of(objects: Objects, marker: Marker) -> _Batch | BadMarker:
+def _read_batch(objects: Objects, marker: Marker) -> _Batch | BadMarker:
     noted = {str(file["table"]): file for file in marker.files}
     try:
+        # Of masks the length alone: reading them all would cost as much as the run wrote. `labeling verify` reads them.
         masks = objects.stat(marker.file_of("masks"))
         if masks is None or masks.num_bytes != noted["masks"]["num_bytes"]:
-            found = "is gone" if masks is None else f"has {masks.num_bytes} bytes; noted were {noted['masks']['num_bytes']}"
-            return BadMarker(marker.object_key, f"{marker.file_of('masks')} {found}")
+            problem = "is gone" if masks is None else f"has {masks.num_bytes} bytes; noted were {noted['masks']['num_bytes']}"
+            return BadMarker(marker.object_key, f"{marker.file_of('masks')} {problem}")
         tracks = read(objects, marker.file_of("tracks"), schemas.SNAPSHOT_TRACKS)
         videos = read(objects, marker.file_of("videos"), schemas.VIDEOS)
     except DamagedStore as error:
         return BadMarker(marker.object_key, str(error))
     names = ["object_id", "label_version"]
-    said = sorted(tuple(result[name] for name in names) for result in marker.results)
-    if sorted(zip(*(tracks[name].to_pylist() for name in names), strict=True)) != said or len(videos) != 1:
+    named = sorted(tuple(result[name] for name in names) for result in marker.results)
+    if sorted(zip(*(tracks[name].to_pylist() for name in names), strict=True)) != named or len(videos) != 1:
         return BadMarker(marker.object_key, f"{marker.file_of('tracks')} holds other objects than the marker names")
     return _Batch(marker, tracks, videos)
 
@@ -162,59 +180,62 @@ def _batch_of(objects: Objects, marker: Marker) -> _Batch | BadMarker:
 def _set_aside(objects: Objects, bad: Iterable[BadMarker]) -> None:
     """Move markers out of the way of all that is whole; nothing of them is lost."""
     for marker in bad:
-        place = layout.set_aside(marker.object_key)
+        aside = layout.set_aside(marker.object_key)
+        # Another publisher may have moved it already.
         with suppress(FileNotFoundError):
-            objects.put(place, objects.get(marker.object_key))
+            objects.put(aside, objects.get(marker.object_key))
             objects.delete(marker.object_key)
             log.warning(
                 "%s is set aside as %s (%s); its video is labelled again by the next run",
-                objects.uri(marker.object_key), place, marker.problem,
+                objects.uri(marker.object_key), aside, marker.problem,
             )
 
 
-def _files(before: Any, markers: Iterable[Marker]) -> Any:
+def _files(before: pa.Table, markers: Iterable[Marker]) -> pa.Table:
     """Add the markers' files; a file that was written again has the newer marker's checksum."""
     fresh = {str(f["file"]): f for marker in markers for f in marker.files}
-    kept = before.filter(pc.invert(pc.is_in(before["file"], pa.array(list(fresh), pa.string()))))
+    untouched = before.filter(pc.invert(pc.is_in(before["file"], pa.array(list(fresh), pa.string()))))
     rows = pa.Table.from_pylist([{name: f[name] for name in schemas.FILES.names} for f in fresh.values()], schemas.FILES)
-    return concat([kept, rows], schemas.FILES).sort_by("file").combine_chunks()
+    return concat([untouched, rows], schemas.FILES).sort_by("file").combine_chunks()
 
 
-def _videos_of(videos: Any, tracks: Any) -> Any:
+def _videos_of(videos: pa.Table, tracks: pa.Table) -> pa.Table:
     """Keep the rows of batches that current tracks come from, each once."""
-    wanted = tracks.select(["video_id", "batch"]).group_by(["video_id", "batch"]).aggregate([])
-    kept = videos.join(wanted, ["video_id", "batch"], join_type="left semi").sort_by(
+    current = tracks.select(["video_id", "batch"]).group_by(["video_id", "batch"]).aggregate([])
+    rows = videos.join(current, ["video_id", "batch"], join_type="left semi").sort_by(
         [("video_id", "ascending"), ("batch", "ascending"), ("created_at", "ascending")]
     )
-    names = kept["video_id"].to_pylist(), kept["batch"].to_pylist()
-    last = {pair: row for row, pair in enumerate(zip(*names, strict=True))}
-    return concat([kept.take(pa.array(last.values(), pa.int64())).cast(schemas.VIDEOS)], schemas.VIDEOS)
+    # A batch that was written again has two rows; the later one describes the files that are there.
+    last = {pair: row for row, pair in enumerate(zip(rows["video_id"].to_pylist(), rows["batch"].to_pylist(), strict=True))}
+    return concat([rows.take(pa.array(last.values(), pa.int64())).cast(schemas.VIDEOS)], schemas.VIDEOS)
 
 
 def _verdicts(
-    objects: Objects, before: Contents, tracks: Any, qc: QCConfig, words: Mapping[Any, Word], *, all_anew: bool
-) -> Any:
+    objects: Objects,
+    before: Contents,
+    tracks: pa.Table,
+    qc: QCConfig,
+    human: Mapping[Track, HumanVerdict],
+    *,
+    all_anew: bool,
+) -> pa.Table:
     """Judge what must be judged and keep the other rows as they are, in the order of `tracks`."""
-    names = tracks.select(_ROW_NAMES)
-    fresh = names.join(before.verdicts.select(_ROW_NAMES), _ROW_NAMES, join_type="left anti")
-    changed = pc.unique(fresh["video_id"])
-    spoken = words_in(before.verdicts)
-    news = {track: word for track, word in words.items() if spoken.get(track) != word}
-    touched = pa.concat_arrays([_flat(changed), pa.array(sorted({track[0] for track in news}), pa.string())])
-    anew = tracks if all_anew else tracks.filter(pc.is_in(tracks["video_id"], touched))
-    kept = before.verdicts.filter(pc.invert(pc.is_in(before.verdicts["video_id"], pc.unique(anew["video_id"]))))
-    rows = anew.to_pylist()
-    again = set(changed.to_pylist())
-    overlaps = overlaps_in(before.verdicts)
-    overlaps = {track: o for track, o in overlaps.items() if track[0] not in again}
-    overlaps |= measure_overlaps(objects, [row for row in rows if row["video_id"] in again])
-    judged = judge_tracks(rows, overlaps, spoken | news, qc)
+    # Containment ties a video's objects together, so videos are judged whole: those with a new result or a new decision.
+    fresh = tracks.select(_ROW_NAMES).join(before.verdicts.select(_ROW_NAMES), _ROW_NAMES, join_type="left anti")
+    relabelled = set(fresh["video_id"].to_pylist())
+    decided = human_verdicts_in(before.verdicts)
+    new_decisions = {track: verdict for track, verdict in human.items() if decided.get(track) != verdict}
+    touched = pa.array(sorted(relabelled | {track[0] for track in new_decisions}), pa.string())
+    to_judge = tracks if all_anew else tracks.filter(pc.is_in(tracks["video_id"], touched))
+    judged_ids = pc.unique(to_judge["video_id"])
+    untouched = before.verdicts.filter(pc.invert(pc.is_in(before.verdicts["video_id"], judged_ids)))
+    rows = to_judge.to_pylist()
+    # Masks are read of videos with new results alone; elsewhere what was measured still holds.
+    overlaps = {track: overlap for track, overlap in overlaps_in(before.verdicts).items() if track[0] not in relabelled}
+    overlaps |= measure_overlaps(objects, [row for row in rows if row["video_id"] in relabelled])
+    judged = judge_tracks(rows, overlaps, decided | new_decisions, qc)
     order = [("video_id", "ascending"), ("object_id", "ascending")]
-    return concat([kept, judged], schemas.VERDICTS).sort_by(order).combine_chunks()
-
-
-def _flat(array: Any) -> Any:
-    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    return concat([untouched, judged], schemas.VERDICTS).sort_by(order).combine_chunks()
 
 
 def _plain(qc: QCConfig) -> dict[str, Any]:

@@ -9,6 +9,7 @@ lie there too; what a snapshot holds in DuckDB, with no code of ours:
     SEMI JOIN 'ROOT/snapshots/v000001/tracks.parquet' USING (video_id, track_id, label_version)
 """
 
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -16,6 +17,8 @@ import pyarrow as pa
 
 from labeling.errors import LabelingError
 from labeling.qc.signals import COLUMNS as SIGNAL_COLUMNS
+
+TableRow = Mapping[str, Any]  # cells of a row by column, as plain values
 
 STORAGE_VERSION = 2
 VERSION_KEY = b"samurai_labeling.storage_version"
@@ -35,7 +38,7 @@ def code_version() -> str:
         return "unknown"
 
 
-def _schema(columns: dict[str, Any], *optional: str) -> Any:
+def _schema(columns: Mapping[str, pa.DataType], *optional: str) -> pa.Schema:
     """Make a schema whose columns hold no nulls but for the `optional` ones, stamped with version and writer."""
     stamp = {VERSION_KEY: str(STORAGE_VERSION).encode(), WRITER_KEY: f"{_DISTRIBUTION} {code_version()}".encode()}
     return pa.schema([pa.field(name, kind, nullable=name in optional) for name, kind in columns.items()], metadata=stamp)
@@ -72,7 +75,7 @@ MASKS = _schema(
     "box_xywh", "motion_iou", "stability", "candidate_gap", "pointer_similarity",
 )
 
-PROVENANCE: dict[str, Any] = {
+PROVENANCE: Mapping[str, pa.DataType] = {
     "model": _TEXT, "checkpoint_sha256": _TEXT, "tracker": _TEXT, "precision": _TEXT, "image_size": pa.int32(),
     "device": _TEXT, "presence_threshold": _REAL, "direction": _TEXT, "semantics_version": pa.int32(),
     "code_version": _TEXT, "run_id": _TEXT, "created_at": _TEXT,

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+
 from labeling.errors import BadConfiguration
 from labeling.objects import Objects
 from labeling.store import layout, schemas
@@ -53,13 +55,13 @@ class Snapshot:
 def snapshot_from_json(body: bytes, name: str) -> Snapshot:
     """Read a snapshot; NewerStore when a newer version of this project wrote it, DamagedStore when it is not as written."""
     advice = "restore it from a copy, or move it away: then the version before is the newest, and what came since is due"
-    return document_of(body, name, lambda said: _checked(said, name), advice=advice)
+    return document_of(body, name, lambda document: _checked(document, name), advice=advice)
 
 
-def _checked(said: Any, name: str) -> Snapshot:
-    plain(said, Mapping, "the snapshot")
-    schemas.check_stamp(plain(said["storage_version"], int, "storage_version"), str(said["written_by"]), name)
-    snapshot = typed(Snapshot, said)
+def _checked(document: Any, name: str) -> Snapshot:
+    plain(document, Mapping, "the snapshot")
+    schemas.check_stamp(plain(document["storage_version"], int, "storage_version"), str(document["written_by"]), name)
+    snapshot = typed(Snapshot, document)
     if not name.endswith(f"/{layout.snapshot(snapshot.version)}"):
         raise ValueError(f"version is {snapshot.version}; expected that of its name")
     for part in ("ledger", "files", "tracks", "videos", "verdicts"):
@@ -78,8 +80,8 @@ def _checked(said: Any, name: str) -> Snapshot:
 
 def list_versions(objects: Objects) -> list[int]:
     """Return the committed versions, ascending."""
-    found = (layout.snapshot_version(stat.key) for stat in objects.list(f"{layout.SNAPSHOTS}v"))
-    return sorted(version for version in found if version is not None)
+    versions = (layout.snapshot_version(stat.key) for stat in objects.list(f"{layout.SNAPSHOTS}v"))
+    return sorted(version for version in versions if version is not None)
 
 
 def newest_snapshot(objects: Objects) -> Snapshot | None:
@@ -104,8 +106,8 @@ def read_snapshot(objects: Objects, version: int | str | None = None) -> Snapsho
     try:
         return snapshot_from_json(objects.get(key), objects.uri(key))
     except FileNotFoundError:
-        there = ", ".join(f"v{v:06d}" for v in list_versions(objects)) or "none"
-        raise BadConfiguration(f"snapshot is {version!r}; {objects.root} has {there}") from None
+        names = ", ".join(f"v{v:06d}" for v in list_versions(objects)) or "none"
+        raise BadConfiguration(f"snapshot is {version!r}; {objects.root} has {names}") from None
 
 
 def _number(version: int | str) -> int:
@@ -115,22 +117,22 @@ def _number(version: int | str) -> int:
     return int(digits)
 
 
-def read_verdicts(objects: Objects, snapshot: Snapshot) -> Any:
+def read_verdicts(objects: Objects, snapshot: Snapshot) -> pa.Table:
     """Return a snapshot's verdicts as an Arrow table, one row per masklet, by (video_id, object_id)."""
     return read(objects, snapshot.verdicts, schemas.VERDICTS)
 
 
-def read_tracks(objects: Objects, snapshot: Snapshot) -> Any:
+def read_tracks(objects: Objects, snapshot: Snapshot) -> pa.Table:
     """Return a snapshot's current rows of `tracks` as an Arrow table, in the order of its verdicts."""
     return read(objects, snapshot.tracks, schemas.SNAPSHOT_TRACKS)
 
 
-def read_videos(objects: Objects, snapshot: Snapshot) -> Any:
+def read_videos(objects: Objects, snapshot: Snapshot) -> pa.Table:
     """Return a snapshot's rows of `videos` as an Arrow table, one for each video and batch that is current."""
     return read(objects, snapshot.videos, schemas.VIDEOS)
 
 
-def read_files(objects: Objects, snapshot: Snapshot) -> Any:
+def read_files(objects: Objects, snapshot: Snapshot) -> pa.Table:
     """Return a snapshot's files with rows and checksums as an Arrow table."""
     return read(objects, snapshot.files, schemas.FILES)
 
@@ -139,11 +141,11 @@ def read_files(objects: Objects, snapshot: Snapshot) -> Any:
 class Contents:
     """What lies beside one snapshot, as Arrow tables, and the whole ledger's rows."""
 
-    ledger: Any
-    files: Any
-    tracks: Any
-    videos: Any
-    verdicts: Any
+    ledger: pa.Table
+    files: pa.Table
+    tracks: pa.Table
+    videos: pa.Table
+    verdicts: pa.Table
 
     def same_as(self, other: "Contents") -> bool:
         """Whether every row is the same."""

@@ -7,7 +7,6 @@ stands in the new snapshot too, as it would in the next one that a run publishes
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +17,7 @@ from labeling.store import schemas
 from labeling.store.commit import commit
 from labeling.store.ledger import read_ledger
 from labeling.store.snapshots import Snapshot, read_contents, read_snapshot
-from labeling.store.verdicts import with_words, words_of
+from labeling.store.verdicts import human_verdicts_of, with_human_verdicts
 from labeling.types import ReviewDecision
 
 _RESULT = ["video_id", "object_id", "label_version", "batch"]
@@ -42,6 +41,7 @@ def restore(
         StoreBusy: another publisher committed meanwhile.
     """
     old, ledger = read_snapshot(objects, version), read_ledger(objects)
+    # A pending marker would be taken in by the next publish, and its results would stand above those restored.
     if ledger.markers:
         raise BadConfiguration(
             f"{objects.root} has {len(ledger.markers)} results that no snapshot has, left by a run that was interrupted; "
@@ -49,25 +49,28 @@ def restore(
         )
     assert ledger.snapshot
     contents = read_contents(objects, old)
-    verdicts = with_words(contents.verdicts, words_of(decisions))
+    verdicts = with_human_verdicts(contents.verdicts, human_verdicts_of(decisions))
     if old.version == ledger.snapshot.version and verdicts.equals(contents.verdicts):
         return old
     after = replace(contents, ledger=_withdrawn_but(ledger.table, contents.ledger), verdicts=verdicts)
     note = f"restored from {old.name}"
-    done = commit(objects, ledger.snapshot, after, old.qc, run_id=run_id, note=note, still_held=still_held)
-    if done is None:
+    snapshot = commit(objects, ledger.snapshot, after, old.qc, run_id=run_id, note=note, still_held=still_held)
+    if snapshot is None:
         raise StoreBusy(f"{objects.root}: another publisher committed meanwhile; restore again")
-    return done
+    return snapshot
 
 
-def _withdrawn_but(now: Any, then: Any) -> Any:
-    """Return the ledger of now with every result withdrawn but those that stood in the ledger of then."""
-    stood = then.filter(pc.invert(pc.fill_null(then["withdrawn"], False))).select(_RESULT)
-    stand, gone = now.join(stood, _RESULT, join_type="left semi"), now.join(stood, _RESULT, join_type="left anti")
-    marked = [_with(stand, pa.nulls(len(stand), pa.bool_())), _with(gone, pa.array([True] * len(gone), pa.bool_()))]
-    return pa.concat_tables(marked).sort_by([(name, "ascending") for name in _RESULT]).combine_chunks()
+def _withdrawn_but(now: pa.Table, then: pa.Table) -> pa.Table:
+    """Return the ledger of now with every result withdrawn but those that were not withdrawn in that of then."""
+    # Withdrawn, not removed: a version and a batch name stay taken, so that no file of another snapshot is written again.
+    valid = then.filter(pc.invert(pc.fill_null(then["withdrawn"], False))).select(_RESULT)
+    still_valid, gone = now.join(valid, _RESULT, join_type="left semi"), now.join(valid, _RESULT, join_type="left anti")
+    parts = [
+        _with(still_valid, pa.nulls(len(still_valid), pa.bool_())), _with(gone, pa.array([True] * len(gone), pa.bool_())),
+    ]
+    return pa.concat_tables(parts).sort_by([(name, "ascending") for name in _RESULT]).combine_chunks()
 
 
-def _with(rows: Any, withdrawn: Any) -> Any:
+def _with(rows: pa.Table, withdrawn: pa.Array) -> pa.Table:
     arrays = [withdrawn if f.name == "withdrawn" else rows[f.name].cast(f.type) for f in schemas.LEDGER]
     return pa.Table.from_arrays(arrays, schema=schemas.LEDGER)
