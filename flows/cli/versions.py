@@ -16,7 +16,7 @@ from flows.run.out_folder import written_over
 from labeling.objects import Objects, open_objects
 from labeling.store.snapshots import Snapshot, list_versions, read_contents, read_snapshot
 from labeling.store.versions.card import card_of
-from labeling.store.versions.diff import Changed, Diff, Named, diff_snapshots
+from labeling.store.versions.diff import ChangedTrack, Diff, TrackVersion, diff_snapshots
 
 app = typer.Typer(no_args_is_help=True, help="The snapshots of a dataset: list them, show one, compare two.")
 
@@ -98,19 +98,19 @@ def _print_table(table: Table, rows: list[tuple[str, ...]]) -> None:
         console.print(f"... and {len(rows) - SHOWN} more")
 
 
-def _cells(one: Named) -> tuple[str, ...]:
+def _cells(one: TrackVersion) -> tuple[str, ...]:
     return _name(one), escape(one.track_id), escape(one.category or ""), str(one.label_version), one.verdict
 
 
-def _name(one: Named) -> str:
+def _name(one: TrackVersion) -> str:
     return escape(one.video_key)
 
 
-def _both(before: Named, after: Named) -> tuple[str, str]:
+def _both(before: TrackVersion, after: TrackVersion) -> tuple[str, str]:
     return f"{before.label_version} -> {after.label_version}", f"{before.verdict} -> {after.verdict}"
 
 
-def _changed(one: Changed) -> tuple[str, ...]:
+def _changed(one: ChangedTrack) -> tuple[str, ...]:
     versions, verdicts = _both(one.before, one.after)
     j = "" if one.j is None else f"{one.j:.3f}"
     frames = f"{one.frames_shared} of {one.frames_before} and {one.frames_after}"

@@ -80,43 +80,45 @@ class RunLock:
             log.warning("the lock of %s was not given back and will go stale by itself: %s", self._objects.root, error)
 
     def _take(self) -> bool:
+        """Try to take the lock once; False where it changed meanwhile, StoreBusy where a live run holds it."""
         if self._objects.put_if_absent(LOCK, self._body()):
             return True
-        there = self._objects.stat(LOCK)
-        if there is None:
+        # The etag is asked for before the body: where another writes in between, the conditional write below is refused.
+        stat = self._objects.stat(LOCK)
+        document = _read(self._objects) if stat else None
+        if stat is None or document is None:
             return False
-        said = _read(self._objects)
-        if said is None:
-            return False
-        why = _free_because(said, self._stale_s)
+        why = _free_because(document, self._stale_s)
         if why is None:
-            raise StoreBusy(self._busy(said))
-        if not self._objects.put_if_match(LOCK, self._body(), there.etag):
+            raise StoreBusy(self._busy(document))
+        # Of several that find it free, one still meets the etag that all of them saw.
+        if not self._objects.put_if_match(LOCK, self._body(), stat.etag):
             return False
         if why:
             self.taken_over = True
-            log.warning("took over the lock of %s from %s: %s", self._objects.root, said["holder"], why)
+            log.warning("took over the lock of %s from %s: %s", self._objects.root, document["holder"], why)
         return True
 
-    def _busy(self, said: Mapping[str, Any]) -> str:
-        age_s = max(0.0, time.time() - said["heartbeat_at"])
+    def _busy(self, document: Mapping[str, Any]) -> str:
+        age_s = max(0.0, time.time() - document["heartbeat_at"])
         return (
-            f"{self._objects.root} is being written by {said['holder']} (since {_clock(said['acquired_at'])}, last sign of "
-            f"life {age_s:.0f} s ago). Wait for it to end, or stop it; {self._stale_s:.0f} s after its last sign of life "
-            "the next run takes over"
+            f"{self._objects.root} is being written by {document['holder']} (since {_clock(document['acquired_at'])}, "
+            f"last sign of life {age_s:.0f} s ago). Wait for it to end, or stop it; {self._stale_s:.0f} s after its last "
+            "sign of life the next run takes over"
         )
 
     def _body(self, *, released: bool = False) -> bytes:
         now = time.time()
-        said = {
+        document = {
             "holder": self._holder, "token": self._token, "acquired_at": self._since, "heartbeat_at": now,
             "stale_s": self._stale_s, "released": released, "process": process.identity(),
         }
-        return json.dumps(said, indent=1, sort_keys=True).encode()
+        return json.dumps(document, indent=1, sort_keys=True).encode()
 
     def _beat(self) -> None:
         while not self._stopped.wait(self._stale_s / _BEATS_PER_STALE):
             try:
+                # A beat whose answer got lost was written all the same: the etag is asked for anew, with whose lock it is.
                 beaten = self._objects.put_if_match(LOCK, self._body(), self._etag)
                 self._etag = self._own_etag()
             except (StoreBusy, DamagedStore) as error:
@@ -131,11 +133,11 @@ class RunLock:
     def _own_etag(self) -> str:
         """Return the lock's etag after making sure that it is this holder's; StoreBusy names who holds it instead."""
         # Asked in this order, an etag that is another's comes with a body that is another's.
-        there = self._objects.stat(LOCK)
-        said = _read(self._objects) if there else None
-        if there is None or said is None or said.get("token") != self._token:
-            raise StoreBusy(f"{(said or {}).get('holder', 'someone')} took it over")
-        return there.etag
+        stat = self._objects.stat(LOCK)
+        document = _read(self._objects) if stat else None
+        if stat is None or document is None or document.get("token") != self._token:
+            raise StoreBusy(f"{(document or {}).get('holder', 'someone')} took it over")
+        return stat.etag
 
 
 @contextmanager
@@ -149,6 +151,7 @@ def run_lock(objects: Objects, holder: str, stale_s: float = 120.0) -> Iterator[
     lock = RunLock(objects, holder, stale_s)
     lock.acquire()
     try:
+        # Whoever died may have left half-written files; while it lived they were not to be touched.
         if lock.taken_over:
             objects.sweep()
         yield lock
@@ -167,10 +170,10 @@ class LockHolder:
 
 def holder_of(objects: Objects) -> LockHolder | None:
     """Say which live run writes a root now, None where none does."""
-    said = _read(objects)
-    if said is None or _free_because(said, said.get("stale_s", 0.0)) is not None:
+    document = _read(objects)
+    if document is None or _free_because(document, document.get("stale_s", 0.0)) is not None:
         return None
-    return LockHolder(said["holder"], said["acquired_at"], said["heartbeat_at"])
+    return LockHolder(document["holder"], document["acquired_at"], document["heartbeat_at"])
 
 
 def _read(objects: Objects) -> Mapping[str, Any] | None:
@@ -180,29 +183,29 @@ def _read(objects: Objects) -> Mapping[str, Any] | None:
         return None
 
 
-def _checked(said: Any) -> Mapping[str, Any]:
-    plain(said, dict, "the lock")
+def _checked(document: Any) -> Mapping[str, Any]:
+    lock: Mapping[str, Any] = plain(document, dict, "the lock")
     for name, kind in (("holder", str), ("token", str), ("acquired_at", float), ("heartbeat_at", float)):
-        plain(said[name], kind, name)
-        if kind is float and not 0 <= said[name] < _LAST_S:
-            raise ValueError(f"{name} is {said[name]}; expected seconds since the epoch")
-    plain(said.get("stale_s", 0.0), float, "stale_s")
-    process = plain(said["process"], dict, "process")
-    plain(process["machine"], str, "process.machine")
-    plain(process["pid"], int, "process.pid")
-    found: Mapping[str, Any] = said
-    return found
+        plain(lock[name], kind, name)
+        if kind is float and not 0 <= lock[name] < _LAST_S:
+            raise ValueError(f"{name} is {lock[name]}; expected seconds since the epoch")
+    plain(lock.get("stale_s", 0.0), float, "stale_s")
+    holder = plain(lock["process"], dict, "process")
+    plain(holder["machine"], str, "process.machine")
+    plain(holder["pid"], int, "process.pid")
+    return lock
 
 
-def _free_because(said: Mapping[str, Any], stale_s: float) -> str | None:
+def _free_because(document: Mapping[str, Any], stale_s: float) -> str | None:
     """Say why the lock may be taken: "" when it was given back, a sentence when its holder is gone, None when it is held."""
-    if said.get("released"):
+    if document.get("released"):
         return ""
-    if process.has_ended(said["process"]):
+    # Known at once for a process of this machine; of one elsewhere only its silence tells.
+    if process.has_ended(document["process"]):
         return "its process is gone"
-    age_s = time.time() - said["heartbeat_at"]
+    age_s = time.time() - document["heartbeat_at"]
     # The longer of the two patiences: the holder beats at its own pace.
-    if age_s > max(stale_s, said.get("stale_s", 0.0)):
+    if age_s > max(stale_s, document.get("stale_s", 0.0)):
         return f"no sign of life for {age_s:.0f} s"
     return None
 

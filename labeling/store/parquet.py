@@ -15,16 +15,17 @@ import pyarrow.parquet as pq
 from labeling.errors import DamagedStore, LabelingError
 from labeling.objects import Objects
 from labeling.store.documents import problem_of
-from labeling.store.schemas import check_storage_version
+from labeling.store.schemas import TableRow, check_storage_version
 
 _CHUNK_BYTES = 1 << 20
 _PART_BYTES = 8 << 20  # of an object, held at a time
 _ADVICE = "restore it from a copy, go back to a version that is whole (`labeling restore`), or label its videos again"
+_BATCH_ROWS = 1024
 _MAGIC = b"PAR1"
 _FOOTER_END_BYTES = 8  # the footer's length and the magic
 
 
-def open_writer(path: Path, schema: Any) -> Any:
+def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """Open a Parquet file to be written row group by row group: zstd, statistics on all that is short."""
     # Run lengths never repeat and their minimum tells nothing, so neither a dictionary nor statistics for them.
     short = [name for name in schema.names if name != "rle" and not pa.types.is_nested(schema.field(name).type)]
@@ -34,7 +35,7 @@ def open_writer(path: Path, schema: Any) -> Any:
     )
 
 
-def to_bytes(table: Any) -> bytes:
+def to_bytes(table: pa.Table) -> bytes:
     """Return a table as the bytes of a Parquet file."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
@@ -80,7 +81,7 @@ class RangedReader(io.RawIOBase):
         return body
 
 
-def open_file(objects: Objects, key: str, *, ranged: bool = False) -> Any:
+def open_file(objects: Objects, key: str, *, ranged: bool = False) -> pq.ParquetFile:
     """Open a stored Parquet file after checking its storage version; a folder's file is mapped, not read.
 
     From elsewhere it is fetched whole, or with `ranged` by the parts that are asked for, which pays for large ones.
@@ -94,7 +95,7 @@ def open_file(objects: Objects, key: str, *, ranged: bool = False) -> Any:
         return _open(objects, key, ranged)
 
 
-def _open(objects: Objects, key: str, ranged: bool) -> Any:
+def _open(objects: Objects, key: str, ranged: bool) -> pq.ParquetFile:
     local = Path(objects.uri(key))
     source: Any = local
     if not (local.is_absolute() and local.is_file()):  # what is no file is named by `get`, and a pipe never waited for
@@ -102,7 +103,7 @@ def _open(objects: Objects, key: str, ranged: bool) -> Any:
     return _opened(source, objects.uri(key), memory_map=isinstance(source, Path), pre_buffer=isinstance(source, RangedReader))
 
 
-def open_bytes(body: bytes, uri: str) -> Any:
+def open_bytes(body: bytes, uri: str) -> pq.ParquetFile:
     """Open the bytes of a stored Parquet file, as `open_file` does."""
     with sound(uri):
         return _opened(pa.BufferReader(body), uri)
@@ -121,7 +122,7 @@ def sound(uri: str) -> Iterator[None]:
         raise DamagedStore(f"{uri} is damaged ({problem_of(error)}); {_ADVICE}") from error
 
 
-def _opened(source: Any, uri: str, **how: bool) -> Any:
+def _opened(source: Any, uri: str, **how: bool) -> pq.ParquetFile:
     how["page_checksum_verification"] = True
     opened = pq.ParquetFile(source, **how)
     check_storage_version(opened.schema_arrow.metadata, uri)
@@ -131,7 +132,7 @@ def _opened(source: Any, uri: str, **how: bool) -> Any:
     return pq.ParquetFile(source, metadata=_without_arrow_types(source), **how)
 
 
-def _without_arrow_types(source: Any) -> Any:
+def _without_arrow_types(source: Any) -> pq.FileMetaData:
     """Return a file's metadata without Arrow's own note of the types, so that the columns are read as Parquet has them.
 
     Release 0.1.0 noted boxes as lists of a fixed size. Parquet knows no such thing, and pyarrow before 26 does not read them
@@ -150,13 +151,13 @@ def _without_arrow_types(source: Any) -> Any:
     return pq.read_metadata(pa.BufferReader(_MAGIC + footer.replace(b"ARROW:schema", b"ARROW:unread") + tail))
 
 
-def read(objects: Objects, key: str, schema: Any) -> Any:
+def read(objects: Objects, key: str, schema: pa.Schema) -> pa.Table:
     """Read a whole stored table as `schema`; DamagedStore where it is not as it was written."""
     with open_file(objects, key) as opened, sound(objects.uri(key)):
         return sound_table(conform(opened.read(), schema))
 
 
-def sound_table(table: Any) -> Any:
+def sound_table(table: pa.Table) -> pa.Table:
     """Return a table after looking at every value: a ValueError for text that is none, or a null where none may be."""
     table.validate(full=True)
     for field in table.schema:
@@ -165,7 +166,7 @@ def sound_table(table: Any) -> Any:
     return table
 
 
-def conform(table: Any, schema: Any) -> Any:
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Give a table the columns of `schema`, in order: one that an older version lacked is null, one that went is dropped."""
     arrays = [
         table.column(field.name).cast(field.type) if field.name in table.schema.names else pa.nulls(len(table), field.type)
@@ -174,12 +175,18 @@ def conform(table: Any, schema: Any) -> Any:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def concat(tables: Sequence[Any], schema: Any) -> Any:
+def concat(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
     """Join tables of one schema, or none into an empty one, into contiguous columns."""
     return pa.concat_tables([schema.empty_table(), *tables]).combine_chunks()
 
 
-def newest(table: Any) -> Any:
+def iterate_rows(table: pa.Table) -> Iterator[TableRow]:
+    """Yield rows as plain values, some at a time in memory."""
+    for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+        yield from batch.to_pylist()
+
+
+def newest(table: pa.Table) -> pa.Table:
     """Keep the highest label_version of each (video_id, object_id), sorted by the two; twins leave the greatest batch."""
     names = ("video_id", "object_id", "label_version", "batch")
     ordered = table.sort_by([(name, "ascending") for name in names]).combine_chunks()

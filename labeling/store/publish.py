@@ -161,7 +161,7 @@ def _read_batches(objects: Objects, markers: Iterable[Marker]) -> tuple[list[_Ba
 def _read_batch(objects: Objects, marker: Marker) -> _Batch | BadMarker:
     noted = {str(file["table"]): file for file in marker.files}
     try:
-        # Of masks the length alone: reading them all would cost as much as the run wrote. `labeling verify` reads them.
+        # Of masks the length alone: reading them all would cost as much as the run took to write. `upkeep` reads them.
         masks = objects.stat(marker.file_of("masks"))
         if masks is None or masks.num_bytes != noted["masks"]["num_bytes"]:
             problem = "is gone" if masks is None else f"has {masks.num_bytes} bytes; noted were {noted['masks']['num_bytes']}"

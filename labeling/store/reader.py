@@ -3,9 +3,8 @@
 Legend: N the track's stored frames; H, W the upright video's height and width.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from labeling import rle
 from labeling.ingest.listing import video_id_of
 from labeling.objects import Objects, open_objects
 from labeling.store.mask_rows import MaskReader, Span
+from labeling.store.parquet import iterate_rows
 from labeling.store.records import (
     mask_from_row,
     prompts_from_json,
@@ -24,6 +24,7 @@ from labeling.store.records import (
     verdict_from_row,
     video_from_row,
 )
+from labeling.store.schemas import TableRow
 from labeling.store.snapshots import Snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
 from labeling.types import Decision, FrameMask, Masklet, Signals, Verdict, Video
 
@@ -89,41 +90,42 @@ def read_masklets(
         ValueError: there is no such snapshot or verdict, or the root was never published.
     """
     objects = open_objects(root) if isinstance(root, str) else root
-    chosen = snapshot if isinstance(snapshot, Snapshot) else read_snapshot(objects, snapshot)
-    verdicts, tracks, videos = (read(objects, chosen) for read in (read_verdicts, read_tracks, read_videos))
+    version = snapshot if isinstance(snapshot, Snapshot) else read_snapshot(objects, snapshot)
+    verdicts, tracks, videos = (read(objects, version) for read in (read_verdicts, read_tracks, read_videos))
     # Both tables are by (video_id, object_id), so one filter serves both.
-    kept = _kept(verdicts, videos, video=video, verdict=verdict, reason=reason, track=track)
-    verdicts, tracks = verdicts.filter(kept), tracks.filter(kept)
+    selected = _selected(verdicts, videos, video=video, verdict=verdict, reason=reason, track=track)
+    verdicts, tracks = verdicts.filter(selected), tracks.filter(selected)
     videos = videos.filter(pc.is_in(videos["video_id"], pc.unique(tracks["video_id"])))
     videos_by_batch = {(row["video_id"], row["batch"]): row for row in videos.to_pylist()}
     with MaskReader(objects) as masks:
-        for said, row in zip(_rows(verdicts), _rows(tracks), strict=True):
-            yield _masklet(masks, row, said, videos_by_batch[row["video_id"], row["batch"]], dense, frame_span)
+        for verdict_row, row in zip(iterate_rows(verdicts), iterate_rows(tracks), strict=True):
+            yield _masklet(masks, row, verdict_row, videos_by_batch[row["video_id"], row["batch"]], dense, frame_span)
 
 
-def _kept(
-    verdicts: Any,
-    videos: Any,
+def _selected(
+    verdicts: pa.Table,
+    videos: pa.Table,
     *,
     video: str | None,
     verdict: str | Decision | Collection[str] | None,
     reason: str | None,
     track: str | int | None,
-) -> Any:
-    kept = pa.array(np.ones(len(verdicts), bool))
+) -> pa.Array:
+    """Return which rows of `verdicts` are asked for, as booleans."""
+    selected = pa.array(np.ones(len(verdicts), bool))
     if video is not None:
-        kept = pc.and_(kept, pc.is_in(verdicts["video_id"], pa.array(_ids_of(video, videos), pa.string())))
+        selected = pc.and_(selected, pc.is_in(verdicts["video_id"], pa.array(_ids_of(video, videos), pa.string())))
     if verdict is not None:
-        kept = pc.and_(kept, pc.is_in(verdicts["verdict"], pa.array(_verdicts_of(verdict), pa.string())))
+        selected = pc.and_(selected, pc.is_in(verdicts["verdict"], pa.array(_verdicts_of(verdict), pa.string())))
     if track is not None:
-        kept = pc.and_(kept, pc.equal(verdicts["track_id"], str(track)))
+        selected = pc.and_(selected, pc.equal(verdicts["track_id"], str(track)))
     if reason is not None:
         flags = verdicts["flags"].to_pylist()
-        kept = pc.and_(kept, pa.array([any(f["reason"] == reason for f in own) for own in flags], pa.bool_()))
-    return kept
+        selected = pc.and_(selected, pa.array([any(f["reason"] == reason for f in row) for row in flags], pa.bool_()))
+    return selected
 
 
-def _ids_of(video: str, videos: Any) -> list[str]:
+def _ids_of(video: str, videos: pa.Table) -> list[str]:
     """Return the ids that a video's id, key or uri may mean; an id is 16 hex digits, and a key may look like one."""
     ids = [video_id_of(video)]
     if len(video) == 16 and _HEX.issuperset(video):
@@ -134,23 +136,18 @@ def _ids_of(video: str, videos: Any) -> list[str]:
 
 
 def _verdicts_of(verdict: str | Decision | Collection[str]) -> list[str]:
-    wanted: Iterable[str] = [verdict] if isinstance(verdict, str) else verdict
-    unknown = sorted(set(wanted) - set(Decision))
+    verdicts: Iterable[str] = [verdict] if isinstance(verdict, str) else verdict
+    unknown = sorted(set(verdicts) - set(Decision))
     if unknown:
         raise ValueError(f"verdict is {unknown[0]!r}; expected {', '.join(Decision)}")
-    return [Decision(one).value for one in wanted]
-
-
-def _rows(table: Any) -> Iterator[Mapping[str, Any]]:
-    for batch in table.to_batches(max_chunksize=1024):
-        yield from batch.to_pylist()
+    return [Decision(name).value for name in verdicts]
 
 
 def _masklet(
     masks: MaskReader,
-    row: Mapping[str, Any],
-    said: Mapping[str, Any],
-    video_row: Mapping[str, Any],
+    row: TableRow,
+    verdict_row: TableRow,
+    video_row: TableRow,
     dense: bool,
     frame_span: Span | None,
 ) -> StoredMasklet:
@@ -170,11 +167,11 @@ def _masklet(
         masklet=masklet,
         video=video,
         signals=signals_from_row(row),
-        verdict=verdict_from_row(said),
-        overlap=said["overlap"],
-        overlap_track_id=said["overlap_track_id"],
-        decided_by=said["decided_by"],
-        decided_at=said["decided_at"],
+        verdict=verdict_from_row(verdict_row),
+        overlap=verdict_row["overlap"],
+        overlap_track_id=verdict_row["overlap_track_id"],
+        decided_by=verdict_row["decided_by"],
+        decided_at=verdict_row["decided_at"],
         masks_NHW=dense_masks(frames, video.size_hw) if dense else None,
     )
 
@@ -182,6 +179,6 @@ def _masklet(
 def dense_masks(frames: Collection[FrameMask], size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Decode masks into one array (N, H, W); 1080p takes 2 MB a frame."""
     masks_NHW = np.zeros((len(frames), *size_hw), bool)
-    for place, frame in enumerate(frames):
-        masks_NHW[place] = rle.decode(frame.rle)
+    for index, frame in enumerate(frames):
+        masks_NHW[index] = rle.decode(frame.rle)
     return masks_NHW

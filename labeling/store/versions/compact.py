@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +21,7 @@ from labeling.store import layout, schemas
 from labeling.store.commit import commit
 from labeling.store.mask_rows import bounds_of, groups_of, masks_file, of_track
 from labeling.store.parquet import concat, conform, open_bytes
+from labeling.store.schemas import TableRow
 from labeling.store.snapshots import Contents, Snapshot, newest_snapshot, read_contents
 from labeling.store.versions.packing import GROUP_ROWS, Packer
 from labeling.store.versions.verify import BadFile, problem_of
@@ -62,9 +62,9 @@ class Compacted:
 class _Packed:
     """What was packed so far: new rows of `files`, the keys that they replace, where rows of `tracks` have their masks."""
 
-    files: list[Mapping[str, Any]]
+    files: list[TableRow]
     replaced: set[str]
-    places: dict[int, str]
+    masks_files: dict[int, str]
     passed_over: list[BadFile]
 
 
@@ -96,67 +96,72 @@ def compact(
     after = _advance(before, packed)
     if after.same_as(before):
         return None
-    done = commit(objects, parent, after, parent.qc, run_id=run_id, note="compacted", still_held=still_held)
-    if done is None:
+    snapshot = commit(objects, parent, after, parent.qc, run_id=run_id, note="compacted", still_held=still_held)
+    # Not tried again: the winner may hold other rows, and packing them is as much work as this was.
+    if snapshot is None:
         raise StoreBusy(f"{objects.root}: another publisher committed meanwhile; compact again")
     masks = [row for row in packed.files if row["table"] == "masks"]
-    counted = sum(row["rows"] for row in masks), sum(row["num_bytes"] for row in masks)
-    return Compacted(done, len(before.files), len(after.files), *counted, tuple(packed.passed_over))
+    num_masks, num_bytes = sum(row["rows"] for row in masks), sum(row["num_bytes"] for row in masks)
+    return Compacted(snapshot, len(before.files), len(after.files), num_masks, num_bytes, tuple(packed.passed_over))
 
 
 def _pack_masks(
     objects: Objects, before: Contents, limits: CompactLimits, scratch: Path, packed: _Packed, still_held: Callable[[], None]
 ) -> None:
     names = ["video_id", "track_id", "batch", "masks_file", "num_masks"]
-    tracks: Sequence[Mapping[str, Any]] = before.tracks.select(names).to_pylist()
+    tracks: Sequence[TableRow] = before.tracks.select(names).to_pylist()
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, track in enumerate(tracks):
         rows_of[masks_file(track)].append(row)
     described = {row["file"]: row for row in before.files.filter(pc.equal(before.files["table"], "masks")).to_pylist()}
+    # Files that no current track has masks in: older snapshots name them still, this one need not.
     packed.replaced |= described.keys() - rows_of.keys()
     for bucket, files in _worth_packing([described[file] for file in rows_of if file in described], limits):
         still_held()
         with Packer(
             objects, "masks", bucket, schema=schemas.MASKS, scratch=scratch, target_bytes=limits.target_bytes
         ) as packer:
-            places: dict[int, int] = {}
+            file_numbers: dict[int, int] = {}
             for file, body in _bodies(objects, files, packed.passed_over):
-                own = {row: tracks[row] for row in rows_of[file]}
-                for row, parts in _tracks_in(body, objects.uri(file), own):
-                    places[row] = packer.add(parts)
+                current = {row: tracks[row] for row in rows_of[file]}
+                for row, parts in _tracks_in(body, objects.uri(file), current):
+                    file_numbers[row] = packer.add(parts)
                 packed.replaced.add(file)
             packer.finish()
-            packed.places |= {row: str(packer.files[place]["file"]) for row, place in places.items()}
+            # A file is named by its content, so its key is known once it is full.
+            packed.masks_files |= {row: str(packer.files[number]["file"]) for row, number in file_numbers.items()}
             packed.files += packer.files
 
 
-def _worth_packing(files: Iterable[Mapping[str, Any]], limits: CompactLimits) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+def _worth_packing(files: Iterable[TableRow], limits: CompactLimits) -> Iterator[tuple[str, list[TableRow]]]:
     """Yield the buckets with enough small files, those with most first, until the bytes to be packed reach their limit."""
-    by_bucket: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    by_bucket: dict[str, list[TableRow]] = defaultdict(list)
     for file in files:
+        # Two files of half the target make a full one; what is larger gains too little to be written again.
         if file["num_bytes"] < limits.target_bytes / 2:
             by_bucket[layout.bucket_of(file["file"])].append(file)
     left = limits.at_most_bytes
-    for bucket, own in sorted(by_bucket.items(), key=lambda item: (-len(item[1]), item[0])):
-        if len(own) < limits.min_files or left <= 0:
+    for bucket, small in sorted(by_bucket.items(), key=lambda item: (-len(item[1]), item[0])):
+        if len(small) < limits.min_files or left <= 0:
             return
-        left -= sum(file["num_bytes"] for file in own)
-        yield bucket, sorted(own, key=lambda file: str(file["file"]))
+        left -= sum(file["num_bytes"] for file in small)
+        yield bucket, sorted(small, key=lambda file: str(file["file"]))
 
 
 def _bodies(
-    objects: Objects, files: Sequence[Mapping[str, Any]], passed_over: list[BadFile]
+    objects: Objects, files: Sequence[TableRow], passed_over: list[BadFile]
 ) -> Iterator[tuple[str, bytes]]:
     """Fetch files some at a time and yield those that are as they were written."""
 
-    def fetched(file: Mapping[str, Any]) -> bytes | None:
+    def fetched(file: TableRow) -> bytes | None:
         try:
             return objects.get(file["file"])
         except FileNotFoundError:
             return None
 
-    for some in _by_bytes(files):
-        for file, body in zip(some, map_objects(objects, fetched, some), strict=True):
+    for chunk in _chunks(files):
+        for file, body in zip(chunk, map_objects(objects, fetched, chunk), strict=True):
+            # Checked here, where every byte is at hand: a broken file must not become part of a new one with a sound checksum.
             problem = problem_of(file["sha256"], None if body is None else hashlib.sha256(body).hexdigest())
             if body is None or problem:
                 log.warning("%s is passed over: %s", objects.uri(file["file"]), problem)
@@ -165,18 +170,19 @@ def _bodies(
                 yield file["file"], body
 
 
-def _by_bytes(files: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    some: list[Mapping[str, Any]] = []
+def _chunks(files: Sequence[TableRow]) -> Iterator[list[TableRow]]:
+    """Yield files in order, as many together as are fetched at once."""
+    chunk: list[TableRow] = []
     for file in files:
-        some.append(file)
-        if len(some) == _AHEAD_FILES or sum(one["num_bytes"] for one in some) >= _AHEAD_BYTES:
-            yield some
-            some = []
-    if some:
-        yield some
+        chunk.append(file)
+        if len(chunk) == _AHEAD_FILES or sum(row["num_bytes"] for row in chunk) >= _AHEAD_BYTES:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
-def _tracks_in(body: bytes, uri: str, tracks: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[int, Iterator[Any]]]:
+def _tracks_in(body: bytes, uri: str, tracks: Mapping[int, TableRow]) -> Iterator[tuple[int, Iterator[pa.Table]]]:
     """Yield tracks of one file with their rows, group by group; DamagedStore when a track's rows are not those counted."""
     with open_bytes(body, uri) as opened:
         bounds = bounds_of(opened.metadata)
@@ -186,18 +192,18 @@ def _tracks_in(body: bytes, uri: str, tracks: Mapping[int, Mapping[str, Any]]) -
             yield row, _counted(parts, track, uri)
 
 
-def _counted(parts: Iterable[Any], track: Mapping[str, Any], uri: str) -> Iterator[Any]:
-    found = 0
+def _counted(parts: Iterable[pa.Table], track: TableRow, uri: str) -> Iterator[pa.Table]:
+    num_rows = 0
     for part in parts:
-        found += len(part)
+        num_rows += len(part)
         yield part
-    if found != track["num_masks"]:
-        told = f"{uri} has {found} rows of object {track['track_id']}; expected {track['num_masks']}, as its track says"
-        raise DamagedStore(f"{told}. Nothing was changed: restore an older snapshot or label its video again")
+    if num_rows != track["num_masks"]:
+        problem = f"{uri} has {num_rows} rows of object {track['track_id']}; expected {track['num_masks']}, as its track says"
+        raise DamagedStore(f"{problem}. Nothing was changed: restore an older snapshot or label its video again")
 
 
 def _pack_small(
-    objects: Objects, before: Contents, table: str, schema: Any, limits: CompactLimits, scratch: Path, packed: _Packed,
+    objects: Objects, before: Contents, table: str, schema: pa.Schema, limits: CompactLimits, scratch: Path, packed: _Packed,
     still_held: Callable[[], None],
 ) -> None:
     """Write the snapshot's own rows of `tracks` or `videos` as the file of each bucket that has enough small ones."""
@@ -211,10 +217,10 @@ def _pack_small(
         if count < limits.min_files:
             continue
         still_held()
-        own = rows.filter(pc.starts_with(rows["video_id"], bucket))
+        in_bucket = rows.filter(pc.starts_with(rows["video_id"], bucket))
         with Packer(objects, table, bucket, schema=schema, scratch=scratch, target_bytes=limits.target_bytes) as packer:
-            for start in range(0, len(own), GROUP_ROWS):
-                packer.add([own.slice(start, GROUP_ROWS)])
+            for start in range(0, len(in_bucket), GROUP_ROWS):
+                packer.add([in_bucket.slice(start, GROUP_ROWS)])
             packer.finish()
             packed.replaced |= {file for file in files if layout.bucket_of(file) == bucket}
             packed.files += packer.files
@@ -222,15 +228,15 @@ def _pack_small(
 
 def _advance(before: Contents, packed: _Packed) -> Contents:
     """Return what the next snapshot holds: the same rows, elsewhere."""
-    kept = before.files.filter(pc.invert(pc.is_in(before.files["file"], pa.array(sorted(packed.replaced), pa.string()))))
+    left = before.files.filter(pc.invert(pc.is_in(before.files["file"], pa.array(sorted(packed.replaced), pa.string()))))
     fresh = pa.Table.from_pylist(packed.files, schemas.FILES)
-    places = before.tracks["masks_file"].to_pylist()
-    for row, file in packed.places.items():
-        places[row] = file
-    at = before.tracks.schema.get_field_index("masks_file")
+    masks_files = before.tracks["masks_file"].to_pylist()
+    for row, file in packed.masks_files.items():
+        masks_files[row] = file
+    index = before.tracks.schema.get_field_index("masks_file")
     field = schemas.SNAPSHOT_TRACKS.field("masks_file")
     return replace(
         before,
-        files=concat([kept, fresh], schemas.FILES).sort_by("file").combine_chunks(),
-        tracks=before.tracks.set_column(at, field, pa.array(places, field.type)),
+        files=concat([left, fresh], schemas.FILES).sort_by("file").combine_chunks(),
+        tracks=before.tracks.set_column(index, field, pa.array(masks_files, field.type)),
     )

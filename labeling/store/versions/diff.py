@@ -1,9 +1,8 @@
 """What changed between two snapshots: masklets that came, went or were labelled again, and verdicts that moved."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +10,9 @@ import pyarrow.compute as pc
 
 from labeling import rle
 from labeling.objects import Objects
-from labeling.store.mask_rows import MaskReader
+from labeling.store.mask_rows import MaskReader, rles_by_frame
+from labeling.store.parquet import iterate_rows
+from labeling.store.schemas import TableRow
 from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_videos
 from labeling.types import RLE
 
@@ -19,7 +20,7 @@ _TRACK = ["video_id", "object_id", "track_id", "label_version", "batch", "catego
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class TrackVersion:
     """One masklet of one of the two snapshots."""
 
     video_key: str
@@ -30,14 +31,14 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class ChangedTrack:
     """One masklet that was labelled again; `j` is the mean intersection over union on frames that both versions have.
 
     A frame where both are empty counts 1; `j` is None where they share no frame, or none of one size.
     """
 
-    before: Named
-    after: Named
+    before: TrackVersion
+    after: TrackVersion
     j: float | None
     frames_shared: int
     frames_before: int
@@ -45,11 +46,11 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class MovedVerdict:
     """One masklet whose verdict is another."""
 
-    before: Named
-    after: Named
+    before: TrackVersion
+    after: TrackVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +59,21 @@ class Diff:
 
     before: str
     after: str
-    added: tuple[Named, ...]
-    removed: tuple[Named, ...]
-    changed: tuple[Changed, ...]
-    moved: tuple[Moved, ...]
+    added: tuple[TrackVersion, ...]
+    removed: tuple[TrackVersion, ...]
+    changed: tuple[ChangedTrack, ...]
+    moved: tuple[MovedVerdict, ...]
     same: int
 
     @property
     def mean_j(self) -> float | None:
         """The mean J of the changed masklets that have one."""
-        measured = [one.j for one in self.changed if one.j is not None]
+        measured = [track.j for track in self.changed if track.j is not None]
         return float(np.mean(measured)) if measured else None
 
     def moves(self) -> Mapping[tuple[str, str], int]:
         """How many verdicts moved from which to which, most frequent first."""
-        return dict(Counter((one.before.verdict, one.after.verdict) for one in self.moved).most_common())
+        return dict(Counter((moved.before.verdict, moved.after.verdict) for moved in self.moved).most_common())
 
 
 def diff_snapshots(objects: Objects, before: Snapshot, after: Snapshot) -> Diff:
@@ -85,15 +86,15 @@ def diff_snapshots(objects: Objects, before: Snapshot, after: Snapshot) -> Diff:
         pc.not_equal(both["label_version_a"], both["label_version_b"]), pc.not_equal(both["batch_a"], both["batch_b"])
     )
     with MaskReader(objects) as old, MaskReader(objects) as new:
-        changed = [_changed(old, new, row, keys) for row in _rows(both.filter(again))]
+        changed = [_changed(old, new, row, keys) for row in iterate_rows(both.filter(again))]
     moved = both.filter(pc.not_equal(both["verdict_a"], both["verdict_b"]))
     return Diff(
         before=before.name,
         after=after.name,
-        added=tuple(_named(row, "b", keys) for row in _rows(pairs.filter(came))),
-        removed=tuple(_named(row, "a", keys) for row in _rows(pairs.filter(gone))),
-        changed=tuple(sorted(changed, key=lambda one: 2.0 if one.j is None else one.j)),
-        moved=tuple(Moved(_named(row, "a", keys), _named(row, "b", keys)) for row in _rows(moved)),
+        added=tuple(_named(row, "b", keys) for row in iterate_rows(pairs.filter(came))),
+        removed=tuple(_named(row, "a", keys) for row in iterate_rows(pairs.filter(gone))),
+        changed=tuple(sorted(changed, key=lambda track: 2.0 if track.j is None else track.j)),
+        moved=tuple(MovedVerdict(_named(row, "a", keys), _named(row, "b", keys)) for row in iterate_rows(moved)),
         same=len(both) - len(changed),
     )
 
@@ -103,7 +104,7 @@ def _video_keys(objects: Objects, snapshot: Snapshot) -> dict[str, str]:
     return dict(zip(videos["video_id"].to_pylist(), videos["video_key"].to_pylist(), strict=True))
 
 
-def _pairs(objects: Objects, before: Snapshot, after: Snapshot) -> Any:
+def _pairs(objects: Objects, before: Snapshot, after: Snapshot) -> pa.Table:
     """Join the tracks of both by video and object, each side's columns with its suffix, null where a side lacks it."""
     sides = []
     for snapshot in (before, after):
@@ -116,27 +117,20 @@ def _pairs(objects: Objects, before: Snapshot, after: Snapshot) -> Any:
     return joined.sort_by([("video_id", "ascending"), ("object_id", "ascending")])
 
 
-def _rows(table: Any) -> Iterator[Mapping[str, Any]]:
-    for batch in table.to_batches(max_chunksize=1024):
-        yield from batch.to_pylist()
-
-
-def _named(row: Mapping[str, Any], side: str, keys: Mapping[str, str]) -> Named:
-    return Named(
+def _named(row: TableRow, side: str, keys: Mapping[str, str]) -> TrackVersion:
+    return TrackVersion(
         keys[row["video_id"]], row[f"track_id_{side}"], row[f"category_{side}"], row[f"label_version_{side}"],
         row[f"verdict_{side}"],
     )
 
 
-def _changed(old: MaskReader, new: MaskReader, row: Mapping[str, Any], keys: Mapping[str, str]) -> Changed:
+def _changed(old: MaskReader, new: MaskReader, row: TableRow, keys: Mapping[str, str]) -> ChangedTrack:
     first, second = (_masks(reader, row, side) for reader, side in ((old, "a"), (new, "b")))
     shared = [i for i in first.keys() & second.keys() if first[i].size_hw == second[i].size_hw]
     j = float(np.mean([rle.iou(first[i], second[i]) for i in shared])) if shared else None
-    return Changed(_named(row, "a", keys), _named(row, "b", keys), j, len(shared), len(first), len(second))
+    return ChangedTrack(_named(row, "a", keys), _named(row, "b", keys), j, len(shared), len(first), len(second))
 
 
-def _masks(reader: MaskReader, row: Mapping[str, Any], side: str) -> dict[int, RLE]:
+def _masks(reader: MaskReader, row: TableRow, side: str) -> dict[int, RLE]:
     track = {"video_id": row["video_id"]} | {n: row[f"{n}_{side}"] for n in ("track_id", "batch", "masks_file")}
-    rows: pa.Table = reader.rows(track, columns=["video_id", "track_id", "frame_idx", "height", "width", "rle"])
-    cells = (rows[name].to_pylist() for name in ("frame_idx", "height", "width", "rle"))
-    return {i: RLE((height, width), counts) for i, height, width, counts in zip(*cells, strict=True)}
+    return rles_by_frame(reader.rows(track, columns=["video_id", "track_id", "frame_idx", "height", "width", "rle"]))

@@ -1,15 +1,16 @@
 """Writes rows of many batches into large files: one at a time in local scratch, put under its content's name when full."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from labeling.objects import Objects
 from labeling.store import layout
 from labeling.store.parquet import open_writer, sha256_of
+from labeling.store.schemas import TableRow
 
 # Rows of neighbouring tracks share a row group until it has this many: fewer make footers that outweigh a track, more make
 # a reader decode what it did not ask for.
@@ -23,14 +24,14 @@ class Packer:
     """
 
     def __init__(
-        self, objects: Objects, table: str, bucket: str, *, schema: Any, scratch: Path, target_bytes: int
+        self, objects: Objects, table: str, bucket: str, *, schema: pa.Schema, scratch: Path, target_bytes: int
     ) -> None:
         self._objects, self._table, self._bucket, self._schema = objects, table, bucket, schema
         self._path, self._target_bytes = scratch / f"{table}-{bucket}.parquet", target_bytes
-        self._writer: Any = None
-        self._waiting: list[Any] = []
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
         self._num_rows = 0
-        self.files: list[Mapping[str, Any]] = []
+        self.files: list[TableRow] = []
 
     def __enter__(self) -> "Packer":
         return self
@@ -42,8 +43,8 @@ class Packer:
             self._writer.close()
         self._path.unlink(missing_ok=True)
 
-    def add(self, parts: Iterable[Any]) -> int:
-        """Write rows that must stay together, in order; returns the place in `files` of the file that they go to."""
+    def add(self, parts: Iterable[pa.Table]) -> int:
+        """Write rows that must stay together, in order; returns the index in `files` of the file that they go to."""
         if self._writer is None:
             self._writer, self._num_rows = open_writer(self._path, self._schema), 0
         for part in filter(len, parts):
@@ -51,10 +52,10 @@ class Packer:
             self._num_rows += len(part)
             if sum(map(len, self._waiting)) >= GROUP_ROWS:
                 self._write_group()
-        place = len(self.files)
+        number = len(self.files)
         if self._path.stat().st_size >= self._target_bytes:
             self.finish()
-        return place
+        return number
 
     def finish(self) -> None:
         """Put the file that is being written, if there is one."""
@@ -72,6 +73,7 @@ class Packer:
         self._objects.put_file(key, self._path)
 
     def _write_group(self) -> None:
+        assert self._writer is not None
         if self._waiting:
             rows = pa.concat_tables(self._waiting).combine_chunks()
             self._writer.write_table(rows, row_group_size=max(1, len(rows)))

@@ -9,7 +9,7 @@ from labeling.objects import FolderObjects
 from labeling.store.publish import publish
 from labeling.store.snapshots import read_snapshot
 from labeling.store.versions.compact import CompactLimits, compact
-from labeling.store.versions.diff import Diff, Named, diff_snapshots
+from labeling.store.versions.diff import Diff, TrackVersion, diff_snapshots
 from labeling.store.versions.restore import restore
 from tests.labeling.store.made_store import box_prompt, label
 
@@ -39,9 +39,10 @@ def between(store: FolderObjects, before: int, after: int) -> Diff:
 def test_added_changed_and_moved(store: FolderObjects) -> None:
     found = between(store, 1, 3)
     assert (found.before, found.after, found.same, found.removed) == ("v000001", "v000003", 2, ())
-    assert found.added == (Named("c.mp4", "1", None, 1, "review"),)
+    assert found.added == (TrackVersion("c.mp4", "1", None, 1, "review"),)
     (again,) = found.changed
-    assert (again.before, again.after) == (Named("a.mp4", "1", "cat", 1, "accept"), Named("a.mp4", "1", "cat", 2, "review"))
+    assert again.before == TrackVersion("a.mp4", "1", "cat", 1, "accept")
+    assert again.after == TrackVersion("a.mp4", "1", "cat", 2, "review")
     # Of six frames that both have, three are the same and three are empty in one.
     assert (again.j, found.mean_j) == (0.5, 0.5)
     assert (again.frames_shared, again.frames_before, again.frames_after) == (6, 6, 8)
