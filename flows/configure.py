@@ -1,6 +1,7 @@
 """The one loader of `configs/`: overrides in, a checked dataclass out; serves the command line and deployments."""
 
 import dataclasses
+import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from flows.cli.overrides import choices_in, known_overrides, refusal_of
 from flows.learn.config import EvaluateConfig, TrainConfig
 from labeling.config import LabelConfig, TrackerConfig
 from labeling.errors import BadConfiguration, LabelingError
+from labeling.objects_uris import local_path
 from labeling.qc.rules import checked_rules
 from labeling.redact import held_out, redacted
 from labeling.review.items import MAX_REVIEWERS
@@ -115,6 +117,7 @@ def compose(name: str, schema: type[Schema], overrides: Sequence[str] = ()) -> S
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise BadConfiguration(refusal_of(error, overrides)) from error
     assert isinstance(config, schema)
+    expand_paths(config)
     check_numbers(config)
     return config
 
@@ -150,6 +153,17 @@ class _Literals:
         elif isinstance(value, list):
             return [self.shown(part) for part in value]
         return value
+
+
+def expand_paths(config: object, above: str = "") -> None:
+    """Put the user's folder in the place of `~`, and a path in that of file://, wherever a setting is a path."""
+    assert dataclasses.is_dataclass(config)
+    for field in dataclasses.fields(config):
+        name, value = f"{above}{field.name}", getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            expand_paths(value, f"{name}.")
+        elif name in PATHS and name != "source.glob" and isinstance(value, str):
+            setattr(config, field.name, os.path.expanduser(local_path(value)))
 
 
 def check_numbers(config: object, above: str = "") -> None:
@@ -309,5 +323,6 @@ def config_from_dict(values: Mapping[str, Any]) -> LabelConfig:
     except OmegaConfBaseException as error:
         raise BadConfiguration(str(error)) from error
     assert isinstance(config, LabelConfig)
+    expand_paths(config)
     check(config)
     return config

@@ -17,15 +17,16 @@ from flows.label_video import LabelVideo
 from flows.run import review_queue as reviewing
 from flows.run.failure_budget import overspent
 from flows.run.metrics import RunMeter, metered
-from flows.run.plan import new_run_id, plan_run
+from flows.run.plan import new_run_id, part_of, plan_run
 from flows.run.prefect_page import show_figures
 from flows.run.progress import Display, display
 from flows.run.redacted_flow import discreet
 from flows.run.report import write_run_report
 from flows.run.shared_root import shared_root
 from labeling import logs
-from labeling.config import LabelConfig
-from labeling.errors import CREDENTIALS_EXPIRED, DamagedStore, Unavailable
+from labeling.config import LabelConfig, SourceConfig
+from labeling.errors import CREDENTIALS_EXPIRED, CREDENTIALS_REFUSED, DamagedStore, Unavailable
+from labeling.ingest.listing import why_source_is_gone
 from labeling.objects import Objects, open_objects
 from labeling.pool.pool import run_jobs
 from labeling.review.queue import ReviewQueue
@@ -36,6 +37,7 @@ from labeling.store.plan import Plan
 from labeling.store.publish import missing_results, publish
 from labeling.store.run_state import Doing
 from labeling.store.runs import RunSummary, RunTotals, summarize, write_config, write_plan, write_summary
+from labeling.store.scope import Scope, write_scope
 from labeling.store.snapshots import Snapshot
 from labeling.track.predictor import TrackerRecipe
 from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
@@ -74,6 +76,7 @@ def label_dataset(config: LabelConfig, only: list[str] | None = None) -> Outcome
     with logs.named(run=run_id), held as lock, reviewing.open_queue(config) as queue:
         corrections = reviewing.collect_corrections(objects, queue)
         recipe, plan = plan_run(config, objects, run_id, corrections=corrections, only=only)
+        write_scope(objects, Scope(run_id, part_of(config.source), only))
         return carry_out(config, objects, queue, recipe, plan, lock.check)
 
 
@@ -125,7 +128,7 @@ def label_jobs(
         )
         with work.shared.laid_out(), closing(stream), display(meter.tally, enabled=config.run.progress) as shown:
             jobs, share = {job.name: job for job in plan.jobs}, config.run.max_dead_letter_share
-            feed = Feed(stream, meter.objects, jobs, totals, shown, share, meter.took)
+            feed = Feed(stream, meter.objects, jobs, totals, shown, share, meter.took, config.source)
             while totals.num_jobs < len(plan.jobs) and not feed.stopped:
                 check_lock()
                 label_chunk(feed, min(chunk, len(plan.jobs) - totals.num_jobs))
@@ -160,6 +163,13 @@ def bytes_to_track(job: Job) -> float:
     return float(max(1, job.video.num_bytes) * len(job.keys))
 
 
+def fails_all(source: SourceConfig | None, error: ErrorRecord) -> str:
+    """Say why what one video failed of will fail all others too; "" where it is that video's own."""
+    if error.reason in (CREDENTIALS_EXPIRED, CREDENTIALS_REFUSED):
+        return error.message
+    return why_source_is_gone(source) if source and error.reason in ("missing_video", "source_unavailable") else ""
+
+
 class Feed:
     """The pool's receipts as they come, and where each is noted.
 
@@ -169,17 +179,18 @@ class Feed:
     def __init__(
         self, receipts: Iterator[Receipt], objects: Objects, jobs: Mapping[str, Job], totals: RunTotals, shown: Display,
         share: float = 1.0, took: Callable[[Job, Receipt], None] = lambda _job, _receipt: None,
+        source: SourceConfig | None = None,
     ) -> None:
         self.receipts, self.objects, self.jobs, self.totals, self.shown = receipts, objects, jobs, totals, shown
-        self.share, self.stopped, self.took, self.num_chunks = share, "", took, 0
+        self.share, self.stopped, self.took, self.num_chunks, self.source = share, "", took, 0, source
 
     def take(self, count: int) -> None:
         """Wait for the next receipts, fewer where too many videos have failed; a failed job becomes a dead letter at once."""
         for receipt in islice(self.receipts, count):
             job = self.jobs[receipt.job_name]
-            if receipt.error is not None and receipt.error.reason == CREDENTIALS_EXPIRED:
+            if receipt.error is not None and (why := fails_all(self.source, receipt.error)):
                 # Not this video's fault, and each one behind it would fail alike.
-                raise Unavailable(f"the run stops here, what is done stays done: {receipt.error.message}", CREDENTIALS_EXPIRED)
+                raise Unavailable(f"the run stops here, what is done stays done: {why}", receipt.error.reason)
             if receipt.error is not None:
                 put_dead_letter(self.objects, dead_job(job, receipt.error))
                 told = f"{receipt.error.reason}: {receipt.error.message}"

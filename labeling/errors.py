@@ -4,7 +4,7 @@ Reasons a user meets in dead letters: `missing_video`, `not_a_video`, `decode_er
 `unknown_video` (a prompt for a video that the listing lacks), `no_prompts`, `deadline`, `worker_died`, `out_of_memory`,
 `store_unavailable`, `store_damaged`, `source_unavailable`, `scratch_full`, `bad_checkpoint`, `bad_configuration`,
 `results_missing` (what a worker wrote is not in the store), `unexpected`.
-`credentials_expired` and `store_not_shared` are no single video's: they end the run.
+`credentials_expired`, `credentials_refused` and `store_not_shared` are no single video's: they end the run.
 """
 
 import traceback
@@ -12,8 +12,9 @@ import traceback
 from labeling.types import ErrorKind, ErrorRecord, Job
 
 CREDENTIALS_EXPIRED = "credentials_expired"
+CREDENTIALS_REFUSED = "credentials_refused"
 STORE_NOT_SHARED = "store_not_shared"
-ENDS_THE_RUN = frozenset({CREDENTIALS_EXPIRED, STORE_NOT_SHARED})
+ENDS_THE_RUN = frozenset({CREDENTIALS_EXPIRED, CREDENTIALS_REFUSED, STORE_NOT_SHARED})
 
 
 class LabelingError(Exception):
@@ -68,6 +69,10 @@ class BadConfiguration(ValueError):
     """A configuration that cannot run; the command line exits with 2."""
 
 
+class BadCredentials(BadConfiguration):
+    """Credentials that a server refuses whatever they ask for, or none at all."""
+
+
 class StoreBusy(RuntimeError):
     """Another live run holds the root's lock."""
 
@@ -105,6 +110,8 @@ def record_of(error: BaseException) -> ErrorRecord:
         return ErrorRecord(ErrorKind.DEVICE, "out_of_memory", message, text)
     if "CUDA" in message or "cuDNN" in message:
         return ErrorRecord(ErrorKind.DEVICE, "device_error", message, text)
+    if isinstance(error, BadCredentials):
+        return ErrorRecord(ErrorKind.POISON, CREDENTIALS_REFUSED, str(error), text)
     if isinstance(error, BadConfiguration):
         return ErrorRecord(ErrorKind.POISON, "bad_configuration", str(error), text)
     if isinstance(error, (ConnectionError, TimeoutError)):

@@ -13,7 +13,7 @@ from typing import Any
 from boto3.s3.transfer import S3Transfer
 from botocore import exceptions as boto_errors
 
-from labeling.errors import CREDENTIALS_EXPIRED, Unavailable
+from labeling.errors import CREDENTIALS_EXPIRED, BadCredentials, Unavailable
 from labeling.files import written_beside
 from labeling.objects_contract import ObjectStat, check_key, is_hidden
 from labeling.objects_s3_client import ABSENT, BARE, BROKEN, client_for, code_of, named_errors, request_payer
@@ -245,8 +245,9 @@ class S3Objects:
         try:
             with named_errors(self.uri(key) if key else self.root, self._unavailable, let_through):
                 yield
-        except Unavailable as error:
-            if error.reason == CREDENTIALS_EXPIRED:     # what was renewed in the files is read by the next client
+        except (Unavailable, BadCredentials) as error:
+            # What was renewed in the files is read by the next client.
+            if isinstance(error, BadCredentials) or error.reason == CREDENTIALS_EXPIRED:
                 self._made = None
                 client_for.cache_clear()
             raise

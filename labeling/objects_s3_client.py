@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from labeling.errors import CREDENTIALS_EXPIRED, BadConfiguration, Unavailable
+from labeling.errors import CREDENTIALS_EXPIRED, BadConfiguration, BadCredentials, Unavailable
 from labeling.objects_contract import missing
 
 ABSENT = {"404", "NoSuchKey", "NotFound"}
@@ -42,6 +42,7 @@ _ADVICE = {
     "InvalidAccessKeyId": "the server does not know this access key; correct AWS_ACCESS_KEY_ID or AWS_PROFILE",
     "SignatureDoesNotMatch": "the secret key is wrong; correct AWS_SECRET_ACCESS_KEY or AWS_PROFILE",
     "InvalidToken": "the session's token is not one of this server's; correct AWS_SESSION_TOKEN or leave it out",
+    "AccountProblem": "the server has closed this account; see to it, or give the credentials of another",
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it (by NTP) and run again",
     "InvalidObjectState": "the object is archived; restore it to a class that can be read at once",
     "PermanentRedirect": _ELSEWHERE,
@@ -49,6 +50,8 @@ _ADVICE = {
     "AuthorizationHeaderMalformed": _ELSEWHERE,
     "IllegalLocationConstraintException": _ELSEWHERE,
 }
+# What is refused of the credentials themselves, and not of what they ask for; a signature may fail for one odd key alone.
+_OF_THE_KEY = {"InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed", "AccountProblem"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
 _SLOW = {"SlowDown", "503", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded", "429"}
 _UNREACHED = (boto_errors.HTTPClientError, boto_errors.ConnectionError, *BROKEN)
@@ -130,7 +133,7 @@ def named_errors(uri: str, unavailable: str, let_through: Set[str] = frozenset()
         raise _run_out(uri, str(error)) from error
     except _NO_CREDENTIALS as error:
         advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-        raise BadConfiguration(f"{uri}: no usable AWS credentials ({error}); {advice}") from error
+        raise BadCredentials(f"{uri}: no usable AWS credentials ({error}); {advice}") from error
     except _UNREACHED as error:
         advice = "check the network and AWS_ENDPOINT_URL; it is tried again"
         raise Unavailable(f"{uri}: the server did not answer ({error}); {advice}", unavailable) from error
@@ -157,7 +160,8 @@ def _of_answer(error: boto_errors.ClientError, uri: str, unavailable: str) -> Ex
     if code in _EXPIRED:
         return _run_out(uri, code)
     if code in _ADVICE:
-        return BadConfiguration(f"{uri}: {_ADVICE[code]} ({code}{_region_of(meta)})")
+        kind = BadCredentials if code in _OF_THE_KEY else BadConfiguration
+        return kind(f"{uri}: {_ADVICE[code]} ({code}{_region_of(meta)})")
     if code in _SLOW or status in (429, 503):
         advice = "it is tried again; if it stays so, let fewer workers ask (cluster.actors)"
         return Unavailable(f"{uri}: the server asks to be asked less often ({code}); {advice}", unavailable)

@@ -5,7 +5,7 @@ The bucket may be an access point, by its ARN or its alias.
 
 import os
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from labeling.errors import BadConfiguration
 
@@ -71,5 +71,10 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 
 def local_path(text: str) -> str:
-    """Return the path that a path or file:///path names."""
-    return unquote(urlsplit(text).path) if text.startswith("file://") else text
+    """Return the path that a path or file:///path names; BadConfiguration for a uri of another machine."""
+    if not text.startswith("file://"):
+        return text
+    path = text.removeprefix("file://").removeprefix("localhost")
+    if not path.startswith("/"):
+        raise BadConfiguration(f"{text!r} names another machine, or a relative path; expected file:///path from the top")
+    return unquote(path)

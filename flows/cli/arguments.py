@@ -43,6 +43,13 @@ def require_store(config: LabelConfig) -> None:
     os.listdir(root)
 
 
+def require_written(config: LabelConfig) -> None:
+    """Refuse a store's root that no run has written to, so that nothing is made at a mistyped one."""
+    objects = open_objects(config.store.root)
+    if not any(next(objects.list(prefix), None) for prefix in ("snapshots/", "ledger/", "runs/")):
+        raise BadConfiguration(f"store.root is {config.store.root!r}, where no run has written; expected a run's store.root")
+
+
 def settings_of(words: Sequence[str]) -> LabelConfig:
     """Return the configuration for a command on the review queue: of a store that is there, or of a queue by its URL."""
     config = load_config(words)

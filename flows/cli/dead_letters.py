@@ -17,6 +17,7 @@ from labeling.objects import Objects, open_objects
 from labeling.store.dead_letters import DeadLetter, read_dead_letters, runs_with_letters, still_open
 from labeling.store.ledger import read_ledger
 from labeling.store.runs import list_runs, read_config
+from labeling.store.scope import looked_at_since, recent_scopes
 
 app = typer.Typer(no_args_is_help=True, help="What could not be labelled, why, and another try.")
 
@@ -30,7 +31,7 @@ def list_letters(
     where: Where,
     run: Run = None,
     reason: Reason = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also those whose video was labelled since")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that were mended since")] = False,
     trace: Annotated[bool, typer.Option(help="With tracebacks")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -77,11 +78,12 @@ def chosen_letters(objects: Objects, *, run: str | None, reason: str | None, eve
     """
     if run is not None and run not in (runs := list_runs(objects)):
         raise BadConfiguration(f"--run is {run!r}; expected one of those in {objects.root}: {', '.join(runs[-10:]) or 'none'}")
-    ledger = read_ledger(objects)
+    ledger, scopes = read_ledger(objects), recent_scopes(objects)
     return [
         letter
         for letter in read_dead_letters(objects, run)
-        if (reason is None or letter.error.reason == reason) and (everything or still_open(letter, ledger))
+        if (reason is None or letter.error.reason == reason)
+        and (everything or (still_open(letter, ledger) and not looked_at_since(letter, scopes)))
     ]
 
 

@@ -12,13 +12,15 @@ import typer
 
 from flows.cli.arguments import queue_of, require_store
 from flows.cli.console import console
-from flows.configure import load_config
+from flows.configure import as_configuration, load_config
+from flows.run.out_folder import written_over
 from labeling.config import LabelConfig, default_scratch
 from labeling.errors import BadConfiguration
+from labeling.export.outputs import require_ours
 from labeling.objects import open_objects
 from labeling.review.cvat import cvat_xml, label_setup, read_cvat
 from labeling.review.exchange import Lent, Returned, lend, take_back
-from labeling.review.label_studio import label_config, read_label_studio, tasks_of, write_pictures
+from labeling.review.label_studio import TO_NAME, label_config, read_label_studio, tasks_of, write_pictures
 from labeling.review.quality.audit import audit as audit_log
 from labeling.review.quality.audit import render_audit
 
@@ -29,6 +31,10 @@ class Tool(Enum):
     cvat = "cvat"
     label_studio = "label-studio"
 
+
+# What a file of ours begins with, and one that came back from the tool does not.
+CVAT_BEGINS, STUDIO_BEGINS = "<?xml version='1.0' encoding='utf-8'?>\n<annotations>\n  <version>1.1", '[{"data": {"image": '
+CONFIG_BEGINS = f'<View>\n  <Image name="{TO_NAME}" value="$image"'
 
 ToolArgument = Annotated[Tool, typer.Argument(help="cvat: CVAT for video 1.1; label-studio: JSON, with frames as pictures")]
 Where = Annotated[list[str], typer.Argument(metavar="store.root=...", help="`store.root=...`")]
@@ -50,12 +56,12 @@ def export_items(
     config = _config([word for word in words if "=" in word])
     if not names:
         raise BadConfiguration("no item is named; expected numbers or VIDEO_ID/TRACK_ID@VERSION: see `labeling review list`")
-    if out.is_dir():
-        raise BadConfiguration(f"--out is {str(out)!r}, a folder; expected the path of a file to write")
+    with as_configuration():        # before pictures are made for nothing
+        require_ours(out, CVAT_BEGINS if tool is Tool.cvat else STUDIO_BEGINS)
     with queue_of(config) as queue:
         lent = lend(queue, open_objects(config.store.root), names)
     if tool is Tool.cvat:
-        _write(out, cvat_xml(lent))
+        _write(out, cvat_xml(lent).decode(), begins=CVAT_BEGINS)
         masks = sum(len(one.masks) for one in lent)
         console.print(f"{out}: {len(lent)} items, {masks} masks of {lent[0].item.video_key}", markup=False, soft_wrap=True)
         console.print(f"labels for CVAT's raw editor: {json.dumps(label_setup(lent))}", soft_wrap=True, markup=False)
@@ -105,18 +111,21 @@ def audit(
 
 def _write_label_studio(config: LabelConfig, lent: Sequence[Lent], out: Path, every: int, images: str | None) -> None:
     folder = out.with_name(f"{out.stem}_frames")
+    with as_configuration():
+        require_ours(out.with_suffix(".xml"), CONFIG_BEGINS)
     scratch = Path(config.run.scratch or default_scratch())
     num_pictures = write_pictures(lent, folder, scratch=scratch, every=every)
     url = images if images is not None else f"/data/local-files/?d={folder.name}/"
     tasks = list(tasks_of(lent, image_url=url, every=every))
-    _write(out.with_suffix(".xml"), label_config(lent).encode())
-    _write(out, json.dumps(tasks).encode())
+    _write(out.with_suffix(".xml"), label_config(lent), begins=CONFIG_BEGINS)
+    _write(out, json.dumps(tasks), begins=STUDIO_BEGINS)
     told = f"{len(lent)} items, {len(tasks)} tasks; {num_pictures} pictures in {folder}, addressed as {url}..."
     console.print(f"{out}: {told}", markup=False, soft_wrap=True)
 
 
-def _write(out: Path, body: bytes) -> None:
-    open_objects(str(out.resolve().parent)).put(out.name, body)
+def _write(out: Path, text: str, *, begins: str) -> None:
+    with written_over(out, begins=begins) as writer:
+        writer.write(text)
 
 
 def _config(where: Sequence[str]) -> LabelConfig:

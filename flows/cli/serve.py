@@ -11,8 +11,8 @@ from pathlib import Path
 import uvicorn
 from rich.console import Console
 
-from flows.configure import require_settings
-from flows.run.review_queue import open_queue
+from flows.cli.arguments import require_store, require_written
+from flows.run.review_queue import configured_url, open_queue
 from labeling import logs
 from labeling.config import LabelConfig, default_scratch
 from labeling.errors import BadConfiguration
@@ -77,10 +77,12 @@ def serve(config: LabelConfig, place: Place, console: Console) -> None:
     Raises:
         BadConfiguration: no store, a port that is taken, or an address of a network while no token was made.
     """
-    require_settings(config, "store.root")
+    require_store(config)
     if not 0 < place.lease_s <= MAX_LEASE_S:
         raise BadConfiguration(f"--lease-s is {place.lease_s}; expected seconds above 0 and at most {MAX_LEASE_S:.0f}")
     logs.use(config.logging.format)
+    if not configured_url(config):      # a queue at a place of its own may be there before the first run
+        require_written(config)
     with open_queue(config) as queue, listening(place) as bound:
         server = server_for(config, queue, place, console)
         port = bound.getsockname()[1]

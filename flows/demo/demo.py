@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from flows.cli.console import escape
 from flows.configure import load_config
 from flows.demo.clips import DemoTruth, render_demo
 from flows.label_dataset import Outcome, label_dataset
@@ -56,9 +58,11 @@ def run_demo(out: str, console: Console) -> Outcome:
     print_rejections(config, outcome.run_id, console)
     with open_queue(config) as queue:
         console.print(render_list(queue))
-    console.print(f"[bold]open {report}[/]", soft_wrap=True)
-    clips = f"source.uri={folder / 'clips'}"          # the bucket is gone with its server
-    console.print(f"[bold]labeling review serve store.root={config.store.root} {clips}[/]  settles what waits", soft_wrap=True)
+    console.print(f"[bold]open {escape(report)}[/]", soft_wrap=True)
+    # the bucket is gone with its server
+    words = [f"store.root={config.store.root}", f"source.uri={folder / 'clips'}"]
+    command = escape(shlex.join(["labeling", "review", "serve", *words]))
+    console.print(f"[bold]{command}[/]  settles what waits", soft_wrap=True)
     return outcome
 
 
@@ -123,8 +127,9 @@ def print_masklets(config: LabelConfig, rows: list[TruthRow], console: Console) 
     for stored in read_masklets(config.store.root):
         row = measured[stored.video.ref.key, stored.masklet.object_id]
         table.add_row(
-            stored.video.ref.key, f"{stored.track_id} ({stored.masklet.category})", stored.verdict.decision.value,
-            f"{stored.verdict.risk:.2f}", _why(stored), f"{row.region_j:.2f}", f"{row.boundary_f:.2f}", f"{row.mean:.2f}",
+            escape(stored.video.ref.key), escape(f"{stored.track_id} ({stored.masklet.category})"),
+            stored.verdict.decision.value, f"{stored.verdict.risk:.2f}", _why(stored),
+            f"{row.region_j:.2f}", f"{row.boundary_f:.2f}", f"{row.mean:.2f}",
         )
         if stored.verdict.decision is Decision.ACCEPT:
             accepted.append(row)
@@ -147,4 +152,5 @@ def _why(stored: StoredMasklet) -> str:
 def print_rejections(config: LabelConfig, run_id: str, console: Console) -> None:
     """Print what could not be labelled and why."""
     for letter in read_dead_letters(open_objects(config.store.root), run_id):
-        console.print(f"[red]dead letter[/] {letter.video}: {letter.error.reason}: {letter.error.message}", soft_wrap=True)
+        told = escape(f"{letter.video}: {letter.error.reason}: {letter.error.message}")
+        console.print(f"[red]dead letter[/] {told}", soft_wrap=True)

@@ -15,8 +15,8 @@ from pathlib import Path
 from flows.run.progress import Tally
 from labeling import metrics
 from labeling.config import LabelConfig
-from labeling.errors import Unavailable
-from labeling.files import written_beside
+from labeling.errors import BadConfiguration, Unavailable
+from labeling.export.outputs import replaced_file, require_ours
 from labeling.metrics import counter, gauge
 from labeling.objects import Objects
 from labeling.pool.work import EventKind, PoolEvent
@@ -28,6 +28,7 @@ from labeling.types import Job, Receipt
 log = logging.getLogger(__name__)
 
 TEXTFILE = "metrics.prom"
+TEXT_BEGINS = "# HELP labeling_run_info "
 KEEP_EVERY_S = 15.0
 RESTARTS = (EventKind.DIED, EventKind.KILLED)
 
@@ -178,7 +179,16 @@ def _write_text(config: LabelConfig, meter: RunMeter) -> None:
     try:
         meter.objects.put(f"{run_folder(meter.run_id)}{TEXTFILE}", body)
         if config.metrics.textfile:
-            with written_beside(Path(config.metrics.textfile).expanduser()) as beside:
-                beside.write_bytes(body)
-    except (Unavailable, OSError) as error:
+            with replaced_file(Path(config.metrics.textfile), begins=TEXT_BEGINS) as writer:
+                writer.write(body.decode())
+    except (Unavailable, OSError, ValueError) as error:
         log.warning("the run's last figures were not written: %s", error)
+
+
+def check_textfile(config: LabelConfig) -> None:
+    """Refuse a metrics.textfile that is there and holds anything but a run's figures, before the run begins."""
+    if config.metrics.textfile:
+        try:
+            require_ours(Path(config.metrics.textfile), TEXT_BEGINS)
+        except ValueError as error:
+            raise BadConfiguration(f"metrics.textfile: {error}") from error

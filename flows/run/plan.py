@@ -12,13 +12,14 @@ from rich.table import Table
 
 from flows.cli.console import escape
 from flows.run import review_queue as reviewing
-from labeling.config import LabelConfig
+from flows.run.metrics import check_textfile
+from labeling.config import LabelConfig, SourceConfig
 from labeling.ingest.listing import list_videos, why_not_listed
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
 from labeling.ingest.tables import read_rows
 from labeling.objects import Objects, open_objects
 from labeling.pool.cluster import usable_cpus
-from labeling.store.keys import recipe_for
+from labeling.store.keys import canonical_json, digest, recipe_for
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import Plan, limit_to_corrected_spans, make_plan
 from labeling.store.runs import Estimate, estimate, recent_summaries
@@ -40,10 +41,10 @@ def plan_run(
     refs = list(list_videos(config.source))
     given = read_prompts(config.prompts.uri).spelled_as([name for ref in refs for name in (ref.key, ref.uri)])
     table = merge_prompts(given, corrections)
-    whole = config.source.limit is None and config.source.glob == "**" and not config.source.manifest
+    whole = not part_of(config.source)
     ledger = read_ledger(objects)
     plan = make_plan(
-        (ref for ref in refs if only is None or ref.key in only),
+        (ref for ref in refs if only is None or ref.key in only or ref.uri in only),
         table,
         ledger,
         recipe_for(recipe, config.source, config.track),
@@ -54,12 +55,19 @@ def plan_run(
     return recipe, limit_to_corrected_spans(objects, ledger, plan)
 
 
+def part_of(source: SourceConfig) -> str:
+    """Return what tells the part of the source that a run looks at from others; "" for all of it."""
+    part = [source.limit, source.glob, source.manifest]
+    return "" if part == [None, "**", None] else digest(canonical_json([source.uri, *part]))[:16]
+
+
 def check_inputs(config: LabelConfig) -> None:
     """Refuse what a run cannot begin with: no source, an unreadable prompt table, a network that cannot be built.
 
     Nothing is written and nothing started. Raises BadConfiguration, BadInput for weights of another network, or Unavailable.
     """
     open_objects(config.store.root)
+    check_textfile(config)
     recipe = recipe_of(config.model, config.precision, config.tracker)
     next(read_rows(config.prompts.uri, what="prompt table", columns=("video", "object_id", "frame_idx")), None)
     next(list_videos(config.source), None)

@@ -37,11 +37,15 @@ def queue_url(config: LabelConfig) -> str:
 
     That file is `review.sqlite` in a folder store; a store in S3 has it in the user's data folder. Nothing is made here.
     """
-    configured = config.run.review_url or os.environ.get("LABELING_REVIEW_URL")
-    if configured:
+    if configured := configured_url(config):
         return configured
     root = open_objects(config.store.root).root
     return _queue_of_bucket(root) if root.startswith("s3://") else str(Path(root) / "review.sqlite")
+
+
+def configured_url(config: LabelConfig) -> str | None:
+    """Return where somebody said that the queue is; None where it goes by the store."""
+    return config.run.review_url or os.environ.get("LABELING_REVIEW_URL")
 
 
 def queue_shown(config: LabelConfig) -> str:

@@ -18,6 +18,7 @@ from labeling.store.ledger import read_ledger
 from labeling.store.lock import LockHolder, holder_of
 from labeling.store.run_state import Doing, RunState, recent_states
 from labeling.store.runs import recent_summaries, seconds_per_byte
+from labeling.store.scope import looked_at_since, recent_scopes
 from labeling.store.snapshots import Snapshot, newest_snapshot
 
 T = TypeVar("T")
@@ -65,8 +66,7 @@ def status_of(config: LabelConfig, *, now: float | None = None) -> Status:
         left = present.seconds_left(at, seconds_per_byte(recent_summaries(objects)))
     with queue_at_hand(config) as queue:
         backlog = figures_of(queue) if queue is not None else None
-    newest = present or last
-    letters = _unless_damaged(lambda: open_letters(objects, newest.run_id if newest else "", damaged.append), damaged) or {}
+    letters = _unless_damaged(lambda: open_letters(objects, damaged.append), damaged) or {}
     snapshot, place = _unless_damaged(lambda: newest_snapshot(objects), damaged), queue_shown(config)
     num_aside = sum(1 for _ in objects.list(SET_ASIDE))
     told = tuple(dict.fromkeys(map(str, damaged)))
@@ -82,13 +82,14 @@ def _unless_damaged(read: Callable[[], T], damaged: list[DamagedStore]) -> T | N
         return None
 
 
-def open_letters(objects: Objects, newest_run: str, on_damage: OnDamage = warned) -> Mapping[str, int]:
-    """Count by reason what is still dead: jobs not done since, and what the newest run's plan refused."""
+def open_letters(objects: Objects, on_damage: OnDamage = warned) -> Mapping[str, int]:
+    """Count by reason what is still dead: jobs not done since, and what no later plan has looked at again."""
     letters = list(letters_at(objects, newest_letters(objects), on_damage=on_damage))
     ledger = read_ledger(objects) if any(letter.replayable for letter in letters) else None
+    scopes = recent_scopes(objects) if any(not letter.replayable for letter in letters) else []
 
     def is_open(letter: DeadLetter) -> bool:
-        return letter.run_id == newest_run if ledger is None or not letter.replayable else still_open(letter, ledger)
+        return still_open(letter, ledger) if ledger and letter.replayable else not looked_at_since(letter, scopes)
 
     return dict(Counter(letter.error.reason for letter in letters if is_open(letter)).most_common())
 

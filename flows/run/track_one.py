@@ -1,18 +1,22 @@
 """`labeling track`: one video, one box, no store; masks as JSON lines, an overlay video and a plot of scores."""
 
 import json
+import logging
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from flows.cli.console import plain_console
+from flows.configure import as_configuration
 from flows.run.out_folder import check_folder
 from labeling.config import Direction, LabelConfig
 from labeling.errors import BadConfiguration
+from labeling.export.outputs import replaced_folder, require_made
 from labeling.export.plots import write_scores_png
 from labeling.export.previews import Timeline, render_preview
 from labeling.ingest.decode import FrameReader, sampled_frames
@@ -23,7 +27,10 @@ from labeling.track.follow import check_prompts, follow
 from labeling.track.predictor import TrackerRecipe, arithmetic, build_predictor, default_device, recipe_of
 from labeling.types import Box, FrameMask, Prompt, Video
 
+log = logging.getLogger(__name__)
+
 OBJECT = 1
+WRITTEN = ("masks.jsonl", "overlay.mp4", "scores.png")
 WITHOUT_BOUND = 1e9
 
 
@@ -37,6 +44,8 @@ def track_one(config: LabelConfig, *, video: str, box: str, frame_idx: int, out:
     prompt, folder = Prompt(OBJECT, frame_idx, box_xyxy=parse_box(box)), Path(out).expanduser()
     recipe = recipe_of(config.model, config.precision, config.tracker)
     check_folder(folder)
+    with as_configuration():
+        require_made(folder)
     try:
         ref = ref_of(video)
     except FileNotFoundError as error:
@@ -46,19 +55,29 @@ def track_one(config: LabelConfig, *, video: str, box: str, frame_idx: int, out:
         indices = sampled_frames(path, probed, config.source.time_range, config.source.frame_stride)
         check_prompts([prompt], indices, probed.size_hw)
         masks = _tracked(config, recipe, prompt, path, probed, indices, console)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_masks(folder / "masks.jsonl", masks)
         timeline = Timeline([m.frame_idx for m in masks], [m.pts_seconds for m in masks])
-        with FrameReader(path, probed, timeline.frame_indices) as frames:
-            render_preview(
-                frames, timeline, {OBJECT: {m.frame_idx: m.rle for m in masks}}, folder / "overlay.mp4",
-                max_seconds=WITHOUT_BOUND, max_frame_rate=WITHOUT_BOUND, max_width=1280,
-            )
-    write_scores_png(folder / "scores.png", masks, presence_threshold=recipe.presence_threshold)
-    seen = sum(mask.visible for mask in masks)
-    told = f"{folder}: masks.jsonl, overlay.mp4, scores.png; {len(masks)} frames, the object is visible on {seen}"
+        with replaced_folder(folder) as new, FrameReader(path, probed, timeline.frame_indices) as frames:
+            write_masks(new / "masks.jsonl", masks)
+            with _costs_itself("overlay.mp4"):
+                render_preview(
+                    frames, timeline, {OBJECT: {m.frame_idx: m.rle for m in masks}}, new / "overlay.mp4",
+                    max_seconds=WITHOUT_BOUND, max_frame_rate=WITHOUT_BOUND, max_width=1280,
+                )
+            with _costs_itself("scores.png"):
+                write_scores_png(new / "scores.png", masks, presence_threshold=recipe.presence_threshold)
+    seen, names = sum(mask.visible for mask in masks), ", ".join(n for n in WRITTEN if (folder / n).exists())
+    told = f"{folder}: {names}; {len(masks)} frames, the object is visible on {seen}"
     console.print(told, markup=False, highlight=False, soft_wrap=True)
     return folder
+
+
+@contextmanager
+def _costs_itself(name: str) -> Iterator[None]:
+    """Let a picture that fails cost itself, and not the masks that were tracked."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s was not drawn: %s: %s", name, type(error).__name__, error)
 
 
 def _tracked(

@@ -60,14 +60,14 @@ def replaced_folder(out: Path) -> Iterator[Path]:
     Raises ValueError when `out` holds anything that an earlier output did not.
     """
     out = out.resolve()
-    _require_made(out)
+    require_made(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial, old = _beside(out, "partial"), _beside(out, "old")
     partial.mkdir()
     try:
         yield partial
         (partial / MADE).write_text("".join(f"{name}\n" for name in _names_in(partial)))
-        _require_made(out)
+        require_made(out)
         if out.exists():
             out.rename(old)
         partial.rename(out)
@@ -92,9 +92,12 @@ def _age_s(path: Path) -> float:
         return 0.0
 
 
-def _require_made(out: Path) -> None:
+def require_made(out: Path) -> None:
+    """Refuse to put a folder in the place of what is no earlier output: a ValueError for a file, or for other files in it."""
     if not os.path.lexists(out):
         return
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise ValueError(f"out is {str(out)!r}, the folder of this command, or one above it; expected another")
     if not out.is_dir():
         raise ValueError(f"out is {str(out)!r}, a file; expected a folder to write")
     made = set((out / MADE).read_text().splitlines()) if (out / MADE).is_file() else set()

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
-from labeling.errors import BadConfiguration, BadInput, Unavailable
+from labeling.errors import BadConfiguration, BadCredentials, BadInput, Unavailable
 from labeling.ingest.digests import Digests
 from labeling.ingest.listing import content_id_of
 from labeling.objects import Objects, ObjectStat, open_objects, split_uri
@@ -92,6 +92,8 @@ def _source_errors(ref: VideoRef) -> Iterator[None]:
         raise BadInput(f"{ref.uri} does not exist; put it there or take it from the prompts", "missing_video") from error
     except PermissionError as error:
         raise BadInput(f"{ref.uri} may not be read; give this user the right to", "source_unavailable") from error
+    except BadCredentials:      # no single video's fault
+        raise
     except BadConfiguration as error:
         raise BadInput(str(error), "source_unavailable") from error
     except OSError as error:

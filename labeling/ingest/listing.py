@@ -9,14 +9,15 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import unquote, urlsplit
+from dataclasses import replace
 
 from labeling.config import SourceConfig
-from labeling.errors import BadConfiguration, BadInput
+from labeling.errors import BadConfiguration, BadInput, LabelingError
 from labeling.ingest.digests import Digests
 from labeling.ingest.globs import compile_glob, has_video_suffix, literal_start, names_suffix
 from labeling.ingest.tables import Row, read_rows
 from labeling.objects import FolderObjects, Objects, ObjectStat, check_key, open_objects, split_uri
+from labeling.objects_uris import local_path
 from labeling.types import VideoRef, require, shown
 from sam2.video.files import UnreadableVideo, refuse_kind
 
@@ -44,6 +45,22 @@ def list_videos(source: SourceConfig) -> Iterator[VideoRef]:
     if not source.uri:
         raise BadConfiguration("source.uri and source.manifest are empty; expected a folder, s3://bucket/prefix or a manifest")
     return itertools.islice(_found_under(source.uri, source.glob), source.limit)
+
+
+def why_source_is_gone(source: SourceConfig) -> str:
+    """Say why nothing at all of a source can be reached any more, "" where something can; a manifest's is not looked at.
+
+    Of what a run planned with, one video may be gone or closed, or all of it: a disk that went away, a right taken back.
+    """
+    if source.manifest:
+        return ""
+    try:
+        first = next(list_videos(replace(source, limit=1)), None)
+    except BadConfiguration as error:
+        return str(error)
+    except (LabelingError, OSError):
+        return ""
+    return "" if first is not None else f"the source {source.uri} holds no video any more; bring it back and run again"
 
 
 def video_id_of(key: str) -> str:
@@ -205,7 +222,7 @@ def _place_of(video: str, root: str) -> tuple[str, tuple[str, str]]:
 
     A uri below the root gives the key below it; one elsewhere gives its own text without the colon, which stays a path.
     """
-    full = unquote(urlsplit(video).path) if video.startswith("file://") else video
+    full = local_path(video)
     base = root.rstrip("/") + "/"
     if "://" not in full and not full.startswith("/"):
         key = check_key(full.removeprefix("./"))

@@ -10,16 +10,17 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
 from labeling import rle
 from labeling.ingest.spelling import composed
 from labeling.ingest.tables import Row, loads, read_rows, write_rows
+from labeling.objects_uris import local_path
 from labeling.types import MOST_PIXELS, RLE, Box, Point, Prompt, PromptSource, VideoRef, is_storable, require, shown
 
 log = logging.getLogger(__name__)
@@ -148,7 +149,7 @@ def prompt_of(row: Row) -> Prompt:
         raise ValueError(row.problem)
     values = row.values
     _require_name(values.get("video"), "video", "a key or uri")
-    source = values.get("source") or PromptSource.SEED.value
+    source = PromptSource.SEED.value if values.get("source") in (None, "") else values["source"]
     require(isinstance(source, str) and source in set(PromptSource), "source", source, "seed or correction")
     mask = _mask(_parsed(values, "mask"))
     # Only a reviewer says that the object is not there.
@@ -234,8 +235,8 @@ def _video_of(row: Row) -> str:
     video = row.values.get("video")
     if not isinstance(video, str):
         return ""
-    if video.startswith("file://"):
-        video = unquote(urlsplit(video).path)
+    with suppress(ValueError):  # a file of another machine: the listing will not have it
+        video = local_path(video)
     video = video.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
     return video.removeprefix("./") if len(video) <= _MOST_LETTERS else f"{video[:200]}..."
 
@@ -304,7 +305,7 @@ def _points(value: Any) -> tuple[Point, ...]:
 def _labels(value: Any) -> tuple[int, ...]:
     if value is None:
         return ()
-    good = isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) and v in (0, 1) for v in value)
+    good = isinstance(value, (list, tuple)) and all(type(v) in (int, float) and v in (0, 1) for v in value)
     require(good, "labels", value, "a list of 1 (on the object) and 0 (beside it); corners of a box go to box_xyxy")
     return tuple(int(v) for v in value)
 
@@ -317,7 +318,8 @@ def _box(value: Any) -> Box | None:
 
 
 def _mask(value: Any) -> RLE | None:
-    if value is None:
+    # Writers of Parquet that have no null for a struct put nulls into its fields.
+    if value is None or (isinstance(value, Mapping) and value and all(part is None for part in value.values())):
         return None
     expectation = "COCO RLE, {'size': [height, width], 'counts': text or run lengths}"
     require(isinstance(value, Mapping) and {"size", "counts"} <= set(value), "mask", value, expectation)

@@ -57,6 +57,23 @@ def write_rows(uri: str, rows: Iterable[Mapping[str, Any]], *, columns: Mapping[
     open_objects(root).put(key, writer(rows, columns))
 
 
+def require_like(uri: str, columns: Mapping[str, pa.DataType]) -> None:
+    """Refuse to write over what is no table with these columns; BadConfiguration names it."""
+    root, key = split_uri(uri)
+    try:
+        body = open_objects(root).get(key)
+    except FileNotFoundError:
+        return
+    try:
+        row = next(_reader_of(uri, "table")(body, uri, tuple(columns)), None)
+        if row is None or (row.problem is None and row.values.keys() <= columns.keys()):
+            return
+    except BadConfiguration:
+        if not body:
+            return
+    raise BadConfiguration(f"{uri} is there and is no earlier output of this command; give another path, or move it away")
+
+
 def _suffix_of(uri: str) -> str:
     return PurePath(uri).suffix.lower()
 

@@ -1,7 +1,7 @@
 """The released SAM 2 checkpoints: which there are, fetching one so that a broken line costs nothing, and checking it.
 
-A checkpoint's SHA-256 is recorded beside it in `<file>.sha256` (as `sha256sum` writes it) when it is first used, and what
-differs from the record later is refused.
+A checkpoint's SHA-256 is recorded beside it in `<file>.sha256` (as `sha256sum` writes it) when it is fetched or first built
+a network from, and what differs from the record later is refused. Planning compares and records nothing.
 """
 
 import fcntl
@@ -90,8 +90,8 @@ def fetch_checkpoint(
     return path
 
 
-def verify_checkpoint(path: str | Path) -> str:
-    """Return the file's SHA-256 after comparing it with the record beside it, which is made if there is none.
+def verify_checkpoint(path: str | Path, *, record_it: bool = True) -> str:
+    """Return the file's SHA-256 after comparing it with the record beside it; with `record_it` one is made if there is none.
 
     Raises FileNotFoundError, or BadInput (`bad_checkpoint`) where the file is not what was recorded.
     """
@@ -100,7 +100,8 @@ def verify_checkpoint(path: str | Path) -> str:
     try:
         recorded = record.read_text().split()[:1]
     except FileNotFoundError:
-        _record(record, f"{found}  {path.name}\n")
+        if record_it:
+            _record(record, f"{found}  {path.name}\n")
         return found
     if recorded != [found]:
         message = f"{path} has SHA-256 {found}; {record.name} recorded {recorded} at first use"

@@ -128,7 +128,7 @@ def checkpoint_digest(model: ModelConfig) -> str:
     path = Path(model.checkpoint).expanduser()
     if not path.is_file():
         raise BadConfiguration(f"model.checkpoint is {model.checkpoint!r}; expected a file that this machine can read")
-    digest = verify_checkpoint(path)
+    digest = verify_checkpoint(path, record_it=False)
     if model.checkpoint_sha256 and digest != model.checkpoint_sha256.lower():
         raise BadConfiguration(
             f"{path} has SHA-256 {digest}; model.checkpoint_sha256 expects {model.checkpoint_sha256}. "
@@ -170,7 +170,7 @@ def build_predictor(
     from sam2.build_sam import build_sam2_video_predictor
 
     path = Path(checkpoint).expanduser() if checkpoint else embedded_weights(find_config(recipe.model).variant)
-    if path is not None and sha256_of(path) != recipe.checkpoint_sha256:
+    if path is not None and (verify_checkpoint(path) if checkpoint else sha256_of(path)) != recipe.checkpoint_sha256:
         raise BadInput(f"{path} is not the file that this run was planned with", "bad_checkpoint")
     # whoever builds it does not follow: that is done in a thread of its own
     with without_team(), torch.random.fork_rng(devices=[]):

@@ -1,6 +1,7 @@
 """Every YAML composes, every wrong word is refused with a message that names it."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -152,7 +153,21 @@ def test_the_configuration_lies_where_the_loader_looks() -> None:
 def test_a_path_is_understood_as_it_is_given(value: str) -> None:
     if value == "null" or (len(value) > 1 and value[0] == value[-1] and value[0] in "'\""):
         return
-    assert load_config([f"source.uri={value}", f"store.root={value}"]).source.uri == value
+    assert load_config([f"source.uri={value}", f"store.root={value}"]).source.uri == os.path.expanduser(value)
+
+
+def test_every_path_may_begin_at_home_or_be_a_file_uri(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    names = (
+        "source.uri", "source.manifest", "prompts.uri", "store.root", "model.checkpoint", "run.scratch", "run.review_url",
+        "metrics.textfile",
+    )
+    for typed, meant in (("~/a b", "/home/ada/a b"), ("file:///data/a%20b", "/data/a b"), ("./~/a", "./~/a")):
+        config = load_config([f"{name}={typed}" for name in names])
+        assert [getattr(getattr(config, top), name) for top, name in (n.split(".") for n in names)] == [meant] * len(names)
+    assert config_from_dict({"run": {"scratch": "~/s"}}).run.scratch == "/home/ada/s", "as a deployment gives it"
+    with pytest.raises(BadConfiguration, match="file://nas/s"):
+        load_config(["run.scratch=file://nas/s"])
 
 
 def test_a_path_may_refer_to_the_environment_and_be_quoted(monkeypatch: pytest.MonkeyPatch) -> None:

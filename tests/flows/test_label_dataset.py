@@ -27,6 +27,7 @@ from flows.run.prefect_page import artifact_key
 from flows.run.report import report_again
 from flows.run.review_queue import open_queue
 from labeling import rle
+from labeling.config import SourceConfig
 from labeling.errors import BadConfiguration, DamagedStore, Unavailable
 from labeling.export.coco import export_coco
 from labeling.ingest.listing import video_id_of
@@ -112,13 +113,18 @@ def test_prefect_does_not_walk_through_a_runs_jobs(dataset: Dataset) -> None:
     assert seen == [feed]
 
 
-def test_credentials_that_run_out_end_the_run_without_a_dead_letter(dataset: Dataset) -> None:
+@pytest.mark.parametrize(("reason", "said"), [
+    ("credentials_expired", "token has run out"), ("credentials_refused", "does not know this access key"),
+    ("missing_video", r"holds no video any more"), ("source_unavailable", "holds no video any more"),
+])
+def test_what_would_fail_every_video_ends_the_run_without_a_dead_letter(dataset: Dataset, reason: str, said: str) -> None:
     job = SimpleNamespace(name="job", video=SimpleNamespace(key="a.mp4", video_id="0" * 16))
-    record = ErrorRecord(ErrorKind.TRANSIENT, "credentials_expired", "s3://v/a.mp4: the credentials' token has run out")
-    receipts = iter([Receipt(job_name="job", video_id="0" * 16, error=record)])
+    (dataset.folder / "away").mkdir()       # where a disk was mounted when the run was planned
+    source = SourceConfig(uri=str(dataset.folder / "away"))
+    receipts = iter([Receipt(job_name="job", video_id="0" * 16, error=ErrorRecord(ErrorKind.POISON, reason, said))])
     objects = open_objects(str(dataset.root))
-    feed = Feed(receipts, objects, {"job": job}, RunTotals(), object())      # type: ignore[arg-type, dict-item]
-    with pytest.raises(Unavailable, match="the run stops here.*token has run out"):
+    feed = Feed(receipts, objects, {"job": job}, RunTotals(), object(), source=source)     # type: ignore[arg-type, dict-item]
+    with pytest.raises(Unavailable, match=f"the run stops here.*{said}"):
         feed.take(1)
     assert list(read_dead_letters(objects)) == []
 

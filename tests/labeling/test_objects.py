@@ -153,6 +153,10 @@ def test_file_uris_are_unquoted(tmp_path: Path) -> None:
     open_objects((tmp_path / "a b").as_uri()).put("k", b"1")
     assert (tmp_path / "a b" / "k").read_bytes() == b"1"
     assert split_uri((tmp_path / "a b" / "k").as_uri()) == (str(tmp_path / "a b"), "k")
+    assert split_uri("file://localhost/a/k#1?") == ("/a", "k#1?")
+    for elsewhere in ("file://nas/a", "file://a/b.jsonl", "file://"):
+        with pytest.raises(BadConfiguration, match="another machine, or a relative path"):
+            open_objects(elsewhere)
 
 
 def test_a_file_is_no_root(tmp_path: Path) -> None:

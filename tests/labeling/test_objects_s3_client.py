@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.retries.standard import ExponentialBackoff
 
 from labeling import objects_s3, objects_s3_client
-from labeling.errors import BadConfiguration, Unavailable, record_of
+from labeling.errors import BadConfiguration, BadCredentials, Unavailable, record_of
 from labeling.ingest.fetch import fetch_video
 from labeling.ingest.listing import video_id_of
 from labeling.objects import open_objects
@@ -147,9 +147,10 @@ def test_a_server_that_ignores_ranges_gives_the_range(server: Server) -> None:
     ("refusal", "kind", "words"),
     [
         ((403, "AccessDenied"), BadConfiguration, "access is denied"),
-        ((403, "InvalidAccessKeyId"), BadConfiguration, "AWS_ACCESS_KEY_ID"),
+        ((403, "InvalidAccessKeyId"), BadCredentials, "AWS_ACCESS_KEY_ID"),
         ((403, "SignatureDoesNotMatch"), BadConfiguration, "secret key"),
-        ((403, "RequestTimeTooSkewed"), BadConfiguration, "clock"),
+        ((403, "RequestTimeTooSkewed"), BadCredentials, "clock"),
+        ((403, "InvalidToken"), BadCredentials, "AWS_SESSION_TOKEN"),
         ((400, "ExpiredToken"), Unavailable, "token has run out"),
         ((400, "AuthorizationHeaderMalformed"), BadConfiguration, "another region"),
         ((404, "NoSuchBucket"), BadConfiguration, "the bucket does not exist"),
@@ -170,13 +171,21 @@ def test_a_refusal_is_named_alike_by_each_way_of_asking(
             call()
 
 
-def test_credentials_that_run_out_are_no_single_videos_fault(server: Server, tmp_path: Path) -> None:
-    server.refusal = (400, "ExpiredToken")
+@pytest.mark.parametrize(("refusal", "kind", "reason"), [
+    ((400, "ExpiredToken"), ErrorKind.TRANSIENT, "credentials_expired"),
+    ((403, "InvalidAccessKeyId"), ErrorKind.POISON, "credentials_refused"),
+    ((403, "SignatureDoesNotMatch"), ErrorKind.POISON, "source_unavailable"),     # of one odd key alone, with some servers
+    ((403, "AccessDenied"), ErrorKind.POISON, "source_unavailable"),
+])
+def test_credentials_that_are_refused_are_no_single_videos_fault(
+    server: Server, tmp_path: Path, refusal: tuple[int, str], kind: ErrorKind, reason: str
+) -> None:
+    server.refusal = refusal
     ref = VideoRef(video_id_of("a.mp4"), "a.mp4", "s3://b/raw/a.mp4", "etag:x:1", 1)
-    with pytest.raises(Unavailable) as error, fetch_video(ref, tmp_path):
+    with pytest.raises(Exception, match="s3://b/raw/a.mp4: ") as error, fetch_video(ref, tmp_path):
         pass
     record = record_of(error.value)
-    assert (record.kind, record.reason) == (ErrorKind.TRANSIENT, "credentials_expired")
+    assert (record.kind, record.reason) == (kind, reason)
 
 
 def test_a_page_in_the_place_of_an_answer_is_named(server: Server) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import select
 
-from labeling.ingest.tables import write_rows
+from labeling.ingest.tables import require_like, write_rows
 from labeling.review.db.chain import verify_chain
 from labeling.review.db.tables import DecisionRow
 from labeling.review.items import ChainReport
@@ -25,6 +25,8 @@ def audit(queue: ReviewQueue, *, out: str | None = None, expected_head: str | No
 
     `expected_head` is a hash that was kept elsewhere and that the log must contain.
     """
+    if out is not None:
+        require_like(out, COLUMNS)
     with queue.database.read() as session:
         report = verify_chain(session, expected_head=expected_head)
         if out is not None:

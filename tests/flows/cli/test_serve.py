@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from flows.cli.app import run_command
 from flows.cli.review import app
 from flows.cli.serve import Place, is_loopback, listening, serve, server_for
 from flows.configure import load_config
@@ -93,6 +94,14 @@ def test_others_reach_it_only_where_there_are_tokens(config: LabelConfig) -> Non
     with open_queue(config) as queue:
         Accounts(queue).make_token("ada")
         assert server_for(config, queue, Place(host="0.0.0.0", port=0), console).config.app is not None
+
+
+def test_a_mistyped_root_is_refused_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clips").mkdir()
+    for name, said in (("typo", "is no folder"), ("clips", "where no run has written")):
+        assert run_command(["review", "serve", f"store.root={tmp_path / name}", "--port", "0"]) == 2
+        assert said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("*")] == ["clips"]
 
 
 def test_a_lease_has_bounds(config: LabelConfig) -> None:

@@ -23,6 +23,7 @@ from labeling.store.lock import run_lock
 from labeling.store.plan import make_plan
 from labeling.store.run_state import Doing, RunState, write_state
 from labeling.store.runs import RunTotals, summarize, write_config, write_summary
+from labeling.store.scope import Scope, write_scope
 from labeling.types import ErrorKind, ErrorRecord
 from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
@@ -86,10 +87,13 @@ def test_letters_count_until_their_job_is_done(objects: FolderObjects, tmp_path:
             put_dead_letter(objects, dead_job(replace(job, run_id=run_id), broken))
         put_dead_letter(objects, DeadLetter(run_id, "x.mp4", None, ErrorRecord(ErrorKind.POISON, "unknown_video", "no")))
     assert len(newest_letters(objects)) == 3
-    assert open_letters(objects, "run-1") == {"decode_error": 2, "unknown_video": 1}
-    assert open_letters(objects, "run-2") == {"decode_error": 2}, "what a plan refused is told by each plan anew"
+    assert open_letters(objects) == {"decode_error": 2, "unknown_video": 1}
+    write_scope(objects, Scope("run-2", part="day-1"))
+    assert open_letters(objects) == {"decode_error": 2, "unknown_video": 1}, "a part of the source says nothing of the rest"
+    write_scope(objects, Scope("run-3"))
+    assert open_letters(objects) == {"decode_error": 2}, "what a plan refused is told by each plan anew"
     write_job(objects, plan.jobs[0], tmp_path / "scratch")
-    assert open_letters(objects, "run-2") == {"decode_error": 1}
+    assert open_letters(objects) == {"decode_error": 1}
 
 
 def test_two_runs_side_by_side(objects: FolderObjects, capsys: pytest.CaptureFixture[str]) -> None:

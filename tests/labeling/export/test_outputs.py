@@ -71,6 +71,15 @@ def test_an_earlier_output_is_replaced_and_a_foreign_file_in_it_refused(tmp_path
     assert (out / "deep" / "thesis.txt").read_text() == "years"
 
 
+def test_the_folder_of_the_command_is_not_taken_from_under_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for out in (Path(), tmp_path / "here", tmp_path):
+        with pytest.raises(ValueError, match="the folder of this command"), replaced_folder(out):
+            pass
+    assert Path.cwd().is_dir()
+
+
 @pytest.mark.parametrize("name", ["mapping.json", "summary.json", "bench.json"])
 def test_a_file_of_the_same_name_makes_no_folder_ours(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("{}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from labeling.config import SourceConfig
-from labeling.errors import BadInput, Unavailable
+from labeling.errors import BadCredentials, BadInput, Unavailable, record_of
 from labeling.ingest.fetch import fetch_video, own_folder, sweep_scratch
 from labeling.ingest.listing import MISSING, list_videos, ref_of
 from labeling.objects import open_objects
@@ -84,14 +84,14 @@ def test_a_server_that_is_away_is_the_source_that_is_unavailable(
     assert got.value.reason == "source_unavailable"
 
 
-def test_no_right_to_read_is_a_dead_letter_not_a_crash(s3: str, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_without_credentials_is_no_videos_fault(s3: str, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (ref,) = listed(s3, a=b"video")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    with pytest.raises(BadInput, match="AWS_ACCESS_KEY_ID") as got, fetch_video(ref, scratch):
+    with pytest.raises(BadCredentials, match="AWS_ACCESS_KEY_ID") as got, fetch_video(ref, scratch):
         pass
-    assert got.value.reason == "source_unavailable"
+    assert record_of(got.value).reason == "credentials_refused"
 
 
 def test_a_video_above_the_cap_is_named_with_the_setting(s3: str, scratch: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from labeling.config import SourceConfig
 from labeling.errors import BadConfiguration, BadInput
 from labeling.ingest.fetch import fetch_video
-from labeling.ingest.listing import MISSING, list_videos, ref_of, video_id_of, why_not_listed
+from labeling.ingest.listing import MISSING, list_videos, ref_of, video_id_of, why_not_listed, why_source_is_gone
 from labeling.objects import Objects, open_objects
 
 FILES = ["a.mp4", "a/z.MOV", "b c+%.mkv", "day/1.mp4", "day/2.webm", "notes.txt", "day/._1.mp4", "raw.bin"]
@@ -209,3 +209,14 @@ def test_what_is_no_file_of_the_folder_is_passed_over_and_said(tmp_path: Path, c
     assert "which is not there" in told["gone"]
     assert "folder" in told["folder"] or "directory" in told["folder"]
     assert (told["absent"], told["a\0"]) == ("", "")
+
+
+def test_a_source_of_which_nothing_is_left_is_told_from_one_that_lacks_a_video(source: Objects) -> None:
+    config = SourceConfig(uri=source.root)
+    source.delete("a.mp4")
+    assert why_source_is_gone(config) == ""
+    for key in VIDEOS[1:]:
+        source.delete(key)
+    assert "holds no video any more" in why_source_is_gone(config)
+    assert "does not exist" in why_source_is_gone(SourceConfig(uri=f"{source.root}-gone/x")) or source.root.startswith("s3://")
+    assert why_source_is_gone(SourceConfig(uri=source.root, manifest="list.jsonl")) == "", "what it names may lie anywhere"

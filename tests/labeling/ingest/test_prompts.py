@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from labeling import rle
 from labeling.errors import BadConfiguration
-from labeling.ingest.prompts import PromptTable, read_prompts, write_prompts
+from labeling.ingest.prompts import COLUMNS, PromptTable, read_prompts, write_prompts
 from labeling.types import Prompt, PromptSource, VideoRef
 
 MASK = rle.encode(np.eye(4, 6, dtype=bool))
@@ -96,12 +98,16 @@ def test_masks_may_be_run_lengths_or_text(tmp_path: Path) -> None:
         ({"points_xy": [1, 2], "labels": [1]}, r"points_xy is 1; expected a list of \[x, y\] pairs"),
         ({"points_xy": [[1, "2"]], "labels": [1]}, "points_xy"),
         ({"points_xy": [[1, 2]], "labels": [2]}, r"labels is \[2\]"),
+        ({"points_xy": [[1, 2]], "labels": [True]}, r"labels is \[True\]"),
+        ({"points_xy": [[1, 2]], "labels": [False]}, r"labels is \[False\]"),
         ({"box_xyxy": None, "mask": "x"}, "mask is 'x'; expected JSON"),
         ({"box_xyxy": None, "mask": {"counts": "0"}}, "mask is .*expected COCO RLE"),
         ({"box_xyxy": None, "mask": {"size": [4, 6], "counts": MASK.counts[:-1]}}, "add up"),
         ({"box_xyxy": None, "mask": {"size": [4, 6], "counts": [24]}}, "mask is 'empty'; expected at least one pixel"),
         ({"box_xyxy": None, "mask": {"size": [4, 6], "counts": [20]}}, "add up to 20"),
         ({"mask": {"size": [4, 6], "counts": MASK.counts}}, "a seed's mask to stand alone"),
+        ({"source": 0}, "source is 0; expected seed or correction"),
+        ({"source": False}, "source is False"),
         ({"source": "guess"}, "source is 'guess'; expected seed or correction"),
         ({"category": ["car"]}, "category is"),
         ({"span": [0, 2]}, "only a correction is limited to frames"),
@@ -223,3 +229,17 @@ def test_accents_may_be_spelled_in_one_character_or_two(tmp_path: Path) -> None:
     assert (list(spelled.by_video), spelled.bad_rows[0].video) == ([decomposed], decomposed)
     assert list(table.spelled_as([decomposed, composed]).by_video) == [composed]
     assert table.spelled_as(["a.mp4"]) is table
+
+
+def test_a_struct_of_nulls_is_no_mask(tmp_path: Path) -> None:
+    columns = {"video": ["a.mp4"], "object_id": [1], "frame_idx": [0], "box_xyxy": [[1.0, 1, 9, 9]]}
+    mask = pa.array([{"size": None, "counts": None}], COLUMNS["mask"])
+    pq.write_table(pa.table({**columns, "mask": mask}), tmp_path / "p.parquet")
+    table = read_prompts(str(tmp_path / "p.parquet"))
+    assert not table.bad_rows
+    assert table.by_video["a.mp4"][0].mask is None
+
+
+def test_a_file_uri_of_another_machine_costs_its_row_alone(tmp_path: Path) -> None:
+    table = table_of(tmp_path, *(row(video=f"file://{place}/a%231.mp4") for place in ("nas", "")))
+    assert list(table.by_video) == ["/a#1.mp4", "file://nas/a%231.mp4"]

@@ -227,20 +227,28 @@ def test_the_commands_lend_and_take_back(
     queue: ReviewQueue, store: FolderObjects, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = of_video(queue, "a.mp4")
-    here, xml, tasks = f"store.root={tmp_path / 'store'}", tmp_path / "a.xml", tmp_path / "a.json"
+    here, xml, tasks = f"store.root={tmp_path / 'store'}", tmp_path / "a.xml", tmp_path / "b.json"
     assert run_command(["review", "export", "cvat", first, second, here, "-o", str(xml)]) == 0
+    ours = xml.read_text()
+    assert run_command(["review", "export", "cvat", second, here, "-o", str(xml)]) == 0, "an earlier export may be replaced"
+    xml.write_text(ours.replace("'1.0'", '"1.0"'))
+    assert run_command(["review", "export", "cvat", first, here, "-o", str(xml)]) == 2, "what came back from CVAT may not"
+    assert run_command(["review", "export", "label-studio", first, here, "-o", str(xml)]) == 2
+    assert xml.read_text() == ours.replace("'1.0'", '"1.0"')
     assert run_command(["review", "import", "cvat", str(xml), here, "--accept-unchanged", "--reviewer", "ada"]) == 0
     assert {action for action, _ in decided(queue).values()} == {"accept"}
     (other,) = of_video(queue, "b.mp4")
+    beside = ["review", "export", "label-studio", other, here, "-o", str(tmp_path / "a.json")]
+    assert run_command(beside) == 2, "its setup would take the place of a.xml"
     assert run_command(["review", "export", "label-studio", other, here, "-o", str(tasks), "--every", "2"]) == 0
     told = [task["data"] for task in json.loads(tasks.read_text())]
     assert [(data["frame"], data["frames"]) for data in told] == [(0, 3), (2, 3), (4, 3)]
-    assert told[0]["image"].startswith("/data/local-files/?d=a_frames/")
-    pictures = sorted((tmp_path / "a_frames").iterdir())
+    assert told[0]["image"].startswith("/data/local-files/?d=b_frames/")
+    pictures = sorted((tmp_path / "b_frames").iterdir())
     assert [picture.name for picture in pictures] == [data["image"].rpartition("/")[2] for data in told]
     with Image.open(pictures[0]) as picture:
         assert picture.size == SIZE_HW[::-1]
-    assert 'Label value="object"' in xml.with_suffix(".xml").read_text()
+    assert 'Label value="object"' in tasks.with_suffix(".xml").read_text()
     capsys.readouterr()
     # Pre-annotations that nobody submitted say nothing.
     back = [task | {"annotations": []} for task in json.loads(tasks.read_text())]

@@ -1,6 +1,7 @@
 """From configuration to predictor: what is refused, and what the key gets to see."""
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,18 @@ def test_a_checkpoint_is_known_by_its_digest(weights: Path) -> None:
         recipe(checkpoint=str(weights), checkpoint_sha256="00" * 32)
     with pytest.raises(BadConfiguration, match="'/no/such.pt'"):
         recipe(checkpoint="/no/such.pt")
+
+
+def test_planning_compares_with_the_record_and_makes_none(weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "own.pt"
+    path.write_bytes(weights.read_bytes())
+    planned = recipe(checkpoint=str(path))
+    assert os.listdir(tmp_path) == ["own.pt"]
+    build_predictor(planned, str(path), device="cpu")
+    assert sorted(os.listdir(tmp_path)) == ["own.pt", "own.pt.sha256"]
+    path.write_bytes(b"changed")
+    with pytest.raises(BadInput, match="remove the record"):
+        recipe(checkpoint=str(path))
 
 
 def test_an_actor_refuses_another_file_than_the_plans(weights: Path) -> None:

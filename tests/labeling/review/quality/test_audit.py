@@ -45,6 +45,20 @@ def test_what_is_written_verifies_without_the_queue(store: Path, clock: HandCloc
     assert set(COLUMNS) == {column.name for column in DecisionRow.__table__.columns}
 
 
+@pytest.mark.parametrize(("name", "body"), [
+    ("log.csv", "video,object_id\na.mp4,1\n"), ("log.jsonl", '{"video": "a.mp4"}\n'), ("log.jsonl", "years of notes"),
+    ("log.parquet", "no Parquet"),
+])
+def test_what_another_wrote_is_not_written_over(store: Path, name: str, body: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path, words = store.parent / name, ["review", "audit", f"store.root={store}", "--out"]
+    path.write_text(body)
+    assert run_command([*words, str(path)]) == 2
+    assert "no earlier output of this command" in capsys.readouterr().err
+    assert path.read_text() == body
+    path.unlink()
+    assert [run_command([*words, str(path)]) for _ in range(2)] == [0, 0], "its own may be replaced"
+
+
 def test_the_command_says_where_a_chain_is_broken(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["review", "audit", f"store.root={store}"]
     assert run_command(words) == 0
