@@ -8,8 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from sam2.modeling.config import ModelConfig, TrunkSizes
-from sam2.modeling.parts import FIXED as KEYS_FIXED
-from sam2.modeling.settings import of_kind
+from sam2.modeling.settings import KEYS_FIXED, of_kind
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from flows.configure import as_dict
 from flows.learn.config import EvaluateConfig
 from flows.learn.data import open_source
-from flows.learn.davis_results import compared, videos_with_truth
+from flows.learn.davis import compared, videos_with_truth
 from flows.learn.evaluate import ClipResult, Evaluation, collect, tracked
 from flows.learn.evaluation_output import WorstStrips, print_evaluation, write_numbers
 from flows.run.out_folder import out_folder

@@ -93,7 +93,7 @@ def _by_masks(queue: ReviewQueue, config: LabelConfig, folder: Path, names: Sequ
 
 def _true_masks(folder: Path, item: QueuedItem) -> Mapping[int, RLE] | None:
     # Imported here, as it brings torch along.
-    from flows.learn.davis_truth import true_masks
+    from flows.learn.davis import true_masks
 
     try:
         return true_masks(folder, item.video_key, int(item.key.track_id))

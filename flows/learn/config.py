@@ -1,9 +1,21 @@
-"""Configuration of training and evaluation, as dataclasses; see `labeling.config`."""
+"""Configuration of training and evaluation, as dataclasses; see `labeling.config`.
 
-from dataclasses import dataclass, field
+What a recipe, a stage and the losses are told stands once, in `sam2.training.recipe`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, make_dataclass
 from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
 from labeling.config import ClusterConfig, ModelConfig, PrecisionConfig, TrackerConfig
+from sam2.training.recipe import LossWeights, Recipe, Stage
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -54,72 +66,60 @@ class EvaluateConfig:
     progress: bool = True
 
 
+def _with_fields_of(
+    source: type["DataclassInstance"], *, leave_out: Collection[str] = (), optional: bool = False
+) -> Callable[[type[T]], type[T]]:
+    """Add the fields of a frozen dataclass, which Hydra cannot merge into, to one that it can, which may have some already.
+
+    Names, types and defaults come along, checks do not: they run where `source` is made. `optional` fields may be null, and
+    are.
+    """
+
+    def extended(config: type[T]) -> type[T]:
+        hints, there = get_type_hints(source), get_type_hints(config)
+        fields: list[tuple[str, Any, Any]] = []
+        for known in dataclasses.fields(source):
+            if known.name in there or known.name in leave_out:
+                continue
+            hint, default = hints[known.name], field(default=known.default, default_factory=known.default_factory)
+            fields.append((known.name, hint | None, field(default=None)) if optional else (known.name, hint, default))
+        schema = make_dataclass(config.__name__, fields, bases=(config,))
+        schema.__doc__, schema.__module__ = config.__doc__, config.__module__
+        return cast(type[T], schema)
+
+    return extended
+
+
+@_with_fields_of(Stage, leave_out=("name",))
 @dataclass
 class StageConfig:
-    """A stretch of training on examples of one length; fields as in `sam2.training.recipe.Stage`."""
-
-    steps: int = 1
-    frames: int = 1
-    clips: int = 1
-    objects: int = 1
-    learning_rate: float = 1e-4
-    warmup: int = 100
-    last_share: float = 0.1
-    corrections: float = 1.0
-    drill: str | None = None
-    stills_share: float = 0.0
-    stills_clips: int = 12
-    stills_objects: int = 3
+    """A stretch of training on examples of one length: the fields of `Stage`, its name is the key that it stands under."""
 
 
+@_with_fields_of(Stage, leave_out=("name", "drill", "stills_share", "stills_clips", "stills_objects"), optional=True)
 @dataclass
 class EveryStageConfig:
     """Values that stand for those of every stage, where they are given."""
 
-    steps: int | None = None
-    frames: int | None = None
-    clips: int | None = None
-    objects: int | None = None
-    learning_rate: float | None = None
-    warmup: int | None = None
-    last_share: float | None = None
-    corrections: float | None = None
 
-
+@_with_fields_of(LossWeights)
 @dataclass
 class LossConfig:
-    """How much each part of the loss counts, as in `sam2.training.losses.LossWeights`."""
-
-    focal: float = 20.0
-    dice: float = 1.0
-    iou: float = 1.0
-    object_score: float = 1.0
-    chosen: float = 0.0
+    """How much each part of the loss counts: the fields of `LossWeights`."""
 
 
+@_with_fields_of(Recipe, leave_out=("model", "init", "image_size", "precision"))
 @dataclass
 class RecipeConfig:
-    """How a network learns: stages by name in their order, and fields as in `sam2.training.recipe.Recipe`.
+    """How a network learns: the fields of `Recipe`, with stages by name in their order.
 
-    `from_checkpoint` asks for weights to begin with.
+    What is left out follows from the nodes `model` and `precision`; `from_checkpoint` asks for weights to begin with.
     """
 
     name: str = "short"
     from_checkpoint: bool = False
     stages: dict[str, StageConfig] = field(default_factory=dict)
-    seed: int = 0
-    dropout: float | None = None
-    optimizer: str = "adamw"
-    loss_side: int | None = None
-    weight_decay: float = 0.05
-    clip_norm: float = 1.0
-    encoder_share: float = 1.0
-    average: float = 0.999
-    prompt_shares: list[float] = field(default_factory=lambda: [0.4, 0.4, 0.2])
     losses: LossConfig = field(default_factory=LossConfig)
-    augment: bool = False
-    save_every: int = 200
-    log_every: int = 20
 
 
 @dataclass

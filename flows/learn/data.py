@@ -3,7 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from sam2.training.datasets.davis import Davis
 from sam2.training.datasets.labelled import STARTS, chosen_videos, cut_clip
 from sam2.training.datasets.sav import Sav
 from sam2.training.scenes.scene import Scenes
+from sam2.training.solids.scene import Solids
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ Image8 = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
 NAMES = ("scenes", "solids", "davis", "sav", "store")
 DRAWN_HW = (256, 256)
+KEPT_FOR_EVALUATION = 100_000       # scenes below this number are never trained on
 STILL_SIDE, MOST_STILLS = 512, 1000     # pixels of a still's longer side as it is held, and how many are held
 REVIEWED = "reviewed"
 
@@ -64,6 +66,13 @@ def open_source(config: DataConfig, *, whole: bool = False) -> ClipSource:
         raise BadConfiguration(f"data={config.name}: {error}") from error
 
 
+def training_data(config: DataConfig) -> DataConfig:
+    """Return the clips to train on: of drawn ones, those that no evaluation uses."""
+    if config.name != "scenes" or config.first >= KEPT_FOR_EVALUATION:
+        return config
+    return replace(config, first=KEPT_FOR_EVALUATION)
+
+
 def _size_of(config: DataConfig) -> tuple[int, int] | None:
     if config.size_hw is None:
         return None
@@ -77,8 +86,6 @@ def _drawn(config: DataConfig, size_hw: tuple[int, int]) -> ClipSource:
     if config.first < 0 or count < 1:
         raise BadConfiguration(f"data.first is {config.first}, data.count {config.count}; expected from 0, and at least 1")
     if config.name == "solids":
-        from sam2.training.solids.scene import Solids
-
         return Solids(count, config.first, size_hw)
     return Scenes(count, config.first, size_hw, read_stills(config.stills) if config.stills else ())
 
@@ -125,7 +132,7 @@ class StoredClips:
         objects = open_objects(config.root)
         snapshot, reviewed = read_snapshot(objects), config.split == REVIEWED
         rows = read_verdicts(objects, snapshot).select(["video_id", "verdict", "decided_by"]).to_pylist()
-        names = sorted({row["video_id"] for row in rows if _is_wanted(row["verdict"], row["decided_by"], reviewed)})
+        names = sorted({row["video_id"] for row in rows if _is_accepted(row["verdict"], row["decided_by"], reviewed)})
         videos = chosen_videos(names, f"{config.root} {snapshot.name}", first=config.first, count=config.count)
         return cls(objects, snapshot, videos, reviewed, size_hw, starts)
 
@@ -139,7 +146,7 @@ class StoredClips:
     def _open(self, video_id: str) -> "StoredVideo":
         tracks: dict[int, dict[int, FrameMask]] = {}
         for stored in read_masklets(self.objects, video=video_id, snapshot=self.snapshot):
-            if _is_wanted(stored.verdict.decision, stored.decided_by, self.reviewed_only):
+            if _is_accepted(stored.verdict.decision, stored.decided_by, self.reviewed_only):
                 tracks[stored.masklet.object_id] = {mask.frame_idx: mask for mask in stored.frames}
                 video = stored.video
         frames = sorted(set().union(*tracks.values()))
@@ -182,5 +189,5 @@ class StoredVideo:
         return pictures, masks
 
 
-def _is_wanted(verdict: Any, decided_by: str | None, reviewed_only: bool) -> bool:
+def _is_accepted(verdict: Any, decided_by: str | None, reviewed_only: bool) -> bool:
     return Decision(verdict) is Decision.ACCEPT and (decided_by is not None or not reviewed_only)

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from flows.learn.config import DataConfig, StageConfig, TrainConfig
-from flows.learn.data import open_source
+from flows.learn.config import StageConfig, TrainConfig
+from flows.learn.data import open_source, training_data
 from labeling.errors import BadConfiguration
+from labeling.track.predictor import default_device
+from sam2.embedded import embedded_weights
+from sam2.training.curves import draw_curves
 from sam2.training.recipe import Recipe, Stage
+from sam2.variants import find_config
 
 if TYPE_CHECKING:
     from sam2.training.trainer import StepReport
@@ -25,7 +29,6 @@ log = logging.getLogger(__name__)
 
 CURVES = "curves.png"
 LOG_EVERY_S = 30.0
-KEPT_FOR_EVALUATION = 100_000       # scenes below this number are never trained on
 Show = Callable[["StepReport"], None]
 
 
@@ -52,49 +55,18 @@ def train_network(config: TrainConfig, console: Console) -> bool:
 
 def recipe_of(config: TrainConfig) -> Recipe:
     """Turn a configuration into the recipe that the trainer follows; BadConfiguration names what does not fit."""
-    from sam2.training.losses import LossWeights
-    from sam2.variants import find_config
-
-    told, model = config.recipe, config.model
     _check(config)
+    values, model = asdict(config.recipe), config.model
+    name, _ = values.pop("name"), values.pop("from_checkpoint")
     try:
         find_config(model.config)
-        return Recipe(
-            model=model.config,
-            stages=tuple(_stage(name, stage, config) for name, stage in told.stages.items()),
-            init=_weights(config),
-            image_size=model.image_size,
-            dropout=told.dropout,
-            seed=told.seed,
-            precision=config.precision.name,
-            optimizer=told.optimizer,
-            loss_side=told.loss_side,
-            weight_decay=told.weight_decay,
-            clip_norm=told.clip_norm,
-            encoder_share=told.encoder_share,
-            average=told.average,
-            prompt_shares=_three(told.prompt_shares),
-            losses=LossWeights(**asdict(told.losses)),
-            augment=told.augment,
-            save_every=told.save_every,
-            log_every=told.log_every,
-        )
+        stages = [asdict(_stage(key, stage, config)) for key, stage in config.recipe.stages.items()]
+        others = {
+            "model": model.config, "init": _weights(config), "image_size": model.image_size, "precision": config.precision.name,
+        }
+        return Recipe.from_dict({**values, **others, "stages": stages})
     except ValueError as error:
-        raise BadConfiguration(f"recipe={told.name}: {error}") from error
-
-
-def training_data(config: DataConfig) -> DataConfig:
-    """Return the clips to train on: of drawn ones, those that no evaluation uses."""
-    if config.name != "scenes" or config.first >= KEPT_FOR_EVALUATION:
-        return config
-    return replace(config, first=KEPT_FOR_EVALUATION)
-
-
-def default_device() -> str:
-    """Return the device that this machine trains on best."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+        raise BadConfiguration(f"recipe={name}: {error}") from error
 
 
 def check_device(device: str, precision: str) -> None:
@@ -150,29 +122,21 @@ def _check(config: TrainConfig) -> None:
 
 def _stage(name: str, stage: StageConfig, config: TrainConfig) -> Stage:
     given = {key: value for key, value in asdict(config.stage).items() if value is not None}
-    made = Stage(name=name, **{**asdict(stage), **given})
-    shared = {"clips": made.clips, **({"stills_clips": made.stills_clips} if made.stills_share else {})}
+    checked = Stage(name=name, **{**asdict(stage), **given})
+    shared = {"clips": checked.clips, **({"stills_clips": checked.stills_clips} if checked.stills_share else {})}
     for key, value in shared.items():
         if value % config.replicas:
             raise BadConfiguration(
                 f"recipe.stages.{name}.{key} is {value}, and {config.replicas} replicas share them; expected a multiple"
             )
-    return made
-
-
-def _three(shares: list[float]) -> tuple[float, float, float]:
-    if len(shares) != 3:
-        raise ValueError(f"prompt_shares is {list(shares)}; expected three shares: of boxes, clicks and masks")
-    return shares[0], shares[1], shares[2]
+    return checked
 
 
 def _weights(config: TrainConfig) -> str | None:
     """Return the file that training begins with: the one given, or the package's own where the recipe wants weights."""
-    from sam2.embedded import embedded_weights
-
     if not config.model.checkpoint:
-        own = embedded_weights(config.model.config) if config.recipe.from_checkpoint else None
-        return None if own is None else str(own)
+        packaged = embedded_weights(config.model.config) if config.recipe.from_checkpoint else None
+        return None if packaged is None else str(packaged)
     path = Path(config.model.checkpoint).expanduser()
     if not path.is_file():
         raise BadConfiguration(f"model.checkpoint is {config.model.checkpoint!r}; expected a file that this machine can read")
@@ -234,12 +198,12 @@ def _shown(recipe: Recipe, *, enabled: bool) -> Iterator[Show]:
         yield _logged(recipe, enabled=enabled)
         return
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"),
         TimeElapsedColumn(), TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, speed_estimate_period=600) as bar:
-        task = bar.add_task("steps", total=recipe.total_steps, told="")
-        yield lambda report: bar.update(task, description=report.stage, completed=report.step, told=_told(report))
+        task = bar.add_task("steps", total=recipe.total_steps, figures="")
+        yield lambda report: bar.update(task, description=report.stage, completed=report.step, figures=_figures(report))
 
 
 def _logged(recipe: Recipe, *, enabled: bool) -> Show:
@@ -248,19 +212,18 @@ def _logged(recipe: Recipe, *, enabled: bool) -> Show:
     def show(report: "StepReport") -> None:
         if enabled and (time.monotonic() - last[0] > LOG_EVERY_S or report.step == recipe.total_steps):
             last[0] = time.monotonic()
-            log.info("step %d of %d, %s, %s", report.step, recipe.total_steps, report.stage, _told(report))
+            log.info("step %d of %d, %s, %s", report.step, recipe.total_steps, report.stage, _figures(report))
 
     return show
 
 
-def _told(report: "StepReport") -> str:
+def _figures(report: "StepReport") -> str:
     losses = report.losses
     return f"loss {losses['total']:.3f}  IoU {losses['true_iou']:.3f}  {report.seconds:.2f} s/step"
 
 
 def _draw(folder: Path) -> None:
     """Draw the curves; a training is never lost to its picture."""
-    from sam2.training.curves import draw_curves
     from sam2.training.trainer import METRICS
 
     try:

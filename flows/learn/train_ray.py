@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from flows.learn.config import DataConfig, TrainConfig
+from flows.learn.data import open_source, training_data
 from labeling.errors import BadConfiguration, ClusterFailed
 from labeling.pool.cluster import open_cluster
-from sam2.training.losses import LossWeights
-from sam2.training.recipe import Recipe, Stage
+from sam2.training.recipe import Recipe
 
 
 def train_replicas(config: TrainConfig, recipe: Recipe) -> None:
@@ -47,7 +47,6 @@ def replica(job: dict[str, Any]) -> None:
     """Train in one of the processes; Ray has joined them by then."""
     import torch
 
-    from flows.learn.data import open_source
     from sam2.training.trainer import train
 
     device = "cuda" if job["gpu"] else "cpu"
@@ -55,21 +54,12 @@ def replica(job: dict[str, Any]) -> None:
         torch.set_num_threads(job["threads"])
     source = open_source(DataConfig(**job["data"]))
     for _ in train(
-        recipe_from(job["recipe"]), source, job["out"], device=device, workers=job["workers"], stop_after=job["stop_after"]
+        Recipe.from_dict(job["recipe"]), source, job["out"], device=device, workers=job["workers"], stop_after=job["stop_after"]
     ):
         pass
 
 
-def recipe_from(values: dict[str, Any]) -> Recipe:
-    """Read back what `dataclasses.asdict` made of a recipe."""
-    stages = tuple(Stage(**stage) for stage in values["stages"])
-    shares = tuple(values["prompt_shares"])
-    return Recipe(**{**values, "stages": stages, "prompt_shares": shares, "losses": LossWeights(**values["losses"])})
-
-
 def _job(config: TrainConfig, recipe: Recipe) -> dict[str, Any]:
-    from flows.learn.train import training_data
-
     return {
         "recipe": asdict(recipe), "data": asdict(training_data(config.data)),
         "out": str(Path(config.out).expanduser().resolve()), "workers": config.workers, "stop_after": config.stop_after,

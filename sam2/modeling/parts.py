@@ -18,9 +18,7 @@ from sam2.modeling.prompt_encoder import PromptEncoder
 from sam2.modeling.two_way_transformer import TwoWayTransformer
 
 # released keys that have one value where a network is built: another would be another network
-FIXED: dict[str, Any] = {name: value for name, value in settings.FIXED.items() if name != "num_feature_levels"} | {
-    "use_obj_ptrs_in_encoder": True
-}
+FIXED = settings.KEYS_FIXED
 # where the released call's defaults are not a config's
 RELEASED_DEFAULTS: dict[str, Any] = {
     "image_size": 512,

@@ -20,6 +20,10 @@ FIXED: dict[str, Any] = {
     "use_mlp_for_obj_ptr_proj": True,
     "use_multimask_token_for_obj_ptr": True,
 }
+# the same as keys of a configuration
+KEYS_FIXED: dict[str, Any] = {name: value for name, value in FIXED.items() if name != "num_feature_levels"} | {
+    "use_obj_ptrs_in_encoder": True
+}
 FOLLOWING = {
     "hidden_dim": "hidden_dim",
     "image_size": "image_size",

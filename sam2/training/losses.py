@@ -12,27 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
+from sam2.training.recipe import LossWeights
+
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class LossWeights:
-    """How much each part counts; the published numbers.
-
-    `chosen`: the share of a mask's loss that the candidate bears which says the highest IoU of itself, the one that is
-    kept in use; the lowest-loss one bears the rest. 0 as published. Candidates that only learn where they are best each
-    bet on their own reading, and the one that is kept then is worse than their mean.
-    """
-
-    focal: float = 20.0
-    dice: float = 1.0
-    iou: float = 1.0
-    object_score: float = 1.0
-    chosen: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.chosen <= 1:
-            raise ValueError(f"losses.chosen={self.chosen}: expected a share in 0..1")
 
 
 @dataclass(frozen=True, slots=True)

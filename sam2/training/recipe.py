@@ -1,12 +1,15 @@
-"""What a training run is told: stages, rates and how often it saves. Every value has a name and a check."""
+"""What a training run is told: stages, rates, weights of the losses, how often it saves. Every value has a name and a check.
 
+Needs no torch, so that a configuration can be made of these fields wherever one is read.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from sam2.training.losses import LossWeights
-from sam2.training.unroll import PROMPT_KINDS
-
+PROMPT_KINDS = ("box", "click", "mask")
 PRECISIONS = ("fp32", "bf16")
 DRILLS = ("blind", "plain")
 OPTIMIZERS = ("adamw", "muon")
@@ -25,14 +28,14 @@ class Stage:
     """
 
     name: str
-    steps: int
-    frames: int
-    clips: int
-    objects: int
-    learning_rate: float
+    steps: int = 1
+    frames: int = 1
+    clips: int = 1
+    objects: int = 1
+    learning_rate: float = 1e-4
     warmup: int = 100
     last_share: float = 0.1
-    corrections: float = 1
+    corrections: float = 1.0
     drill: str | None = None
     stills_share: float = 0.0
     stills_clips: int = 12
@@ -63,6 +66,26 @@ class Stage:
         return replace(
             self, frames=1, clips=self.stills_clips, objects=self.stills_objects, corrections=1.0, stills_share=0.0
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """How much each part counts; the published numbers.
+
+    `chosen`: the share of a mask's loss that the candidate bears which says the highest IoU of itself, the one that is
+    kept in use; the lowest-loss one bears the rest. 0 as published. Candidates that only learn where they are best each
+    bet on their own reading, and the one that is kept then is worse than their mean.
+    """
+
+    focal: float = 20.0
+    dice: float = 1.0
+    iou: float = 1.0
+    object_score: float = 1.0
+    chosen: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.chosen <= 1:
+            raise ValueError(f"losses.chosen={self.chosen}: expected a share in 0..1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +127,18 @@ class Recipe:
             raise ValueError(f"optimizer={self.optimizer!r}: expected one of {', '.join(OPTIMIZERS)}")
         shares = self.prompt_shares
         if len(shares) != len(PROMPT_KINDS) or abs(sum(shares) - 1) > 1e-6 or min(shares) < 0:
-            raise ValueError(f"prompt_shares={shares}: expected shares of {PROMPT_KINDS} that add up to 1")
+            raise ValueError(f"prompt_shares={shares}: expected three shares, of {PROMPT_KINDS}, that add up to 1")
         if not 0 <= self.average < 1 or self.clip_norm <= 0 or self.save_every < 1 or self.log_every < 1:
             raise ValueError(
                 f"average={self.average}, clip_norm={self.clip_norm}, save_every={self.save_every}, "
                 f"log_every={self.log_every}: expected an average in 0..1, a norm above 0, and at least 1 step"
             )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
+        """Read back what `dataclasses.asdict` gave, also by way of JSON. ValueError for a value that no training can use."""
+        stages, shares = tuple(Stage(**stage) for stage in values["stages"]), tuple(values["prompt_shares"])
+        return cls(**{**values, "stages": stages, "prompt_shares": shares, "losses": LossWeights(**values["losses"])})
 
     @property
     def total_steps(self) -> int:

@@ -27,9 +27,9 @@ from sam2.training.clip import ClipSource
 from sam2.training.loading import load
 from sam2.training.losses import Losses, losses_of, mean_losses
 from sam2.training.optimizer import Optimizers, learning_rate
-from sam2.training.recipe import Recipe, Stage
+from sam2.training.recipe import PROMPT_KINDS, Recipe, Stage
 from sam2.training.saving import load_checkpoint, save_checkpoint, save_weights
-from sam2.training.unroll import PROMPT_KINDS, Answer, answer_clips, answer_stills
+from sam2.training.unroll import Answer, answer_clips, answer_stills
 from sam2.variants import find_config
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3        # of mallopt(3)

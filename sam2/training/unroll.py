@@ -21,8 +21,7 @@ from sam2.tracking.step import GIVEN_MASK_LOGIT, MASK_PROMPT_LIMIT, wants_multim
 from sam2.training.batches import Batch
 from sam2.training.clicks import Clicks, boxes, corrective_clicks, first_clicks
 from sam2.training.curriculum import noise_features
-
-PROMPT_KINDS = ("box", "click", "mask")
+from sam2.training.recipe import PROMPT_KINDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from flows.cli import app as cli
 from flows.cli import evaluate
 from tests.flows.fixtures_evaluation import Clips, Knowing, square_clip
-from tests.flows.learn.test_davis_results import write_numbers
+from tests.flows.learn.test_davis import write_numbers
 
 DRAWN = ["data.count=2", "data.first=3", "data.size_hw=[64,64]", "num_frames=3"]
 TINY = [*DRAWN, "model.allow_untrained=true", "model.image_size=64"]

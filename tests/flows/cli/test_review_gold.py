@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.review import app
-from flows.learn.davis_truth import true_masks
+from flows.learn.davis import true_masks
 from labeling.errors import BadConfiguration
 from labeling.export.davis import export_davis
 from labeling.review.quality.gold import Gold

@@ -15,7 +15,8 @@ from rich.console import Console
 from flows.cli import app as cli
 from flows.configure import config_folder, load_training
 from flows.learn.config import DataConfig
-from flows.learn.train import CURVES, KEPT_FOR_EVALUATION, recipe_of, train_network, training_data
+from flows.learn.data import KEPT_FOR_EVALUATION, training_data
+from flows.learn.train import CURVES, recipe_of, train_network
 from labeling.errors import BadConfiguration
 
 TOP = Path(__file__).resolve().parents[3]

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from flows.configure import load_training
-from flows.learn.data import open_source
-from flows.learn.train import recipe_of, steps_done, training_data
-from flows.learn.train_ray import recipe_from, train_replicas
+from flows.learn.data import open_source, training_data
+from flows.learn.train import recipe_of, steps_done
+from flows.learn.train_ray import train_replicas
 from labeling.errors import ClusterFailed
 from sam2.build_sam import build_sam2
+from sam2.training.recipe import Recipe
 from sam2.training.trainer import train
 
 WORDS = ["model.image_size=64", "data.size_hw=[64,64]", "stage.steps=1", "stage.clips=2", "stage.objects=1", "workers=0"]
@@ -20,7 +21,7 @@ WORDS = ["model.image_size=64", "data.size_hw=[64,64]", "stage.steps=1", "stage.
 
 def test_a_recipe_travels_as_plain_values() -> None:
     recipe = recipe_of(load_training(["out=x", "recipe=nano", *WORDS]))
-    assert recipe_from(json.loads(json.dumps(asdict(recipe)))) == recipe
+    assert Recipe.from_dict(json.loads(json.dumps(asdict(recipe)))) == recipe
 
 
 @pytest.mark.filterwarnings("ignore")       # Ray's own

@@ -1,12 +1,12 @@
-"""Results in the DAVIS layout against the truth: one folder a video, one PNG a frame, objects by number; no tracking.
+"""Folders in the DAVIS layout, one a video, one PNG a frame, objects by number: results against the truth, and true masks.
 
 Shape suffixes: T frames, H, W frame height and width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,9 @@ import numpy.typing as npt
 from flows.learn.accuracy import measure_track
 from flows.learn.config import DataConfig
 from flows.learn.evaluate import ClipResult, Measured, guarded
+from labeling import rle
 from labeling.errors import BadConfiguration, BadInput
+from labeling.types import RLE
 from sam2.training.datasets.davis import LEVELS, SUFFIXES, VOID, Davis, read_numbers, read_picture
 
 Numbers = npt.NDArray[np.uint8]
@@ -62,8 +64,9 @@ def compared(
         BadConfiguration: `folder` has results of none of the videos.
     """
     if not any(_folder_of(folder, "Annotations", video) or (folder / video).is_dir() for video in videos):
-        told = f"predictions is {str(folder)!r}"
-        raise BadConfiguration(f"{told}; expected a folder for each video, such as {folder / videos[0]}")
+        raise BadConfiguration(
+            f"predictions is {str(folder)!r}; expected a folder for each video, such as {folder / videos[0]}"
+        )
     for video in videos:
         yield guarded(video, partial(compare_video, folder, root, video, num_frames=num_frames, objects=objects))
 
@@ -89,6 +92,21 @@ def compare_video(folder: Path, root: Path, video: str, *, num_frames: int | Non
     numbers = [int(number) for number in np.unique(true_THW) if number not in (0, VOID)][:objects]
     tracks = [made for number in numbers if (made := _measured(video, number, found_THW, true_THW, frames))]
     return ClipResult(video, tuple(tracks), len(numbers) - len(tracks), len(files))
+
+
+def true_masks(folder: Path, video_key: str, number: int) -> Mapping[int, RLE] | None:
+    """Return the masks of the object with a number, as run lengths by frame.
+
+    None where the folder has no such video, or the video no such object.
+    A video's folder is named by its key without suffix, or by the last part of that. Files named by numbers give the frame
+    index, others follow each other. ValueError names a picture that is none.
+    """
+    name = PurePosixPath(video_key).with_suffix("")
+    folders = [folder / "Annotations" / level / video for video in (name, name.name) for level in LEVELS]
+    files = next((sorted(path.glob("*.png")) for path in folders if path.is_dir()), [])
+    numbered = all(path.stem.isdecimal() for path in files)
+    masks = {int(path.stem) if numbered else k: read_numbers(path) == number for k, path in enumerate(files)}
+    return {k: rle.encode(mask_HW) for k, mask_HW in masks.items()} if any(m.any() for m in masks.values()) else None
 
 
 def _measured(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from flows.learn.config import DataConfig
-from flows.learn.davis_results import compared, videos_with_truth
+from flows.learn.davis import compared, videos_with_truth
 from labeling.errors import BadConfiguration
 from tests.flows.fixtures_evaluation import SIZE_HW, square_clip
 
