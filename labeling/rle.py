@@ -1,7 +1,11 @@
 """Masks as COCO's compressed run lengths: encode, decode, and set arithmetic on the runs without decoding.
 
-Written in NumPy alone; `counts` is byte for byte what pycocotools writes. A mask is read column by column (down, then
-right); runs alternate between zeros and ones, and the first counts zeros, so it is 0 when the first pixel is on.
+`counts` is byte for byte what pycocotools writes. A mask is read column by column (down, then right); runs alternate
+between zeros and ones, and the first counts zeros, so it is 0 when the first pixel is on.
+
+Boxes, IoU and unions are pycocotools', after a check: it crashes on runs that do not fit the size. Encoding and decoding are
+written here, because they are several times as fast (a 1080p mask is decoded in 0.45 ms, and in 4.5 ms by pycocotools), and
+so is the area, which the check gives at no cost.
 
 Shape suffixes: H height, W width, R runs, S spans of ones, L characters, G five-bit groups per number.
 """
@@ -11,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as coco
 
 from labeling.types import RLE, Box, shown
 
@@ -51,13 +56,7 @@ def runs_of(rle: RLE) -> Ints:
 
     Runs of length 0 that another program wrote inside are merged away, so that only the first can be 0.
     """
-    runs = _expand(rle.counts)
-    num_pixels = rle.size_hw[0] * rle.size_hw[1]
-    total = int(runs.sum())
-    # The longest run is asked first: a sum of longer ones could wrap around to the right number.
-    if int(runs.min()) < 0 or int(runs.max()) > num_pixels or total != num_pixels:
-        raise ValueError(f"RLE counts {rle.counts[:40]!r} add up to {total} pixels; expected runs >= 0 of {num_pixels} in all")
-    return _merge(runs)
+    return _merge(_checked_runs(rle))
 
 
 def from_runs(runs_R: npt.ArrayLike, size_hw: tuple[int, int]) -> RLE:
@@ -102,56 +101,33 @@ def area(rle: RLE) -> int:
 
 def box_xywh(rle: RLE) -> Box | None:
     """Return the tight box in pixels as (x, y, width, height), or None when no pixel is on."""
-    return box_of_spans(*spans_of(rle), rle.size_hw[0])
+    return _box_of(_checked(rle))
 
 
-def box_of_spans(starts_S: Ints, ends_S: Ints, height: int) -> Box | None:
-    """Return the tight box of spans as (x, y, width, height), or None when there is none."""
-    if starts_S.size == 0:
-        return None
-    x0, top = np.divmod(starts_S, height)
-    x1, bottom = np.divmod(ends_S - 1, height)
-    # A span that runs on into the next column touches the frame's last and first row.
-    wraps = bool((x0 != x1).any())
-    y0 = 0 if wraps else int(top.min())
-    y1 = height if wraps else int(bottom.max()) + 1
-    left, right = int(x0[0]), int(x1[-1]) + 1
-    return float(left), float(y0), float(right - left), float(y1 - y0)
-
-
-def intersection(first: RLE, second: RLE) -> int:
-    """Return how many pixels are on in both; a ValueError names the sizes when they differ."""
-    _require_same_size(first, second)
-    return overlap_of_spans(spans_of(first), spans_of(second))
-
-
-def union(first: RLE, second: RLE) -> int:
-    """Return how many pixels are on in either; a ValueError names the sizes when they differ."""
-    return area(first) + area(second) - intersection(first, second)
+def area_and_box(encoded: RLE) -> tuple[int, Box | None]:
+    """Return area and tight box of a mask straight from `encode`: without the check, which costs five times as much."""
+    written = _written(encoded.size_hw, encoded.counts)
+    return int(coco.area(written)), _box_of(written)
 
 
 def iou(first: RLE, second: RLE) -> float:
-    """Return intersection over union; 1.0 when both are empty."""
-    shared = intersection(first, second)
-    either = area(first) + area(second) - shared
-    return shared / either if either else 1.0
+    """Return intersection over union; 1.0 when both are empty. A ValueError names the sizes when they differ."""
+    _require_same_size(first, second)
+    pair = _checked(first), _checked(second)
+    return float(coco.iou([pair[0]], [pair[1]], [0])[0, 0]) if coco.area(list(pair)).any() else 1.0
 
 
-def overlap_of_spans(first: tuple[Ints, Ints], second: tuple[Ints, Ints]) -> int:
-    """Return how many positions two lists of ascending, disjoint spans share."""
-    if first[0].size > second[0].size:
-        first, second = second, first
-    starts, ends = second
-    if first[0].size == 0:
-        return 0
-    before = np.concatenate([[0], np.cumsum(ends - starts)])
-    # One search serves both ends of every span.
-    points = np.concatenate(first)
-    k = np.searchsorted(starts, points, side="right") - 1
-    inside = np.minimum(points, ends[k]) - starts[k]
-    covered = np.where(k >= 0, before[k] + inside, 0)
-    half = first[0].size
-    return int(covered[half:].sum() - covered[:half].sum())
+def shares(masks: Sequence[RLE]) -> npt.NDArray[np.float64]:
+    """Return, for each pair of N masks of one size, how much of the first lies inside the second (N, N); 0.0 of an empty one.
+
+    A ValueError names two sizes when they differ.
+    """
+    for mask in masks[1:]:
+        _require_same_size(masks[0], mask)
+    checked = [_checked(mask) for mask in masks]
+    # Of a "crowd" COCO divides by the area of the detection alone.
+    share_NN: npt.NDArray[np.float64] = coco.iou(checked, checked, [1] * len(checked))
+    return share_NN
 
 
 def joined(masks: Sequence[RLE]) -> RLE:
@@ -160,9 +136,8 @@ def joined(masks: Sequence[RLE]) -> RLE:
         _require_same_size(masks[0], mask)
     if len(masks) == 1:
         return masks[0]
-    spans = [spans_of(mask) for mask in masks]
-    starts, ends = np.concatenate([s for s, _ in spans]), np.concatenate([e for _, e in spans])
-    return from_spans(starts, ends, masks[0].size_hw)
+    union = coco.merge([_checked(mask) for mask in masks])
+    return RLE(masks[0].size_hw, union["counts"].decode())
 
 
 def from_spans(starts_S: Ints, ends_S: Ints, size_hw: tuple[int, int]) -> RLE:
@@ -175,6 +150,32 @@ def from_spans(starts_S: Ints, ends_S: Ints, size_hw: tuple[int, int]) -> RLE:
     edges = np.stack([starts[np.append(True, apart)], reach[np.append(apart, True)]], axis=1).reshape(-1)
     runs = np.diff(edges, prepend=0, append=size_hw[0] * size_hw[1])
     return from_runs(runs[:-1] if runs[-1] == 0 else runs, size_hw)
+
+
+def _checked_runs(rle: RLE) -> Ints:
+    runs = _expand(rle.counts)
+    num_pixels = rle.size_hw[0] * rle.size_hw[1]
+    total = int(runs.sum())
+    # The longest run is asked first: a sum of longer ones could wrap around to the right number.
+    if int(runs.min()) < 0 or int(runs.max()) > num_pixels or total != num_pixels:
+        raise ValueError(f"RLE counts {rle.counts[:40]!r} add up to {total} pixels; expected runs >= 0 of {num_pixels} in all")
+    return runs
+
+
+def _checked(rle: RLE) -> dict[str, Any]:
+    """Return a mask as pycocotools takes it; a ValueError names broken counts, on which it would crash."""
+    runs = _checked_runs(rle)
+    # A union ends at the first run of length 0 inside.
+    return _written(rle.size_hw, rle.counts if (runs[1:] > 0).all() else _compress(_merge(runs)))
+
+
+def _written(size_hw: tuple[int, int], counts: str) -> dict[str, Any]:
+    return {"size": list(size_hw), "counts": counts.encode("ascii")}
+
+
+def _box_of(written: dict[str, Any]) -> Box | None:
+    x, y, width, height = coco.toBbox(written).tolist()
+    return (x, y, width, height) if width else None
 
 
 def _whole_numbers(values: npt.ArrayLike) -> npt.NDArray[Any] | None:

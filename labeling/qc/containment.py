@@ -1,18 +1,17 @@
 """How much of an object's mask lies inside another's: the mark of a swap, a leak or a duplicate.
 
-Measured at publish from stored run lengths, because it needs every object of a video; boxes are compared first.
+Measured at publish from stored run lengths, because it needs every object of a video.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from labeling import rle as codec
 from labeling.qc.series import longest
-from labeling.types import RLE, Box
+from labeling.types import RLE
 
 PERCENT = 98.0
 
@@ -28,14 +27,6 @@ class Overlap:
     value: float
     other: str | None
     frame_span: tuple[int, int] | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Mask:
-    track_id: str
-    spans: tuple[codec.Ints, codec.Ints]
-    area: int
-    box_xywh: Box
 
 
 def containment(tracks: Mapping[str, Mapping[int, RLE]]) -> Mapping[str, Overlap]:
@@ -56,33 +47,21 @@ def containment(tracks: Mapping[str, Mapping[int, RLE]]) -> Mapping[str, Overlap
 
 
 def _frame_shares(masks: Sequence[tuple[str, RLE]]) -> Mapping[str, tuple[float, str | None]]:
-    """Return, for each track visible on one frame, its largest share with another and whose it is."""
+    """Return, for each track visible on one frame, its largest share with another and whose it is, the first of equals."""
     sizes = sorted({rle.size_hw for _, rle in masks})
     if len(sizes) > 1:
         raise ValueError(f"masks of one frame have size_hw {sizes}; expected one size")
-    seen = [mask for track_id, rle in masks if (mask := _read(track_id, rle))]
-    best: dict[str, tuple[float, str | None]] = {mask.track_id: (0.0, None) for mask in seen}
-    for a, b in combinations(seen, 2):
-        if not _boxes_meet(a.box_xywh, b.box_xywh):
-            continue
-        share = codec.overlap_of_spans(a.spans, b.spans) / min(a.area, b.area)
-        for mine, theirs in ((a, b), (b, a)):
-            if share > best[mine.track_id][0]:
-                best[mine.track_id] = (share, theirs.track_id)
+    track_ids = [track_id for track_id, _ in masks]
+    inside_NN = codec.shares([rle for _, rle in masks])
+    visible_N = inside_NN.diagonal() > 0
+    share_NN = np.maximum(inside_NN, inside_NN.T)
+    np.fill_diagonal(share_NN, 0.0)
+    best: dict[str, tuple[float, str | None]] = {}
+    for n in np.flatnonzero(visible_N):
+        other = int(share_NN[n].argmax())
+        share = float(share_NN[n, other])
+        best[track_ids[n]] = (share, track_ids[other] if share > 0 else None)
     return best
-
-
-def _read(track_id: str, rle: RLE) -> _Mask | None:
-    """Read a mask's runs once; None when it is empty."""
-    starts, ends = codec.spans_of(rle)
-    box = codec.box_of_spans(starts, ends, rle.size_hw[0])
-    return _Mask(track_id, (starts, ends), int((ends - starts).sum()), box) if box else None
-
-
-def _boxes_meet(a_xywh: Box, b_xywh: Box) -> bool:
-    ax, ay, aw, ah = a_xywh
-    bx, by, bw, bh = b_xywh
-    return ax < bx + bw and bx < ax + aw and ay < by + bh and by < ay + ah
 
 
 def _summary(rows: list[tuple[int, float, str | None]]) -> Overlap:

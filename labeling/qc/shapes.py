@@ -76,13 +76,6 @@ def columns_of(rle: RLE) -> Columns:
     return Columns(rle.size_hw, x, y0, y1)
 
 
-def rle_of(columns: Columns) -> RLE:
-    """Join the pieces to an RLE again."""
-    height, width = columns.size_hw
-    edges = np.stack(_positions(columns), axis=1).reshape(-1)
-    return codec.from_runs(np.diff(edges, prepend=0, append=height * width), columns.size_hw)
-
-
 def shift(columns: Columns, dx: int, dy: int) -> Columns:
     """Move a mask right by dx and down by dy pixels; what leaves the frame is cut off."""
     height, width = columns.size_hw
@@ -95,11 +88,6 @@ def shift(columns: Columns, dx: int, dy: int) -> Columns:
     return Columns(columns.size_hw, x, y0, y1)
 
 
-def translate(rle: RLE, dx: int, dy: int) -> RLE:
-    """Move a mask right by dx and down by dy pixels; what leaves the frame is cut off."""
-    return rle_of(shift(columns_of(rle), dx, dy))
-
-
 def area_of(columns: Columns) -> int:
     """Return the number of pixels."""
     return int((columns.y1_P - columns.y0_P).sum())
@@ -107,7 +95,7 @@ def area_of(columns: Columns) -> int:
 
 def overlap(first: Columns, second: Columns) -> int:
     """Return how many pixels two masks of one size share."""
-    return codec.overlap_of_spans(_positions(first), _positions(second))
+    return _shared(_positions(first), _positions(second))
 
 
 def touches_border(columns: Columns) -> bool:
@@ -220,3 +208,20 @@ def _root(united: dict[int, int], label: int) -> int:
     while label != top:
         united[label], label = top, united[label]
     return top
+
+
+def _shared(first: tuple[Ints, Ints], second: tuple[Ints, Ints]) -> int:
+    """Return how many positions two lists of ascending, disjoint spans share."""
+    if first[0].size > second[0].size:
+        first, second = second, first
+    starts, ends = second
+    if first[0].size == 0:
+        return 0
+    before = np.concatenate([[0], np.cumsum(ends - starts)])
+    # One search serves both ends of every span.
+    points = np.concatenate(first)
+    k = np.searchsorted(starts, points, side="right") - 1
+    inside = np.minimum(points, ends[k]) - starts[k]
+    covered = np.where(k >= 0, before[k] + inside, 0)
+    half = first[0].size
+    return int(covered[half:].sum() - covered[:half].sum())

@@ -153,14 +153,15 @@ def _add(predictor: Predictor, state: Any, prompt: Prompt, position: int) -> Non
 
 
 def _frame_mask(out: Any, row: int, frame_idx: int, pts_seconds: float, runs: RLE, source: MaskSource) -> FrameMask:
-    starts, ends = rle.spans_of(runs)
-    area = int((ends - starts).sum())
+    # A reviewer's mask may come from another program, whose runs are looked at first.
+    model = source is MaskSource.MODEL
+    area, box_xywh = rle.area_and_box(runs) if model else (rle.area(runs), rle.box_xywh(runs))
     return FrameMask(
         frame_idx=frame_idx,
         pts_seconds=pts_seconds,
         rle=runs,
         area=area,
-        box_xywh=rle.box_of_spans(starts, ends, runs.size_hw[0]),
+        box_xywh=box_xywh,
         predicted_iou=float(out.predicted_iou[row]),
         object_score=float(out.object_score_logits[row]),
         motion_iou=_number(out.motion_score[row]),

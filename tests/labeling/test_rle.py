@@ -37,6 +37,7 @@ def test_counts_are_pycocotools_byte_for_byte(mask):
     box = codec.box_xywh(ours)
     assert (box is None) == (not mask.any())
     assert box is None or box == tuple(coco.toBbox(theirs))
+    assert codec.area_and_box(ours) == (codec.area(ours), box)
     assert codec.from_runs(codec.runs_of(ours), mask.shape) == ours
 
 
@@ -47,9 +48,11 @@ def test_sets_are_those_of_pixels(mask, seed):
     other = np.roll(mask, rng.integers(-9, 9, 2), (0, 1)) ^ (rng.random(mask.shape) < rng.choice([0, 0.05]))
     first, second = codec.encode(mask), codec.encode(other)
     shared, either = int((mask & other).sum()), int((mask | other).sum())
-    assert codec.intersection(first, second) == shared
-    assert codec.union(first, second) == either
+    assert codec.area(codec.joined([first, second])) == either
+    assert codec.joined([first, second]) == codec.encode(mask | other)
     assert codec.iou(first, second) == (shared / either if either else 1.0)
+    inside = [[shared / mask.sum() if shared else 0.0], [shared / other.sum() if shared else 0.0]]
+    assert codec.shares([first, second]).tolist() == [[float(mask.any()), *inside[0]], [*inside[1], float(other.any())]]
 
 
 @settings(max_examples=200, deadline=None)
@@ -58,6 +61,19 @@ def test_runs_of_zero_length_are_merged_away(runs):
     pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     made = codec.from_runs(runs, (pixels.size, 1))
     assert made == codec.encode(pixels[:, None])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=30).filter(lambda runs: sum(runs) > 0), st.integers(0, 9))
+def test_runs_of_another_program_mean_what_they_say(runs, seed):
+    """Runs of length 0 inside, which pycocotools itself takes for the end of a union and for pixels of a box."""
+    pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    theirs = RLE((pixels.size, 1), codec._compress(np.array(runs)))
+    other = np.random.default_rng(seed).random(pixels.size) < 0.5
+    ours, second = codec.encode(pixels[:, None]), codec.encode(other[:, None])
+    assert (codec.area(theirs), codec.box_xywh(theirs)) == (codec.area(ours), codec.box_xywh(ours))
+    assert codec.joined([theirs, second]) == codec.joined([second, theirs]) == codec.encode((pixels | other)[:, None])
+    assert codec.iou(theirs, second) == codec.iou(ours, second)
 
 
 def test_hand_made_counts():
@@ -79,8 +95,11 @@ def test_slices_and_other_layouts_encode_alike():
 
 @pytest.mark.parametrize("counts", ["", "4", "43", "4350", "435P", "p", " ", "PPPPPPPPPPPPPPPP0", "400"])
 def test_broken_counts_are_named(counts):
-    with pytest.raises(ValueError, match="RLE counts"):
-        codec.runs_of(RLE((3, 4), counts))
+    broken = RLE((3, 4), counts)
+    both = lambda r: codec.iou(r, r), lambda r: codec.joined([r, r])
+    for read in (codec.runs_of, codec.decode, codec.area, codec.box_xywh, *both):
+        with pytest.raises(ValueError, match="RLE counts"):
+            read(broken)
 
 
 @pytest.mark.parametrize(
