@@ -21,7 +21,7 @@ from sam2.tracking.propagating import propagate
 from sam2.tracking.released_steps import ReleasedSteps
 from sam2.tracking.state import VideoState
 from sam2.tracking.track import ObjectTrack
-from sam2.video.opening import open_frames
+from sam2.video.frames import open_frames
 
 MEMORY_KINDS = ("all", "window")
 

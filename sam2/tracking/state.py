@@ -20,7 +20,7 @@ from sam2.tracking.images import FrameImages
 from sam2.tracking.portions import Portion
 from sam2.tracking.track import ObjectTrack
 from sam2.tracking.views import Numbering, ObjectIds, PerObject, View
-from sam2.video.read_ahead import ReadAhead
+from sam2.video.frames import ReadAhead
 from sam2.video.source import FrameSource, normalised
 
 __all__ = ["ObjectTrack", "VideoState"]

@@ -12,7 +12,7 @@ import pytest
 from labeling.ingest.decode import FrameReader
 from labeling.ingest.probe import probe
 from labeling.types import VideoRef
-from sam2.video.opening import open_frames
+from sam2.video.frames import open_frames
 from sam2.video.source import shrink
 from sam2.video.video_file import VideoFile
 

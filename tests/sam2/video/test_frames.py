@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sam2.video.handed_over import HELD_BY_WINDOW, FrameList, PassingFrames
+from sam2.video.frames import HELD_BY_WINDOW, FrameList, PassingFrames
 from sam2.video.source import shrink
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (20, 12, 16, 3), np.uint8)
