@@ -36,8 +36,8 @@ _PASSING = {
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-def _etag_of(found: os.stat_result) -> str:
-    return f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
+def _etag_of(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
 
 
 class FolderObjects:
@@ -75,10 +75,10 @@ class FolderObjects:
     def stat(self, key: str) -> ObjectStat | None:
         path = self._path(key)
         try:
-            found = path.stat()
+            status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return None if path.is_dir() else ObjectStat(key, found.st_size, _etag_of(found), found.st_mtime)
+        return None if path.is_dir() else ObjectStat(key, status.st_size, _etag_of(status), status.st_mtime)
 
     def get(self, key: str) -> bytes:
         with self._opened(key) as reader:
@@ -120,8 +120,8 @@ class FolderObjects:
 
     def put_if_match(self, key: str, body: bytes, etag: str) -> bool:
         with self._staged(key, body) as beside, self._locked():
-            found = self.stat(key)
-            if found is None or found.etag != etag:
+            current = self.stat(key)
+            if current is None or current.etag != etag:
                 return False
             os.replace(beside, self._path(key))
         return True
@@ -240,24 +240,24 @@ def _walk(
             if name.startswith(prefix) or prefix.startswith(name):
                 yield from _walk(entry.path, name, prefix, inside, lenient=lenient)
         elif name.startswith(prefix) and not is_hidden(entry.name):
-            found = _stat_of_file(name, entry)
-            if found is not None:
-                yield found
+            object_stat = _stat_of_file(name, entry)
+            if object_stat is not None:
+                yield object_stat
 
 
 def _stat_of_file(key: str, entry: os.DirEntry[str]) -> ObjectStat | None:
     try:
         key.encode()
-        found = entry.stat()
+        status = entry.stat()
     except UnicodeEncodeError:
         log.warning("%r is left out: its name is not UTF-8; rename it to have it listed", entry.path)
         return None
     except OSError:  # a link that leads nowhere, or a file that went while the folder was read
         return None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         log.warning("%s is left out: it is no regular file but a pipe, socket or device", entry.path)
         return None
-    return ObjectStat(key, found.st_size, _etag_of(found), found.st_mtime)
+    return ObjectStat(key, status.st_size, _etag_of(status), status.st_mtime)
 
 
 def open_objects(root: str | Path, *, unavailable: str = "store_unavailable") -> Objects:

@@ -61,10 +61,10 @@ class S3Objects:
                 Bucket=self._bucket, Prefix=self._base + prefix, **request_payer()
             )
             for page in pages:
-                for found in page.get("Contents", ()):
-                    key = found["Key"][len(self._base):]
+                for entry in page.get("Contents", ()):
+                    key = entry["Key"][len(self._base):]
                     if key and not key.endswith("/") and not is_hidden(key):
-                        yield _stat_of(key, found["Size"], found)
+                        yield _stat_of(key, entry["Size"], entry)
 
     def stat(self, key: str) -> ObjectStat | None:
         try:
@@ -121,8 +121,8 @@ class S3Objects:
     def put_if_match(self, key: str, body: bytes, etag: str) -> bool:
         if self._has_conditions():
             return self._put_if(key, body, {"IfMatch": f'"{etag}"'})
-        found = self.stat(key)
-        if found is None or found.etag != etag:
+        current = self.stat(key)
+        if current is None or current.etag != etag:
             return False
         self.put(key, body)
         return True
@@ -136,8 +136,8 @@ class S3Objects:
 
     def _client(self) -> Any:
         if self._made is None:
-            said = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
-            self._made = client_for(said)
+            variables = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+            self._made = client_for(variables)
         return self._made
 
     def _at(self, key: str) -> dict[str, str]:

@@ -85,8 +85,8 @@ def export_davis(
         sets = folder / "ImageSets" / "2017"
         sets.mkdir(parents=True)
         (sets / f"{subset}.txt").write_text("".join(f"{video.folder}\n" for video in chosen.videos), encoding="ascii")
-        said = {"snapshot": chosen.snapshot.name, "verdicts": chosen.verdicts, "videos": _mapping(chosen.videos)}
-        (folder / MAPPING).write_text(json.dumps(said, indent=1) + "\n", encoding="ascii")
+        mapping = {"snapshot": chosen.snapshot.name, "verdicts": chosen.verdicts, "videos": _mapping(chosen.videos)}
+        (folder / MAPPING).write_text(json.dumps(mapping, indent=1) + "\n", encoding="ascii")
     num_objects = sum(len(video.tracks) for video in chosen.videos)
     return DavisSummary(
         out, chosen.snapshot.name, len(chosen.videos), num_objects, num_frames, overlap_pixels, chosen.left_out

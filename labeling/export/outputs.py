@@ -1,7 +1,7 @@
-"""Outputs that are whole or not there: written beside, then renamed into place.
+"""Outputs of an export, files and folders: whole or not there, written beside and renamed into place.
 
-What they take the place of must be an earlier output of ours, so that a mistyped path costs nothing: a file is known by how
-it begins, a folder by the list of its files in `MADE`.
+What they replace must be an earlier output of ours, so that a mistyped path costs nothing: a file is known by how it begins,
+a folder by the list of its files in `MADE`.
 """
 
 import os
@@ -44,12 +44,13 @@ def require_ours(out: Path, begins: str) -> None:
         raise ValueError(f"out is {str(out)!r}, a folder; expected the path of a file to write")
     if not os.path.lexists(out):
         return
-    wanted = begins.encode()
+    beginning = begins.encode()
     head = b""
     if out.is_file():
         with out.open("rb") as reader:
-            head = reader.read(len(wanted))
-    if not out.is_file() or head not in (wanted, b""):
+            head = reader.read(len(beginning))
+    # An empty file is what a shell's redirection or `touch` left: nothing is lost with it.
+    if not out.is_file() or head not in (beginning, b""):
         raise ValueError(f"out is {str(out)!r}, which is there and was not written by this command; {_ELSEWHERE}")
 
 
@@ -67,6 +68,7 @@ def replaced_folder(out: Path) -> Iterator[Path]:
     try:
         yield partial
         (partial / MADE).write_text("".join(f"{name}\n" for name in _names_in(partial)))
+        # Again: what came into the folder while the export was written is not ours to remove.
         require_made(out)
         if out.exists():
             out.rename(old)

@@ -40,14 +40,14 @@ def thinned(positions: Floats, values: Floats, *, max_points: int = MAX_POINTS) 
     """Return at most about `max_points` of a line (N,), keeping the extremes of each stretch and its gaps (NaN)."""
     if len(values) <= max_points:
         return positions, values
-    kept = []
+    extremes = []
     for stretch in np.array_split(np.arange(len(values)), max_points // 2):
         finite = stretch[np.isfinite(values[stretch])]
         if len(finite) == 0:
-            kept.append(stretch[:1])
+            extremes.append(stretch[:1])
             continue
-        kept.append(np.unique([finite[values[finite].argmin()], finite[values[finite].argmax()]]))
-    rows = np.concatenate(kept)
+        extremes.append(np.unique([finite[values[finite].argmin()], finite[values[finite].argmax()]]))
+    rows = np.concatenate(extremes)
     return positions[rows], values[rows]
 
 
@@ -55,8 +55,8 @@ def _optional(values: Sequence[float | None]) -> Floats:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _stretches(held: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], held, [False]]).astype(np.int8)))
+def _stretches(absent: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], absent, [False]]).astype(np.int8)))
     return [(int(first), int(end)) for first, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
@@ -164,14 +164,14 @@ def leading_signals(qc: QCConfig, measured: Iterable[str], *, limit: int = 6) ->
 
 def bounds_of(qc: QCConfig, signal: str) -> tuple[Bound, ...]:
     """Return the (decision, `at_least` or `at_most`, value) that rules set for a signal, one of each kept."""
-    found: dict[Bound, None] = {}
+    bounds: dict[Bound, None] = {}
     for rule in qc.rules:
         if rule.signal != signal:
             continue
         for decision, value in ((Decision.REVIEW, rule.review), (Decision.REJECT, rule.reject)):
             if value is not None:
-                found[decision, rule.bound, value] = None
-    return tuple(sorted(found, key=lambda bound: bound[2]))
+                bounds[decision, rule.bound, value] = None
+    return tuple(sorted(bounds, key=lambda bound: bound[2]))
 
 
 def num_past(values: Floats, bounds: Sequence[Bound]) -> int:
@@ -231,8 +231,8 @@ def draw_histogram(
 
 def finite_values(rows: Iterable[Mapping[str, float | None]], signal: str) -> Floats:
     """Collect a signal's finite values (N,) from rows of signals; rows that lack it or hold null are left out."""
-    found = np.array([row[signal] for row in rows if row.get(signal) is not None], dtype=np.float64)
-    return found[np.isfinite(found)]
+    values = np.array([row[signal] for row in rows if row.get(signal) is not None], dtype=np.float64)
+    return values[np.isfinite(values)]
 
 
 def describe_bounds(bounds: Sequence[Bound]) -> str:

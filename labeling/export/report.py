@@ -68,7 +68,7 @@ class TrackView:
 def write_report(
     objects: Objects, run: RunReport, tracks: Sequence[TrackReport], *, embed_mib: float = EMBED_MIB, num_worst: int = 12
 ) -> str:
-    """Write `runs/<run_id>/report.html` and the previews it shows, and return the page's URI; repeatable.
+    """Write `runs/<run_id>/report.html` and the previews that it shows; returns the page's URI. Repeatable.
 
     Pictures and videos are embedded, worst masklets first, until `embed_mib` is used up; all lie in `previews/` too.
     """
@@ -164,14 +164,14 @@ def _phrase(reason: str) -> str:
 
 def verdict_shares(tracks: Sequence[TrackReport]) -> tuple[Share, ...]:
     """Count masklets by verdict, all three in fixed order."""
-    found = Counter(track.decision for track in tracks)
-    return shares({decision.value: found[decision] for decision in Decision})
+    counts = Counter(track.decision for track in tracks)
+    return shares({decision.value: counts[decision] for decision in Decision})
 
 
 def reason_shares(tracks: Sequence[TrackReport]) -> tuple[Share, ...]:
     """Count the masklets that each reason flags, commonest first; a masklet may have several."""
-    found = Counter(reason for track in tracks for reason in {flag.reason for flag in track.flags})
-    ordered = dict(sorted(found.items(), key=lambda row: (-row[1], row[0])))
+    counts = Counter(reason for track in tracks for reason in {flag.reason for flag in track.flags})
+    ordered = dict(sorted(counts.items(), key=lambda row: (-row[1], row[0])))
     return shares(ordered, whole=len(tracks))
 
 

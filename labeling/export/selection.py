@@ -4,11 +4,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from labeling.objects import Objects
 from labeling.store.mask_rows import MaskReader
 from labeling.store.records import mask_from_row, video_from_row
+from labeling.store.schemas import TableRow
 from labeling.store.snapshots import Snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
 from labeling.types import Decision, FrameMask, Video
 
@@ -27,7 +27,7 @@ class SelectedTrack:
     verdict: str
     risk: float
     last_frame_idx: int
-    row: Mapping[str, Any]
+    row: TableRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ def folder_names(keys_by_video_id: Mapping[str, str]) -> dict[str, str]:
     }
     with_id = {video_id: f"{name}-{video_id}" for video_id, name in plain.items()}
     # Some file systems do not tell upper from lower case.
-    seen = Counter(name.lower() for name in plain.values())
-    names = {video_id: name if seen[name.lower()] == 1 else with_id[video_id] for video_id, name in plain.items()}
+    uses = Counter(name.lower() for name in plain.values())
+    names = {video_id: name if uses[name.lower()] == 1 else with_id[video_id] for video_id, name in plain.items()}
     return names if len({name.lower() for name in names.values()}) == len(names) else with_id
 
 
@@ -89,9 +89,9 @@ def select(objects: Objects, *, verdicts: Collection[str] = ACCEPTED, snapshot: 
 
     Raises ValueError for an unknown verdict or snapshot.
     """
-    wanted = check_verdicts(verdicts)
+    exported = check_verdicts(verdicts)
     version = read_snapshot(objects, snapshot)
-    tracks, left_out = _tracks_by_video(objects, version, frozenset(wanted))
+    tracks, left_out = _tracks_by_video(objects, version, frozenset(exported))
     # Each batch has a row of its video; the latest probe holds.
     probed = sorted(read_videos(objects, version).to_pylist(), key=lambda row: row["created_at"])
     videos = {row["video_id"]: video_from_row(row) for row in probed}
@@ -100,29 +100,29 @@ def select(objects: Objects, *, verdicts: Collection[str] = ACCEPTED, snapshot: 
         SelectedVideo(videos[video_id], folders[video_id], tuple(sorted(rows, key=lambda track: track.object_id)))
         for video_id, rows in tracks.items()
     ]
-    return Selection(version, wanted, tuple(sorted(chosen, key=lambda entry: entry.video.ref.key)), left_out)
+    return Selection(version, exported, tuple(sorted(chosen, key=lambda entry: entry.video.ref.key)), left_out)
 
 
 def _tracks_by_video(
-    objects: Objects, version: Snapshot, wanted: frozenset[str]
+    objects: Objects, version: Snapshot, exported: frozenset[str]
 ) -> tuple[dict[str, list[SelectedTrack]], Mapping[str, int]]:
     judged = {}
     for row in read_verdicts(objects, version).select(["video_id", "track_id", "verdict", "risk"]).to_pylist():
         judged[row["video_id"], row["track_id"]] = (row["verdict"], row["risk"])
     columns = ["video_id", "track_id", "object_id", "label_version", "category", "batch", "last_frame_idx", "masks_file"]
-    found: dict[str, list[SelectedTrack]] = defaultdict(list)
+    by_video: dict[str, list[SelectedTrack]] = defaultdict(list)
     left_out: Counter[str] = Counter()
     for row in read_tracks(objects, version).select(columns).to_pylist():
         verdict, risk = judged[row["video_id"], row["track_id"]]
-        if verdict not in wanted:
+        if verdict not in exported:
             left_out[verdict] += 1
             continue
         last = -1 if row["last_frame_idx"] is None else row["last_frame_idx"]
         category = row["category"] or DEFAULT_CATEGORY
-        found[row["video_id"]].append(
+        by_video[row["video_id"]].append(
             SelectedTrack(row["track_id"], row["object_id"], row["label_version"], category, verdict, risk, last, row)
         )
-    return found, dict(sorted(left_out.items()))
+    return by_video, dict(sorted(left_out.items()))
 
 
 def masks_of(masks: MaskReader, track: SelectedTrack) -> Iterator[FrameMask]:

@@ -1,4 +1,4 @@
-"""Dead letters: what could not be labelled, why, and what to hand in again; one object each, so that nothing is appended."""
+"""Dead letters: videos that failed, why, and the job as it was; one object each, so that nothing is appended."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -68,8 +68,8 @@ def of_objects(job: Job, ids: Set[int]) -> Job:
 
 
 def put_dead_letter(objects: Objects, letter: DeadLetter) -> str:
-    """Put a letter; returns its key."""
-    said = {
+    """Put a letter at its key, and return the key; secrets are cut out of what it says."""
+    document = {
         "run_id": letter.run_id, "video": letter.video, "video_id": letter.video_id, "created_at": letter.created_at,
         "error": {
             "kind": letter.error.kind.value, "reason": letter.error.reason, "message": redact(letter.error.message),
@@ -78,8 +78,8 @@ def put_dead_letter(objects: Objects, letter: DeadLetter) -> str:
         "payload": letter.payload,
     }
     # A job is read back as it is; what a prompt table's row says may hold anything.
-    said = said if letter.replayable else held_out(said)
-    objects.put(letter.key, json.dumps(said, indent=1, sort_keys=True).encode())
+    document = document if letter.replayable else held_out(document)
+    objects.put(letter.key, json.dumps(document, indent=1, sort_keys=True).encode())
     return letter.key
 
 
@@ -132,8 +132,8 @@ def still_open(letter: DeadLetter, ledger: Ledger) -> bool:
 
 
 def _has_later(ledger: Ledger, video_id: str, object_id: int, label_version: int | None) -> bool:
-    done = ledger.newest(video_id, object_id)
-    return done is not None and label_version is not None and done.label_version >= label_version
+    result = ledger.newest(video_id, object_id)
+    return result is not None and label_version is not None and result.label_version >= label_version
 
 
 def job_to_dict(job: Job) -> dict[str, Any]:
@@ -153,26 +153,26 @@ def job_to_dict(job: Job) -> dict[str, Any]:
     }
 
 
-def job_from_dict(said: Mapping[str, Any]) -> Job:
+def job_from_dict(values: Mapping[str, Any]) -> Job:
     """Read back what `job_to_dict` wrote."""
     return Job(
-        run_id=said["run_id"],
-        video=VideoRef(**said["video"]),
-        prompts=tuple(prompt_from_dict(p) for p in said["prompts"]),
-        keys={int(o): key for o, key in said["keys"].items()},
-        label_versions={int(o): v for o, v in said["label_versions"].items()},
-        batch=said["batch"],
-        components={int(o): parts for o, parts in said.get("components", {}).items()},
-        kept={int(o): _kept(kept) for o, kept in said.get("kept", {}).items()},
+        run_id=values["run_id"],
+        video=VideoRef(**values["video"]),
+        prompts=tuple(prompt_from_dict(p) for p in values["prompts"]),
+        keys={int(o): key for o, key in values["keys"].items()},
+        label_versions={int(o): v for o, v in values["label_versions"].items()},
+        batch=values["batch"],
+        components={int(o): parts for o, parts in values.get("components", {}).items()},
+        kept={int(o): _kept(kept) for o, kept in values.get("kept", {}).items()},
     )
 
 
-def _kept(said: Mapping[str, Any]) -> Kept:
-    return Kept(said["masks_file"], tuple((first, end) for first, end in said["spans"]), tuple(said["starts"]))
+def _kept(values: Mapping[str, Any]) -> Kept:
+    return Kept(values["masks_file"], tuple((first, end) for first, end in values["spans"]), tuple(values["starts"]))
 
 
-def _letter(said: Any) -> DeadLetter:
-    letter = typed(DeadLetter, {**said, "error": typed(ErrorRecord, said["error"])})
+def _letter(document: Any) -> DeadLetter:
+    letter = typed(DeadLetter, {**document, "error": typed(ErrorRecord, document["error"])})
     layout.check_run_id(letter.run_id)
     if letter.replayable:
         job_from_dict(letter.payload)

@@ -1,4 +1,4 @@
-"""A store's small JSON objects read back: one that is not as it was written is named, with what is wrong and what to do."""
+"""JSON documents of a store, read and checked: an error names the damaged one, what is wrong and what to do."""
 
 import json
 import logging
@@ -61,21 +61,21 @@ def problem_of(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def typed(kind: type[T], said: Any) -> T:
+def typed(kind: type[T], values: Any) -> T:
     """Make a dataclass of plain values, each checked against its field's type; names that it does not know are left out.
 
     Raises:
         ValueError: with the name, the value and the type.
     """
-    plain(said, Mapping, kind.__name__)
+    plain(values, Mapping, kind.__name__)
     hints = get_type_hints(kind)
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for field in fields(kind):  # type: ignore[arg-type]
-        if field.name in said:
-            given[field.name] = plain(said[field.name], hints[field.name], field.name)
+        if field.name in values:
+            arguments[field.name] = plain(values[field.name], hints[field.name], field.name)
         elif field.default is MISSING and field.default_factory is MISSING:
             raise KeyError(field.name)
-    return kind(**given)
+    return kind(**arguments)
 
 
 def plain(value: Any, hint: Any, name: str) -> Any:

@@ -31,10 +31,10 @@ class Result:
     components: str
 
 
-def components_of(done: Result) -> Mapping[str, str]:
-    """Return the digests of what a result was made of; empty where its marker said nothing, or nothing that can be read."""
+def components_of(result: Result) -> Mapping[str, str]:
+    """Return the digests of what a result was made of; empty where its marker held none, or none that can be read."""
     try:
-        parts: dict[str, str] = plain(json.loads(done.components), dict[str, str], "components")
+        parts: dict[str, str] = plain(json.loads(result.components), dict[str, str], "components")
     except ValueError:
         return {}
     return parts
@@ -47,8 +47,8 @@ class Marker:
     object_key: str
     video_id: str
     batch: str
-    results: tuple[Mapping[str, Any], ...]
-    files: tuple[Mapping[str, Any], ...]
+    results: tuple[schemas.TableRow, ...]
+    files: tuple[schemas.TableRow, ...]
 
     def file_of(self, table: str) -> str:
         """The key of the batch's file of one table."""
@@ -68,11 +68,11 @@ class Ledger:
     """Every result that a store holds, current and superseded.
 
     `table` has the columns of `schemas.LEDGER`; `markers` are those that no snapshot has taken in yet, `bad` those that are
-    not as they were written: their objects count as not done. A result that was
-    withdrawn by going back to an older snapshot is no object's newest; its version and its key stay taken.
+    not as they were written: their objects count as not done. A result that was withdrawn by going back to an older snapshot
+    is no object's newest; its version and its key stay taken.
     """
 
-    table: Any
+    table: pa.Table
     markers: tuple[Marker, ...] = ()
     snapshot: Snapshot | None = None
     bad: tuple[BadMarker, ...] = ()
@@ -92,8 +92,8 @@ class Ledger:
 
         The video is asked for too: two copies of one file have equal keys and are two videos of the dataset.
         """
-        done = self._newest.get((video_id, object_id))
-        return done is not None and done.key == key
+        result = self._newest.get((video_id, object_id))
+        return result is not None and result.key == key
 
     def holds(self, video_id: str, object_id: int, key: str) -> bool:
         """Whether any result of the object, superseded or not, was made with this key."""
@@ -101,8 +101,8 @@ class Ledger:
 
     def version_of(self, video_id: str, object_id: int) -> int:
         """The highest label_version that a result of the object has had, 0 when it has none."""
-        done = self._newest.get((video_id, object_id))
-        return max(done.label_version if done else 0, self._withdrawn.get((video_id, object_id), 0))
+        result = self._newest.get((video_id, object_id))
+        return max(result.label_version if result else 0, self._withdrawn.get((video_id, object_id), 0))
 
     def batch_for(self, video_id: str, keys: Mapping[int, str]) -> str:
         """Name the batch that will hold these objects' next results.
@@ -110,10 +110,10 @@ class Ledger:
         Where a key has a result that was superseded since (a prompt was changed and changed back), its next version is
         named too: the files of the old result belong to snapshots and must not be written again.
         """
-        named = (
+        names = (
             f"{key} v{self.version_of(video_id, o) + 1}" if self.holds(video_id, o, key) else key for o, key in keys.items()
         )
-        return batch_of(named)
+        return batch_of(names)
 
     def videos(self) -> set[str]:
         """The ids of the videos that have a result."""
@@ -132,19 +132,19 @@ def read_ledger(objects: Objects) -> Ledger:
 
 
 def ledger_of(
-    table: Any, *, markers: tuple[Marker, ...] = (), snapshot: Snapshot | None = None, bad: tuple[BadMarker, ...] = ()
+    table: pa.Table, *, markers: tuple[Marker, ...] = (), snapshot: Snapshot | None = None, bad: tuple[BadMarker, ...] = ()
 ) -> Ledger:
     """Make a ledger from rows of `schemas.LEDGER`; of rows that a snapshot and a marker both have, one stays."""
     rows = _without_twins(table) if markers else table
     withdrawn = pc.fill_null(rows["withdrawn"], False)
     current, gone = newest(rows.filter(pc.invert(withdrawn))), newest(rows.filter(withdrawn))
     names = ("video_id", "object_id", "label_version", "key", "components")
-    done = {(v, o): Result(n, k, c) for v, o, n, k, c in _zipped(current, *names)}
+    results = {(v, o): Result(n, k, c) for v, o, n, k, c in _zipped(current, *names)}
     highest = {(v, o): n for v, o, n in _zipped(gone, "video_id", "object_id", "label_version")}
-    return Ledger(rows, markers, snapshot, bad, done, set(_zipped(rows, "video_id", "object_id", "key")), highest)
+    return Ledger(rows, markers, snapshot, bad, results, set(_zipped(rows, "video_id", "object_id", "key")), highest)
 
 
-def _zipped(table: Any, *names: str) -> Iterator[Any]:
+def _zipped(table: pa.Table, *names: str) -> Iterator[Any]:
     return zip(*(table[name].to_pylist() for name in names), strict=True)
 
 
@@ -154,28 +154,28 @@ def read_markers(objects: Objects) -> tuple[tuple[Marker, ...], tuple[BadMarker,
     One that goes away meanwhile was taken in and is left out.
     """
     keys = (stat.key for stat in objects.list(layout.PENDING) if stat.key.endswith(".json"))
-    found = [marker for marker in map_objects(objects, lambda key: _read_marker(objects, key), keys) if marker is not None]
-    bad = tuple(marker for marker in found if isinstance(marker, BadMarker))
+    markers = [marker for marker in map_objects(objects, lambda key: _read_marker(objects, key), keys) if marker is not None]
+    bad = tuple(marker for marker in markers if isinstance(marker, BadMarker))
     for marker in bad:
         log.warning("%s is no done marker (%s): its video is due", objects.uri(marker.object_key), marker.problem)
-    return tuple(marker for marker in found if isinstance(marker, Marker)), bad
+    return tuple(marker for marker in markers if isinstance(marker, Marker)), bad
 
 
 def _read_marker(objects: Objects, key: str) -> Marker | BadMarker | None:
     try:
-        return read_document(objects, key, lambda said: _marker(key, said, objects.uri(key)))
+        return read_document(objects, key, lambda document: _marker(key, document, objects.uri(key)))
     except FileNotFoundError:
         return None
     except DamagedStore as error:
         return BadMarker(key, problem_of(error.__cause__ or error))
 
 
-def _marker(key: str, said: Any, uri: str) -> Marker:
-    schemas.check_stamp(plain(said["storage_version"], int, "storage_version"), str(said["written_by"]), uri)
-    shared = {name: plain(said[name], str, name) for name in ("video_id", "batch", "run_id", "written_at")}
+def _marker(key: str, document: Any, uri: str) -> Marker:
+    schemas.check_stamp(plain(document["storage_version"], int, "storage_version"), str(document["written_by"]), uri)
+    shared = {name: plain(document[name], str, name) for name in ("video_id", "batch", "run_id", "written_at")}
     if key != layout.marker(shared["run_id"], shared["video_id"], shared["batch"]):
         raise ValueError(f"it is of {shared['video_id']}-{shared['batch']}, run {shared['run_id']}; expected what its key says")
-    objects = [plain(o, dict, "objects") for o in plain(said["objects"], list, "objects")]
+    objects = [plain(o, dict, "objects") for o in plain(document["objects"], list, "objects")]
     results = tuple(
         {
             **shared, "object_id": plain(o["object_id"], int, "object_id"), "label_version": _version(o["label_version"]),
@@ -184,7 +184,7 @@ def _marker(key: str, said: Any, uri: str) -> Marker:
         }
         for o in objects
     )
-    files = tuple(_file(f, shared) for f in plain(said["files"], list, "files"))
+    files = tuple(_file(f, shared) for f in plain(document["files"], list, "files"))
     if not results or {f["table"] for f in files} != set(layout.DATA_TABLES):
         raise ValueError(f"it names {len(results)} objects and {len(files)} files; expected objects and a file of each table")
     return Marker(key, shared["video_id"], shared["batch"], results, files)
@@ -197,20 +197,21 @@ def _version(value: Any) -> int:
     return version
 
 
-def _file(said: Any, shared: Mapping[str, str]) -> Mapping[str, Any]:
-    file = plain(plain(said, dict, "files")["file"], str, "file")
+def _file(values: Any, shared: Mapping[str, str]) -> schemas.TableRow:
+    file = plain(plain(values, dict, "files")["file"], str, "file")
     table = file.partition("/")[0]
     if file != layout.data_file(table, shared["video_id"], shared["batch"]) or not layout.is_data_file(file):
         raise ValueError(f"file is {file!r}; expected one of its batch")
     kinds = {"rows": int, "num_bytes": int, "sha256": str}
-    described = {name: plain(said[name], kind, name) for name, kind in kinds.items()}
+    described = {name: plain(values[name], kind, name) for name, kind in kinds.items()}
     return {"file": file, "table": table, "video_id": shared["video_id"], "batch": shared["batch"], **described}
 
 
-def _without_twins(table: Any) -> Any:
+def _without_twins(table: pa.Table) -> pa.Table:
+    # Twins are there while a publisher that was killed after its commit has not deleted the markers that it took in.
     names = ["video_id", "object_id", "label_version", "batch"]
-    kept = ["key", "run_id", "written_at", "components", "withdrawn"]
-    grouped = table.group_by(names, use_threads=False).aggregate([(name, "last") for name in kept])
-    columns = [*names, *(f"{name}_last" for name in kept)]
-    arrays = dict(zip([*names, *kept], (grouped[c] for c in columns), strict=True))
+    others = ["key", "run_id", "written_at", "components", "withdrawn"]
+    grouped = table.group_by(names, use_threads=False).aggregate([(name, "last") for name in others])
+    columns = [*names, *(f"{name}_last" for name in others)]
+    arrays = dict(zip([*names, *others], (grouped[c] for c in columns), strict=True))
     return pa.Table.from_arrays([arrays[f.name].cast(f.type) for f in schemas.LEDGER], schema=schemas.LEDGER)

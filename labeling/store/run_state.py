@@ -1,4 +1,4 @@
-"""How far a run is, in one small file of its folder: written while it goes on, and a last time when it has ended."""
+"""The state of a run, one small file of its folder: written while the run goes on, and a last time when it has ended."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -63,8 +63,8 @@ class RunState:
     @property
     def dead_letter_share(self) -> float:
         """Dead letters as a share of all that the run had to do so far."""
-        had = self.num_labelled + self.num_failed + self.num_refused
-        return (self.num_failed + self.num_refused) / had if had else 0.0
+        num_over = self.num_labelled + self.num_failed + self.num_refused
+        return (self.num_failed + self.num_refused) / num_over if num_over else 0.0
 
     @property
     def over(self) -> bool:
@@ -98,8 +98,8 @@ def read_state(objects: Objects, run_id: str) -> RunState | None:
         return None
 
 
-def _state(said: Any) -> RunState:
-    state = typed(RunState, said)
+def _state(document: Any) -> RunState:
+    state = typed(RunState, document)
     for name in ("started_at", "at"):
         if not 0 <= getattr(state, name) < _LAST_S:
             raise ValueError(f"{name} is {getattr(state, name)}; expected seconds since the epoch")
@@ -116,7 +116,7 @@ def recent_states(objects: Objects, *, at_most: int = 50, on_damage: OnDamage = 
             on_damage(error)
             return None
 
-    found = [stat for stat in objects.list("runs/") if layout.is_run_file(stat.key, STATE)]
-    newest = sorted(found, key=lambda stat: stat.modified_at, reverse=True)[:at_most]
+    stats = [stat for stat in objects.list("runs/") if layout.is_run_file(stat.key, STATE)]
+    newest = sorted(stats, key=lambda stat: stat.modified_at, reverse=True)[:at_most]
     states = map_objects(objects, state_at, newest)
     return sorted((state for state in states if state is not None), key=lambda s: s.started_at, reverse=True)

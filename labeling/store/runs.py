@@ -133,8 +133,10 @@ def write_plan(objects: Objects, plan: Plan) -> str:
     """Keep what a run was to do: every video that will run, and of the others how many there are for each reason."""
     will_run = [asdict(entry) for entry in plan.entries if entry.will_run]
     dead = [{"video": held_out(d.video), "reason": d.error.reason, "message": redact(d.error.message)} for d in plan.dead]
-    said = {"run_id": plan.run_id, "reasons": plan.reasons, "due_bytes": plan.due_bytes, "will_run": will_run, "dead": dead}
-    return write_run_file(objects, plan.run_id, PLAN, said)
+    document = {
+        "run_id": plan.run_id, "reasons": plan.reasons, "due_bytes": plan.due_bytes, "will_run": will_run, "dead": dead,
+    }
+    return write_run_file(objects, plan.run_id, PLAN, document)
 
 
 def write_summary(objects: Objects, summary: RunSummary) -> str:
@@ -149,27 +151,26 @@ def list_runs(objects: Objects) -> list[str]:
 
 def read_config(objects: Objects, run_id: str) -> Mapping[str, Any]:
     """Read a run's resolved configuration."""
-    said: Mapping[str, Any] = _read(objects, run_id, CONFIG, lambda said: plain(said, dict, CONFIG))
-    return said
+    config: Mapping[str, Any] = _read(objects, run_id, CONFIG, lambda document: plain(document, dict, CONFIG))
+    return config
 
 
 def read_plan(objects: Objects, run_id: str) -> Mapping[str, Any]:
     """Read what a run was to do, as `write_plan` put it."""
-    said: Mapping[str, Any] = _read(objects, run_id, PLAN, _plan)
-    return said
+    plan: Mapping[str, Any] = _read(objects, run_id, PLAN, _plan)
+    return plan
 
 
-def _plan(said: Any) -> Mapping[str, Any]:
-    plain(said, dict, PLAN)
-    plain(said["reasons"], Mapping[str, int], "reasons")
-    plain(said["will_run"], list, "will_run")
-    found: Mapping[str, Any] = said
-    return found
+def _plan(document: Any) -> Mapping[str, Any]:
+    plan: Mapping[str, Any] = plain(document, dict, PLAN)
+    plain(plan["reasons"], Mapping[str, int], "reasons")
+    plain(plan["will_run"], list, "will_run")
+    return plan
 
 
 def read_summary(objects: Objects, run_id: str) -> RunSummary:
     """Read what came of a run; ValueError names the runs that are there when it left no summary."""
-    summary: RunSummary = _read(objects, run_id, SUMMARY, lambda said: typed(RunSummary, said))
+    summary: RunSummary = _read(objects, run_id, SUMMARY, lambda document: typed(RunSummary, document))
     return summary
 
 
@@ -194,9 +195,9 @@ def estimate(plan: Plan, summaries: Iterable[RunSummary], *, num_workers: int) -
 
 def recent_summaries(objects: Objects, *, at_most: int = _RUNS_LOOKED_AT) -> list[RunSummary]:
     """Return the summaries of the runs that ended last, newest first."""
-    found = [stat for stat in objects.list("runs/") if layout.is_run_file(stat.key, SUMMARY)]
+    stats = [stat for stat in objects.list("runs/") if layout.is_run_file(stat.key, SUMMARY)]
     summaries = []
-    for stat in sorted(found, key=lambda stat: stat.modified_at, reverse=True)[:at_most]:
+    for stat in sorted(stats, key=lambda stat: stat.modified_at, reverse=True)[:at_most]:
         try:
             summaries.append(read_summary(objects, stat.key.split("/")[1]))
         except DamagedStore as error:  # an estimate is worth having without it
@@ -208,5 +209,5 @@ def _read(objects: Objects, run_id: str, name: str, make: Callable[[Any], Any]) 
     try:
         return read_document(objects, f"{layout.run_folder(run_id)}{name}", make, advice=ASIDE)
     except FileNotFoundError:
-        there = ", ".join(list_runs(objects)[-10:]) or "none"
-        raise BadConfiguration(f"run {run_id!r} left no {name} in {objects.root}; its latest runs: {there}") from None
+        latest = ", ".join(list_runs(objects)[-10:]) or "none"
+        raise BadConfiguration(f"run {run_id!r} left no {name} in {objects.root}; its latest runs: {latest}") from None

@@ -126,6 +126,7 @@ class BatchWriter:
         num_masks = sum(t.num_masks for t in self._tracks.values())
         rows = {"masks": num_masks, "tracks": len(tracks), "videos": 1}
         files = [self._put(table, count) for table, count in rows.items()]
+        # Last: the marker is what makes the files count, and it holds their checksums.
         marker = layout.marker(self._run_id, self._video.ref.video_id, self._batch)
         self._objects.put(marker, self._marker(files, tracks, now))
         return WrittenBatch((*(str(f["file"]) for f in files), marker), num_masks)
@@ -135,9 +136,11 @@ class BatchWriter:
 
     def _write_group(self, object_id: int, track: _Track) -> None:
         columns: dict[str, Any] = dict(zip(MASK_CELLS, map(list, zip(*track.rows, strict=True)), strict=True))
-        same = {"video_id": self._video.ref.video_id, "track_id": str(object_id)}
-        same |= {"label_version": track.label_version, "key": track.key}  # type: ignore[dict-item]
-        columns |= {name: [value] * len(track.rows) for name, value in same.items()}
+        ids: dict[str, str | int] = {
+            "video_id": self._video.ref.video_id, "track_id": str(object_id),
+            "label_version": track.label_version, "key": track.key,
+        }
+        columns |= {name: [value] * len(track.rows) for name, value in ids.items()}
         table = pa.Table.from_arrays([pa.array(columns[f.name], f.type) for f in schemas.MASKS], schema=schemas.MASKS)
         self._masks.write_table(table, row_group_size=GROUP_ROWS)
         track.rows = []
@@ -150,8 +153,8 @@ class BatchWriter:
                 f"expected each object once, those with masks among them: {sorted(self._tracks)}"
             )
         for row in tracks:
-            seen = self._tracks.setdefault(row.object_id, _Track(row.label_version, row.key))
-            if (seen.label_version, seen.key) != (row.label_version, row.key):
+            track = self._tracks.setdefault(row.object_id, _Track(row.label_version, row.key))
+            if (track.label_version, track.key) != (row.label_version, row.key):
                 raise ValueError(f"object {row.object_id}'s row has another label_version or key than its masks")
 
     def _write_small(self, tracks: Sequence[TrackRow], now: str) -> None:
@@ -163,13 +166,13 @@ class BatchWriter:
             with open_writer(self._path(table), schema) as writer:
                 writer.write_table(conform(pa.Table.from_pylist(rows, schema=schema), schema))
 
-    def _track_row(self, track: TrackRow) -> dict[str, Any]:
-        seen = self._tracks[track.object_id]
-        counted = {
-            "first_frame_idx": seen.first_frame_idx, "last_frame_idx": seen.last_frame_idx,
-            "num_masks": seen.num_masks, "num_visible": seen.num_visible,
+    def _track_row(self, row: TrackRow) -> dict[str, Any]:
+        track = self._tracks[row.object_id]
+        counts = {
+            "first_frame_idx": track.first_frame_idx, "last_frame_idx": track.last_frame_idx,
+            "num_masks": track.num_masks, "num_visible": track.num_visible,
         }
-        return track_to_row(track) | counted | {"video_id": self._video.ref.video_id, "batch": self._batch}
+        return track_to_row(row) | counts | {"video_id": self._video.ref.video_id, "batch": self._batch}
 
     def _put(self, table: str, rows: int) -> dict[str, Any]:
         path, key = self._path(table), layout.data_file(table, self._video.ref.video_id, self._batch)
@@ -185,10 +188,10 @@ class BatchWriter:
             }
             for t in tracks
         ]
-        said = {
+        document = {
             "storage_version": schemas.STORAGE_VERSION, "written_by": f"samurai-labeling {schemas.code_version()}",
             "run_id": self._run_id, "video_id": self._video.ref.video_id, "video_key": self._video.ref.key,
             "content_id": self._video.ref.content_id, "batch": self._batch, "written_at": now,
             "objects": covered, "files": list(files),
         }
-        return json.dumps(said, indent=1, sort_keys=True).encode()
+        return json.dumps(document, indent=1, sort_keys=True).encode()

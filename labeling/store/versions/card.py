@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from labeling.errors import DamagedStore
@@ -32,20 +33,20 @@ _SIZES = {"1K": 10**3, "10K": 10**4, "100K": 10**5, "1M": 10**6, "10M": 10**7, "
 
 def write_card(objects: Objects, snapshot: Snapshot, contents: Contents) -> dict[str, Any]:
     """Put card.json and README.md beside a snapshot and return what card.json says."""
-    said = card_of(objects, snapshot, contents)
+    card = card_of(objects, snapshot, contents)
     beside = layout.snapshot_folder(snapshot.version)
-    objects.put(f"{beside}{CARD}", json.dumps(said, indent=1, sort_keys=True).encode())
-    objects.put(f"{beside}{README}", card_text(said).encode())
-    return said
+    objects.put(f"{beside}{CARD}", json.dumps(card, indent=1, sort_keys=True).encode())
+    objects.put(f"{beside}{README}", card_text(card).encode())
+    return card
 
 
 def mend_cards(objects: Objects) -> None:
     """Write the cards that are missing, as a publisher leaves them that was killed after its commit, or that are no JSON."""
-    there = {stat.key for stat in objects.list(layout.SNAPSHOTS) if stat.num_bytes}
+    stored = {stat.key for stat in objects.list(layout.SNAPSHOTS) if stat.num_bytes}
     versions = list_versions(objects)
     for version in versions:
         keys = {f"{layout.snapshot_folder(version)}{name}" for name in (CARD, README)}
-        if keys <= there and (version != versions[-1] or _is_card(objects, f"{layout.snapshot_folder(version)}{CARD}")):
+        if keys <= stored and (version != versions[-1] or _is_card(objects, f"{layout.snapshot_folder(version)}{CARD}")):
             continue
         try:
             snapshot = read_snapshot(objects, version)
@@ -57,7 +58,7 @@ def mend_cards(objects: Objects) -> None:
 
 def _is_card(objects: Objects, key: str) -> bool:
     try:
-        read_document(objects, key, lambda said: plain(said["counts"], dict, "counts"))
+        read_document(objects, key, lambda card: plain(card["counts"], dict, "counts"))
     except (DamagedStore, FileNotFoundError):
         return False
     return True
@@ -82,51 +83,51 @@ def card_of(objects: Objects, snapshot: Snapshot, contents: Contents) -> dict[st
     }
 
 
-def data_checksum(files: Any) -> str:
+def data_checksum(files: pa.Table) -> str:
     """Return one SHA-256 for all data files: that of the lines that `sha256sum` prints for them, by name."""
     lines = zip(files["sha256"].to_pylist(), files["file"].to_pylist(), strict=True)
     return hashlib.sha256("".join(f"{sha256}  {file}\n" for sha256, file in lines).encode()).hexdigest()
 
 
-def _counted(column: Any) -> dict[str, int]:
-    found = {one["values"]: one["counts"] for one in pc.value_counts(column).to_pylist()}
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+def _counted(column: pa.ChunkedArray) -> dict[str, int]:
+    counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(column).to_pylist()}
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _made_by(tracks: Any) -> list[dict[str, Any]]:
+def _made_by(tracks: pa.Table) -> list[dict[str, Any]]:
     grouped = tracks.group_by(list(_MADE_BY), use_threads=False).aggregate([([], "count_all")])
     return [{**row, "tracks": row.pop("count_all")} for row in grouped.to_pylist()]
 
 
-def _files(files: Any) -> dict[str, dict[str, int]]:
+def _files(files: pa.Table) -> dict[str, dict[str, int]]:
     grouped = files.group_by("table").aggregate([("file", "count"), ("rows", "sum"), ("num_bytes", "sum")])
     rows = sorted(grouped.to_pylist(), key=lambda row: str(row["table"]))
     return {r["table"]: {"files": r["file_count"], "rows": r["rows_sum"], "num_bytes": r["num_bytes_sum"]} for r in rows}
 
 
-def card_text(said: Mapping[str, Any]) -> str:
+def card_text(card: Mapping[str, Any]) -> str:
     """Return a card as Markdown with front matter."""
-    counts, name = said["counts"], f"{said['name']} {said['snapshot']}"
+    counts, name = card["counts"], f"{card['name']} {card['snapshot']}"
     verdicts = ", ".join(f"{counts.get(v, 0):,} {v}" for v in ("accept", "review", "reject"))
     facts = {
-        "videos": f"{counts['videos']:,} ({said['hours']:.2f} hours, {said['frames']:,} frames)",
+        "videos": f"{counts['videos']:,} ({card['hours']:.2f} hours, {card['frames']:,} frames)",
         "masklets": f"{counts['tracks']:,}: {verdicts}; {counts['decided']:,} decided by people",
         "masks": f"{counts['masks']:,}, of which {counts['visible_masks']:,} show the object",
-        "made": f"{said['created_at']} by run {said['run_id']}" + (f" ({_plain(said['note'])})" if said["note"] else ""),
-        "written by": f"{said['written_by']}, storage version {said['storage_version']}",
+        "made": f"{card['created_at']} by run {card['run_id']}" + (f" ({_plain(card['note'])})" if card["note"] else ""),
+        "written by": f"{card['written_by']}, storage version {card['storage_version']}",
     }
-    categories = {_plain(name) or "(none)": f"{count:,}" for name, count in said["categories"].items()}
+    categories = {_plain(name) or "(none)": f"{count:,}" for name, count in card["categories"].items()}
     parts = [
         _front_matter(name, counts["masks"]),
         f"# {_plain(name)}\n",
         "Masklets: every prompted object followed through its video, masks as COCO run lengths in Parquet.\n",
         _table("what", "how many", facts),
         "## Categories\n\n" + _table("category", "masklets", categories),
-        "## Made by\n\n" + _made_by_table(said["made_by"]),
-        f"## Judged by\n\nRules `{said['qc'].get('name', '')}`:\n\n" + _rules(said["qc"].get("rules") or []),
-        "## Files\n\n" + _table("table", "files, rows, bytes", {k: _file_cell(v) for k, v in said["files"].items()}),
+        "## Made by\n\n" + _made_by_table(card["made_by"]),
+        f"## Judged by\n\nRules `{card['qc'].get('name', '')}`:\n\n" + _rules(card["qc"].get("rules") or []),
+        "## Files\n\n" + _table("table", "files, rows, bytes", {k: _file_cell(v) for k, v in card["files"].items()}),
         "## Checksums (SHA-256)\n\n`data` is that of the lines that `sha256sum` prints for all data files, by name; each "
-        "file's own is in `files.parquet`.\n\n" + _table("of", "sum", {k: f"`{v}`" for k, v in said["checksums"].items()}),
+        "file's own is in `files.parquet`.\n\n" + _table("of", "sum", {k: f"`{v}`" for k, v in card["checksums"].items()}),
     ]
     return "\n".join(parts)
 

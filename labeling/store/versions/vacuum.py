@@ -68,18 +68,19 @@ def plan_vacuum(objects: Objects, retention: Retention, *, now: float | None = N
     needed |= {file for marker in bad for file in layout.files_of_marker(marker.object_key)}
     versions = list_versions(objects)
     snapshots = list(map_objects(objects, lambda version: read_snapshot(objects, version), versions))
-    kept = _kept(snapshots, retention, now)
-    for snapshot in kept:
+    retained = _retained(snapshots, retention, now)
+    for snapshot in retained:
         needed |= _needed_by(objects, snapshot)
-    dropped = {s.version for s in snapshots} - {s.version for s in kept}
+    dropped = {s.version for s in snapshots} - {s.version for s in retained}
     before = now - retention.min_age_hours * _HOUR_S
     beside = [stat for stat in _beside(objects) if stat.key not in needed]
     going = [stat for stat in beside if _version_of(stat.key) in dropped or stat.modified_at < before]
     commits = {layout.snapshot(version) for version in dropped}
+    # Commits first: stopped half-way, there is no snapshot left that names what is gone.
     going.sort(key=lambda stat: stat.key not in commits)
     going += [stat for stat in _data_files(objects) if stat.key not in needed and stat.modified_at < before]
     names = tuple(s.name for s in snapshots if s.version in dropped)
-    return Vacuum(tuple(s.name for s in kept), names, tuple(going))
+    return Vacuum(tuple(s.name for s in retained), names, tuple(going))
 
 
 def vacuum(objects: Objects, planned: Vacuum) -> None:
@@ -94,28 +95,28 @@ def vacuum(objects: Objects, planned: Vacuum) -> None:
     objects.sweep()
 
 
-def _kept(snapshots: Sequence[Snapshot], retention: Retention, now: float) -> list[Snapshot]:
+def _retained(snapshots: Sequence[Snapshot], retention: Retention, now: float) -> list[Snapshot]:
     by_name = {snapshot.name: snapshot for snapshot in snapshots}
     unknown = sorted(set(retention.keep) - by_name.keys())
     if unknown:
         raise ValueError(f"keep names {unknown[0]!r}; expected names among {', '.join(by_name) or 'none'}")
     patience_s = max(retention.keep_days * _DAY_S, retention.min_age_hours * _HOUR_S)
-    kept = []
-    for place, snapshot in enumerate(snapshots):
-        after = snapshots[place + 1] if place + 1 < len(snapshots) else None
-        last = place >= len(snapshots) - retention.keep_last
+    retained = []
+    for index, snapshot in enumerate(snapshots):
+        after = snapshots[index + 1] if index + 1 < len(snapshots) else None
+        last = index >= len(snapshots) - retention.keep_last
         # Whoever opened it while it was the newest has so long to read it.
         young = after is None or now - datetime.fromisoformat(after.created_at).timestamp() < patience_s
         if last or young or snapshot.name in retention.keep:
-            kept.append(snapshot)
-    return kept
+            retained.append(snapshot)
+    return retained
 
 
 def _needed_by(objects: Objects, snapshot: Snapshot) -> set[str]:
     beside = layout.snapshot_folder(snapshot.version)
-    own = {layout.snapshot(snapshot.version), f"{beside}{CARD}", f"{beside}{README}"}
-    own |= {snapshot.ledger, snapshot.files, snapshot.tracks, snapshot.videos, snapshot.verdicts}
-    return own | set(read(objects, snapshot.files, schemas.FILES)["file"].to_pylist())
+    keys = {layout.snapshot(snapshot.version), f"{beside}{CARD}", f"{beside}{README}"}
+    keys |= {snapshot.ledger, snapshot.files, snapshot.tracks, snapshot.videos, snapshot.verdicts}
+    return keys | set(read(objects, snapshot.files, schemas.FILES)["file"].to_pylist())
 
 
 def _beside(objects: Objects) -> Iterator[ObjectStat]:
@@ -124,8 +125,8 @@ def _beside(objects: Objects) -> Iterator[ObjectStat]:
 
 
 def _version_of(key: str) -> int | None:
-    found = _BESIDE.fullmatch(key)
-    return int(found[1]) if found else layout.staged_version(key)
+    match = _BESIDE.fullmatch(key)
+    return int(match[1]) if match else layout.staged_version(key)
 
 
 def _data_files(objects: Objects) -> Iterator[ObjectStat]:

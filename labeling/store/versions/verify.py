@@ -33,17 +33,17 @@ def verify_files(
     yield from filter(None, map_objects(objects, lambda row: _check(objects, row["file"], row["sha256"]), rows))
 
 
-def problem_of(noted: str, found: str | None) -> str:
+def problem_of(noted: str, sha256: str | None) -> str:
     """Say what is wrong with a file by its SHA-256, None where it is gone; "" where nothing is."""
-    if found is None:
+    if sha256 is None:
         return "it is gone"
-    return "" if found == noted else f"its SHA-256 is {found[:12]}..., noted was {noted[:12]}..."
+    return "" if sha256 == noted else f"its SHA-256 is {sha256[:12]}..., noted was {noted[:12]}..."
 
 
-def _check(objects: Objects, file: str, sha256: str) -> BadFile | None:
+def _check(objects: Objects, file: str, noted: str) -> BadFile | None:
     try:
-        found: str | None = sha256_of_object(objects, file)
+        sha256: str | None = sha256_of_object(objects, file)
     except FileNotFoundError:
-        found = None
-    problem = problem_of(sha256, found)
+        sha256 = None
+    problem = problem_of(noted, sha256)
     return BadFile(file, problem) if problem else None
