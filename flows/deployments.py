@@ -21,6 +21,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
+from rich.console import Console
 
 from flows.run.prefect_page import show_log
 from labeling.errors import StoreBusy
@@ -105,8 +106,6 @@ def recompute_qc(settings: Settings, wait_for_root_s: float = 3600) -> State[Non
         settings: Which dataset, by which network and rules.
         wait_for_root_s: Seconds to wait while another run writes the root, before this one fails with that run's name.
     """
-    from rich.console import Console
-
     from flows.judge_again import judge_again
 
     config = settings.load()

@@ -1,8 +1,11 @@
-"""The rooms stand in a row: imports go left only, checked from the source itself."""
+"""The rooms stand in a row: imports go left only, in no circle, and late only where that saves time; read from the source."""
 
 import ast
+import functools
+import graphlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,22 +13,66 @@ import pytest
 TOP = Path(__file__).resolve().parent.parent
 ROOMS = ["ingest", "track", "qc", "store", "review", "export"]
 LEAVES = {"types", "rle", "config", "errors", "files", "objects", "jf", "logs", "metrics", "process", "redact"}
-
-
-def imported_by(path: Path) -> set[str]:
-    """Every module that a file imports, wherever in it the import stands."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+FLOWS = {"run", "cli", "learn", "bench", "demo", "stack"}
+# What costs a process a third of a second or more, and so may wait until it is needed ...
+SLOW = {
+    "torch", "torchvision", "ray", "prefect", "matplotlib", "moto", "uvicorn", "transformers", "hydra", "pandas", "boto3",
+    "botocore", "alembic", "sqlalchemy", "pyarrow", "av",
+}
+# ... and what may be missing: extras of ours, and what `sam2` needs for some files alone.
+EXTRAS = {"psutil", "huggingface_hub", "safetensors", "yaml"}
+# Works beside a checkout of the released package and says itself what is not installed.
+SCRIPT = "flows.bench.peer"
+# A predictor is built by a released function that returns it, and has a released class method that calls that function.
+RELEASED_CIRCLE = {"sam2.build_sam", "sam2.sam2_video_predictor"}
 
 
 def sources(folder: str) -> list[Path]:
     return sorted((TOP / folder).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(TOP).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for folder in ("labeling", "flows", "sam2") for path in sources(folder)}
+
+
+def imports_below(node: ast.AST, *, late: bool = False) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+    """Every import below a node, and whether it waits for a call; those that type checkers alone read are left out."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child, late
+        elif not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            yield from imports_below(child, late=late or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
+
+
+@functools.cache
+def imports_of(module: str) -> tuple[tuple[str, bool], ...]:
+    """The full names that a module imports, each with whether it does so inside a function."""
+    names: list[tuple[str, bool]] = []
+    for node, late in imports_below(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            names += [(f"{node.module}.{alias.name}", late) for alias in node.names]
+        else:
+            names += [(alias.name, late) for alias in node.names]
+    return tuple(names)
+
+
+def our_module(name: str) -> str | None:
+    """The module of ours that a full name is, or lies in; None for a package of others."""
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
+@functools.cache
+def is_slow(module: str) -> bool:
+    """Whether loading a module of ours loads a package that takes its time, or that may be missing."""
+    names = [name for name, late in imports_of(module) if not late]
+    ours = {our_module(name) for name in names} - {None, module}
+    return any(name.split(".")[0] in SLOW | EXTRAS for name in names) or any(is_slow(str(target)) for target in ours)
 
 
 def room_of(module: str) -> str | None:
@@ -44,7 +91,7 @@ def allowed_in(room: str) -> set[str]:
 def test_imports_go_left_only(path: Path) -> None:
     parts = path.relative_to(TOP / "labeling").parts
     room = parts[0].removesuffix(".py") if len(parts) == 1 else parts[0]
-    for module in imported_by(path):
+    for module, _ in imports_of(name_of(path)):
         assert not module.startswith("flows"), f"{path} imports {module}: nothing imports flows"
         if module.startswith("sam2"):
             # One decoder reads videos for both packages; sam2.video's part of it needs no torch.
@@ -58,13 +105,37 @@ def test_imports_go_left_only(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sources("sam2"), ids=lambda p: str(p.relative_to(TOP)))
 def test_sam2_imports_nothing_of_ours(path: Path) -> None:
-    for module in imported_by(path):
+    for module, _ in imports_of(name_of(path)):
         assert module.split(".")[0] not in ("labeling", "flows"), f"{path} imports {module}"
 
 
+def test_no_imports_go_in_a_circle() -> None:
+    """Late ones neither: two modules that need each other are one, or lack a third."""
+    graph: dict[str, set[str]] = {module: set() for module in MODULES}
+    for module in MODULES:
+        for name, _ in imports_of(module):
+            target = our_module(name)
+            if target not in (None, module) and {module, target} != RELEASED_CIRCLE:
+                graph[module].add(str(target))
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {SCRIPT}))
+def test_an_import_inside_a_function_saves_time(module: str) -> None:
+    for name, late in imports_of(module):
+        target = our_module(name)
+        slow = name.split(".")[0] in SLOW | EXTRAS if target is None else is_slow(target)
+        assert not late or slow, f"{module} imports {name} inside a function; nothing is gained: move it to the top"
+
+
 def test_every_room_is_there() -> None:
-    rooms = {p.name for p in (TOP / "labeling").iterdir() if p.is_dir() and p.name != "__pycache__"}
-    assert rooms == {*ROOMS, "pool"}
+    for folder, rooms in (("labeling", {*ROOMS, "pool"}), ("flows", FLOWS)):
+        assert {p.name for p in (TOP / folder).iterdir() if p.is_dir() and p.name != "__pycache__"} == rooms
+    modules = {path.stem for path in (TOP / "labeling").glob("*.py")} - {"__init__"}
+    assert {name.split("_")[0] for name in modules} == LEAVES
 
 
 def test_source_is_ascii() -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import tempfile
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -131,8 +132,6 @@ def check_prefect() -> Finding:
     url = os.environ.get("PREFECT_API_URL")
     if not url:
         return Finding("Prefect", True, f"{version('prefect')}, a server of its own for each run")
-    import urllib.request
-
     with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
         return Finding("Prefect", answer.status == 200, f"{version('prefect')}, {url} answers {answer.status}")
 

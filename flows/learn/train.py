@@ -8,28 +8,27 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from flows.learn.config import StageConfig, TrainConfig
 from flows.learn.data import open_source, training_data
+from flows.learn.train_ray import train_replicas
 from labeling.errors import BadConfiguration
 from labeling.track.predictor import default_device
 from sam2.embedded import embedded_weights
 from sam2.training.curves import draw_curves
 from sam2.training.recipe import Recipe, Stage
+from sam2.training.trainer import CHECKPOINT, METRICS, WEIGHTS, StepReport, train
 from sam2.variants import find_config
-
-if TYPE_CHECKING:
-    from sam2.training.trainer import StepReport
 
 log = logging.getLogger(__name__)
 
 CURVES = "curves.png"
 LOG_EVERY_S = 30.0
-Show = Callable[["StepReport"], None]
+Show = Callable[[StepReport], None]
 
 
 def train_network(config: TrainConfig, console: Console) -> bool:
@@ -71,8 +70,6 @@ def recipe_of(config: TrainConfig) -> Recipe:
 
 def check_device(device: str, precision: str) -> None:
     """Refuse a device that is not here."""
-    import torch
-
     try:
         kind = torch.device(device).type
     except RuntimeError as error:
@@ -85,10 +82,6 @@ def check_device(device: str, precision: str) -> None:
 
 def steps_done(folder: Path) -> int:
     """Return how many steps a folder's checkpoint has behind it; 0 without one."""
-    import torch
-
-    from sam2.training.trainer import CHECKPOINT, WEIGHTS
-
     path = folder / CHECKPOINT
     if not path.is_file():
         if (folder / WEIGHTS).exists():
@@ -148,8 +141,6 @@ def _begins(done: int, recipe: Recipe) -> str:
 
 
 def _train_here(config: TrainConfig, recipe: Recipe, folder: Path, device: str) -> bool:
-    from sam2.training.trainer import train
-
     source = open_source(training_data(config.data))
     reports = train(recipe, source, folder, device=device, workers=config.workers, stop_after=config.stop_after)
     try:
@@ -166,8 +157,6 @@ def _train_here(config: TrainConfig, recipe: Recipe, folder: Path, device: str) 
 
 
 def _train_together(config: TrainConfig, recipe: Recipe) -> bool:
-    from flows.learn.train_ray import train_replicas
-
     train_replicas(config, recipe)
     return True
 
@@ -209,7 +198,7 @@ def _shown(recipe: Recipe, *, enabled: bool) -> Iterator[Show]:
 def _logged(recipe: Recipe, *, enabled: bool) -> Show:
     last = [time.monotonic()]
 
-    def show(report: "StepReport") -> None:
+    def show(report: StepReport) -> None:
         if enabled and (time.monotonic() - last[0] > LOG_EVERY_S or report.step == recipe.total_steps):
             last[0] = time.monotonic()
             log.info("step %d of %d, %s, %s", report.step, recipe.total_steps, report.stage, _figures(report))
@@ -217,15 +206,13 @@ def _logged(recipe: Recipe, *, enabled: bool) -> Show:
     return show
 
 
-def _figures(report: "StepReport") -> str:
+def _figures(report: StepReport) -> str:
     losses = report.losses
     return f"loss {losses['total']:.3f}  IoU {losses['true_iou']:.3f}  {report.seconds:.2f} s/step"
 
 
 def _draw(folder: Path) -> None:
     """Draw the curves; a training is never lost to its picture."""
-    from sam2.training.trainer import METRICS
-
     try:
         draw_curves(folder / METRICS, folder / CURVES)
     except (OSError, ValueError) as error:

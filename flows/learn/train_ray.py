@@ -7,11 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from flows.learn.config import DataConfig, TrainConfig
 from flows.learn.data import open_source, training_data
 from labeling.errors import BadConfiguration, ClusterFailed
 from labeling.pool.cluster import open_cluster
 from sam2.training.recipe import Recipe
+from sam2.training.trainer import train
 
 
 def train_replicas(config: TrainConfig, recipe: Recipe) -> None:
@@ -45,10 +48,6 @@ def train_replicas(config: TrainConfig, recipe: Recipe) -> None:
 
 def replica(job: dict[str, Any]) -> None:
     """Train in one of the processes; Ray has joined them by then."""
-    import torch
-
-    from sam2.training.trainer import train
-
     device = "cuda" if job["gpu"] else "cpu"
     if device == "cpu":
         torch.set_num_threads(job["threads"])

@@ -5,6 +5,7 @@ Legend: B images, H, W map height and width, C channels, h, w the 1/16 map.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch.nn.functional as F
@@ -81,6 +82,28 @@ class FpnNeck(nn.Module):
         corners = None if self.fpn_interp_model == "nearest" else False
         larger = F.interpolate(coarser.float(), scale_factor=2.0, mode=self.fpn_interp_model, align_corners=corners)
         return lateral + larger if self.fuse_type == "sum" else (lateral + larger) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFeatures:
+    """What the image encoder says of a batch of frames.
+
+    `vision_BChw` is the 1/16 map before `no_mem_embed`, `pos_1Chw` its sine position encoding,
+    `high_res` the 1/4 and 1/8 maps (C/8 and C/4 channels) as the mask decoder adds them.
+    """
+
+    vision_BChw: Tensor
+    pos_1Chw: Tensor
+    high_res: tuple[Tensor, Tensor]
+
+    def __len__(self) -> int:
+        return self.vision_BChw.shape[0]
+
+    def __getitem__(self, index: int | slice | Tensor) -> "ImageFeatures":
+        """Return the features of some frames of the batch; an int keeps the batch axis."""
+        rows = slice(index, index + 1 or None) if isinstance(index, int) else index
+        fine, middle = self.high_res
+        return ImageFeatures(self.vision_BChw[rows], self.pos_1Chw, (fine[rows], middle[rows]))
 
 
 class ImageEncoder(nn.Module):

@@ -6,7 +6,6 @@ of the square image, h = w = S/16 the feature side, H = W = S/4 the side of low-
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam2.modeling.config import ModelConfig
-from sam2.modeling.fpn_neck import ImageEncoder
+from sam2.modeling.fpn_neck import ImageEncoder, ImageFeatures
 from sam2.modeling.layers import MLP
 from sam2.modeling.mask_decoder import Decoded
 from sam2.modeling.parts import Parts, config_of, parts_of
@@ -26,28 +25,6 @@ from sam2.modeling.step_by_hand import NO_OBJ_SCORE, StepByHand
 __all__ = ["ABSENT_LOGIT", "NO_OBJ_SCORE", "Decoded", "ImageFeatures", "SAM2Base"]
 
 ABSENT_LOGIT = NO_OBJ_SCORE
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFeatures:
-    """What the image encoder says of a batch of frames.
-
-    `vision_BChw` is the 1/16 map before `no_mem_embed`, `pos_1Chw` its sine position encoding,
-    `high_res` the 1/4 and 1/8 maps (C/8 and C/4 channels) as the mask decoder adds them.
-    """
-
-    vision_BChw: Tensor
-    pos_1Chw: Tensor
-    high_res: tuple[Tensor, Tensor]
-
-    def __len__(self) -> int:
-        return self.vision_BChw.shape[0]
-
-    def __getitem__(self, index: int | slice | Tensor) -> "ImageFeatures":
-        """Return the features of some frames of the batch; an int keeps the batch axis."""
-        rows = slice(index, index + 1 or None) if isinstance(index, int) else index
-        fine, middle = self.high_res
-        return ImageFeatures(self.vision_BChw[rows], self.pos_1Chw, (fine[rows], middle[rows]))
 
 
 @with_settings

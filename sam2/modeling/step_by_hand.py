@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sam2.modeling.fpn_neck import ImageFeatures
+from sam2.tracking.bank import Vantage, look_back
+
 NO_OBJ_SCORE = -1024.0      # the mask logit of an object that is not there
 GIVEN_MASK_LOGIT = 10.0     # a mask that is believed as it stands becomes logits of +10 and -10
 SUPPRESSED_LOGIT = -10.0    # the most that an object keeps where another one wins
@@ -54,10 +57,6 @@ class StepByHand(nn.Module):
         vision_BChw = _map(current_vision_feats[-1], feat_sizes[-1])
         if is_init_cond_frame:
             return vision_BChw + self.no_mem_embed.view(1, -1, 1, 1)
-        # tracking stands on the network, so that it is not yet there when this module is
-        from sam2.modeling.sam2_base import ImageFeatures
-        from sam2.tracking.bank import Vantage, look_back
-
         if self.samurai_mode:
             raise NotImplementedError("stepping by hand has no motion filter: use a predictor, or set samurai_mode=False")
         conditioning, others = output_dict["cond_frame_outputs"], output_dict["non_cond_frame_outputs"]
@@ -109,8 +108,6 @@ class StepByHand(nn.Module):
         self, backbone_features: Tensor, high_res_features: Sequence[Tensor], mask_inputs: Tensor
     ) -> SamOutputs:
         """Return what `_forward_sam_heads` returns for masks (B, 1, S, S) of 0 and 1 that are believed as they stand."""
-        from sam2.modeling.sam2_base import ImageFeatures
-
         given = mask_inputs.float()
         large = (2.0 * given - 1.0) * GIVEN_MASK_LOGIT
         size = (large.shape[-2] // 4, large.shape[-1] // 4)
