@@ -86,7 +86,7 @@ def check_key(key: str, refused: Set[str] = frozenset({"", ".", ".."})) -> str:
 
 
 def is_hidden(key: str) -> bool:
-    """Whether a stored name is one of this module's own and no object."""
+    """Return whether a stored name is one of this module's own and no object."""
     return _HIDDEN.fullmatch(key.rpartition("/")[2]) is not None
 
 

@@ -200,7 +200,7 @@ class S3Objects:
         return False
 
     def _is_ours(self, key: str, writer: str) -> bool:
-        """Whether our own write arrived though its answer did not, so that the retry met it and was refused."""
+        """Return whether our own write arrived though its answer did not, so that the retry met it and was refused."""
         try:
             with self._named(key):
                 head = self._head(key)
@@ -209,7 +209,7 @@ class S3Objects:
         return bool(head.get("Metadata", {}).get(_WRITER) == writer)
 
     def _has_conditions(self) -> bool:
-        """Whether the server refuses a conditional write that it should; asked once, with an object of its own."""
+        """Return whether the server refuses a conditional write that it should; asked once, with an object of its own."""
         if self._conditional is None:
             self._conditional = self._probe_conditions()
             if not self._conditional:

@@ -15,11 +15,11 @@ from PIL import Image
 from labeling import rle
 from labeling.review.overlays import CELL_WIDTH, colour_of, draw_label, draw_mask, filmstrip
 from labeling.review.video import write_video
+from labeling.store.mask_rows import Span
 from labeling.types import RLE
 
 Rgb = npt.NDArray[np.uint8]
 Masks = Mapping[int, Mapping[int, RLE]]  # object id -> source frame index -> mask
-Span = tuple[int, int]
 
 MAX_SECONDS = 10.0
 MAX_WIDTH = 640
@@ -50,7 +50,7 @@ class Timeline:
         return int(first), int(end)
 
     def is_whole(self, span: Span) -> bool:
-        """Whether a half-open span of source frames holds every frame, and so says nothing about where."""
+        """Return whether a half-open span of source frames holds every frame, and so says nothing about where."""
         return self.positions(span) == (0, len(self.frame_indices))
 
 

@@ -118,7 +118,7 @@ def runs_with_letters(objects: Objects) -> list[str]:
 
 
 def still_open(letter: DeadLetter, ledger: Ledger) -> bool:
-    """Whether a letter's job is still undone; of a letter without a job only later plans can tell (`looked_at_since`).
+    """Return whether a letter's job is still undone; of a letter without a job only later plans can tell (`looked_at_since`).
 
     An object is done once it has a result of the job's key, or a later one: of a prompt that was mended since.
     """

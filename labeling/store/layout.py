@@ -27,7 +27,7 @@ def check_run_id(run_id: str) -> str:
 
 
 def is_run_file(key: str, name: str = "") -> bool:
-    """Whether a key lies in a run's folder, directly under `name` where that is given."""
+    """Return whether a key lies in a run's folder, directly under `name` where that is given."""
     top, _, rest = key.removeprefix("runs/").partition("/")
     return key.startswith("runs/") and bool(rest) and _RUN_ID.fullmatch(top) is not None and (not name or rest == name)
 
@@ -96,5 +96,5 @@ def bucket_of(file: str) -> str:
 
 
 def is_data_file(key: str) -> bool:
-    """Whether a key is one that this layout gives to data files."""
+    """Return whether a key is one that this layout gives to data files."""
     return _DATA_FILE.fullmatch(key) is not None

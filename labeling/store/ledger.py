@@ -88,7 +88,7 @@ class Ledger:
         return self._newest.get((video_id, object_id))
 
     def covers(self, video_id: str, object_id: int, key: str) -> bool:
-        """Whether the object's newest result was made with this key.
+        """Return whether the object's newest result was made with this key.
 
         The video is asked for too: two copies of one file have equal keys and are two videos of the dataset.
         """
@@ -96,7 +96,7 @@ class Ledger:
         return result is not None and result.key == key
 
     def holds(self, video_id: str, object_id: int, key: str) -> bool:
-        """Whether any result of the object, superseded or not, was made with this key."""
+        """Return whether any result of the object, superseded or not, was made with this key."""
         return (video_id, object_id, key) in self._results
 
     def version_of(self, video_id: str, object_id: int) -> int:

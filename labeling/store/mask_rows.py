@@ -28,7 +28,7 @@ class GroupBounds:
     frame_idx: tuple[int, int] | None
 
     def may_hold(self, video_id: str, track_id: str, frame_span: Span | None) -> bool:
-        """Whether the group may hold frames of the track in a half-open span."""
+        """Return whether the group may hold frames of the track in a half-open span."""
         if self.video_id and not self.video_id[0] <= video_id <= self.video_id[1]:
             return False
         # A group of several videos is ordered by video first, so that its tracks' bounds say less, and nothing false.

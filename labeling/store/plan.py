@@ -7,7 +7,6 @@ it is tracked in part: its job says which masks stay.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +21,7 @@ from labeling.store.ledger import Ledger, Result, components_of
 from labeling.store.mask_rows import Span, masks_file
 from labeling.store.parquet import open_file
 from labeling.store.records import prompts_from_json
+from labeling.store.schemas import TableRow
 from labeling.store.snapshots import read_tracks
 from labeling.types import ErrorKind, ErrorRecord, Job, Kept, Prompt, VideoRef, shown
 
@@ -236,8 +236,8 @@ def _unpublished_version(
     return None
 
 
-def _rows(tracks: pa.Table, object_id: int) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = tracks.filter(pc.equal(tracks["object_id"], object_id)).to_pylist()
+def _rows(tracks: pa.Table, object_id: int) -> list[TableRow]:
+    rows: list[TableRow] = tracks.filter(pc.equal(tracks["object_id"], object_id)).to_pylist()
     return rows
 
 

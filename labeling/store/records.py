@@ -1,4 +1,4 @@
-"""Between records and rows: how a mask, a prompt, a video or a track is written down and read back as it was."""
+"""Records as rows of the store's tables: how a mask, a prompt, a video or a track is written and read back as it was."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from labeling.errors import DamagedStore
 from labeling.qc.signals import COLUMNS as SIGNAL_COLUMNS
+from labeling.store.schemas import TableRow
 from labeling.types import (
     RLE,
     Decision,
@@ -31,12 +32,12 @@ _SCORES = ("predicted_iou", "object_score", "motion_iou", "stability", "candidat
 _PROVENANCE = tuple(f.name for f in fields(Provenance))
 
 
-def _named(table: str) -> Callable[[Callable[[Mapping[str, Any]], R]], Callable[[Mapping[str, Any]], R]]:
+def _named(table: str) -> Callable[[Callable[[TableRow], R]], Callable[[TableRow], R]]:
     """Make a function that reads a row back say which row of `table` it cannot read, as DamagedStore."""
 
-    def of(read: Callable[[Mapping[str, Any]], R]) -> Callable[[Mapping[str, Any]], R]:
+    def of(read: Callable[[TableRow], R]) -> Callable[[TableRow], R]:
         @wraps(read)
-        def named(row: Mapping[str, Any]) -> R:
+        def named(row: TableRow) -> R:
             try:
                 return read(row)
             except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
@@ -122,7 +123,7 @@ MASK_CELLS = ("frame_idx", "pts_seconds", "height", "width", "rle", "area", "box
 
 
 @_named("masks")
-def mask_from_row(row: Mapping[str, Any]) -> FrameMask:
+def mask_from_row(row: TableRow) -> FrameMask:
     """Read back a row of `masks`; scores have the precision of 32-bit floats."""
     box = row["box_xywh"]
     return FrameMask(
@@ -136,7 +137,7 @@ def mask_from_row(row: Mapping[str, Any]) -> FrameMask:
     )
 
 
-def video_to_row(video: Video, *, batch: str, run_id: str, created_at: str) -> dict[str, Any]:
+def video_to_row(video: Video, *, batch: str, run_id: str, created_at: str) -> TableRow:
     """Return a video's row of `videos`."""
     ref, rate = video.ref, video.frame_rate
     return {
@@ -149,7 +150,7 @@ def video_to_row(video: Video, *, batch: str, run_id: str, created_at: str) -> d
 
 
 @_named("videos")
-def video_from_row(row: Mapping[str, Any]) -> Video:
+def video_from_row(row: TableRow) -> Video:
     """Read back a row of `videos`."""
     return Video(
         ref=VideoRef(row["video_id"], row["video_key"], row["uri"], row["content_id"], row["num_bytes"]),
@@ -177,19 +178,19 @@ def track_to_row(track: TrackRow) -> dict[str, Any]:
 
 
 @_named("tracks")
-def signals_from_row(row: Mapping[str, Any]) -> Signals:
+def signals_from_row(row: TableRow) -> Signals:
     """Read a track's signals back; a signal that an older version did not measure is None."""
     spans = {name: (span[0], span[1]) for name, span in json.loads(row["signal_spans"]).items()}
     return Signals({name: row.get(name) for name in SIGNAL_COLUMNS}, spans)
 
 
 @_named("tracks")
-def provenance_from_row(row: Mapping[str, Any]) -> Provenance:
+def provenance_from_row(row: TableRow) -> Provenance:
     """Read a track's provenance back."""
     return Provenance(**{name: row[name] for name in _PROVENANCE})
 
 
-def flags_to_cells(flags: Sequence[QCFlag]) -> list[dict[str, Any]]:
+def flags_to_cells(flags: Sequence[QCFlag]) -> list[TableRow]:
     """Return flags as cells of `verdicts`, in their order: the worst first."""
     return [
         {
@@ -201,7 +202,7 @@ def flags_to_cells(flags: Sequence[QCFlag]) -> list[dict[str, Any]]:
 
 
 @_named("verdicts")
-def verdict_from_row(row: Mapping[str, Any]) -> Verdict:
+def verdict_from_row(row: TableRow) -> Verdict:
     """Read back a row of `verdicts`."""
     flags = tuple(
         QCFlag(

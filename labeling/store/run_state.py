@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from labeling.errors import DamagedStore
-from labeling.objects import Objects, ObjectStat, map_objects
+from labeling.objects import Objects
 from labeling.store import layout
 from labeling.store.documents import OnDamage, read_document, typed, warned
-from labeling.store.runs import ASIDE, write_run_file
+from labeling.store.runs import ASIDE, recent_files, write_run_file
 
 STATE = "state.json"
 _LAST_S = 2.5e11  # the year 9892
@@ -108,15 +107,5 @@ def _state(document: Any) -> RunState:
 
 def recent_states(objects: Objects, *, at_most: int = 50, on_damage: OnDamage = warned) -> list[RunState]:
     """Return the runs that began last, newest first; `on_damage` is told of a state that is not as it was written."""
-
-    def state_at(stat: ObjectStat) -> RunState | None:
-        try:
-            return read_state(objects, stat.key.split("/")[1])
-        except DamagedStore as error:
-            on_damage(error)
-            return None
-
-    stats = [stat for stat in objects.list("runs/") if layout.is_run_file(stat.key, STATE)]
-    newest = sorted(stats, key=lambda stat: stat.modified_at, reverse=True)[:at_most]
-    states = map_objects(objects, state_at, newest)
-    return sorted((state for state in states if state is not None), key=lambda s: s.started_at, reverse=True)
+    states = recent_files(objects, STATE, _state, at_most=at_most, on_damage=on_damage)
+    return sorted(states, key=lambda state: state.started_at, reverse=True)

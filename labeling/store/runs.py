@@ -1,20 +1,22 @@
-"""What a run leaves in the store: its resolved configuration, its plan, a summary of its receipts; and the estimate that
-the next plan draws from those summaries.
+"""Files of runs in the store: resolved configuration, plan, summary of receipts; and the estimate that the next plan draws
+from those summaries.
 """
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from labeling.errors import BadConfiguration, DamagedStore
-from labeling.objects import Objects
+from labeling.objects import Objects, ObjectStat, map_objects
 from labeling.redact import held_out, redact
 from labeling.store import layout
-from labeling.store.documents import plain, read_document, typed, warned
+from labeling.store.documents import OnDamage, plain, read_document, typed, warned
 from labeling.store.plan import Plan
 from labeling.types import Job, Receipt
+
+T = TypeVar("T")
 
 CONFIG, PLAN, SUMMARY = "config.json", "plan.json", "summary.json"
 ASIDE = "restore it from a copy, or move it away: only what is told of that run goes with it"
@@ -170,8 +172,12 @@ def _plan(document: Any) -> Mapping[str, Any]:
 
 def read_summary(objects: Objects, run_id: str) -> RunSummary:
     """Read what came of a run; ValueError names the runs that are there when it left no summary."""
-    summary: RunSummary = _read(objects, run_id, SUMMARY, lambda document: typed(RunSummary, document))
+    summary: RunSummary = _read(objects, run_id, SUMMARY, _summary)
     return summary
+
+
+def _summary(document: Any) -> RunSummary:
+    return typed(RunSummary, document)
 
 
 def seconds_per_byte(summaries: Iterable[RunSummary]) -> float | None:
@@ -194,15 +200,30 @@ def estimate(plan: Plan, summaries: Iterable[RunSummary], *, num_workers: int) -
 
 
 def recent_summaries(objects: Objects, *, at_most: int = _RUNS_LOOKED_AT) -> list[RunSummary]:
-    """Return the summaries of the runs that ended last, newest first."""
-    stats = [stat for stat in objects.list("runs/") if layout.is_run_file(stat.key, SUMMARY)]
-    summaries = []
-    for stat in sorted(stats, key=lambda stat: stat.modified_at, reverse=True)[:at_most]:
+    """Return the summaries of the runs that ended last, newest first; a damaged one is left out, and named in the log."""
+    return recent_files(objects, SUMMARY, _summary, at_most=at_most)
+
+
+def recent_files(
+    objects: Objects, name: str, make: Callable[[Any], T], *, at_most: int, on_damage: OnDamage = warned
+) -> list[T]:
+    """Return what `make` makes of the files of one name that runs wrote last, newest first.
+
+    `on_damage` is told of a file that is not as it was written; it is left out.
+    """
+
+    def read_one(stat: ObjectStat) -> T | None:
         try:
-            summaries.append(read_summary(objects, stat.key.split("/")[1]))
-        except DamagedStore as error:  # an estimate is worth having without it
-            warned(error)
-    return summaries
+            return read_document(objects, stat.key, make, advice=ASIDE)
+        except FileNotFoundError:
+            return None
+        except DamagedStore as error:
+            on_damage(error)
+            return None
+
+    stats = [stat for stat in objects.list("runs/") if layout.is_run_file(stat.key, name)]
+    newest = sorted(stats, key=lambda stat: stat.modified_at, reverse=True)[:at_most]
+    return [content for content in map_objects(objects, read_one, newest) if content is not None]
 
 
 def _read(objects: Objects, run_id: str, name: str, make: Callable[[Any], Any]) -> Any:

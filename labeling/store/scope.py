@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from labeling.errors import DamagedStore
-from labeling.objects import Objects, ObjectStat, map_objects
-from labeling.store import layout
+from labeling.objects import Objects
 from labeling.store.dead_letters import DeadLetter
-from labeling.store.documents import OnDamage, read_document, typed, warned
-from labeling.store.runs import ASIDE, write_run_file
+from labeling.store.documents import OnDamage, typed, warned
+from labeling.store.runs import recent_files, write_run_file
 
 SCOPE = "scope.json"
 
@@ -36,17 +34,7 @@ def write_scope(objects: Objects, scope: Scope) -> str:
 
 def recent_scopes(objects: Objects, *, at_most: int = 50, on_damage: OnDamage = warned) -> list[Scope]:
     """Return what the runs that began last looked at, newest first."""
-
-    def scope_at(stat: ObjectStat) -> Scope | None:
-        try:
-            return read_document(objects, stat.key, lambda said: typed(Scope, said), advice=ASIDE)
-        except DamagedStore as error:
-            on_damage(error)
-            return None
-
-    found = [stat for stat in objects.list("runs/") if layout.is_run_file(stat.key, SCOPE)]
-    newest = sorted(found, key=lambda stat: stat.modified_at, reverse=True)[:at_most]
-    scopes = [scope for scope in map_objects(objects, scope_at, newest) if scope is not None]
+    scopes = recent_files(objects, SCOPE, lambda document: typed(Scope, document), at_most=at_most, on_damage=on_damage)
     return sorted(scopes, key=lambda scope: scope.at, reverse=True)
 
 

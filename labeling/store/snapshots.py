@@ -148,7 +148,7 @@ class Contents:
     verdicts: pa.Table
 
     def same_as(self, other: "Contents") -> bool:
-        """Whether every row is the same."""
+        """Return whether every row is the same."""
         return all(getattr(self, f.name).equals(getattr(other, f.name)) for f in fields(self))
 
 

@@ -166,7 +166,7 @@ class BatchWriter:
             with open_writer(self._path(table), schema) as writer:
                 writer.write_table(conform(pa.Table.from_pylist(rows, schema=schema), schema))
 
-    def _track_row(self, row: TrackRow) -> dict[str, Any]:
+    def _track_row(self, row: TrackRow) -> schemas.TableRow:
         track = self._tracks[row.object_id]
         counts = {
             "first_frame_idx": track.first_frame_idx, "last_frame_idx": track.last_frame_idx,
@@ -174,13 +174,13 @@ class BatchWriter:
         }
         return track_to_row(row) | counts | {"video_id": self._video.ref.video_id, "batch": self._batch}
 
-    def _put(self, table: str, rows: int) -> dict[str, Any]:
+    def _put(self, table: str, rows: int) -> schemas.TableRow:
         path, key = self._path(table), layout.data_file(table, self._video.ref.video_id, self._batch)
         described = {"file": key, "rows": rows, "num_bytes": path.stat().st_size, "sha256": sha256_of(path)}
         self._objects.put_file(key, path)
         return described
 
-    def _marker(self, files: Sequence[Mapping[str, Any]], tracks: Sequence[TrackRow], now: str) -> bytes:
+    def _marker(self, files: Sequence[schemas.TableRow], tracks: Sequence[TrackRow], now: str) -> bytes:
         covered = [
             {
                 "object_id": t.object_id, "label_version": t.label_version, "key": t.key,
