@@ -1,4 +1,4 @@
-"""What is kept of each frame of one object: numbers only, so that a long video costs some 200 bytes a frame.
+"""One frame of one object measured: numbers only, so that a long video costs some 200 bytes a frame.
 
 Every number is a float and NaN where it has no meaning: the geometry of an empty mask, what compares a mask with the one
 before it when either is empty, a score that the tracker did not give.
@@ -8,14 +8,8 @@ import math
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
-import numpy as np
-import numpy.typing as npt
-
 from labeling.qc import shapes
 from labeling.types import FrameMask
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 NONE = math.nan
 
@@ -55,45 +49,15 @@ row_of = attrgetter(*FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """All frames of one object as an array (T, len(FIELDS)), read by field name."""
-
-    rows: Floats
-
-    def __getitem__(self, name: str) -> Floats:
-        """Return one field of every frame (T,)."""
-        column: Floats = self.rows[:, FIELDS.index(name)]
-        return column
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def visible(self) -> Bools:
-        """Which frames have a mask (T,)."""
-        return self["area"] > 0
-
-    @property
-    def step_seconds(self) -> float:
-        """The usual time between sampled frames, 0.0 when there is only one."""
-        return float(np.median(np.diff(self["pts_seconds"]))) if len(self) > 1 else 0.0
-
-    def span(self, start: int, stop: int) -> tuple[int, int]:
-        """Turn positions [start, stop) into a half-open span of source frame indices."""
-        frame_idx = self["frame_idx"]
-        return int(frame_idx[start]), int(frame_idx[stop - 1]) + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What is kept of a mask until the next one has come: its runs, its centre and its text."""
+class MaskBefore:
+    """A mask until the next one has come: its runs, its centre and its text."""
 
     columns: shapes.Columns
     centre_xy: tuple[float, float]
     counts: str
 
 
-def measure(mask: FrameMask, before: Seen | None) -> tuple[FrameMeasure, Seen | None]:
+def measure(mask: FrameMask, before: MaskBefore | None) -> tuple[FrameMeasure, MaskBefore | None]:
     """Measure one frame against the mask of the sampled frame before it (None where that was empty or there was none)."""
     scores = {
         "frame_idx": float(mask.frame_idx),
@@ -106,29 +70,29 @@ def measure(mask: FrameMask, before: Seen | None) -> tuple[FrameMeasure, Seen | 
         "pointer_similarity": _number(mask.pointer_similarity),
     }
     columns = shapes.columns_of(mask.rle)
-    found = shapes.moments(columns)
-    if found is None or mask.box_xywh is None:
+    moments = shapes.moments(columns)
+    if moments is None or mask.box_xywh is None:
         return FrameMeasure(**scores, area=0.0), None
-    shape = shapes.shape_of(found, mask.box_xywh[2] * mask.box_xywh[3])
+    shape = shapes.shape_of(moments, mask.box_xywh[2] * mask.box_xywh[3])
     parts = shapes.components(columns)
-    seen = Seen(columns, found.centre_xy, mask.rle.counts)
+    now = MaskBefore(columns, moments.centre_xy, mask.rle.counts)
     return FrameMeasure(
         **scores,
-        area=float(found.area),
-        centre_x=found.centre_xy[0],
-        centre_y=found.centre_xy[1],
+        area=float(moments.area),
+        centre_x=moments.centre_xy[0],
+        centre_y=moments.centre_xy[1],
         elongation=shape.elongation,
         spread=shape.spread,
         extent=shape.extent,
         border=float(shapes.touches_border(columns)),
-        second_part=parts.areas[1] / found.area if len(parts.areas) > 1 else 0.0,
+        second_part=parts.areas[1] / moments.area if len(parts.areas) > 1 else 0.0,
         holes=float(parts.holes),
-        compensated_iou=_compensated_iou(before, seen) if before else NONE,
-        frozen=float(before.counts == seen.counts) if before else NONE,
-    ), seen
+        compensated_iou=_compensated_iou(before, now) if before else NONE,
+        frozen=float(before.counts == now.counts) if before else NONE,
+    ), now
 
 
-def _compensated_iou(before: Seen, now: Seen) -> float:
+def _compensated_iou(before: MaskBefore, now: MaskBefore) -> float:
     """Overlap of the earlier mask, moved by the centre's step, with the later one; what leaves the frame counts for neither."""
     dx, dy = (round(b - a) for a, b in zip(before.centre_xy, now.centre_xy, strict=True))
     moved = shapes.shift(before.columns, dx, dy)

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from labeling.qc import series as sums
-from labeling.qc.measure import Series
+from labeling.qc import series
+from labeling.qc.series import Series
 
-Measured = dict[str, tuple[float | None, sums.Positions | None]]
+Measured = dict[str, tuple[float | None, series.Positions | None]]
 
 UNSURE_SCORE = 3.0  # an object score nearer to 0 than this is undecided
 SHRUNK = 0.5  # of the median area: below it, a disappearance was announced
@@ -26,13 +26,13 @@ def presence_signals(frames: Series, presence_threshold: float, frame_seconds: f
     """
     visible, logit = frames.visible, frames["object_score"]
     conflict, unsure = (logit > presence_threshold) != visible, np.abs(logit) < UNSURE_SCORE
-    found: Measured = {
-        "presence_conflict": (float(conflict.mean()), sums.longest(conflict)),
-        "presence_dither": (float(unsure.mean()), sums.longest(unsure)),
+    signals: Measured = {
+        "presence_conflict": (float(conflict.mean()), series.longest(conflict)),
+        "presence_dither": (float(unsure.mean()), series.longest(unsure)),
     }
     if visible.any():
-        found |= _gap_signals(frames, frame_seconds)
-    return found
+        signals |= _gap_signals(frames, frame_seconds)
+    return signals
 
 
 def _gap_signals(frames: Series, frame_seconds: float) -> Measured:
@@ -40,7 +40,7 @@ def _gap_signals(frames: Series, frame_seconds: float) -> Measured:
     seen = np.flatnonzero(visible)
     first, last = int(seen[0]), int(seen[-1])
     # What is empty before the first mask is not a loss: the object has not come yet.
-    gaps = [gap for gap in sums.runs(~visible) if gap[0] > first]
+    gaps = [gap for gap in series.runs(~visible) if gap[0] > first]
     seconds = float(pts[-1] - pts[0]) + (frames.step_seconds or frame_seconds)
     unexplained = [gap for gap in gaps if not _announced(frames, gap[0] - 1)]
     tail = num_frames - 1 - last
@@ -67,7 +67,7 @@ def _announced(frames: Series, last: int) -> bool:
     return bool(frames["border"][last] == 1 or area[last] < SHRUNK * np.median(area[frames.visible]))
 
 
-def _mismatch(frames: Series, gap: sums.Positions) -> float:
+def _mismatch(frames: Series, gap: series.Positions) -> float:
     """How unlike the object that returns is to the one that left: |change of ln area| + speed in object lengths a frame
     + |change of elongation| + |change of extent|.
 

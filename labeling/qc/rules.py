@@ -89,18 +89,18 @@ def judge(
     the half-open source frames of those that name a place; `num_frames_span` the span of the whole masklet, which stands
     for the place of all others. Raises BadConfiguration when a rule is not one.
     """
-    found: list[tuple[float, QCFlag]] = []
+    raised: list[tuple[float, QCFlag]] = []
     for rule in checked_rules(qc):
         value = values.get(rule.signal)
         if value is None or math.isnan(value):
             continue
         flag = rule.flag(value, spans.get(rule.signal, num_frames_span))
         if flag:
-            found.append((rule.risk(value), flag))
-    found.sort(key=lambda pair: (pair[1].decision is Decision.REJECT, pair[0]), reverse=True)
-    risk = max((risk for risk, _ in found), default=0.0)
-    decision = found[0][1].decision if found else Decision.ACCEPT
-    return Verdict(video_id, track_id, label_version, decision, risk, tuple(flag for _, flag in found))
+            raised.append((rule.risk(value), flag))
+    raised.sort(key=lambda pair: (pair[1].decision is Decision.REJECT, pair[0]), reverse=True)
+    risk = max((risk for risk, _ in raised), default=0.0)
+    decision = raised[0][1].decision if raised else Decision.ACCEPT
+    return Verdict(video_id, track_id, label_version, decision, risk, tuple(flag for _, flag in raised))
 
 
 def _checked(rule: RuleConfig, place: str) -> Rule:

@@ -1,10 +1,16 @@
-"""Small sums over a series of frames: runs, steps, soft minima. Positions count sampled frames; spans are half-open."""
+"""All frames of one object as a series, and sums over series: runs, steps, soft minima.
+
+Positions count sampled frames; spans are half-open.
+"""
 
 import bisect
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from labeling.qc.measure import FIELDS
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -14,6 +20,36 @@ STEP_MARGIN = 5  # frames that a step needs on either side
 _MOST_BLOCKS = 2048  # points that a step is looked for among
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """All frames of one object as an array (T, len(FIELDS)), read by field name."""
+
+    rows: Floats
+
+    def __getitem__(self, name: str) -> Floats:
+        """Return one field of every frame (T,)."""
+        column: Floats = self.rows[:, FIELDS.index(name)]
+        return column
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def visible(self) -> Bools:
+        """Which frames have a mask (T,)."""
+        return self["area"] > 0
+
+    @property
+    def step_seconds(self) -> float:
+        """The usual time between sampled frames, 0.0 when there is only one."""
+        return float(np.median(np.diff(self["pts_seconds"]))) if len(self) > 1 else 0.0
+
+    def span(self, start: int, stop: int) -> tuple[int, int]:
+        """Turn positions [start, stop) into a half-open span of source frame indices."""
+        frame_idx = self["frame_idx"]
+        return int(frame_idx[start]), int(frame_idx[stop - 1]) + 1
+
+
 def finite(values_T: Floats) -> Floats:
     """Return the values that are numbers."""
     return values_T[np.isfinite(values_T)]
@@ -21,17 +57,17 @@ def finite(values_T: Floats) -> Floats:
 
 def percentile(values_T: Floats, percent: float) -> float | None:
     """Return a percentile of the values that are numbers, or None when there are none."""
-    kept = finite(values_T)
-    return float(np.percentile(kept, percent)) if kept.size else None
+    numbers = finite(values_T)
+    return float(np.percentile(numbers, percent)) if numbers.size else None
 
 
 def soft_minimum(values_T: Floats, temperature: float) -> float | None:
     """Return -t ln mean exp(-v / t): near the least value when a good share of frames is low, near the mean when none is."""
-    kept = finite(values_T)
-    if kept.size == 0:
+    numbers = finite(values_T)
+    if numbers.size == 0:
         return None
-    low = float(kept.min())
-    return low - temperature * math.log(float(np.mean(np.exp(-(kept - low) / temperature))))
+    low = float(numbers.min())
+    return low - temperature * math.log(float(np.mean(np.exp(-(numbers - low) / temperature))))
 
 
 def where_least(values_T: Floats) -> Positions | None:

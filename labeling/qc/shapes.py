@@ -127,15 +127,15 @@ def moments(columns: Columns) -> Moments | None:
     )
 
 
-def shape_of(found: Moments, box_area: float) -> Shape:
+def shape_of(moments: Moments, box_area: float) -> Shape:
     """Return the scale-free shape of a mask from its moments and the area of its box."""
-    half_sum = (found.variance_xx + found.variance_yy) / 2
-    half_gap = math.hypot((found.variance_xx - found.variance_yy) / 2, found.covariance_xy)
+    half_sum = (moments.variance_xx + moments.variance_yy) / 2
+    half_gap = math.hypot((moments.variance_xx - moments.variance_yy) / 2, moments.covariance_xy)
     large, small = half_sum + half_gap, max(half_sum - half_gap, _PIXEL_VARIANCE)
     return Shape(
         elongation=0.5 * math.log(large / small),
-        spread=math.log(4 * math.pi * math.sqrt(large * small) / found.area),
-        extent=math.log(found.area / box_area),
+        spread=math.log(4 * math.pi * math.sqrt(large * small) / moments.area),
+        extent=math.log(moments.area / box_area),
     )
 
 

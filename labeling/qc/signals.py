@@ -1,4 +1,4 @@
-"""Every signal of one masklet, measured while its frames go by; what is kept is numbers and the previous mask's runs.
+"""Every signal of one masklet, measured while its frames go by; what stays is numbers and the previous mask's runs.
 
 A signal is a number by column name, None where it has no meaning (no visible frame, one frame, no such score). "Next" means
 the next sampled frame, so a stride changes what a step is. A signal that names a place has a span of source frame indices:
@@ -12,9 +12,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from labeling.qc import series as sums
-from labeling.qc.measure import FIELDS, Bools, Floats, Seen, Series, measure, row_of
+from labeling.qc import series
+from labeling.qc.measure import FIELDS, MaskBefore, measure, row_of
 from labeling.qc.presence import Measured, presence_signals
+from labeling.qc.series import Bools, Floats, Series
 from labeling.types import FrameMask, Signals
 
 TEMPERATURE = 0.1  # of the soft minimum of predicted IoU
@@ -77,7 +78,7 @@ class SignalMeter:
         self._presence_threshold = float(presence_threshold)
         self._rows = array("d")
         self._last_idx = -1
-        self._before: Seen | None = None
+        self._before: MaskBefore | None = None
 
     def add(self, mask: FrameMask) -> None:
         """Measure the next frame; a ValueError when frames do not ascend or the mask has another size."""
@@ -92,15 +93,15 @@ class SignalMeter:
     def signals(self) -> Signals:
         """Return every column of `COLUMNS` for the frames so far, and the spans of those that name a place."""
         frames = Series(np.array(self._rows).reshape(-1, len(FIELDS)))
-        found: Measured = dict.fromkeys(COLUMNS, (None, None)) | _counts(frames)
+        signals: Measured = dict.fromkeys(COLUMNS, (None, None)) | _counts(frames)
         if len(frames):
-            found |= score_signals(frames, self._presence_threshold, self._frame_seconds)
-            found |= presence_signals(frames, self._presence_threshold, self._frame_seconds)
-            found |= motion_signals(frames)
-            found |= shape_signals(frames)
+            signals |= score_signals(frames, self._presence_threshold, self._frame_seconds)
+            signals |= presence_signals(frames, self._presence_threshold, self._frame_seconds)
+            signals |= motion_signals(frames)
+            signals |= shape_signals(frames)
         return Signals(
-            values={name: found[name][0] for name in COLUMNS},
-            spans={name: frames.span(*at) for name in COLUMNS if (at := found[name][1]) and found[name][0] is not None},
+            values={name: signals[name][0] for name in COLUMNS},
+            spans={name: frames.span(*at) for name in COLUMNS if (at := signals[name][1]) and signals[name][0] is not None},
         )
 
 
@@ -108,8 +109,8 @@ def _counts(frames: Series) -> Measured:
     visible = frames.visible
     return {
         "num_frames": (float(len(frames)), None),
-        "visible_frames": (float(visible.sum()), sums.longest(~visible)),
-        "visible_share": (float(visible.mean()) if len(frames) else 0.0, sums.longest(~visible)),
+        "visible_frames": (float(visible.sum()), series.longest(~visible)),
+        "visible_share": (float(visible.mean()) if len(frames) else 0.0, series.longest(~visible)),
     }
 
 
@@ -126,18 +127,18 @@ def score_signals(frames: Series, presence_threshold: float, frame_seconds: floa
 
     quality, presence = seen("predicted_iou"), seen("object_score")
     low = (frames["predicted_iou"] < LOW_PREDICTED_IOU) & (frames["object_score"] > presence_threshold)
-    low_run = sums.longest(low)
+    low_run = series.longest(low)
     step_s = frames.step_seconds or frame_seconds
-    found: Measured = {
-        "predicted_iou_softmin": (sums.soft_minimum(quality, TEMPERATURE), sums.where_least(quality)),
-        "predicted_iou_median": (sums.percentile(quality, 50), None),
+    signals: Measured = {
+        "predicted_iou_softmin": (series.soft_minimum(quality, TEMPERATURE), series.where_least(quality)),
+        "predicted_iou_median": (series.percentile(quality, 50), None),
         "predicted_iou_low_run_s": (_seconds(frames, low_run, step_s) if visible.any() else None, low_run),
-        "object_score_min": (sums.percentile(presence, 0), sums.where_least(presence)),
-        "object_score_median": (sums.percentile(presence, 50), None),
+        "object_score_min": (series.percentile(presence, 0), series.where_least(presence)),
+        "object_score_median": (series.percentile(presence, 50), None),
     }
     for name in ("motion_iou", "stability", "candidate_gap", "pointer_similarity"):
-        found[f"{name}_p5"] = (sums.percentile(seen(name), 5), sums.where_least(seen(name)))
-    return found
+        signals[f"{name}_p5"] = (series.percentile(seen(name), 5), series.where_least(seen(name)))
+    return signals
 
 
 def motion_signals(frames: Series) -> Measured:
@@ -150,13 +151,13 @@ def motion_signals(frames: Series) -> Measured:
     turn = np.hypot(x[2:] - 2 * x[1:-1] + x[:-2], y[2:] - 2 * y[1:-1] + y[:-2]) / np.sqrt(np.maximum(frames["area"][2:], 1))
     turn = np.where(telling[1:] & telling[:-1], turn, np.nan)
     overlap, frozen = np.where(telling, frames["compensated_iou"][1:], np.nan), frames["frozen"]
-    at_turn, at_overlap = _widen(sums.where_most(turn), after=2), _widen(sums.where_least(overlap), after=1)
-    still = sums.longest(frozen == 1)
+    at_turn, at_overlap = _widen(series.where_most(turn), after=2), _widen(series.where_least(overlap), after=1)
+    still = series.longest(frozen == 1)
     return {
-        "innovation_p95": (sums.percentile(turn, 95), at_turn),
-        "innovation_max": (sums.percentile(turn, 100), at_turn),
-        "compensated_iou_min": (sums.percentile(overlap, 0), at_overlap),
-        "compensated_iou_p5": (sums.percentile(overlap, 5), at_overlap),
+        "innovation_p95": (series.percentile(turn, 95), at_turn),
+        "innovation_max": (series.percentile(turn, 100), at_turn),
+        "compensated_iou_min": (series.percentile(overlap, 0), at_overlap),
+        "compensated_iou_p5": (series.percentile(overlap, 5), at_overlap),
         "frozen": (_mean(frozen), _widen(still, before=1)),
     }
 
@@ -177,8 +178,8 @@ def partial(frames: Series) -> Bools:
 def telling_pairs(frames: Series) -> Bools:
     """Mark neighbours (T-1,) of which at least one shows the whole object; to go from whole to partial is told, too."""
     part = partial(frames)
-    told: Bools = ~(part[1:] & part[:-1])
-    return told
+    telling: Bools = ~(part[1:] & part[:-1])
+    return telling
 
 
 def shape_signals(frames: Series) -> Measured:
@@ -191,35 +192,35 @@ def shape_signals(frames: Series) -> Measured:
     """
     area, parts, border = np.where(frames.visible, frames["area"], np.nan), frames["second_part"], frames["border"]
     jump = np.where(telling_pairs(frames), np.abs(np.diff(np.log(area))), np.nan)
-    at_jump = _widen(sums.where_most(jump), after=1)
-    least, middle = sums.percentile(area, 0), sums.percentile(area, 50)
+    at_jump = _widen(series.where_most(jump), after=1)
+    least, middle = series.percentile(area, 0), series.percentile(area, 50)
     whole = frames.visible & ~partial(frames)
     inside = frames.visible & ~(partial(frames) & (border == 1))
     return {
         "area_median": (middle, None),
-        "area_min_share": (least / middle if least and middle else None, sums.where_least(area)),
-        "area_jump_max": (sums.percentile(jump, 100), at_jump),
+        "area_min_share": (least / middle if least and middle else None, series.where_least(area)),
+        "area_jump_max": (series.percentile(jump, 100), at_jump),
         "area_jump_share": (_share(jump, LARGE_JUMP), at_jump),
-        "fragmentation_max": (sums.percentile(parts, 100), sums.where_most(parts)),
-        "fragmentation_share": (_share(parts, LARGE_PART), sums.longest(parts > LARGE_PART)),
-        "holes_max": (sums.percentile(frames["holes"], 100), sums.where_most(frames["holes"])),
-        "border_share": (_mean(border), sums.longest(border == 1)),
+        "fragmentation_max": (series.percentile(parts, 100), series.where_most(parts)),
+        "fragmentation_share": (_share(parts, LARGE_PART), series.longest(parts > LARGE_PART)),
+        "holes_max": (series.percentile(frames["holes"], 100), series.where_most(frames["holes"])),
+        "border_share": (_mean(border), series.longest(border == 1)),
         "area_step": _step([np.log(area)], inside),
         "shape_step": _step([frames["elongation"], frames["spread"], frames["extent"]], whole),
     }
 
 
-def _step(curves: list[Floats], among: Bools) -> tuple[float | None, sums.Positions | None]:
+def _step(curves: list[Floats], among: Bools) -> tuple[float | None, series.Positions | None]:
     """Return the largest step of any curve over the marked frames, and the pair of them it lies between."""
     seen = np.flatnonzero(among)
-    steps = [step for curve in curves if (step := sums.largest_step(curve[seen]))]
+    steps = [step for curve in curves if (step := series.largest_step(curve[seen]))]
     if not steps:
         return None, None
     height, at = max(steps)
     return height, (int(seen[at - 1]), int(seen[at]) + 1)
 
 
-def _seconds(frames: Series, run: sums.Positions | None, step_s: float) -> float:
+def _seconds(frames: Series, run: series.Positions | None, step_s: float) -> float:
     """Return how long a run lasts, to the beginning of the frame after it."""
     if run is None:
         return 0.0
@@ -228,15 +229,15 @@ def _seconds(frames: Series, run: sums.Positions | None, step_s: float) -> float
     return float(end - pts[run[0]])
 
 
-def _widen(at: sums.Positions | None, *, before: int = 0, after: int = 0) -> sums.Positions | None:
+def _widen(at: series.Positions | None, *, before: int = 0, after: int = 0) -> series.Positions | None:
     return (at[0] - before, at[1] + after) if at else None
 
 
 def _mean(values_T: Floats) -> float | None:
-    kept = sums.finite(values_T)
-    return float(kept.mean()) if kept.size else None
+    finite = series.finite(values_T)
+    return float(finite.mean()) if finite.size else None
 
 
 def _share(values_T: Floats, above: float) -> float | None:
-    kept = sums.finite(values_T)
-    return float((kept > above).mean()) if kept.size else None
+    finite = series.finite(values_T)
+    return float((finite > above).mean()) if finite.size else None

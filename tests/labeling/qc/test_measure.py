@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from labeling.qc.measure import FIELDS, Series, measure, row_of
+from labeling.qc.measure import FIELDS, measure, row_of
+from labeling.qc.series import Series
 from tests.labeling.qc.boxes import NOTHING, box_mask, frame
 
 
