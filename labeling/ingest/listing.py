@@ -14,7 +14,7 @@ from dataclasses import replace
 from labeling.config import SourceConfig
 from labeling.errors import BadConfiguration, BadInput, LabelingError
 from labeling.ingest.digests import Digests
-from labeling.ingest.globs import compile_glob, has_video_suffix, literal_start, names_suffix
+from labeling.ingest.names import compile_glob, has_video_suffix, literal_start, names_suffix
 from labeling.ingest.tables import Row, read_rows
 from labeling.objects import FolderObjects, Objects, ObjectStat, check_key, open_objects, split_uri
 from labeling.objects_uris import local_path

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labeling.ingest.globs import has_video_suffix
+from labeling.ingest.names import Nearest, has_video_suffix
 from labeling.ingest.prompts import BadRow, PromptTable, sort_prompts
-from labeling.ingest.spelling import Nearest
 from labeling.objects import Objects
 from labeling.store.dead_letters import DeadLetter
 from labeling.store.keys import COMPONENTS, Keyer, LabelRecipe

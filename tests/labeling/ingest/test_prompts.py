@@ -12,7 +12,8 @@ import pytest
 
 from labeling import rle
 from labeling.errors import BadConfiguration
-from labeling.ingest.prompts import COLUMNS, PromptTable, read_prompts, write_prompts
+from labeling.ingest.prompt_rows import COLUMNS
+from labeling.ingest.prompts import PromptTable, read_prompts, write_prompts
 from labeling.types import Prompt, PromptSource, VideoRef
 
 MASK = rle.encode(np.eye(4, 6, dtype=bool))

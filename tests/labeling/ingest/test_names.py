@@ -1,9 +1,11 @@
-"""What matches what."""
+"""Which keys a glob matches, and which listed name one that is not listed was to be."""
 
 import pytest
 
 from labeling.errors import BadConfiguration
-from labeling.ingest.globs import compile_glob, has_video_suffix, literal_start, names_suffix
+from labeling.ingest.names import Nearest, compile_glob, composed, folded, has_video_suffix, literal_start, names_suffix
+
+LISTED = ["a.mp4", "Cam 1/day one.mp4", "caf\u00e9.mov", "deep/er/clip.mkv"]
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,20 @@ def test_a_glob_names_a_suffix_only_if_it_spells_one() -> None:
 
 def test_video_suffixes_do_not_mind_case() -> None:
     assert [has_video_suffix(key) for key in ("a.MP4", "x/a.webm", "a.txt", "a.mp4.part")] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("A.MP4", "a.mp4"), ("a.mp4 ", "a.mp4"), ("/a.mp4", "a.mp4"), ("cam 1//day one.mp4", "Cam 1/day one.mp4"),
+        ("a\u200b.mp4", "a.mp4"), ("cafe\u0301.mov", "caf\u00e9.mov"), ("clip.mkv", "deep/er/clip.mkv"),
+        ("a.mov", "a.mp4"), ("Cam 1/day on.mp4", "Cam 1/day one.mp4"), ("something else", None), ("x" * 100_000, None),
+    ],
+)
+def test_the_nearest_name(name: str, near: str | None) -> None:
+    assert Nearest(LISTED).to(name) == near
+
+
+def test_forms() -> None:
+    assert composed("cafe\u0301") == "caf\u00e9"
+    assert folded("./A//\uff22 \u200b/c") == "a/b/c"

@@ -1,6 +1,9 @@
-"""Glob patterns over keys: `**` any number of parts, `*` and `?` within one part, `[...]` and `{a,b}`."""
+"""Names of videos: the globs that choose among keys, and names that people spell otherwise than a listing does."""
 
+import difflib
 import re
+import unicodedata
+from collections.abc import Iterable, Mapping
 
 from labeling.errors import BadConfiguration
 
@@ -9,10 +12,15 @@ VIDEO_SUFFIXES = frozenset({
     "mjpeg", "mkv", "mov", "mp4", "mp4v", "mpeg", "mpg", "mts", "mxf", "nut", "ogm", "ogv", "qt", "ts", "vob", "webm", "wmv",
     "y4m",
 })
+_MOST_COMPARED = 5_000  # names that are compared letter by letter
+_LIKE = 0.85
 
 
 def compile_glob(pattern: str) -> re.Pattern[str]:
-    """Compile a glob to match whole keys; BadConfiguration says what is wrong with it."""
+    """Compile a glob to match whole keys: `**` any number of parts, `*` and `?` within one part, `[...]` and `{a,b}`.
+
+    BadConfiguration says what is wrong with it.
+    """
     if not pattern or pattern.startswith("/"):
         raise BadConfiguration(f"source.glob is {pattern!r}; expected a pattern relative to the root, as '**' or '**/*.mp4'")
     try:
@@ -61,3 +69,46 @@ def _token(token: str, depth: int) -> str:
     if token == ",":
         return "|" if depth > 0 else ","
     return simple.get(token) or re.escape(token)
+
+
+def composed(name: str) -> str:
+    """The name with each accent and its letter in one character where there is one (NFC): macOS writes two."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def folded(name: str) -> str:
+    """The name without what people do not see or mean: case, invisible characters, spaces around parts, doubled slashes."""
+    visible = unicodedata.normalize("NFKC", name).casefold()
+    visible = "".join(letter for letter in visible if unicodedata.category(letter) not in ("Cf", "Cc"))
+    return "/".join(part.strip() for part in visible.split("/") if part.strip() not in ("", "."))
+
+
+class Nearest:
+    """Finds the listed name that one which is not listed was probably to be."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = sorted(names)
+        self._by_form: list[Mapping[str, str]] = [
+            {form: name for name in reversed(self._names) if (form := make(folded(name)))} for make in (_whole, _last, _stem)
+        ]
+
+    def to(self, name: str) -> str | None:
+        """The nearest name: equal but for what nobody sees, then in another folder, with another suffix, with a slip."""
+        plain = folded(name)
+        for make, by_form in zip((_whole, _last, _stem), self._by_form, strict=True):
+            if (near := by_form.get(make(plain))) is not None:
+                return near
+        few = self._names if len(self._names) <= _MOST_COMPARED else []
+        return next(iter(difflib.get_close_matches(name[:256], few, n=1, cutoff=_LIKE)), None)
+
+
+def _whole(name: str) -> str:
+    return name
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _stem(name: str) -> str:
+    return _last(name).rpartition(".")[0]
