@@ -12,9 +12,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from sam2.tracking.postprocess import small_components
-
-MEAN_RGB = (0.485, 0.456, 0.406)
-STD_RGB = (0.229, 0.224, 0.225)
+from sam2.video.source import RGB_MEAN, RGB_STD
 
 
 class ToTensor(nn.Module):
@@ -69,7 +67,7 @@ class SAM2Transforms(nn.Module):
         self.mask_threshold = mask_threshold
         self.max_hole_area = max_hole_area
         self.max_sprinkle_area = max_sprinkle_area
-        self.mean, self.std = list(MEAN_RGB), list(STD_RGB)
+        self.mean, self.std = list(RGB_MEAN), list(RGB_STD)
         self.to_tensor = ToTensor()
         self.transforms = nn.Sequential(Resize(resolution), Normalize(self.mean, self.std))
 

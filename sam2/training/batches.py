@@ -14,8 +14,7 @@ from torch import Tensor
 
 from sam2.training.augmentation import augmented
 from sam2.training.clip import Clip, ClipSource, resized_masks
-
-MEAN_RGB, STD_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from sam2.video.source import RGB_MEAN, RGB_STD
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,5 +115,5 @@ def _at_side(clip: Clip, chosen: npt.NDArray[np.intp], side: int) -> tuple[npt.N
 
 def _normalised(frames_NSS3: Tensor) -> Tensor:
     device = frames_NSS3.device
-    mean, std = torch.tensor(MEAN_RGB, device=device), torch.tensor(STD_RGB, device=device)
+    mean, std = torch.tensor(RGB_MEAN, device=device), torch.tensor(RGB_STD, device=device)
     return ((frames_NSS3.float() / 255 - mean) / std).permute(0, 3, 1, 2)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sam2.training.saving import written_beside
+
 PARTS = ("total", "focal", "dice", "iou", "object_score", "true_iou")
 RATIOS = ("true_iou",)
 SHOWN_POINTS = 200          # of the smoothed line: one point is the mean of as many steps as that takes
@@ -32,9 +34,8 @@ def draw_curves(metrics: Path, picture: Path) -> bool:
     for name, panel in zip((*PARTS, "learning_rate", "grad_norm", "seconds"), panels, strict=True):
         values = [row["losses"][name] if name in PARTS else row[name] for row in rows]
         _draw(panel, name, steps, values, begins)
-    beside = picture.with_name(f".{picture.name}.partial")
-    figure.savefig(beside, format="png", dpi=100)
-    beside.replace(picture)
+    with written_beside(picture) as file:
+        figure.savefig(file, format="png", dpi=100)
     return True
 
 

@@ -1,10 +1,11 @@
 """Files of a training run: the checkpoint it goes on from, and weights in the formats that `build_sam2` reads."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -12,14 +13,24 @@ from torch import Tensor
 from sam2.training.recipe import Recipe
 
 
-def save_checkpoint(path: Path, held: Mapping[str, Any]) -> None:
-    """Write beside, then rename: a kill leaves the old checkpoint or the new one."""
+@contextmanager
+def written_beside(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of `path` when the block ends well: a kill leaves the old one or the new one."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        torch.save(dict(held), file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def save_checkpoint(path: Path, values: Mapping[str, Any]) -> None:
+    """Write what a training goes on from, whole or not at all."""
+    with written_beside(path) as file:
+        torch.save(dict(values), file)
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
@@ -32,9 +43,8 @@ def save_half(path: Path, weights: Mapping[str, Tensor]) -> None:
     from safetensors.torch import save
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(save({name: value.detach().cpu().half().contiguous() for name, value in weights.items()}))
-    beside.replace(path)
+    with written_beside(path) as file:
+        file.write(save({name: value.detach().cpu().half().contiguous() for name, value in weights.items()}))
 
 
 def load_checkpoint(path: Path, recipe: Mapping[str, Any], *, device: str) -> dict[str, Any] | None:

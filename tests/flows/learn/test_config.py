@@ -23,7 +23,7 @@ def test_what_every_stage_may_be_told_is_null_until_it_is() -> None:
     assert {f.name for f in fields(EveryStageConfig)} < {f.name for f in fields(Stage)}
 
 
-def test_reading_a_configuration_loads_no_network() -> None:
-    script = "import sys, flows.configure; print([name for name in ('torch', 'ray', 'prefect') if name in sys.modules])"
+def test_the_command_loads_no_network_until_it_needs_one() -> None:
+    script = "import sys, flows.cli.app; print([name for name in ('torch', 'prefect', 'matplotlib') if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
