@@ -14,8 +14,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    pass
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -124,15 +123,6 @@ class Video:
         require(self.frame_rate > 0, "frame_rate", self.frame_rate, "frames per second above 0")
         require(self.num_frames > 0, "num_frames", self.num_frames, "at least one frame")
         require(self.rotation_degrees in (0, 90, 180, 270), "rotation_degrees", self.rotation_degrees, "0, 90, 180 or 270")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """One decoded, upright frame; `rgb_HW3` is uint8."""
-
-    frame_idx: int
-    pts_seconds: float
-    rgb_HW3: "npt.NDArray[np.uint8]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,10 +67,10 @@ class FrameReader(Sequence[Image8]):
     """
 
     def __init__(self, path: str | Path, video: Video, frame_indices: Sequence[int], *, kept_bytes: int = KEPT_BYTES) -> None:
-        self._video, self._wanted = video, tuple(frame_indices)
-        _check_indices(self._wanted, video)
+        self._video, self._frame_indices = video, tuple(frame_indices)
+        _check_indices(self._frame_indices, video)
         with as_bad_input():
-            self._decoder = FrameDecoder(path, video.ref.uri, sampled=frozenset(self._wanted), kept_bytes=kept_bytes)
+            self._decoder = FrameDecoder(path, video.ref.uri, sampled=frozenset(self._frame_indices), kept_bytes=kept_bytes)
         num_frames = self._decoder.index.num_frames
         if num_frames != video.num_frames:
             self.close()
@@ -87,7 +87,7 @@ class FrameReader(Sequence[Image8]):
         self._decoder.close()
 
     def __len__(self) -> int:
-        return len(self._wanted)
+        return len(self._frame_indices)
 
     @overload
     def __getitem__(self, i: int) -> Image8: ...
@@ -97,22 +97,22 @@ class FrameReader(Sequence[Image8]):
         if isinstance(i, slice):
             return [self[j] for j in range(*i.indices(len(self)))]
         with as_bad_input():
-            return self._decoder.rgb_HW3(self._wanted[i])
+            return self._decoder.rgb_HW3(self._frame_indices[i])
 
     def scaled(self, i: int, *, width: int) -> Image8:
         """The i-th sampled frame, upright and `width` pixels across: scaled before it becomes RGB, which is the dearer step."""
         height = max(1, round(self._video.size_hw[0] * width / self._video.size_hw[1]))
         with as_bad_input():
-            return self._decoder.rgb_HW3(self._wanted[i], (height, width))
+            return self._decoder.rgb_HW3(self._frame_indices[i], (height, width))
 
     @property
     def frame_indices(self) -> tuple[int, ...]:
         """The source's frame index of each sampled frame."""
-        return self._wanted
+        return self._frame_indices
 
     def pts_seconds(self, i: int) -> float:
         """The presentation time of the i-th sampled frame, in seconds from the file's start."""
-        return self._decoder.index.seconds(self._wanted[i])
+        return self._decoder.index.seconds(self._frame_indices[i])
 
 
 @contextmanager
@@ -124,8 +124,8 @@ def as_bad_input() -> Iterator[None]:
         raise BadInput(str(error), error.reason) from error
 
 
-def _check_indices(wanted: tuple[int, ...], video: Video) -> None:
-    ascending = all(a < b for a, b in zip(wanted, wanted[1:], strict=False))
-    if not wanted or not ascending or wanted[0] < 0 or wanted[-1] >= video.num_frames:
-        shown = f"{list(wanted[:4])}...{list(wanted[-1:])}"
+def _check_indices(frame_indices: tuple[int, ...], video: Video) -> None:
+    ascending = all(a < b for a, b in zip(frame_indices, frame_indices[1:], strict=False))
+    if not frame_indices or not ascending or frame_indices[0] < 0 or frame_indices[-1] >= video.num_frames:
+        shown = f"{list(frame_indices[:4])}...{list(frame_indices[-1:])}"
         raise ValueError(f"frame_indices are {shown}; expected ascending indices below {video.num_frames}, at least one")

@@ -56,26 +56,26 @@ class Digests:
 
     def of(self, path: str | Path) -> str:
         """The file's SHA-256 in hex, read only where size or modification time are not those remembered."""
-        place, found = os.path.split(os.path.abspath(path)), os.stat(path)
-        known = self._known(place)
-        if known is not None and known[:2] == (found.st_size, found.st_mtime_ns):
+        entry, status = os.path.split(os.path.abspath(path)), os.stat(path)
+        known = self._known(entry)
+        if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
             return known[2]
         with open(path, "rb") as reader:
             sha256 = hashlib.file_digest(reader, "sha256").hexdigest()
-        if time.time_ns() - found.st_mtime_ns > _SETTLED_AFTER_NS:
-            self._pending[place] = (found.st_size, found.st_mtime_ns, sha256)
+        if time.time_ns() - status.st_mtime_ns > _SETTLED_AFTER_NS:
+            self._pending[entry] = (status.st_size, status.st_mtime_ns, sha256)
         if len(self._pending) >= _PENDING_AT_MOST:
             self._flush()
         return sha256
 
-    def _known(self, place: tuple[str, str]) -> Known | None:
-        folder, name = place
-        if place in self._pending or self._connection is None:
-            return self._pending.get(place)
+    def _known(self, entry: tuple[str, str]) -> Known | None:
+        folder, name = entry
+        if entry in self._pending or self._connection is None:
+            return self._pending.get(entry)
         try:
             if folder != self._asked_folder:
                 self._asked_folder, self._of_folder = folder, None
-                return next(self._rows("folder = ? AND name = ?", place), (None, None))[1]
+                return next(self._rows("folder = ? AND name = ?", entry), (None, None))[1]
             if self._of_folder is None:
                 # One query for a folder's files costs a hundredth of one for each.
                 self._of_folder = dict(self._rows("folder = ?", (folder,)))
@@ -96,7 +96,7 @@ class Digests:
             return
         try:
             with self._connection:
-                rows = [(*place, *known) for place, known in pending.items()]
+                rows = [(*entry, *known) for entry, known in pending.items()]
                 self._connection.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", rows)
         except sqlite3.Error as error:
             self._given_up(error)

@@ -43,17 +43,17 @@ def fetch_video(
     with _source_errors(ref):
         root, key = split_uri(ref.uri)
         source = open_objects(root, unavailable="source_unavailable")
-        found = _unchanged(ref, source, key)
+        stat = _unchanged(ref, source, key)
     if not ref.uri.startswith("s3://"):
         yield Path(source.uri(key))
         return
     path = own_folder(scratch, run_id) / f"{ref.video_id}-{uuid.uuid4().hex[:8]}{PurePath(key).suffix}"
     try:
-        _reserve(path, found.num_bytes, scratch, cap_bytes, wait_s)
+        _reserve(path, stat.num_bytes, scratch, cap_bytes, wait_s)
         with _source_errors(ref):
             source.download(key, path)
             _unchanged(ref, source, key)
-            _check_length(path, found)
+            _check_length(path, stat)
         yield path
     finally:
         path.unlink(missing_ok=True)
@@ -105,23 +105,23 @@ def _source_errors(ref: VideoRef) -> Iterator[None]:
 
 def _unchanged(ref: VideoRef, source: Objects, key: str) -> ObjectStat:
     """Look the video up and compare it with the listing; what changed needs a new plan, which the next run makes."""
-    found = source.stat(key)
-    if found is None and os.path.isdir(source.uri(key)):
+    stat = source.stat(key)
+    if stat is None and os.path.isdir(source.uri(key)):
         raise BadInput(f"{ref.uri} is a folder; expected a video file", "not_a_video")
-    if found is None:
+    if stat is None:
         raise FileNotFoundError(ref.uri)
     with Digests() as digests:
-        now = content_id_of(source.uri(key), found, digests)
+        now = content_id_of(source.uri(key), stat, digests)
     if now != ref.content_id:
         changed = f"{ref.uri} changed since the listing (then {ref.content_id}, now {now})"
         raise Unavailable(f"{changed}; run again to plan with what it is now", "source_unavailable")
-    return found
+    return stat
 
 
-def _check_length(path: Path, found: ObjectStat) -> None:
+def _check_length(path: Path, stat: ObjectStat) -> None:
     num_bytes = path.stat().st_size
-    if num_bytes != found.num_bytes:
-        message = f"{found.key} came with {num_bytes} of {found.num_bytes} bytes"
+    if num_bytes != stat.num_bytes:
+        message = f"{stat.key} came with {num_bytes} of {stat.num_bytes} bytes"
         raise Unavailable(f"{message}; it is tried again", "source_unavailable")
 
 

@@ -77,12 +77,12 @@ def ref_of(uri: str) -> VideoRef:
     if not _is_utf8(key):
         raise BadInput(f"{uri!r} has a name that is not UTF-8; rename it", "not_a_video")
     objects = open_objects(root, unavailable="source_unavailable")
-    found = objects.stat(key)
-    if found is None:
+    stat = objects.stat(key)
+    if stat is None:
         what = "is a folder" if os.path.isdir(objects.uri(key)) else "does not exist"
         raise FileNotFoundError(f"{uri} {what}; expected a video file")
     with Digests() as digests:
-        return _ref(key, objects.uri(key), found, digests)
+        return _ref(key, objects.uri(key), stat, digests)
 
 
 def _is_utf8(name: str) -> bool:
@@ -93,13 +93,13 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def content_id_of(uri: str, found: ObjectStat, digests: Digests) -> str:
+def content_id_of(uri: str, stat: ObjectStat, digests: Digests) -> str:
     """What tells one content from another: S3's ETag and size, or the digest of a local file.
 
     Raises BadInput (`not_a_video`) for a pipe or a device: to read one could take for ever.
     """
     if uri.startswith("s3://"):
-        return f"etag:{found.etag}:{found.num_bytes}"
+        return f"etag:{stat.etag}:{stat.num_bytes}"
     try:
         refuse_kind(os.stat(uri), uri)
     except UnreadableVideo as error:
@@ -107,12 +107,12 @@ def content_id_of(uri: str, found: ObjectStat, digests: Digests) -> str:
     return f"sha256:{digests.of(uri)}"
 
 
-def _ref(key: str, uri: str, found: ObjectStat, digests: Digests) -> VideoRef:
+def _ref(key: str, uri: str, stat: ObjectStat, digests: Digests) -> VideoRef:
     try:
-        content_id = content_id_of(uri, found, digests)
+        content_id = content_id_of(uri, stat, digests)
     except (BadInput, PermissionError):  # it costs itself alone: who fetches it says why
         content_id = MISSING
-    return VideoRef(video_id_of(key), key, uri, content_id, found.num_bytes)
+    return VideoRef(video_id_of(key), key, uri, content_id, stat.num_bytes)
 
 
 def _open_source(root: str) -> Objects:
@@ -126,17 +126,17 @@ def _found_under(root: str, glob: str) -> Iterator[VideoRef]:
     objects, matches, any_suffix = _open_source(root), compile_glob(glob).match, names_suffix(glob)
     top = os.path.realpath(objects.root) if isinstance(objects, FolderObjects) else None
     with Digests() as digests:
-        for found in objects.list(literal_start(glob)):
-            if not matches(found.key) or not (any_suffix or has_video_suffix(found.key)):
+        for stat in objects.list(literal_start(glob)):
+            if not matches(stat.key) or not (any_suffix or has_video_suffix(stat.key)):
                 continue
-            if found.key.rpartition("/")[2].startswith("._"):
+            if stat.key.rpartition("/")[2].startswith("._"):
                 continue
-            uri = objects.uri(found.key)
+            uri = objects.uri(stat.key)
             if top is not None and _leads_out(uri, top):
                 log.warning("%s is passed over: %s", uri, _LINK.format(os.path.realpath(uri)))
                 continue
             try:
-                yield _ref(found.key, uri, found, digests)
+                yield _ref(stat.key, uri, stat, digests)
             except FileNotFoundError:
                 log.warning("%s went away while the source was listed", uri)
 
@@ -168,7 +168,7 @@ def _named_in(manifest: str, uri: str) -> Iterator[VideoRef]:
     """Yield a manifest's videos in key order; its `root` (a value that holds from its row on) goes before `source.uri`,
     which goes before the manifest's own folder."""
     root = uri or split_uri(manifest)[0]
-    wanted: dict[str, tuple[str, str]] = {}  # key -> (root, key below it)
+    locations: dict[str, tuple[str, str]] = {}  # key -> (root, key below it)
     roots: dict[str, str] = {}
     for row in read_rows(manifest, what="manifest", columns=()):
         try:
@@ -176,14 +176,14 @@ def _named_in(manifest: str, uri: str) -> Iterator[VideoRef]:
             if _only_sets_root(row):
                 continue
             at_root = roots.get(root) or roots.setdefault(root, _open_source(root).root)
-            key, place = _place_of(_video_of(row), at_root)
+            key, location = _place_of(_video_of(row), at_root)
         except ValueError as error:
             raise BadConfiguration(f"manifest {manifest}, line {row.line}: {error}") from error
-        wanted[key] = place
+        locations[key] = location
     with Digests() as digests:
-        stats = _stats_of(set(wanted.values()))
-        for key in sorted(wanted, key=str.encode):
-            yield _ref_or_missing(key, *wanted[key], stats, digests)
+        stats = _stats_of(set(locations.values()))
+        for key in sorted(locations, key=str.encode):
+            yield _ref_or_missing(key, *locations[key], stats, digests)
 
 
 def _only_sets_root(row: Row) -> bool:
@@ -211,10 +211,10 @@ def _video_of(row: Row) -> str:
 def _ref_or_missing(
     key: str, root: str, below: str, stats: Mapping[tuple[str, str], ObjectStat | None], digests: Digests
 ) -> VideoRef:
-    uri, found = open_objects(root).uri(below), stats[root, below]
-    if found is None:
+    uri, stat = open_objects(root).uri(below), stats[root, below]
+    if stat is None:
         return VideoRef(video_id_of(key), key, uri, MISSING, 0)
-    return _ref(key, uri, found, digests)
+    return _ref(key, uri, stat, digests)
 
 
 def _place_of(video: str, root: str) -> tuple[str, tuple[str, str]]:
@@ -243,7 +243,7 @@ def _stats_of(places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Object
     for root, keys in by_root.items():
         objects = open_objects(root, unavailable="source_unavailable")
         if len(keys) > _ASKED_ONE_BY_ONE:
-            listed = {found.key: found for found in objects.list(os.path.commonprefix(list(keys))) if found.key in keys}
+            listed = {stat.key: stat for stat in objects.list(os.path.commonprefix(list(keys))) if stat.key in keys}
             stats |= {(root, key): listed.get(key) for key in keys}
             continue
         with ThreadPoolExecutor(max_workers=8) as threads:

@@ -144,9 +144,9 @@ def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _text_of(body: bytes, name: str) -> bytes:
     """The text without its mark of UTF-8; BadConfiguration where it is no such text at all."""
-    for start, told in _OTHER_BODIES.items():
+    for start, message in _OTHER_BODIES.items():
         if body.startswith(start):
-            raise BadConfiguration(f"{name} {told}")
+            raise BadConfiguration(f"{name} {message}")
     return body.removeprefix(b"\xef\xbb\xbf")
 
 
@@ -170,8 +170,8 @@ def _from_csv(body: bytes, name: str, columns: Sequence[str]) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            told = f"the line cannot be read as CSV ({error}); expected quotes around cells with commas or quotes"
-            yield Row(line, {}, told)
+            message = f"the line cannot be read as CSV ({error}); expected quotes around cells with commas or quotes"
+            yield Row(line, {}, message)
             source.skip()
             continue
         if not cells:
@@ -256,12 +256,12 @@ def _short(error: Exception) -> str:
     return str(error)[:200]
 
 
-def _check_columns(found: Sequence[str], name: str, expected: Sequence[str]) -> None:
-    lacking = [column for column in expected if column not in found]
+def _check_columns(columns: Sequence[str], name: str, expected: Sequence[str]) -> None:
+    lacking = [column for column in expected if column not in columns]
     if lacking:
-        cut = next((f"; it is cut by {c!r}, write commas" for c in ";\t|" if len(found) == 1 and c in found[0]), "")
-        raise BadConfiguration(f"{name} has the columns {shown(list(found))}; expected {lacking} among them{cut}")
-    twice = [column for column, count in Counter(found).items() if count > 1]
+        cut = next((f"; it is cut by {c!r}, write commas" for c in ";\t|" if len(columns) == 1 and c in columns[0]), "")
+        raise BadConfiguration(f"{name} has the columns {shown(list(columns))}; expected {lacking} among them{cut}")
+    twice = [column for column, count in Counter(columns).items() if count > 1]
     if twice:
         raise BadConfiguration(f"{name} has the column {shown(twice[0])} more than once; expected each column once")
 

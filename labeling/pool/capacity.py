@@ -38,10 +38,10 @@ def capacity_of(cluster: ClusterConfig, nodes: Nodes, num_jobs: int | None = Non
     """
     _check(cluster)
     kinds = kinds_of(cluster)
-    there = [node["Resources"] for node in nodes if node["Alive"]]
-    fitting = [actor for actor in kinds for node_resources in there for _ in range(_fit(actor, node_resources))]
+    stocks = [node["Resources"] for node in nodes if node["Alive"]]
+    fitting = [actor for actor in kinds for node_resources in stocks for _ in range(_fit(actor, node_resources))]
     wants = " or ".join(map(_wish, kinds))
-    has = "; ".join(map(_stock, there)) or "none"
+    has = "; ".join(map(_stock, stocks)) or "none"
     if cluster.max_actors is not None:
         count = cluster.max_actors if num_jobs is None else min(cluster.max_actors, max(1, num_jobs))
         waits = f"{len(fitting)} of {count} actors fit now, the others wait for nodes; there are: {has}"
@@ -50,7 +50,7 @@ def capacity_of(cluster: ClusterConfig, nodes: Nodes, num_jobs: int | None = Non
     if not fitting:
         raise ClusterFailed(
             f"no actor fits: each wants {wants}, the cluster's nodes have: {has}. "
-            f"{_advice(kinds, there)}, or add nodes"
+            f"{_advice(kinds, stocks)}, or add nodes"
         )
     asked = len(fitting) if cluster.actors is None else cluster.actors
     short = f"{asked} actors asked for, {len(fitting)} fit: each wants {wants}, the cluster's nodes have: {has}"
@@ -173,8 +173,8 @@ def _fit(actor: ActorResources, node_resources: Mapping[str, float]) -> int:
     return math.floor(min(room) + 1e-9)
 
 
-def _advice(kinds: Sequence[ActorResources], there: Sequence[Mapping[str, float]]) -> str:
-    cpus, gpus = (max((node.get(name, 0.0) for node in there), default=0.0) for name in ("CPU", "GPU"))
+def _advice(kinds: Sequence[ActorResources], stocks: Sequence[Mapping[str, float]]) -> str:
+    cpus, gpus = (max((node.get(name, 0.0) for node in stocks), default=0.0) for name in ("CPU", "GPU"))
     if gpus or not cpus or not any(actor.gpus for actor in kinds):
         return "Lower cluster.cpus_per_actor or cluster.gpus_per_actor"
     return f"To track on CPUs set cluster.gpus_per_actor=0 cluster.cpus_per_actor={min(kinds[0].cpus, cpus):g}"

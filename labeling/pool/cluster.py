@@ -139,8 +139,8 @@ def _short_folder() -> dict[str, str]:
     usual = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     folders = [os.path.join(usual, "ray"), "/tmp/ray", f"/tmp/ray-{os.getuid()}"]
     for folder in folders:
-        there = folder if os.path.isdir(folder) else os.path.dirname(folder)
-        if len(os.fsencode(folder)) <= LONGEST_FOLDER and os.access(there, os.W_OK | os.X_OK):
+        parent = folder if os.path.isdir(folder) else os.path.dirname(folder)
+        if len(os.fsencode(folder)) <= LONGEST_FOLDER and os.access(parent, os.W_OK | os.X_OK):
             return {} if folder == folders[0] else {"_temp_dir": folder}
     raise ClusterFailed(
         f"no folder for Ray: {', '.join(folders)} cannot be written or have more than {LONGEST_FOLDER} characters; "

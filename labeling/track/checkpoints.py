@@ -96,17 +96,17 @@ def verify_checkpoint(path: str | Path, *, record_it: bool = True) -> str:
     Raises FileNotFoundError, or BadInput (`bad_checkpoint`) where the file is not what was recorded.
     """
     path = Path(path).expanduser()
-    record, found = path.with_name(f"{path.name}.sha256"), sha256_of(path)
+    record, sha256 = path.with_name(f"{path.name}.sha256"), sha256_of(path)
     try:
         recorded = record.read_text().split()[:1]
     except FileNotFoundError:
         if record_it:
-            _record(record, f"{found}  {path.name}\n")
-        return found
-    if recorded != [found]:
-        message = f"{path} has SHA-256 {found}; {record.name} recorded {recorded} at first use"
+            _record(record, f"{sha256}  {path.name}\n")
+        return sha256
+    if recorded != [sha256]:
+        message = f"{path} has SHA-256 {sha256}; {record.name} recorded {recorded} at first use"
         raise BadInput(f"{message}. Fetch the file again, or remove the record if the change is meant", "bad_checkpoint")
-    return found
+    return sha256
 
 
 def sha256_of(path: str | Path) -> str:
@@ -159,8 +159,8 @@ def _fill(part: BinaryIO, url: str, progress: Progress, pause_s: float) -> None:
             problem = str(error) or type(error).__name__
         tries = 0 if part.tell() > before else tries + 1
         if tries >= _TRIES_WITHOUT_PROGRESS:
-            kept = f"{part.tell()} bytes are kept in {part.name}; a later call goes on from there"
-            raise Unavailable(f"{url} cannot be fetched ({problem}); {kept}", "source_unavailable")
+            remainder = f"{part.tell()} bytes are kept in {part.name}; a later call goes on from there"
+            raise Unavailable(f"{url} cannot be fetched ({problem}); {remainder}", "source_unavailable")
         time.sleep(pause_s * tries)
 
 

@@ -84,8 +84,8 @@ def _follow_batch(
     if direction is not Direction.forward:
         # Rows go to the store in ascending order, so the way back is kept as run lengths and turned round.
         first = {o: prompts[0].frame_idx if direction is Direction.both else math.inf for o, prompts in batch.items()}
-        there = _one_way(predictor, frames, batch, deadline, refused, reverse=True)
-        yield from reversed([t for t in there if t.mask.frame_idx < first[t.object_id]])
+        backward = _one_way(predictor, frames, batch, deadline, refused, reverse=True)
+        yield from reversed([t for t in backward if t.mask.frame_idx < first[t.object_id]])
     if direction is not Direction.backward:
         yield from _one_way(predictor, frames, batch, deadline, refused, reverse=False)
 
@@ -246,8 +246,8 @@ def check_place(where: str, size_hw: tuple[int, int], *, points_xy: Sequence[Poi
 def _settled(prompts: list[Prompt]) -> list[Prompt]:
     """Return one object's prompts by frame; on a frame that a reviewer corrected, the correction stands alone."""
     corrected = {p.frame_idx for p in prompts if p.source is PromptSource.CORRECTION}
-    kept = [p for p in prompts if p.source is PromptSource.CORRECTION or p.frame_idx not in corrected]
-    return sorted(kept, key=lambda p: (p.frame_idx, p.box_xyxy is None))
+    valid = [p for p in prompts if p.source is PromptSource.CORRECTION or p.frame_idx not in corrected]
+    return sorted(valid, key=lambda p: (p.frame_idx, p.box_xyxy is None))
 
 
 def _why_not_sampled(frame_idx: int, frame_indices: Sequence[int]) -> str:

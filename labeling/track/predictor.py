@@ -145,14 +145,14 @@ def check_checkpoint(recipe: TrackerRecipe, checkpoint: str) -> None:
     """
     from sam2.checkpoint import guess_variant, read_weights
 
-    path, wanted = Path(checkpoint).expanduser(), find_config(recipe.model).variant
+    path, variant = Path(checkpoint).expanduser(), find_config(recipe.model).variant
     try:
         looks_like = guess_variant(read_weights(path))
     except (ValueError, OSError) as error:
         raise BadInput(f"model.checkpoint: {error}", "bad_checkpoint") from error
-    if looks_like != wanted:
-        told = f"looks like {looks_like}" if looks_like else "looks like none of the known networks"
-        raise BadInput(f"model.checkpoint is {checkpoint!r}, which {told}; expected weights of {wanted}", "bad_checkpoint")
+    if looks_like != variant:
+        likeness = f"looks like {looks_like}" if looks_like else "looks like none of the known networks"
+        raise BadInput(f"model.checkpoint is {checkpoint!r}, which {likeness}; expected weights of {variant}", "bad_checkpoint")
 
 
 def build_predictor(

@@ -52,11 +52,11 @@ def follow_from(
     for direction, span in ways.items():
         if direction is Direction.backward and ends[0] == start:
             continue
-        own = [p for p in prompts if span[0] <= p.frame_idx < span[1]]
+        prompts_within = [p for p in prompts if span[0] <= p.frame_idx < span[1]]
         part = FramesWithin(frames, span)
-        for one in follow(predictor, part, own, size_hw=size_hw, direction=direction, deadline=deadline):
-            if direction is Direction.forward or one.mask.frame_idx < start:
-                yield one
+        for tracked in follow(predictor, part, prompts_within, size_hw=size_hw, direction=direction, deadline=deadline):
+            if direction is Direction.forward or tracked.mask.frame_idx < start:
+                yield tracked
 
 
 def follow_within(
@@ -70,7 +70,7 @@ def follow_within(
     object_id, done = prompts[0].object_id, -1
     for span, start in zip(kept.spans, kept.starts, strict=True):
         yield from (Tracked(object_id, mask) for mask in before if done <= mask.frame_idx < span[0])
-        own = [p for p in prompts if span[0] <= p.frame_idx < span[1]]
-        yield from follow_from(predictor, FramesWithin(frames, span), own, start, size_hw=size_hw, deadline=deadline)
+        prompts_within = [p for p in prompts if span[0] <= p.frame_idx < span[1]]
+        yield from follow_from(predictor, FramesWithin(frames, span), prompts_within, start, size_hw=size_hw, deadline=deadline)
         done = span[1]
     yield from (Tracked(object_id, mask) for mask in before if mask.frame_idx >= done)
