@@ -214,5 +214,5 @@ class LabelConfig:
 
 
 def default_scratch() -> str:
-    """The folder that downloads go to when `run.scratch` is not given."""
-    return os.path.join(os.environ.get("TMPDIR", "/tmp"), "samurai-labeling")
+    """The folder that downloads go to when `run.scratch` is not given: each user of a machine has one."""
+    return os.path.join(os.environ.get("TMPDIR") or "/tmp", f"samurai-labeling-{os.getuid()}")

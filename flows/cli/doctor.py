@@ -34,6 +34,17 @@ class Finding:
     needed: bool = True
 
 
+# What a check that breaks means, where that is known.
+_FIXES = {
+    "ray": "start the cluster that RAY_ADDRESS names, or unset it",
+    "prefect": "start the server that PREFECT_API_URL names, or unset it",
+    "scratch": "set TMPDIR or run.scratch to a folder that this user can write to",
+    "store": "give this user the right to write there, or another root",
+    "configs": "install the package again",
+}
+_TITLES = {"ray": "Ray", "prefect": "Prefect", "gpu": "GPU", "configs": "configuration", "s3_settings": "S3"}
+
+
 def examine(root: str | None = None) -> list[Finding]:
     """Run every check; `root` adds one of that store's place."""
     checks: list[Callable[[], Finding]] = [
@@ -49,7 +60,10 @@ def _guarded(check: Callable[[], Finding]) -> Finding:
         return check()
     except Exception as error:   # a check that breaks is a finding, never the end of the examination
         name = getattr(check, "__name__", "store").removeprefix("check_").replace("<lambda>", "store")
-        return Finding(name, False, f"{type(error).__name__}: {error}", "see the message")
+        told = f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError) and error.filename is not None:
+            told = f"{error.filename}: {error.strerror}"
+        return Finding(_TITLES.get(name, name), False, told, _FIXES.get(name, "see the message"))
 
 
 def check_packages() -> Finding:

@@ -107,6 +107,8 @@ def _snapshot(found: Status) -> str:
 
 
 def _backlog(found: Status) -> str:
+    if found.queue_hidden:
+        return f"[yellow]not known:[/] {escape(found.queue_hidden)}"
     if found.backlog is None:
         return f"no queue at {escape(found.queue)}: a run makes it, or name another with run.review_url=..."
     oldest = timedelta(seconds=round(found.backlog.oldest_seconds))

@@ -38,9 +38,9 @@ def written_over(out: Path, *, begins: str) -> Iterator[TextIO]:
         yield writer
 
 
-def check_folder(out: Path) -> None:
+def check_folder(out: Path, name: str = "--out") -> None:
     """Refuse a place where no folder can be made or written to, before the work for it is done."""
     there = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         what = "cannot be written to" if there.is_dir() else "is no folder"
-        raise BadConfiguration(f"--out is {str(out)!r}, but {there} {what}; expected a folder, or where one can be made")
+        raise BadConfiguration(f"{name} is {str(out)!r}, but {there} {what}; expected a folder, or where one can be made")

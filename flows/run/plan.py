@@ -1,10 +1,12 @@
 """From a configuration to a plan: listing, prompts and corrections joined with what the store holds."""
 
 import json
+import os
 import secrets
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +15,8 @@ from rich.table import Table
 from flows.cli.console import escape
 from flows.run import review_queue as reviewing
 from flows.run.metrics import check_textfile
-from labeling.config import LabelConfig, SourceConfig
+from flows.run.out_folder import check_folder
+from labeling.config import LabelConfig, SourceConfig, default_scratch
 from labeling.ingest.listing import list_videos, why_not_listed
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
 from labeling.ingest.tables import read_rows
@@ -68,6 +71,8 @@ def check_inputs(config: LabelConfig) -> None:
     """
     open_objects(config.store.root)
     check_textfile(config)
+    if not (config.cluster.address or os.environ.get("RAY_ADDRESS")):   # elsewhere only the nodes have it
+        check_folder(Path(config.run.scratch or default_scratch()), "run.scratch")
     recipe = recipe_of(config.model, config.precision, config.tracker)
     next(read_rows(config.prompts.uri, what="prompt table", columns=("video", "object_id", "frame_idx")), None)
     next(list_videos(config.source), None)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labeling.config import LabelConfig
-from labeling.errors import BadConfiguration, DamagedStore
+from labeling.errors import BadConfiguration, DamagedStore, Denied
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts, write_prompts
 from labeling.objects import Objects, open_objects
 from labeling.redact import redact
@@ -125,10 +125,14 @@ def collect_corrections(objects: Objects, queue: ReviewQueue) -> PromptTable:
 
 
 def corrections_now(config: LabelConfig, objects: Objects) -> PromptTable:
-    """Return the corrections as the next run will have them; nothing is written."""
-    with queue_at_hand(config) as queue:
-        kept = read_corrections(objects)
-        return kept if queue is None else merged_corrections(kept, queue)
+    """Return the corrections as the next run will have them, as far as this user may read; nothing is written."""
+    kept = read_corrections(objects)
+    try:
+        with queue_at_hand(config) as queue:
+            return kept if queue is None else merged_corrections(kept, queue)
+    except Denied as error:
+        log.warning("corrections that no run has taken in yet are left out: %s", error)
+        return kept
 
 
 def merged_corrections(kept: PromptTable, queue: ReviewQueue) -> PromptTable:

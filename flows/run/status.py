@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from flows.run.review_queue import queue_at_hand, queue_shown
 from labeling.config import LabelConfig
-from labeling.errors import DamagedStore
+from labeling.errors import DamagedStore, Denied, LabelingError, Unavailable
 from labeling.objects import Objects, open_objects
 from labeling.review.figures import QueueFigures, figures_of
 from labeling.store.dead_letters import DeadLetter, letters_at, still_open
@@ -31,7 +31,8 @@ class Status:
     `holder` writes it now, and `present` is how far that run is, None while it plans; `last` is the newest run that no
     longer goes on. `seconds_left` guesses what labelling still takes. `backlog` is None
     where there is no review queue at `queue`; `open_letters` counts what is still dead, by reason. `num_set_aside` counts
-    done markers that a publisher moved out of the way, `damaged` names objects that are not as they were written.
+    done markers that a publisher moved out of the way, `damaged` names objects that are not as they were written,
+    `queue_hidden` says why the queue at `queue` could not be read.
     """
 
     root: str
@@ -46,6 +47,7 @@ class Status:
     open_letters: Mapping[str, int] = field(default_factory=dict)
     num_set_aside: int = 0
     damaged: tuple[str, ...] = ()
+    queue_hidden: str = ""
 
     @property
     def newest(self) -> RunState | None:
@@ -56,7 +58,7 @@ class Status:
 def status_of(config: LabelConfig, *, now: float | None = None) -> Status:
     """Look at a dataset; nothing is written and no video is listed."""
     objects, at = open_objects(config.store.root), time.time() if now is None else now
-    damaged: list[DamagedStore] = []
+    damaged: list[LabelingError] = []
     holder = _unless_damaged(lambda: holder_of(objects), damaged)
     states = recent_states(objects, at_most=2, on_damage=damaged.append)
     present = next((s for s in states if holder is not None and s.run_id == holder.name), None)
@@ -64,16 +66,27 @@ def status_of(config: LabelConfig, *, now: float | None = None) -> Status:
     left = None
     if present is not None and present.doing is Doing.LABEL:
         left = present.seconds_left(at, seconds_per_byte(recent_summaries(objects)))
-    with queue_at_hand(config) as queue:
-        backlog = figures_of(queue) if queue is not None else None
+    backlog, hidden = _backlog(config, damaged)
     letters = _unless_damaged(lambda: open_letters(objects, damaged.append), damaged) or {}
     snapshot, place = _unless_damaged(lambda: newest_snapshot(objects), damaged), queue_shown(config)
     num_aside = sum(1 for _ in objects.list(SET_ASIDE))
     told = tuple(dict.fromkeys(map(str, damaged)))
-    return Status(objects.root, at, holder, present, last, left, snapshot, backlog, place, letters, num_aside, told)
+    return Status(objects.root, at, holder, present, last, left, snapshot, backlog, place, letters, num_aside, told, hidden)
 
 
-def _unless_damaged(read: Callable[[], T], damaged: list[DamagedStore]) -> T | None:
+def _backlog(config: LabelConfig, damaged: list[LabelingError]) -> tuple[QueueFigures | None, str]:
+    """Read what waits for people; where this user may not, say so, and what else is wrong costs that part alone."""
+    try:
+        with queue_at_hand(config) as queue:
+            return figures_of(queue) if queue is not None else None, ""
+    except Denied as error:
+        return None, str(error)
+    except Unavailable as error:
+        damaged.append(error)
+        return None, str(error)
+
+
+def _unless_damaged(read: Callable[[], T], damaged: list[LabelingError]) -> T | None:
     """Read one part; what is damaged of it costs that part alone."""
     try:
         return read()

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
-from labeling.errors import Unavailable
+from labeling.errors import Denied, Unavailable
 
 BUSY_TIMEOUT_S = 30.0
 # Who only looks does not wait for long: nothing but an exclusive lock stops a reader.
@@ -47,7 +47,8 @@ def advice(error: BaseException | None) -> str:
 
 def cannot_open(path: Path, error: OSError) -> Unavailable:
     """An error of the file system as one of the queue."""
-    return Unavailable(
+    kind = Denied if isinstance(error, PermissionError) else Unavailable
+    return kind(
         f"review queue {path.absolute()} cannot be opened: {error.strerror or error}; give another place with "
         "run.review_url=PATH, or correct the rights of this one", "review_unavailable",
     )

@@ -96,6 +96,15 @@ def test_letters_count_until_their_job_is_done(objects: FolderObjects, tmp_path:
     assert open_letters(objects) == {"decode_error": 1}
 
 
+def test_a_queue_that_is_damaged_costs_its_line_alone(objects: FolderObjects, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(objects.root, "review.sqlite").write_bytes(b"no database, but long enough to be taken for one" * 50)
+    assert cli.run_command(["status", objects.root]) == 4
+    said = capsys.readouterr()
+    assert "run-1 came to its end" in said.out
+    assert "not known: review queue" in said.out
+    assert "it is no SQLite file" in said.err
+
+
 def test_two_runs_side_by_side(objects: FolderObjects, capsys: pytest.CaptureFixture[str]) -> None:
     for run_id, name in (("run-1", "nano"), ("run-2", "tiny")):
         write_state(objects, replace(DONE, run_id=run_id, started_at=5000.0 if name == "tiny" else 1000.0))

@@ -19,6 +19,7 @@ from flows.run.review_queue import (
     queue_url,
     read_corrections,
 )
+from flows.run.status import status_of
 from labeling import rle
 from labeling.errors import Unavailable
 from labeling.ingest.prompts import write_prompts
@@ -134,7 +135,7 @@ def test_a_place_for_the_queue_is_read_alike_by_all(elsewhere: Path, monkeypatch
         assert (elsewhere / "100%25?mode=x" / "queue.sqlite").is_file()
 
 
-def test_a_queue_that_cannot_be_written_to_is_read(open_folder: Path) -> None:
+def test_a_queue_that_cannot_be_written_to_is_read(open_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = open_folder / "store"
     config = load_config([f"store.root={root}"])
     with ReviewQueue(str(root / "review.sqlite")) as made:
@@ -151,6 +152,12 @@ def test_a_queue_that_cannot_be_written_to_is_read(open_folder: Path) -> None:
     (root / "review.sqlite").chmod(0o600)
     with without_rights(), pytest.raises(Unavailable, match="Permission denied"), queue_at_hand(config):
         pass
+    with without_rights():      # who may not read the queue may plan, and see all else of the status
+        assert corrections_now(config, open_objects(str(root))).by_video == {}
+        status = status_of(config)
+    assert (status.backlog, status.damaged) == (None, ())
+    assert "Permission denied" in status.queue_hidden
+    assert "corrections that no run has taken in yet are left out" in caplog.text
     root.chmod(0o755)
 
 
