@@ -19,7 +19,7 @@ from labeling.errors import BadConfiguration
 from labeling.export.outputs import require_ours
 from labeling.objects import open_objects
 from labeling.review.cvat import cvat_xml, label_setup, read_cvat
-from labeling.review.exchange import Lent, Returned, lend, take_back
+from labeling.review.exchange import LentItem, ReturnedItem, lend, take_back
 from labeling.review.label_studio import TO_NAME, label_config, read_label_studio, tasks_of, write_pictures
 from labeling.review.quality.audit import audit as audit_log
 from labeling.review.quality.audit import render_audit
@@ -83,7 +83,7 @@ def import_items(
     """
     if accept_unchanged and tool is not Tool.cvat:
         raise BadConfiguration("--accept-unchanged is for cvat; in Label Studio an item is accepted by submitting its tasks")
-    returned: Sequence[Returned] = read_cvat(file) if tool is Tool.cvat else read_label_studio(file)
+    returned: Sequence[ReturnedItem] = read_cvat(file) if tool is Tool.cvat else read_label_studio(file)
     config = _config(where)
     if accept_unchanged:
         returned = [replace(one, accepted=True) for one in returned]
@@ -109,7 +109,7 @@ def audit(
     raise typer.Exit(0 if report.ok else 1)
 
 
-def _write_label_studio(config: LabelConfig, lent: Sequence[Lent], out: Path, every: int, images: str | None) -> None:
+def _write_label_studio(config: LabelConfig, lent: Sequence[LentItem], out: Path, every: int, images: str | None) -> None:
     folder = out.with_name(f"{out.stem}_frames")
     with as_configuration():
         require_ours(out.with_suffix(".xml"), CONFIG_BEGINS)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from labeling import rle
 from labeling.errors import BadInput
 from labeling.review.db.foreign import MOST_BYTES, MOST_ITEM_BYTES, member_of, number_of, require_file, xml_text
-from labeling.review.exchange import Lent, Returned
+from labeling.review.exchange import LentItem, ReturnedItem, row_runs
 from labeling.review.items import item_of
 from labeling.types import MOST_FRAMES, MOST_PIXELS, RLE, require, shown
 
@@ -34,39 +34,39 @@ _MOST_RUNS = 1 << 20
 _RUNS = re.compile(r"\s*[0-9]{1,10}\s*(?:,\s*[0-9]{1,10}\s*)*")
 
 
-def cvat_xml(lent: Sequence[Lent]) -> bytes:
+def cvat_xml(lent: Sequence[LentItem]) -> bytes:
     """Return the items of one video as a file to upload to a task of that video; BadInput when they are of several."""
-    videos = {one.masklet.video.ref.key: one.masklet.video for one in lent}
+    videos = {lent_item.masklet.video.ref.key: lent_item.masklet.video for lent_item in lent}
     if len(videos) != 1:
         named = ", ".join(sorted(videos)) or "none"
         raise BadInput(f"items are of {len(videos)} videos ({named}); expected one: a CVAT task is one video", "several_videos")
     root = ET.Element("annotations")
     _text(root, "version", "1.1")
     root.append(_meta(lent))
-    masks = ((one, frame_idx, mask) for one in lent for frame_idx, mask in one.masks.items())
-    for number, (one, frame_idx, mask) in enumerate(masks):
-        group = str(one.item.item_id)
-        track = ET.SubElement(root, "track", id=str(number), label=xml_text(one.label), source="auto", group_id=group)
+    masks = ((lent_item, frame_idx, mask) for lent_item in lent for frame_idx, mask in lent_item.masks.items())
+    for number, (lent_item, frame_idx, mask) in enumerate(masks):
+        group = str(lent_item.item.item_id)
+        track = ET.SubElement(root, "track", id=str(number), label=xml_text(lent_item.label), source="auto", group_id=group)
         shape = ET.SubElement(track, "mask", _attributes(frame_idx, mask))
-        ET.SubElement(shape, "attribute", name="item").text = str(one.item.key)
+        ET.SubElement(shape, "attribute", name="item").text = str(lent_item.item.key)
         ET.SubElement(shape, "attribute", name="accepted").text = "false"
     ET.indent(root)
     body: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return body + b"\n"
 
 
-def label_setup(lent: Sequence[Lent]) -> list[dict[str, Any]]:
+def label_setup(lent: Sequence[LentItem]) -> list[dict[str, Any]]:
     """Return the labels that the task needs, as CVAT's raw label editor takes them."""
     kinds = (("item", "text", ""), ("accepted", "checkbox", "false"))
     attributes = [
         {"name": name, "mutable": False, "input_type": kind, "default_value": default, "values": [default]}
         for name, kind, default in kinds
     ]
-    names = sorted({xml_text(one.label) for one in lent})
+    names = sorted({xml_text(lent_item.label) for lent_item in lent})
     return [{"name": name, "type": "mask", "attributes": attributes} for name in names]
 
 
-def read_cvat(path: Path) -> list[Returned]:
+def read_cvat(path: Path) -> list[ReturnedItem]:
     """Read CVAT's export (XML, or the ZIP around it); an item is accepted where a mask of it has the attribute `accepted`.
 
     Raises BadInput that names the file and the first thing in it that cannot be read. A mask is dropped where it was read:
@@ -88,22 +88,24 @@ def read_cvat(path: Path) -> list[Returned]:
     if not masks:
         raise BadInput(f"{path}: no track holds a mask; expected CVAT for video 1.1 with masks", "bad_exchange_file")
     whole = {name: {f: rle.joined(parts) for f, parts in by_frame.items()} for name, by_frame in masks.items()}
-    return [Returned(name, own, accepted=name in accepted, certain=name in named) for name, own in whole.items()]
+    return [
+        ReturnedItem(name, by_frame, accepted=name in accepted, certain=name in named) for name, by_frame in whole.items()
+    ]
 
 
-def _meta(lent: Sequence[Lent]) -> ET.Element:
+def _meta(lent: Sequence[LentItem]) -> ET.Element:
     video, meta = lent[0].masklet.video, ET.Element("meta")
     task = ET.SubElement(meta, "task")
-    told = {"name": video.ref.key, "size": video.num_frames, "mode": "interpolation", "start_frame": 0}
-    for name, value in (told | {"stop_frame": video.num_frames - 1}).items():
+    fields = {"name": video.ref.key, "size": video.num_frames, "mode": "interpolation", "start_frame": 0}
+    for name, value in (fields | {"stop_frame": video.num_frames - 1}).items():
         _text(task, name, str(value))
     labels = ET.SubElement(task, "labels")
-    for wanted in label_setup(lent):
+    for setup in label_setup(lent):
         label = ET.SubElement(labels, "label")
-        _text(label, "name", wanted["name"])
-        _text(label, "type", wanted["type"])
+        _text(label, "name", setup["name"])
+        _text(label, "type", setup["type"])
         attributes = ET.SubElement(label, "attributes")
-        for attribute in wanted["attributes"]:
+        for attribute in setup["attributes"]:
             inside = ET.SubElement(attributes, "attribute")
             for part, value in attribute.items():
                 _text(inside, part, value[0] if isinstance(value, list) else str(value))
@@ -117,13 +119,10 @@ def _attributes(frame_idx: int, mask: RLE) -> dict[str, str]:
     box = rle.box_xywh(mask)
     assert box is not None, "only masks with a pixel are lent"
     left, top, width, height = map(int, box)
-    flat = rle.decode(mask)[top:top + height, left:left + width].ravel(order="C")
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    runs = np.diff(changes, prepend=0, append=flat.size).tolist()
-    runs = [0, *runs] if flat[0] else runs
-    place = {"left": left, "top": top, "width": width, "height": height}
-    said = {"frame": frame_idx, "keyframe": 1, "outside": 0, "occluded": 0, **place, "z_order": 0}
-    return {name: str(value) for name, value in said.items()} | {"rle": ", ".join(map(str, runs))}
+    runs = row_runs(rle.decode(mask)[top:top + height, left:left + width]).tolist()
+    box_fields = {"left": left, "top": top, "width": width, "height": height}
+    fields = {"frame": frame_idx, "keyframe": 1, "outside": 0, "occluded": 0, **box_fields, "z_order": 0}
+    return {name: str(value) for name, value in fields.items()} | {"rle": ", ".join(map(str, runs))}
 
 
 class _Watched:
@@ -239,11 +238,11 @@ def _of_rectangles(runs: Ints, size_hw: tuple[int, int]) -> tuple[Ints, Ints] | 
     height, width = size_hw
     first, end = rle.spans_of_runs(runs)
     (y0, x0), (y1, x1) = np.divmod(first, width), np.divmod(end - 1, width)
-    one = y0 == y1
+    same_row = y0 == y1
     full = np.full_like(x0, width)
     tops, bottoms = np.concatenate([y0, y0 + 1, y1]), np.concatenate([y0 + 1, y1, y1 + 1])
-    lefts, rights = np.concatenate([x0, 0 * x0, 0 * x0]), np.concatenate([np.where(one, x1 + 1, full), full, x1 + 1])
-    keep = (bottoms > tops) & ~np.concatenate([np.zeros_like(one), one, one])
+    lefts, rights = np.concatenate([x0, 0 * x0, 0 * x0]), np.concatenate([np.where(same_row, x1 + 1, full), full, x1 + 1])
+    keep = (bottoms > tops) & ~np.concatenate([np.zeros_like(same_row), same_row, same_row])
     tops, bottoms, lefts, rights = tops[keep], bottoms[keep], lefts[keep], rights[keep]
     steps = rights - lefts
     if 4 * int(steps.sum()) > height * width:

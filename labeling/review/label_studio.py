@@ -25,7 +25,7 @@ from labeling.errors import BadInput
 from labeling.ingest.decode import FrameReader
 from labeling.ingest.fetch import fetch_video
 from labeling.review.db.foreign import objects_of, require_file, xml_text
-from labeling.review.exchange import Lent, Returned
+from labeling.review.exchange import LentItem, ReturnedItem, row_runs
 from labeling.review.items import item_of
 from labeling.types import MOST_FRAMES, MOST_PIXELS, RLE, require, shown
 
@@ -42,51 +42,54 @@ _MOST_BYTES = 1 << 21
 _ON, _HALF = 255, 128
 
 
-def tasks_of(lent: Sequence[Lent], *, image_url: str, every: int = 1) -> Iterator[dict[str, Any]]:
+def tasks_of(lent: Sequence[LentItem], *, image_url: str, every: int = 1) -> Iterator[dict[str, Any]]:
     """Yield the tasks; a picture's address is `image_url` and its name. `every` n lends every n-th frame."""
-    for one in lent:
-        frames = one.masklet.frames[::every]
-        height, width = one.masklet.video.size_hw
+    for lent_item in lent:
+        frames = lent_item.masklet.frames[::every]
+        height, width = lent_item.masklet.video.size_hw
         beside = {"to_name": TO_NAME, "original_width": width, "original_height": height, "image_rotation": 0}
         for frame in frames:
-            name = str(one.item.key)
-            data = {"image": image_url + quote(picture_name(one, frame.frame_idx)), "item": name, "frame": frame.frame_idx}
-            data |= {"frames": len(frames), "video": one.item.video_key}
-            region = {"id": f"{one.item.item_id}-{frame.frame_idx}", "type": "brushlabels", "from_name": FROM_NAME, **beside}
-            region["value"] = {"format": "rle", "rle": encode_brush(frame.rle), "brushlabels": [xml_text(one.label)]}
+            name = str(lent_item.item.key)
+            picture = quote(picture_name(lent_item, frame.frame_idx))
+            data = {"image": image_url + picture, "item": name, "frame": frame.frame_idx}
+            data |= {"frames": len(frames), "video": lent_item.item.video_key}
+            region_id = f"{lent_item.item.item_id}-{frame.frame_idx}"
+            region = {"id": region_id, "type": "brushlabels", "from_name": FROM_NAME, **beside}
+            region["value"] = {"format": "rle", "rle": encode_brush(frame.rle), "brushlabels": [xml_text(lent_item.label)]}
             yield {"data": data, "predictions": [{"model_version": name, "result": [region] if frame.visible else []}]}
 
 
-def label_config(lent: Sequence[Lent]) -> str:
+def label_config(lent: Sequence[LentItem]) -> str:
     """Return the labelling setup that a project needs for these tasks."""
-    labels = "".join(f"    <Label value={quoteattr(xml_text(name))}/>\n" for name in sorted({one.label for one in lent}))
+    names = sorted({lent_item.label for lent_item in lent})
+    labels = "".join(f"    <Label value={quoteattr(xml_text(name))}/>\n" for name in names)
     brush = f'  <BrushLabels name="{FROM_NAME}" toName="{TO_NAME}">\n{labels}  </BrushLabels>\n'
     return f'<View>\n  <Image name="{TO_NAME}" value="$image" zoom="true"/>\n{brush}</View>\n'
 
 
-def picture_name(one: Lent, frame_idx: int) -> str:
+def picture_name(lent_item: LentItem, frame_idx: int) -> str:
     """Name a frame's picture; items of one video share it."""
-    return f"{one.item.key.video_id}-{frame_idx:06d}.jpg"
+    return f"{lent_item.item.key.video_id}-{frame_idx:06d}.jpg"
 
 
-def write_pictures(lent: Sequence[Lent], folder: Path, *, scratch: Path, every: int = 1) -> int:
+def write_pictures(lent: Sequence[LentItem], folder: Path, *, scratch: Path, every: int = 1) -> int:
     """Write the frames of the tasks as JPEG below `folder` and return how many; their videos are fetched to `scratch`."""
     folder.mkdir(parents=True, exist_ok=True)
-    by_video: dict[str, list[Lent]] = defaultdict(list)
-    for one in lent:
-        by_video[one.item.key.video_id].append(one)
+    by_video: dict[str, list[LentItem]] = defaultdict(list)
+    for lent_item in lent:
+        by_video[lent_item.item.key.video_id].append(lent_item)
     count = 0
-    for own in by_video.values():
-        video = own[0].masklet.video
-        wanted = sorted({f.frame_idx for one in own for f in one.masklet.frames[::every]})
-        with fetch_video(video.ref, scratch, run_id="review") as path, FrameReader(path, video, wanted) as frames:
-            for k, frame_idx in enumerate(wanted):
-                Image.fromarray(frames[k]).save(folder / picture_name(own[0], frame_idx), quality=QUALITY)
-        count += len(wanted)
+    for items in by_video.values():
+        video = items[0].masklet.video
+        frame_indices = sorted({f.frame_idx for lent_item in items for f in lent_item.masklet.frames[::every]})
+        with fetch_video(video.ref, scratch, run_id="review") as path, FrameReader(path, video, frame_indices) as frames:
+            for k, frame_idx in enumerate(frame_indices):
+                Image.fromarray(frames[k]).save(folder / picture_name(items[0], frame_idx), quality=QUALITY)
+        count += len(frame_indices)
     return count
 
 
-def read_label_studio(path: Path) -> list[Returned]:
+def read_label_studio(path: Path) -> list[ReturnedItem]:
     """Read Label Studio's JSON export; tasks that nobody submitted say nothing, those that were skipped neither.
 
     Raises BadInput that names the file and the first task in it that cannot be read.
@@ -113,9 +116,9 @@ def _checked(path: Path, number: int, task: Any) -> dict[str, Any]:
         raise BadInput(f"{path}, task {number}: {_said(error)}", "bad_exchange_file") from error
 
 
-def _returned(name: str, reads: Sequence[Mapping[str, Any]]) -> Returned:
+def _returned(name: str, reads: Sequence[Mapping[str, Any]]) -> ReturnedItem:
     seen = {read["frame"]: read for read in reads if read["seen"]}
-    return Returned(
+    return ReturnedItem(
         name,
         {frame_idx: read["mask"] for frame_idx, read in seen.items() if read["mask"] is not None},
         frames=frozenset(seen),
@@ -133,9 +136,10 @@ def _read_task(task: Mapping[str, Any]) -> dict[str, Any]:
     for name, count in {"frame": frame, "frames": frames}.items():
         whole = isinstance(count, int) and not isinstance(count, bool) and 0 <= count < MOST_FRAMES
         require(whole, name, count, "a whole number below 2**31")
-    said = [a for a in task["annotations"] if not a.get("was_cancelled")]
-    require(len(said) <= 1, "annotations", f"{len(said)} of item {item}, frame {frame}", "one: keep the one that holds")
-    regions = [region for a in said for region in a["result"]]
+    submitted = [a for a in task["annotations"] if not a.get("was_cancelled")]
+    where = f"{len(submitted)} of item {item}, frame {frame}"
+    require(len(submitted) <= 1, "annotations", where, "one: keep the one that holds")
+    regions = [region for a in submitted for region in a["result"]]
     require(len(regions) <= _MOST_REGIONS, "result", f"{len(regions)} regions", f"at most {_MOST_REGIONS}")
     try:
         masks = [_mask(region) for region in regions]
@@ -143,9 +147,9 @@ def _read_task(task: Mapping[str, Any]) -> dict[str, Any]:
         mask = rle.joined(parts) if parts else None
     except ValueError as error:
         raise ValueError(f"{error} (item {item}, frame {frame})") from error
-    seconds = sum(float(a.get("lead_time") or 0.0) for a in said)
+    seconds = sum(float(a.get("lead_time") or 0.0) for a in submitted)
     require(0 <= seconds <= _MOST_SECONDS, "lead_time", seconds, f"seconds, 0 to {_MOST_SECONDS:.0f}")
-    return {"item": item, "frame": frame, "frames": frames, "seen": bool(said), "mask": mask, "seconds": seconds}
+    return {"item": item, "frame": frame, "frames": frames, "seen": bool(submitted), "mask": mask, "seconds": seconds}
 
 
 def _mask(region: Mapping[str, Any]) -> RLE:
@@ -162,11 +166,9 @@ def _said(error: Exception) -> str:
 
 def encode_brush(mask: RLE) -> list[int]:
     """Write a mask as Label Studio's list of bytes."""
-    flat = rle.decode(mask).ravel(order="C")
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    lengths = np.diff(starts, append=flat.size) * _CHANNELS
-    header = f"{flat.size * _CHANNELS:032b}{_WORD - 1:05b}" + "".join(f"{size - 1:04b}" for size in _SIZES)
-    runs = (_run(int(n), _ON * bool(on)) for n, on in zip(lengths, flat[starts], strict=True))
+    num_words = mask.size_hw[0] * mask.size_hw[1] * _CHANNELS
+    header = f"{num_words:032b}{_WORD - 1:05b}" + "".join(f"{size - 1:04b}" for size in _SIZES)
+    runs = (_run(int(n) * _CHANNELS, _ON * (k % 2)) for k, n in enumerate(row_runs(rle.decode(mask))))
     bits = header + "".join(runs)
     bits += "0" * (-len(bits) % 8)
     return list(int(bits, 2).to_bytes(len(bits) // 8, "big"))

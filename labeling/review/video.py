@@ -47,11 +47,11 @@ def write_video(
 
 def encoder_name() -> str:
     """The H.264 encoder that this build of FFmpeg has."""
-    found = next((name for name in ENCODERS if name in av.codecs_available), None)
-    if found is None:
-        wanted = ", ".join(ENCODERS)
-        raise BadInput(f"FFmpeg has no H.264 encoder; expected one of {wanted}: install av from PyPI", "no_encoder")
-    return found
+    encoder = next((name for name in ENCODERS if name in av.codecs_available), None)
+    if encoder is None:
+        expected = ", ".join(ENCODERS)
+        raise BadInput(f"FFmpeg has no H.264 encoder; expected one of {expected}: install av from PyPI", "no_encoder")
+    return encoder
 
 
 def _encode(path: str, frames: Iterable[Rgb], frame_rate: Fraction, crf: int, threads: int) -> int:

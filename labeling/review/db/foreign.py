@@ -26,9 +26,9 @@ def xml_text(text: str) -> str:
 
 def require_file(path: Path) -> None:
     """Refuse what is no regular file or too long; OSError where it cannot be looked at."""
-    found = path.stat()
-    require(stat.S_ISREG(found.st_mode), str(path), "no regular file", "a file")
-    require(found.st_size <= MOST_BYTES, str(path), f"{found.st_size} bytes long", f"at most {MOST_BYTES}: split it")
+    status = path.stat()
+    require(stat.S_ISREG(status.st_mode), str(path), "no regular file", "a file")
+    require(status.st_size <= MOST_BYTES, str(path), f"{status.st_size} bytes long", f"at most {MOST_BYTES}: split it")
 
 
 def number_of(text: str | None, name: str, most: int) -> int:
@@ -44,10 +44,10 @@ def member_of(path: Path, name: str) -> IO[bytes]:
     _require_short_directory(path)
     try:
         packed = zipfile.ZipFile(path)
-        found = packed.getinfo(name)
-        require(not found.flag_bits & 1, name, "encrypted", "a member that opens without a password")
-        require(found.file_size <= MOST_BYTES, name, f"{found.file_size} bytes", f"at most {MOST_BYTES}: split it")
-        return packed.open(found)
+        member = packed.getinfo(name)
+        require(not member.flag_bits & 1, name, "encrypted", "a member that opens without a password")
+        require(member.file_size <= MOST_BYTES, name, f"{member.file_size} bytes", f"at most {MOST_BYTES}: split it")
+        return packed.open(member)
     except KeyError:
         raise ValueError(f"the ZIP has no {name}; expected an export with it at the top") from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, struct.error) as error:
@@ -114,6 +114,6 @@ def _next_value(reader: IO[str], decoder: json.JSONDecoder, text: str, at: int, 
         # Doubled each time, so that what is read again and again adds up to no more than twice the whole.
         more = reader.read(min(max(_CHUNK_BYTES, held), MOST_ITEM_BYTES)) if held <= MOST_ITEM_BYTES else ""
         if not more:
-            told = f"of over {MOST_ITEM_BYTES} letters" if held > MOST_ITEM_BYTES else f"no JSON ({problem[:200]})"
-            raise ValueError(f"task {number} of the list is {told}: {shown(text[at:at + 40])}")
+            defect = f"of over {MOST_ITEM_BYTES} letters" if held > MOST_ITEM_BYTES else f"no JSON ({problem[:200]})"
+            raise ValueError(f"task {number} of the list is {defect}: {shown(text[at:at + 40])}")
         text, at = text[at:] + more, 0

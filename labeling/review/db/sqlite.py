@@ -41,8 +41,8 @@ def path_of(url: URL) -> Path:
 
 def advice(error: BaseException | None) -> str:
     """What to do about an error of SQLite."""
-    said = str(error).lower()
-    return next((what for word, what in _ADVICE if word in said), "expected a reachable, writable database")
+    message = str(error).lower()
+    return next((what for word, what in _ADVICE if word in message), "expected a reachable, writable database")
 
 
 def cannot_open(path: Path, error: OSError) -> Unavailable:

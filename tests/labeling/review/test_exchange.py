@@ -23,7 +23,7 @@ from labeling.ingest.listing import ref_of as file_ref
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.review.cvat import cvat_xml, label_setup, read_cvat
-from labeling.review.exchange import Lent, Returned, lend, take_back
+from labeling.review.exchange import LentItem, ReturnedItem, lend, take_back
 from labeling.review.items import ItemStatus
 from labeling.review.label_studio import decode_brush, encode_brush, label_config, read_label_studio, tasks_of
 from labeling.review.quality.audit import audit
@@ -106,7 +106,7 @@ def test_cvat_and_back_is_one_correction(queue: ReviewQueue, store: FolderObject
 
 def test_a_group_that_cvat_numbered_anew_decides_nothing(queue: ReviewQueue, store: FolderObjects) -> None:
     first, _ = of_video(queue, "a.mp4")
-    (told,) = take_back(queue, store, [Returned(first, {0: FIXED, 1: FIXED}, certain=False)], reviewer="ada", note="")
+    (told,) = take_back(queue, store, [ReturnedItem(first, {0: FIXED, 1: FIXED}, certain=False)], reviewer="ada", note="")
     assert (told.what, decided(queue)) == ("left", {})
     assert "a group alone names it" in told.detail
 
@@ -145,7 +145,7 @@ def test_a_new_mask_is_a_correction_and_so_is_one_that_was_taken_away(queue: Rev
     (other,) = of_video(queue, "b.mp4")
     masks = dict(lend(queue, store, [first])[0].masks)
     added, fewer = masks | {4: FIXED}, {f: m for f, m in lend(queue, store, [second])[0].masks.items() if f != 1}
-    returned = [Returned(first, added), Returned(second, fewer, accepted=True), Returned(other, {}, accepted=True)]
+    returned = [ReturnedItem(first, added), ReturnedItem(second, fewer, accepted=True), ReturnedItem(other, {}, accepted=True)]
     told = list(take_back(queue, store, returned, reviewer="ada", note=""))
     assert [(t.what, t.detail) for t in told[:2]] == [("correct", "frames 4"), ("correct", "absent on 1")]
     assert (told[2].what, "all of its masks are gone" in told[2].detail) == ("left", True)
@@ -154,11 +154,11 @@ def test_a_new_mask_is_a_correction_and_so_is_one_that_was_taken_away(queue: Rev
 
 def test_what_does_not_fit_changes_nothing(queue: ReviewQueue, store: FolderObjects) -> None:
     first, second = of_video(queue, "a.mp4")
-    good = Returned(first, {0: FIXED}, accepted=True)
+    good = ReturnedItem(first, {0: FIXED}, accepted=True)
     for bad, said in (
-        (Returned(second, {9: FIXED}), "frame 9: the object was not tracked there"),
-        (Returned(second, {0: rle.empty((2, 2))}), r"the mask is \(2, 2\)"),
-        (Returned("77", {}), "item is '77'"),
+        (ReturnedItem(second, {9: FIXED}), "frame 9: the object was not tracked there"),
+        (ReturnedItem(second, {0: rle.empty((2, 2))}), r"the mask is \(2, 2\)"),
+        (ReturnedItem("77", {}), "item is '77'"),
     ):
         with pytest.raises(BadInput, match=said):
             list(take_back(queue, store, [good, bad], reviewer="ada", note=""))
@@ -261,7 +261,7 @@ def test_the_commands_lend_and_take_back(
 
 
 def test_a_setup_names_each_label_once(queue: ReviewQueue, store: FolderObjects) -> None:
-    lent: list[Lent] = lend(queue, store, [*of_video(queue, "a.mp4"), *of_video(queue, "b.mp4")])
+    lent: list[LentItem] = lend(queue, store, [*of_video(queue, "a.mp4"), *of_video(queue, "b.mp4")])
     assert label_config(lent).count("<Label ") == 2
 
 

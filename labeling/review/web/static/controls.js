@@ -80,8 +80,8 @@ export class DecisionPanel {
 
 /** The correction's bar: what is on this frame, its preview, which frames it may change, and how many are previewed. */
 export class EditBar {
-  constructor({ run, keymap, correcting, stage }) {
-    Object.assign(this, { root: byId("edit-bar"), keymap, correcting, stage });
+  constructor({ run, keymap, previews, stage }) {
+    Object.assign(this, { root: byId("edit-bar"), keymap, previews, stage });
     this.text = el("span", { class: "edit-text" });
     // A finger has neither Alt nor a right button.
     this.beside = button({ label: "Beside", title: "Taps mark what does not belong to the object", class: "touch",
@@ -89,12 +89,12 @@ export class EditBar {
     this.absent = this.#tool(run, "absent", "Absent");
     this.clear = this.#tool(run, "clear", "Clear");
     this.track = this.#tool(run, "propagate", "Track");
-    const turn = () => this.#turned(correcting.editor);
-    const long = () => { correcting.length = Number(this.length.value); };
+    const turn = () => this.#turned(previews.editor);
+    const long = () => { previews.length = Number(this.length.value); };
     this.direction = el("select", { "aria-label": "Direction", title: "The frames that the correction may change",
       on: { change: turn } }, ...REACHES.map(([value, text]) => el("option", { value, text })));
     const limit = (name, { value }) => {
-      if (value !== "") correcting.editor.reach = { [name]: Math.max(0, Math.round(Number(value))) };
+      if (value !== "") previews.editor.reach = { [name]: Math.max(0, Math.round(Number(value))) };
     };
     const end = (name, label) => el("input", { type: "number", min: 0, "aria-label": label, title: label,
       on: { change: ({ target }) => limit(name, target) } });
@@ -108,8 +108,8 @@ export class EditBar {
   /** A span starts out as what the preview shows. */
   #turned(editor) {
     const kind = this.direction.value;
-    const { frames } = this.correcting.held;
-    const [from, end] = editor.isEmpty ? [frames[0], frames.at(-1) + 1] : this.correcting.span();
+    const { frames } = this.previews.held;
+    const [from, end] = editor.isEmpty ? [frames[0], frames.at(-1) + 1] : this.previews.span();
     editor.reach = kind === "span" ? { kind, from, to: end - 1 } : { kind, from: null, to: null };
   }
 
@@ -139,8 +139,8 @@ export class EditBar {
     }
     this.absent.setAttribute("aria-pressed", String(Boolean(held?.absent)));
     this.clear.disabled = !held;
-    this.track.disabled = editor.isEmpty || this.correcting.propagating;
-    this.track.querySelector(".label").textContent = this.correcting.propagating ? "Tracking..." : "Track";
+    this.track.disabled = editor.isEmpty || this.previews.propagating;
+    this.track.querySelector(".label").textContent = this.previews.propagating ? "Tracking..." : "Track";
   }
 
   #said(held, editor, frameIdx) {
@@ -155,7 +155,7 @@ export class EditBar {
 
   #seen(preview, frameIdx) {
     if (preview) return `, predicted IoU ${short(preview.predicted_iou)}, ${Math.round(preview.milliseconds)} ms`;
-    if (this.correcting.refusal(frameIdx)) return ", no preview (the clicks can be saved all the same)";
-    return this.correcting.busy ? ", asking for the mask..." : "";
+    if (this.previews.refusal(frameIdx)) return ", no preview (the clicks can be saved all the same)";
+    return this.previews.busy ? ", asking for the mask..." : "";
   }
 }

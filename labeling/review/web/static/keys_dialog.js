@@ -30,7 +30,7 @@ export class KeysDialog {
     this.root.replaceChildren(
       el("div", { class: "keys-head" }, el("h2", { id: "keys-head", text: "Keys" }),
         el("p", { class: "muted", text: "Press a key's button, then the new key. Kept in this browser." })),
-      el("div", { class: "keys-groups" }, ...groups, mouse()),
+      el("div", { class: "keys-list" }, el("div", { class: "keys-groups" }, ...groups, mouse())),
       el("div", { class: "keys-foot" }, this.message,
         el("button", { type: "button", text: "Defaults", on: { click: () => { this.keymap.reset(); this.#render(); } } }),
         el("button", { type: "button", class: "primary", autofocus: true, text: "Close",

@@ -1,9 +1,9 @@
-// Puts the page together: sign in, the queue, the bench, and which key or button does what.
+// Puts the page together: sign in, the queue, the item in view, and which key or button does what.
 
-import { Ahead } from "./ahead.js";
+import { Prefetch } from "./prefetch.js";
 import { Api } from "./api.js";
-import { Bench } from "./bench.js";
-import { Correcting } from "./correcting.js";
+import { ItemView } from "./item_view.js";
+import { Previews } from "./previews.js";
 import { DecisionPanel, EditBar, Transport } from "./controls.js";
 import { byId, visible } from "./dom.js";
 import { Drafts } from "./drafts.js";
@@ -36,21 +36,21 @@ const timeline = new Timeline(byId("timeline"));
 const editor = new Editor();
 const lease = new Lease(api);
 const note = byId("note");
-const correcting = new Correcting({ api, editor, report: { changed: () => showState(), failed: (error) => refused(error) } });
+const previews = new Previews({ api, editor, report: { changed: () => showState(), failed: (error) => refused(error) } });
 const transport = new Transport({
   run, keymap, onSpeed: (speed) => { player.speed = speed; player.pause(); },
   onOpacity: (opacity) => { stage.opacity = opacity; stage.redraw(); },
 });
-const bench = new Bench({ player, stage, timeline, editor, correcting, transport, report });
+const itemView = new ItemView({ player, stage, timeline, editor, previews, transport, report });
 const drafts = new Drafts({ api, report: (error) => refused(error) });
-const ahead = new Ahead({ api, stageWidth: () => stage.width });
+const prefetch = new Prefetch({ api, stageWidth: () => stage.width });
 const queue = new QueuePanel({ api, report });
 const review = new Review({
-  api, lease, drafts, ahead, bench, editor, correcting, notices, note, filters: () => queue.filters,
+  api, lease, drafts, prefetch, itemView, editor, previews, notices, note, filters: () => queue.filters,
 });
 const reasons = new ReasonsPanel();
 const decisions = new DecisionPanel({ run, keymap });
-const editBar = new EditBar({ run, keymap, correcting, stage });
+const editBar = new EditBar({ run, keymap, previews, stage });
 const keysDialog = new KeysDialog(byId("keys"), keymap);
 
 const RUN = {
@@ -68,21 +68,21 @@ const RUN = {
   nextFlag: () => suspicious(1),
   first: () => player.step(-player.at),
   last: () => player.step(player.frames.length),
-  edit: () => review.canDecide && bench.setEditing(!bench.editing),
+  edit: () => review.canDecide && itemView.setEditing(!itemView.editing),
   absent: () => markAbsent(),
   propagate: () => track(),
   spanFrom: () => limit("from"),
   spanTo: () => limit("to"),
-  clear: () => bench.editing && editor.clear(bench.frameIdx),
-  leave: () => { bench.setEditing(false); stage.root.focus({ preventScroll: true }); },
+  clear: () => itemView.editing && editor.clear(itemView.frameIdx),
+  leave: () => { itemView.setEditing(false); stage.root.focus({ preventScroll: true }); },
   cursorUp: () => crosshair(0, -1),
   cursorDown: () => crosshair(0, 1),
   cursorLeft: () => crosshair(-1, 0),
   cursorRight: () => crosshair(1, 0),
-  pointOn: () => review.canDecide && bench.clickAtCursor(1),
-  pointOff: () => review.canDecide && bench.clickAtCursor(0),
+  pointOn: () => review.canDecide && itemView.clickAtCursor(1),
+  pointOff: () => review.canDecide && itemView.clickAtCursor(0),
   mask: () => { stage.maskOn = !stage.maskOn; transport.showMask(stage.maskOn); stage.redraw(); },
-  others: () => { bench.showOthers(!stage.othersOn); transport.showOthers(stage.othersOn); },
+  others: () => { itemView.showOthers(!stage.othersOn); transport.showOthers(stage.othersOn); },
   zoomIn: () => stage.zoomBy(ZOOM),
   zoomOut: () => stage.zoomBy(1 / ZOOM),
   fit: () => stage.fit(),
@@ -91,27 +91,27 @@ const RUN = {
 
 /** Does what the key or button of that name stands for; without an item only some of it makes sense. */
 function run(id) {
-  if (!bench.bundle && !["undo", "help"].includes(id)) return false;
+  if (!itemView.bundle && !["undo", "help"].includes(id)) return false;
   return RUN[id]();
 }
 
 function suspicious(direction) {
-  const { suspicious: frames = [] } = bench.detail;
+  const { suspicious: frames = [] } = itemView.detail;
   if (!player.seekAmong(frames, direction)) notices.say(`No ${direction > 0 ? "later" : "earlier"} suspicious frame.`);
 }
 
 function markAbsent() {
   if (!review.canDecide) return;
-  if (!bench.editing) bench.setEditing(true);
-  editor.toggleAbsent(bench.frameIdx);
+  if (!itemView.editing) itemView.setEditing(true);
+  editor.toggleAbsent(itemView.frameIdx);
 }
 
 /** The correction changes nothing before (or behind) this frame. */
 function limit(name) {
   if (!review.canDecide) return;
-  if (!bench.editing) bench.setEditing(true);
+  if (!itemView.editing) itemView.setEditing(true);
   const { frames } = player;
-  const { from, to } = { from: frames[0], to: frames.at(-1), ...known(editor.reach), [name]: bench.frameIdx };
+  const { from, to } = { from: frames[0], to: frames.at(-1), ...known(editor.reach), [name]: itemView.frameIdx };
   editor.reach = { kind: "span", from: Math.min(from, to), to: Math.max(from, to) };
   notices.say(`The correction changes frames ${editor.reach.from} to ${editor.reach.to}, and those that you clicked on.`);
 }
@@ -123,7 +123,7 @@ function known({ from, to }) {
 async function track() {
   if (!review.canDecide || editor.isEmpty) return;
   try {
-    const tracked = await correcting.propagate();
+    const tracked = await previews.propagate();
     const cut = tracked?.complete === false ? " The time was up before the end." : "";
     if (tracked) notices.say(`Tracked ${tracked.count} frames as a preview.${cut} Look, then save the correction.`);
   } catch (error) {
@@ -139,21 +139,21 @@ function refused(error) {
 
 function crosshair(dx, dy) {
   if (!review.canDecide) return;
-  const [x, y] = bench.moveCursor(dx, dy);
+  const [x, y] = itemView.moveCursor(dx, dy);
   notices.say(`Crosshair at ${Math.round(x)}, ${Math.round(y)}.`);
 }
 
 function showState() {
   const hasWork = !editor.isEmpty;
   const canUndo = editor.canUndo || review.last !== null;
-  decisions.show({ canDecide: review.canDecide, editing: bench.editing, hasWork, busy: review.busy, canUndo,
+  decisions.show({ canDecide: review.canDecide, editing: itemView.editing, hasWork, busy: review.busy, canUndo,
     undoes: editor.canUndo ? "click" : "decision" });
-  editBar.show({ editing: bench.editing, editor, frameIdx: bench.frameIdx });
+  editBar.show({ editing: itemView.editing, editor, frameIdx: itemView.frameIdx });
   byId("start").disabled = review.busy;
 }
 
 function showItem() {
-  const { detail } = bench;
+  const { detail } = itemView;
   byId("empty").hidden = Boolean(detail);
   byId("item-title").textContent = detail ? titleOf(detail.item) : "No item in hand";
   byId("item-facts").textContent = detail ? itemFacts(detail) : "";
@@ -210,14 +210,14 @@ function connect() {
   note.addEventListener("input", () => review.noted());
   review.addEventListener("item", showItem);
   review.addEventListener("state", showState);
-  bench.addEventListener("work", oncePerTurn);
+  itemView.addEventListener("work", oncePerTurn);
   lease.addEventListener("tick", showLease);
   queue.addEventListener("pick", ({ detail }) => review.pick(detail.itemId, detail.status));
-  queue.addEventListener("filter", () => ahead.drop());
-  reasons.addEventListener("seek", ({ detail }) => bench.seek(detail.frameIdx));
+  queue.addEventListener("filter", () => prefetch.drop());
+  reasons.addEventListener("seek", ({ detail }) => itemView.seek(detail.frameIdx));
   // After the mouse or a choice, keys mean the frame again and not the control that was used last.
   const refocus = (event, controls) => {
-    if (bench.bundle && event.target.closest(controls)) stage.root.focus({ preventScroll: true });
+    if (itemView.bundle && event.target.closest(controls)) stage.root.focus({ preventScroll: true });
   };
   document.addEventListener("click", (event) => event.detail > 0
     && refocus(event, ".transport button, .decide button, .edit-bar button"));

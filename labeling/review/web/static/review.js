@@ -1,6 +1,6 @@
 // One reviewer's way through the queue: claim, look, decide, take back; and what happens when a lease is lost.
 
-import { closeItem } from "./ahead.js";
+import { closeItem } from "./prefetch.js";
 
 const RESUME = `labeling.lease${location.pathname === "/" ? "" : location.pathname}`;
 const MOST_SKIPPED = 1000;
@@ -13,15 +13,15 @@ export class Review extends EventTarget {
   last = null;
   #skipped = [];
 
-  constructor({ api, lease, drafts, ahead, bench, editor, correcting, notices, filters, note }) {
+  constructor({ api, lease, drafts, prefetch, itemView, editor, previews, notices, filters, note }) {
     super();
-    Object.assign(this, { api, lease, drafts, ahead, bench, editor, correcting, notices, filters, note });
+    Object.assign(this, { api, lease, drafts, prefetch, itemView, editor, previews, notices, filters, note });
     lease.addEventListener("lost", ({ detail }) => this.#lost(detail));
     lease.addEventListener("failed", ({ detail }) => notices.fail(detail));
-    bench.addEventListener("work", () => this.#keepDraft());
+    itemView.addEventListener("work", () => this.#keepDraft());
   }
 
-  get itemId() { return this.bench.bundle?.itemId ?? null; }
+  get itemId() { return this.itemView.bundle?.itemId ?? null; }
   get canDecide() { return this.itemId !== null && this.lease.held && this.lease.itemId === this.itemId; }
 
   /** Claims the next item by the filters. */
@@ -79,10 +79,10 @@ export class Review extends EventTarget {
 
   async #correction() {
     // Without a preview the clicks stand alone: the next run asks the network.
-    await this.correcting.previewAll({ again: true }).catch((error) => {
+    await this.previews.previewAll({ again: true }).catch((error) => {
       if (error.code !== "unavailable") throw error;
     });
-    return { action: "correct", corrections: this.editor.corrections(this.bench.detail.video.frames) };
+    return { action: "correct", corrections: this.editor.corrections(this.itemView.detail.video.frames) };
   }
 
   /** Gives the item back to the queue and goes on; it does not come again in this session. */
@@ -127,16 +127,16 @@ export class Review extends EventTarget {
   async #open(itemId, lease) {
     // The lease is kept first: should the item not load, it is known what to give back.
     if (lease) this.#hold(itemId, lease);
-    const bundle = await this.ahead.take(itemId);
+    const bundle = await this.prefetch.take(itemId);
     // From here on nothing is kept for the item before.
-    this.correcting.close();
-    closeItem(this.bench.bundle);
+    this.previews.close();
+    closeItem(this.itemView.bundle);
     this.note.value = "";
     this.notices.clear("lost");
-    this.bench.open(bundle);
+    this.itemView.open(bundle);
     if (lease) this.#startWork(bundle);
     this.dispatchEvent(new Event("item"));
-    this.ahead.prepare(this.filters(), [itemId, ...this.#skipped]).catch(() => {});
+    this.prefetch.prepare(this.filters(), [itemId, ...this.#skipped]).catch(() => {});
   }
 
   #startWork({ itemId, detail }) {
@@ -145,8 +145,8 @@ export class Review extends EventTarget {
     if (!draft) return;
     this.note.value = draft.note ?? "";
     if (this.editor.restore(draft)) {
-      this.bench.setEditing(true);
-      this.bench.seek(this.editor.frameIdxs[0]);
+      this.itemView.setEditing(true);
+      this.itemView.seek(this.editor.frameIdxs[0]);
       this.notices.say("Your draft is back. Undo discards it.");
     }
   }
@@ -157,20 +157,20 @@ export class Review extends EventTarget {
   }
 
   #mayCorrect() {
-    const hasMask = (frameIdx) => this.bench.hasMask(frameIdx);
-    this.correcting.open({ itemId: this.itemId, token: this.lease.token, frames: this.bench.detail.video.frames, hasMask });
+    const hasMask = (frameIdx) => this.itemView.hasMask(frameIdx);
+    this.previews.open({ itemId: this.itemId, token: this.lease.token, frames: this.itemView.detail.video.frames, hasMask });
   }
 
   /** Shows an item that is settled, without a lease. */
   #look(itemId) {
     this.lease.drop();
     sessionStorage.removeItem(RESUME);
-    this.correcting.close();
+    this.previews.close();
     return this.#open(itemId, null);
   }
 
   #keepDraft() {
-    if (!this.correcting.held || (this.editor.isEmpty && !this.editor.canUndo && !this.note.value)) return;
+    if (!this.previews.held || (this.editor.isEmpty && !this.editor.canUndo && !this.note.value)) return;
     const work = this.editor.isEmpty && !this.note.value ? null : { ...this.editor.toDraft(), note: this.note.value };
     // The server keeps work of a lease that has run out, too.
     this.drafts.keep(this.itemId, this.lease.token, work);
@@ -192,8 +192,8 @@ export class Review extends EventTarget {
     this.lease.drop();
     sessionStorage.removeItem(RESUME);
     this.notices.clear("lost");
-    closeItem(this.bench.bundle);
-    this.bench.close();
+    closeItem(this.itemView.bundle);
+    this.itemView.close();
     this.note.value = "";
     this.dispatchEvent(new Event("item"));
   }

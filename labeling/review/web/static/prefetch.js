@@ -2,7 +2,7 @@
 
 import { around, FrameCache, widthFor } from "./frames.js";
 import { MaskStore } from "./masks.js";
-import { Others } from "./others.js";
+import { OtherObjects } from "./other_objects.js";
 import { nearest } from "./player.js";
 
 const FIRST_FRAMES = 12;
@@ -19,7 +19,7 @@ export async function loadItem(api, itemId, stageWidth) {
     frames: new FrameCache(api, itemId, video, Math.min(video.width, width)),
     film: new FrameCache(api, itemId, video, Math.min(video.width, FILM_WIDTH)),
     masks: new MaskStore(api, itemId, video.frames),
-    others: new Others(api, itemId, detail),
+    others: new OtherObjects(api, itemId, detail),
   };
   if (video.frames.length) {
     bundle.frames.want(around(video.frames, start, { ahead: FIRST_FRAMES, behind: 2 }));
@@ -34,7 +34,7 @@ export function closeItem(bundle) {
 }
 
 /** Guesses which item comes next and has it ready; a wrong guess costs nothing but the fetching. */
-export class Ahead {
+export class Prefetch {
   #itemId = null;
   #bundle = null;
 

@@ -1,4 +1,4 @@
-// The item on the bench: frame, mask, timeline and correction kept in step with the playhead.
+// The item in view: frame, mask, timeline and correction kept in step with the playhead.
 
 import { byId, short } from "./dom.js";
 import { around } from "./frames.js";
@@ -10,14 +10,14 @@ import { boxOf } from "./rle.js";
 const CURSOR_PX = 8;
 
 /** Shows a bundle of `loadItem`; tells "work" when the correction in the making changed. */
-export class Bench extends EventTarget {
+export class ItemView extends EventTarget {
   bundle = null;
   #outlines = new Outlines();
   #shownFrame = null;
 
-  constructor({ player, stage, timeline, editor, correcting, transport, report }) {
+  constructor({ player, stage, timeline, editor, previews, transport, report }) {
     super();
-    Object.assign(this, { player, stage, timeline, editor, correcting, transport, report, hud: byId("hud") });
+    Object.assign(this, { player, stage, timeline, editor, previews, transport, report, hud: byId("hud") });
     player.ready = (at) => this.bundle?.frames.has(player.frames[at]) ?? true;
     player.addEventListener("move", () => this.#moved());
     player.addEventListener("play", () => transport.showPlaying(player.playing));
@@ -33,7 +33,7 @@ export class Bench extends EventTarget {
   get detail() { return this.bundle?.detail ?? null; }
   get editing() { return this.stage.editing; }
 
-  /** Puts an item on the bench. */
+  /** Shows an item. */
   open(bundle) {
     this.bundle = bundle;
     const { detail, frames, film, masks, others, start } = bundle;
@@ -52,7 +52,7 @@ export class Bench extends EventTarget {
 
   close() {
     this.player.pause();
-    this.correcting.close();
+    this.previews.close();
     this.bundle = null;
     this.setEditing(false);
     this.stage.show(null);

@@ -7,7 +7,7 @@ import { boxOf } from "./rle.js";
 const MOST = 24;
 
 /** Masks of the objects beside the item's own; `onload()` tells that more have come. */
-export class Others {
+export class OtherObjects {
   onload = () => {};
   onerror = () => {};
 

@@ -3,7 +3,7 @@
 const WAIT_MS = 60;
 
 /** Keeps the editor's previews up to date; `report` hears of what is under way and what failed. */
-export class Correcting {
+export class Previews {
   #timer = 0;
   #stop = null;
   #under = new Map();
