@@ -42,14 +42,14 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record's line."""
-        told, names = redact(record.getMessage()), _names_of(record)
+        message, names = redact(record.getMessage()), _names_of(record)
         trace = redact(self.formatException(record.exc_info)) if record.exc_info else ""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         if self.style is LogFormat.json:
-            said = {"at": at, "level": record.levelname, "logger": record.name, **dict.fromkeys(ALWAYS), **names}
-            return json.dumps(said | {"message": told} | ({"traceback": trace} if trace else {}), default=str)
+            entry = {"at": at, "level": record.levelname, "logger": record.name, **dict.fromkeys(ALWAYS), **names}
+            return json.dumps(entry | {"message": message} | ({"traceback": trace} if trace else {}), default=str)
         shown = "".join(f" {name}={value}" for name, value in names.items())
-        line = f"{at} {record.levelname} {record.name}{shown} {told}" + (f"\n{trace}" if trace else "")
+        line = f"{at} {record.levelname} {record.name}{shown} {message}" + (f"\n{trace}" if trace else "")
         return line.translate(VISIBLE)
 
 
@@ -73,13 +73,13 @@ def use(style: LogFormat) -> None:
 
 
 def _loggers() -> list[tuple[str, logging.Logger]]:
-    return [(name, found) for name, found in logging.root.manager.loggerDict.items() if isinstance(found, logging.Logger)]
+    return [(name, entry) for name, entry in logging.root.manager.loggerDict.items() if isinstance(entry, logging.Logger)]
 
 
 def _names_of(record: logging.LogRecord) -> dict[str, object]:
     """The names of a record: those of the block, and those that it brings itself."""
-    own = {name: record.__dict__[name] for name in _NAMES if record.__dict__.get(name) not in (None, "", "-")}
-    names = {**_named.get(), **own}
+    brought = {name: record.__dict__[name] for name in _NAMES if record.__dict__.get(name) not in (None, "", "-")}
+    names = {**_named.get(), **brought}
     if "video" not in names and "job" in names:
         names["video"] = str(names["job"]).partition("-")[0]      # a job is named by its video and batch
     return names

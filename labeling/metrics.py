@@ -21,14 +21,14 @@ class Source(Protocol):
         ...
 
 
-def gauge(name: str, told: str, value: float | Mapping[str, float], label: str = "") -> Metric:
-    """A figure that goes up and down: one number, or one for each value of a label."""
-    return _filled(GaugeMetricFamily(name, told, labels=[label] if label else []), value)
+def gauge(name: str, description: str, value: float | Mapping[str, float], label: str = "") -> Metric:
+    """Return a figure that goes up and down: one number, or one for each value of a label."""
+    return _filled(GaugeMetricFamily(name, description, labels=[label] if label else []), value)
 
 
-def counter(name: str, told: str, value: float | Mapping[str, float], label: str = "") -> Metric:
-    """A figure that only grows; `name` ends with `_total`."""
-    return _filled(CounterMetricFamily(name, told, labels=[label] if label else []), value)
+def counter(name: str, description: str, value: float | Mapping[str, float], label: str = "") -> Metric:
+    """Return a figure that only grows; `name` ends with `_total`."""
+    return _filled(CounterMetricFamily(name, description, labels=[label] if label else []), value)
 
 
 def _filled(family: GaugeMetricFamily | CounterMetricFamily, value: float | Mapping[str, float]) -> Metric:

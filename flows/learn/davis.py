@@ -90,7 +90,7 @@ def compare_video(folder: Path, root: Path, video: str, *, num_frames: int | Non
     pictures = _folder_of(root, "JPEGImages", video) or root
     frames = PictureFiles(pictures, [path.stem for path in files], size_hw)
     numbers = [int(number) for number in np.unique(true_THW) if number not in (0, VOID)][:objects]
-    tracks = [made for number in numbers if (made := _measured(video, number, found_THW, true_THW, frames))]
+    tracks = [track for number in numbers if (track := _measured(video, number, found_THW, true_THW, frames))]
     return ClipResult(video, tuple(tracks), len(numbers) - len(tracks), len(files))
 
 

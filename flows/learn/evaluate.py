@@ -113,7 +113,7 @@ def tracked(
     """Follow the objects of every clip, one clip after the other; an error becomes that clip's result."""
     names: set[str] = set()
 
-    def follow_one(index: int) -> ClipResult:
+    def result_of(index: int) -> ClipResult:
         clip = source.clip(index, num_frames)
         if clip.name in names:
             raise BadInput(f"shows no object well enough to prompt, and {clip.name}, given in its place, is measured already")
@@ -121,7 +121,7 @@ def tracked(
         return guarded(clip.name, partial(follow_clip, clip, predictor, prompt=prompt, objects=objects))
 
     for index in range(len(source)):
-        yield guarded(f"clip {index}", partial(follow_one, index))
+        yield guarded(f"clip {index}", partial(result_of, index))
 
 
 def guarded(name: str, measure: Callable[[], ClipResult]) -> ClipResult:
@@ -148,13 +148,13 @@ def collect(results: Iterable[ClipResult], *, seen: Callable[[Evaluation, ClipRe
 def follow_clip(clip: Clip, predictor: Predictor, *, prompt: PromptKind, objects: int | None = None) -> ClipResult:
     """Follow a clip's objects (the first `objects` of them) from prompts made of their truth, and measure each."""
     chosen_NTHW = clip.masks_NTHW[:objects]
-    prompts = [made for number, true_THW in enumerate(chosen_NTHW) if (made := prompt_of(number, true_THW, prompt))]
-    started, found = time.monotonic(), defaultdict[int, list[FrameMask]](list)
+    prompts = [p for number, true_THW in enumerate(chosen_NTHW) if (p := prompt_of(number, true_THW, prompt))]
+    started, masks = time.monotonic(), defaultdict[int, list[FrameMask]](list)
     if prompts:
-        for one in follow(predictor, ClipFrames(clip.frames_THW3), prompts, size_hw=clip.frames_THW3.shape[1:3]):
-            found[one.object_id].append(one.mask)
+        for tracked_mask in follow(predictor, ClipFrames(clip.frames_THW3), prompts, size_hw=clip.frames_THW3.shape[1:3]):
+            masks[tracked_mask.object_id].append(tracked_mask.mask)
     seconds = time.monotonic() - started
-    tracks = tuple(_measured(clip, made, found[made.object_id]) for made in prompts)
+    tracks = tuple(_measured(clip, p, masks[p.object_id]) for p in prompts)
     return ClipResult(clip.name, tracks, len(chosen_NTHW) - len(tracks), len(clip.frames_THW3), seconds)
 
 

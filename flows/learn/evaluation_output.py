@@ -54,9 +54,9 @@ class WorstStrips:
         """Write the strips as PNG files, the worst track's first."""
         folder.mkdir(parents=True, exist_ok=True)
         paths = []
-        for place, (badness, _, name, strip) in enumerate(sorted(self._heap, reverse=True), start=1):
-            plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
-            paths.append(folder / f"{place:02d}_{-badness:.2f}_{plain}.png")
+        for rank, (badness, _, name, strip) in enumerate(sorted(self._heap, reverse=True), start=1):
+            file_name = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+            paths.append(folder / f"{rank:02d}_{-badness:.2f}_{file_name}.png")
             Image.fromarray(strip).save(paths[-1])
         return paths
 
@@ -78,10 +78,10 @@ def _cell(track: Measured, position: int) -> Rgb:
     height = max(1, round(CELL_WIDTH * drawn.shape[0] / drawn.shape[1]))
     cell = np.asarray(Image.fromarray(drawn).resize((CELL_WIDTH, height), Image.Resampling.BILINEAR))
     frame_idx = track.accuracy.prompt_frame + position
-    told = "prompt" if position == 0 else f"J {track.accuracy.j_per_frame[position - 1]:.2f}"
+    label = "prompt" if position == 0 else f"J {track.accuracy.j_per_frame[position - 1]:.2f}"
     if position and track.accuracy.predicted_iou:
-        told += f" ({track.accuracy.predicted_iou[position - 1]:.2f})"
-    return draw_label(cell, f"{frame_idx}  {told}", text_px=12)
+        label += f" ({track.accuracy.predicted_iou[position - 1]:.2f})"
+    return draw_label(cell, f"{frame_idx}  {label}", text_px=12)
 
 
 def _with_prompt(rgb_HW3: Rgb, track: Measured, thick: int) -> Rgb:
@@ -96,8 +96,8 @@ def write_numbers(folder: Path, evaluation: Evaluation, described: dict[str, Any
     with (folder / "tracks.jsonl").open("w", encoding="ascii") as file:
         for track in evaluation.tracks:
             file.write(json.dumps(track_row(track)) + "\n")
-    told = {**summary_row(evaluation), **described}
-    (folder / "summary.json").write_text(json.dumps(told, indent=1) + "\n", encoding="ascii")
+    summary = {**summary_row(evaluation), **described}
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="ascii")
 
 
 def track_row(track: TrackAccuracy) -> dict[str, Any]:

@@ -164,16 +164,16 @@ def _train_together(config: TrainConfig, recipe: Recipe) -> bool:
 @contextmanager
 def _asked_to_stop() -> Iterator[Callable[[], bool]]:
     """Let the first Ctrl+C or SIGTERM wait for the step's end, so that nothing learnt is lost; a second one does not."""
-    asked: list[int] = []
+    signals: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
-        if asked:
+        if signals:
             raise KeyboardInterrupt
-        asked.append(number)
+        signals.append(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(signals)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
