@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from flows.demo.shapes import Bools, Image8, Mover, draw_frame, ground_HW3, texture_TT3
+from labeling.geometry import mask_box_xyxy
 from labeling.types import Box
 
 FRAME_RATE = 30
@@ -98,8 +99,10 @@ def _texture(shape: Mover) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 
 
 def _box(mask_HW: Bools) -> Box:
-    rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+    box_xyxy = mask_box_xyxy(mask_HW)
+    assert box_xyxy is not None, "a shape that is drawn has a pixel"
+    x0, y0, x1, y1 = box_xyxy
+    return float(x0), float(y0), float(x1), float(y1)
 
 
 def write_mp4(path: Path, frames: Sequence[Image8]) -> None:

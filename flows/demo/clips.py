@@ -11,6 +11,7 @@ import av
 
 from flows.demo.shapes import Bools, Image8, Mover, draw_frame, ground_HW3, texture_TT3
 from labeling import rle
+from labeling.geometry import box_xyxy_of
 from labeling.types import RLE, Box
 
 FRAME_RATE = Fraction(12)
@@ -129,8 +130,7 @@ def _box_xyxy(mask: RLE) -> Box:
     box = rle.box_xywh(mask)
     if box is None:
         raise ValueError("the object is not visible on the frame of its prompt; expected a mask with a pixel")
-    x, y, width, height = box
-    return (x, y, x + width, y + height)
+    return box_xyxy_of(box)
 
 
 def _prompt_rows(clip: DemoClip, masks: Mapping[int, tuple[RLE, ...]]) -> Iterator[dict[str, object]]:

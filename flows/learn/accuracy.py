@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from labeling.geometry import mask_box_xyxy
 from labeling.jf import j_and_f
 
 Bools = npt.NDArray[np.bool_]
@@ -163,10 +164,10 @@ def most_interior(mask_HW: Bools) -> tuple[int, int]:
     Depth is counted by peeling with squares and diamonds in turn, whose reach is close to a Euclidean one; of several
     deepest pixels it is the one next to their middle. A ValueError where the mask is empty.
     """
-    if not mask_HW.any():
+    if (box_xyxy := mask_box_xyxy(mask_HW)) is None:
         raise ValueError("the mask is empty; expected a pixel to click on")
-    top, left = (int(np.flatnonzero(mask_HW.any(axis=axis))[0]) for axis in (1, 0))
-    core_HW = np.ascontiguousarray(mask_HW[_extent(mask_HW)])
+    left, top, right, bottom = box_xyxy
+    core_HW = np.ascontiguousarray(mask_HW[top:bottom, left:right])
     for peel in range(max(core_HW.shape)):
         inner_HW = _peeled(core_HW, corners=peel % 2 == 1)
         if not inner_HW.any():
@@ -175,11 +176,6 @@ def most_interior(mask_HW: Bools) -> tuple[int, int]:
     y_K, x_K = np.nonzero(core_HW)
     nearest = int(np.argmin((y_K - y_K.mean()) ** 2 + (x_K - x_K.mean()) ** 2))
     return left + int(x_K[nearest]), top + int(y_K[nearest])
-
-
-def _extent(mask_HW: Bools) -> tuple[slice, slice]:
-    rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _peeled(mask_HW: Bools, *, corners: bool) -> Bools:

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from labeling.config import QCConfig
 from labeling.export.theme import LIGHT, Palette, dress, figure_png
+from labeling.geometry import runs
 from labeling.types import Decision, FrameMask, QCFlag
 
 # Above this a line is thinned to the lowest and highest value of each stretch, so that spikes stay.
@@ -55,11 +56,6 @@ def _optional(values: Sequence[float | None]) -> Floats:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _stretches(absent: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], absent, [False]]).astype(np.int8)))
-    return [(int(first), int(end)) for first, end in zip(edges[::2], edges[1::2], strict=True)]
-
-
 def _interval(seconds: Floats, first: int, end: int) -> tuple[float, float]:
     """Where rows [first, end) lie on the time axis; half a frame wider on both sides, so that one frame shows."""
     half = float(np.median(np.diff(seconds))) / 2 if len(seconds) > 1 else 0.05
@@ -70,7 +66,7 @@ def _shade(
     panels: Sequence[Axes], frames: Sequence[FrameMask], seconds: Floats, flags: Sequence[QCFlag], palette: Palette
 ) -> None:
     absent = np.array([not frame.visible for frame in frames])
-    for first, end in _stretches(absent):
+    for first, end in runs(absent):
         start, stop = _interval(seconds, first, end)
         for panel in panels:
             panel.axvspan(start, stop, facecolor=palette.absent, alpha=0.18, linewidth=0)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from labeling.geometry import runs
 from labeling.qc import series
 from labeling.qc.series import Series
 
@@ -40,7 +41,7 @@ def _gap_signals(frames: Series, frame_seconds: float) -> Measured:
     seen = np.flatnonzero(visible)
     first, last = int(seen[0]), int(seen[-1])
     # What is empty before the first mask is not a loss: the object has not come yet.
-    gaps = [gap for gap in series.runs(~visible) if gap[0] > first]
+    gaps = [gap for gap in runs(~visible) if gap[0] > first]
     seconds = float(pts[-1] - pts[0]) + (frames.step_seconds or frame_seconds)
     unexplained = [gap for gap in gaps if not _announced(frames, gap[0] - 1)]
     tail = num_frames - 1 - last

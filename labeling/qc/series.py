@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from labeling.geometry import runs
 from labeling.qc.measure import FIELDS
 
 Floats = npt.NDArray[np.float64]
@@ -81,12 +82,6 @@ def where_least(values_T: Floats) -> Positions | None:
 def where_most(values_T: Floats) -> Positions | None:
     """Return the position of the greatest number, as a span of one frame."""
     return where_least(-values_T)
-
-
-def runs(flags_T: Bools) -> list[Positions]:
-    """Return the spans where the flag is on, ascending."""
-    edges = np.flatnonzero(np.diff(flags_T.astype(np.int8), prepend=0, append=0))
-    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 def longest(flags_T: Bools) -> Positions | None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from labeling.geometry import mask_box_xyxy
 from labeling.review.video import write_video
 from labeling.rle import decode
 from labeling.types import RLE, require
@@ -138,8 +139,10 @@ def filmstrip(frames: Sequence[Rgb], *, width: int, gap_px: int = 2) -> Rgb:
 
 def _extent(mask_HW: Mask) -> tuple[slice, slice]:
     """The rows and columns that hold the mask, and one beside it, so that its contour sees the background."""
-    rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
-    return slice(max(0, rows[0] - 1), rows[-1] + 2), slice(max(0, columns[0] - 1), columns[-1] + 2)
+    box_xyxy = mask_box_xyxy(mask_HW)
+    assert box_xyxy is not None, "a mask with a pixel"
+    x0, y0, x1, y1 = box_xyxy
+    return slice(max(0, y0 - 1), y1 + 1), slice(max(0, x0 - 1), x1 + 1)
 
 
 def _require_frame(rgb_HW3: Rgb) -> None:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from labeling import rle
 from labeling.errors import BadInput
-from labeling.track.follow import check_place, clipped
+from labeling.geometry import clipped
+from labeling.track.follow import check_place
 from labeling.track.predictor import Predictor, arithmetic, mask_of
 from labeling.types import RLE, Box, Point
 

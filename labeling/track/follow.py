@@ -17,6 +17,7 @@ import numpy.typing as npt
 from labeling import rle
 from labeling.config import Direction
 from labeling.errors import BadInput, BadPrompt, DeadlineExceeded
+from labeling.geometry import clipped
 from labeling.track.pipelined import ahead
 from labeling.track.predictor import Predictor, mask_of
 from labeling.types import RLE, Box, FrameMask, MaskSource, Point, Prompt, PromptSource
@@ -222,13 +223,6 @@ def _check(prompt: Prompt, sampled: Set[int], frame_indices: Sequence[int], size
 
 def _inside(prompt: Prompt, size_hw: tuple[int, int]) -> Prompt:
     return prompt if prompt.box_xyxy is None else replace(prompt, box_xyxy=clipped(prompt.box_xyxy, size_hw))
-
-
-def clipped(box_xyxy: Box, size_hw: tuple[int, int]) -> Box:
-    """Return the part of a box that lies in the frame: what reaches past it, the predictor would take as it is."""
-    height, width = size_hw
-    x0, y0, x1, y1 = box_xyxy
-    return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
 
 
 def check_place(where: str, size_hw: tuple[int, int], *, points_xy: Sequence[Point] = (), box_xyxy: Box | None = None) -> None:

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labeling.geometry import runs
 from labeling.qc import series
 
 numbers = st.lists(st.floats(-5, 5), min_size=0, max_size=60).map(np.array)
@@ -41,10 +42,10 @@ def test_soft_minimum_lies_between_least_and_mean():
 
 def test_runs_and_places():
     flags = np.array([1, 1, 0, 1, 1, 1, 0, 1], bool)
-    assert series.runs(flags) == [(0, 2), (3, 6), (7, 8)]
+    assert runs(flags) == [(0, 2), (3, 6), (7, 8)]
     assert series.longest(flags) == (3, 6)
     assert series.longest(~flags) == (2, 3)
-    assert series.runs(np.zeros(0, bool)) == []
+    assert runs(np.zeros(0, bool)) == []
     assert series.longest(np.zeros(3, bool)) is None
     values = np.array([np.nan, 3.0, 1.0, 2.0])
     assert series.where_least(values) == (2, 3)
