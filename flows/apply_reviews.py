@@ -10,20 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.label_dataset import Outcome, carry_out
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.label_dataset import carry_out
 from flows.run import review_queue as reviewing
-from flows.run.plan import new_run_id
+from flows.run.open_run import OpenRun, open_run
+from flows.run.outcome import Outcome
 from flows.run.redacted_flow import discreet
-from labeling import logs
 from labeling.config import LabelConfig
 from labeling.ingest.listing import list_videos
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
-from labeling.objects import Objects, open_objects
+from labeling.objects import Objects
 from labeling.review.items import Correction, ItemKey
 from labeling.review.queue import ReviewQueue
 from labeling.store.keys import recipe_for
 from labeling.store.ledger import read_ledger
-from labeling.store.lock import run_lock
 from labeling.store.plan import Plan, limit_to_corrected_spans, make_plan
 from labeling.store.records import prompts_from_json
 from labeling.store.snapshots import read_snapshot, read_tracks, read_verdicts
@@ -71,19 +73,23 @@ def apply_reviews(config: LabelConfig) -> Applied:
 
     Repeatable: what a killed call has tracked is not tracked again, and where nothing waits nothing is written.
     """
-    objects, run_id = open_objects(config.store.root), config.run.id or new_run_id()
-    logs.use(config.logging.format)
-    held = run_lock(objects, run_id, config.run.lock_stale_s)
-    with logs.named(run=run_id), held as lock, reviewing.open_queue(config) as queue:
-        waiting = queue.corrections()
+    with open_run(config) as run:
+        waiting = run.queue.corrections()
         if not waiting:
             return Applied()
-        given = read_prompts(config.prompts.uri).spelled_as({correction.video_key for correction in waiting})
-        table = merge_prompts(given, reviewing.collect_corrections(objects, queue))
-        recipe, plan = plan_corrections(config, objects, run_id, waiting, table)
-        outcome = carry_out(config, objects, queue, recipe, plan, lock.check)
-        queue.mark_applied(_said_already(waiting, plan), run_id=run_id)
-        return Applied(describe(objects, queue, waiting), outcome)
+        plan_waiting(run)
+        outcome = carry_out(run)
+        run.queue.mark_applied(_said_already(waiting, run.plan), run_id=run.run_id)
+        return Applied(describe(run.objects, run.queue, waiting), outcome)
+
+
+@task(name="plan", cache_policy=NO_CACHE)
+def plan_waiting(run: OpenRun) -> None:
+    """Plan the objects whose corrections wait, from seeds and all corrections together."""
+    config, waiting = run.config, run.queue.corrections()
+    given = read_prompts(config.prompts.uri).spelled_as({correction.video_key for correction in waiting})
+    table = merge_prompts(given, reviewing.collect_corrections(run.objects, run.queue))
+    run.use(*plan_corrections(config, run.objects, run.run_id, waiting, table))
 
 
 def plan_corrections(

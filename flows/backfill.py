@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from flows.label_dataset import Outcome, label_dataset
+from flows.label_dataset import label_dataset
 from flows.run import review_queue as reviewing
-from flows.run.failure_budget import overspent
+from flows.run.outcome import Outcome
 from flows.run.plan import new_run_id
+from flows.run.progress import overspent
 from flows.run.redacted_flow import discreet
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration

@@ -27,7 +27,7 @@ from flows.run.prefect_page import show_log
 from labeling.errors import StoreBusy
 
 if TYPE_CHECKING:
-    from flows.label_dataset import Outcome
+    from flows.run.outcome import Outcome
     from labeling.config import LabelConfig
 
 log = logging.getLogger(__name__)

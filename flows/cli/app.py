@@ -98,10 +98,10 @@ def run(overrides: Overrides = None) -> None:
     from flows.run.plan import check_inputs
 
     check_inputs(config)        # before a server and a cluster are started for nothing
-    from flows.label_dataset import label_dataset
-    from flows.run.report import print_outcome
+    from flows.run.open_run import label
+    from flows.run.outcome import print_outcome
 
-    outcome = label_dataset(config)
+    outcome = label(config)
     print_outcome(outcome, config, console)
     raise typer.Exit(DEAD_LETTERS if outcome.dead_letters else OK)
 

@@ -13,7 +13,7 @@ from labeling.errors import BadConfiguration
 
 if TYPE_CHECKING:
     from flows.backfill import Days, Forecast, Part
-    from flows.label_dataset import Outcome
+    from flows.run.outcome import Outcome
 
 # What was there before is seldom looked at one by one: a fifth of it failing is a reason to look first.
 SHARE = "run.max_dead_letter_share=0.2"

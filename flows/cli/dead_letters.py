@@ -63,10 +63,10 @@ def replay(where: Where, run: Run = None, reason: Reason = None) -> None:
         return
     config = config_of_run(objects, run_id, overrides)
     check_inputs(config)
-    from flows.label_dataset import label_dataset
-    from flows.run.report import print_outcome
+    from flows.run.open_run import label
+    from flows.run.outcome import print_outcome
 
-    outcome = label_dataset(config, only=sorted(videos))
+    outcome = label(config, only=sorted(videos))
     print_outcome(outcome, config, console)
     raise typer.Exit(1 if outcome.dead_letters else 0)
 

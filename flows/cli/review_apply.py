@@ -47,7 +47,7 @@ def apply(overrides: Overrides) -> None:
         return
     check_inputs(config)
     from flows.apply_reviews import apply_reviews
-    from flows.run.report import print_outcome
+    from flows.run.outcome import print_outcome
 
     applied = apply_reviews(config)
     print_applied(applied)

@@ -13,8 +13,9 @@ from rich.table import Table
 from flows.cli.console import escape
 from flows.configure import load_config
 from flows.demo.clips import DemoTruth, render_demo
-from flows.label_dataset import Outcome, label_dataset
-from flows.run.report import print_outcome, write_run_report
+from flows.label_dataset import label_dataset
+from flows.run.outcome import Outcome, print_outcome
+from flows.run.report import write_run_report
 from flows.run.review_queue import open_queue
 from flows.stack.local_s3 import local_s3
 from labeling import rle

@@ -9,106 +9,69 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.run.progress import Tally
+from flows.run.progress import RunProgress
 from labeling import metrics
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration, Unavailable
 from labeling.export.outputs import replaced_file, require_ours
 from labeling.metrics import counter, gauge
 from labeling.objects import Objects
-from labeling.pool.work import EventKind, PoolEvent
 from labeling.store.layout import run_folder
 from labeling.store.plan import Plan
 from labeling.store.run_state import Doing, RunState, write_state
-from labeling.types import Job, Receipt
 
 log = logging.getLogger(__name__)
 
 TEXTFILE = "metrics.prom"
 TEXT_BEGINS = "# HELP labeling_run_info "
 KEEP_EVERY_S = 15.0
-RESTARTS = (EventKind.DIED, EventKind.KILLED)
-
-
-@dataclass(slots=True)
-class Crew:
-    """How the pool stands, from its events; `most` is how many workers it had at most."""
-
-    most: int = 0
-    present: int = 0
-    in_flight: int = 0
-    restarts: Counter[str] = field(default_factory=lambda: Counter({str(kind): 0 for kind in RESTARTS}))
-    retries: int = 0
-
-    def note(self, event: PoolEvent) -> None:
-        """Take one event of the pool; what a person should know goes to the log."""
-        self.present, self.in_flight = event.num_workers, event.num_in_flight
-        self.most = max(self.most, event.num_workers)
-        if event.kind in RESTARTS:
-            self.restarts[str(event.kind)] += 1
-        self.retries += event.kind is EventKind.RETRIED
-        if event.message and event.kind is not EventKind.FAILED:   # a failed job's dead letter says it
-            log.warning("%s %s: %s", event.kind, event.job_name or event.worker or "pool", event.message)
 
 
 class RunMeter:
-    """A run's figures: counted as receipts and pool events come, read on any thread."""
+    """Renders a run's progress: as figures for Prometheus, read on any thread, and as the state in the store."""
 
     def __init__(self, objects: Objects, plan: Plan, variant: str) -> None:
         self.objects, self.run_id, self.variant = objects, plan.run_id, variant
         self.num_videos, self.due_bytes = len(plan.entries), plan.due_bytes
         self.refused = Counter(letter.error.reason for letter in plan.dead)
-        self.tally, self.crew = Tally(len(plan.jobs)), Crew()
+        self.progress = RunProgress(len(plan.jobs))
         self.started_at, self.kept_at = time.time(), float("-inf")
-        self.doing, self.snapshot, self.handled_bytes = Doing.LABEL, "", 0
-        self.labelling_since, self.label_seconds = time.monotonic(), 0.0
-        self.frames_by_actor: Counter[str] = Counter()
-        self.gpu_bytes_by_actor: dict[str, float] = {}
+        self.doing, self.snapshot, self.label_seconds = Doing.LABEL, "", 0.0
 
-    def took(self, job: Job, receipt: Receipt) -> None:
-        """Count a job that is over, and keep the state now and then. The tally is the display's to add to."""
-        actor = receipt.worker.partition(".")[0] or "none"          # the place in the pool, whoever sits there
-        self.frames_by_actor[actor] += receipt.num_frames
-        self.gpu_bytes_by_actor[actor] = receipt.peak_gpu_bytes
-        self.handled_bytes += job.video.num_bytes
-        self.label_seconds = time.monotonic() - self.labelling_since
-        if time.monotonic() - self.kept_at > KEEP_EVERY_S:
+    def tick(self) -> bool:
+        """Keep the state if it is time to; whether it was."""
+        self.label_seconds = time.monotonic() - self.progress.since
+        due = time.monotonic() - self.kept_at > KEEP_EVERY_S
+        if due:
             self.keep()
-
-    def lose(self, counted: tuple[int, int], reason: str) -> None:
-        """Count a video as failed that was counted as labelled, with so many masks and frames."""
-        num_masks, num_frames = counted
-        self.tally.videos -= 1
-        self.tally.masks -= num_masks
-        self.tally.frames -= num_frames
-        self.tally.dead[reason] += 1
+        return due
 
     def now(self, doing: Doing, *, snapshot: str = "") -> None:
         """Go on to the next part of the run, and keep the state."""
         if self.doing is Doing.LABEL:
-            self.label_seconds = time.monotonic() - self.labelling_since
+            self.label_seconds = time.monotonic() - self.progress.since
         self.doing, self.snapshot = doing, snapshot or self.snapshot
         self.keep()
 
     def state(self) -> RunState:
         """The run in numbers so far."""
-        tally, crew = self.tally, self.crew
+        progress = self.progress
         return RunState(
             run_id=self.run_id, doing=self.doing, variant=self.variant, started_at=self.started_at, at=time.time(),
-            num_videos=self.num_videos, num_due=tally.videos_due, num_labelled=tally.videos,
-            num_failed=tally.dead.total(), num_refused=self.refused.total(), num_in_flight=crew.in_flight,
-            num_workers=crew.most, num_restarts=crew.restarts.total(), num_frames=tally.frames, num_masks=tally.masks,
-            due_bytes=self.due_bytes, handled_bytes=self.handled_bytes, label_seconds=self.label_seconds,
-            dead=self.dead(), snapshot=self.snapshot,
+            num_videos=self.num_videos, num_due=progress.num_due, num_labelled=progress.num_labelled,
+            num_failed=progress.num_failed, num_refused=self.refused.total(), num_in_flight=progress.num_in_flight,
+            num_workers=progress.most_workers, num_restarts=progress.restarts.total(), num_frames=progress.num_frames,
+            num_masks=progress.num_masks, due_bytes=self.due_bytes, handled_bytes=progress.handled_bytes,
+            label_seconds=self.label_seconds, dead=self.dead(), snapshot=self.snapshot,
         )
 
     def dead(self) -> dict[str, int]:
         """Dead letters so far by reason: what the plan refused, and what failed."""
+        progress = self.progress
         # Copied in one step, because another thread may be counting.
-        return dict(self.refused + Counter(dict(self.tally.dead)) + Counter(dict(self.tally.dead_objects)))
+        return dict(self.refused + Counter(dict(progress.failures_by_reason)) + Counter(dict(progress.dead_objects_by_reason)))
 
     def keep(self) -> None:
         """Write the state into the run's folder; a store that does not answer now is no reason to stop."""
@@ -120,27 +83,27 @@ class RunMeter:
 
     def families(self) -> Iterator[metrics.Metric]:
         """The run's figures, as Prometheus reads them."""
-        tally, crew = self.tally, self.crew
-        over = tally.videos + tally.dead.total()
-        outcomes = {"labelled": tally.videos, "failed": tally.dead.total()}
+        progress = self.progress
+        outcomes = {"labelled": progress.num_labelled, "failed": progress.num_failed}
+        queued = max(0, progress.num_due - progress.num_over - progress.num_in_flight)
         yield gauge("labeling_run_info", "The run that this process makes", {self.run_id: 1}, "run")
         yield gauge("labeling_run_start_time_seconds", "When the run began", self.started_at)
         yield gauge("labeling_run_doing", "What the run is at", {d.value: d is self.doing for d in Doing}, "doing")
-        yield gauge("labeling_run_videos_due", "Videos that the run is to label", tally.videos_due)
+        yield gauge("labeling_run_videos_due", "Videos that the run is to label", progress.num_due)
         yield counter("labeling_videos_total", "Videos that are over, by outcome", outcomes, "outcome")
-        yield counter("labeling_frames_total", "Frames tracked", tally.frames)
-        yield counter("labeling_masks_total", "Masks written", tally.masks)
-        yield counter("labeling_footage_seconds_total", "Seconds of video labelled", tally.video_seconds)
-        yield counter("labeling_stage_seconds_total", "Seconds of workers by stage", tally.seconds_by_stage, "stage")
+        yield counter("labeling_frames_total", "Frames tracked", progress.num_frames)
+        yield counter("labeling_masks_total", "Masks written", progress.num_masks)
+        yield counter("labeling_footage_seconds_total", "Seconds of video labelled", progress.video_seconds)
+        yield counter("labeling_stage_seconds_total", "Seconds of workers by stage", progress.seconds_by_stage, "stage")
         yield counter("labeling_dead_letters_total", "Dead letters by reason", self.dead(), "reason")
-        yield counter("labeling_retries_total", "Jobs that were tried again", crew.retries)
-        yield counter("labeling_actor_restarts_total", "Actors lost, by cause", crew.restarts, "cause")
-        yield gauge("labeling_actors", "Actors that are set up", crew.present)
-        yield gauge("labeling_jobs_in_flight", "Jobs that actors hold", crew.in_flight)
-        yield gauge("labeling_queue_depth", "Jobs that no actor holds", max(0, tally.videos_due - over - crew.in_flight))
-        yield counter("labeling_actor_frames_total", "Frames tracked by each actor", self.frames_by_actor, "actor")
-        told = "The most that each actor held of its GPU in its last job"
-        yield gauge("labeling_actor_gpu_memory_bytes", told, self.gpu_bytes_by_actor, "actor")
+        yield counter("labeling_retries_total", "Jobs that were tried again", progress.num_retries)
+        yield counter("labeling_actor_restarts_total", "Actors lost, by cause", progress.restarts, "cause")
+        yield gauge("labeling_actors", "Actors that are set up", progress.num_workers)
+        yield gauge("labeling_jobs_in_flight", "Jobs that actors hold", progress.num_in_flight)
+        yield gauge("labeling_queue_depth", "Jobs that no actor holds", queued)
+        yield counter("labeling_actor_frames_total", "Frames tracked by each actor", progress.frames_by_worker, "actor")
+        meaning = "The most that each actor held of its GPU in its last job"
+        yield gauge("labeling_actor_gpu_memory_bytes", meaning, progress.gpu_bytes_by_worker, "actor")
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from labeling.ingest.listing import list_videos, why_not_listed
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
 from labeling.ingest.tables import read_rows
 from labeling.objects import Objects, open_objects
-from labeling.pool.cluster import usable_cpus
 from labeling.store.keys import canonical_json, digest, recipe_for
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import Plan, limit_to_corrected_spans, make_plan
@@ -84,6 +83,8 @@ def print_plan(config: LabelConfig, console: Console, *, as_json: bool = False) 
     """Print what a run would do and why, and about how long it would take; nothing is written."""
     objects = open_objects(config.store.root)
     _, plan = plan_run(config, objects, new_run_id(), corrections=reviewing.corrections_now(config, objects))
+    from labeling.pool.cluster import usable_cpus  # brings Ray along, which a run with nothing due does without
+
     guess = estimate(plan, recent_summaries(objects), num_workers=config.cluster.actors or usable_cpus())
     if as_json:
         print(json.dumps(plain(plan, guess), indent=1))

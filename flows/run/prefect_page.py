@@ -3,22 +3,30 @@
 import logging
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
 
 import httpx
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging.handlers import APILogHandler
 
 from labeling.redact import redact
 
-if TYPE_CHECKING:
-    from flows.label_dataset import Outcome
+if TYPE_CHECKING:       # a worker loads this module to look for hooks, and nothing heavy with it
+    from flows.run.outcome import Outcome
+    from flows.run.progress import RunProgress
 
 log = logging.getLogger(__name__)
 
 OURS = ("flows", "labeling")
+AWAY = (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError)
 
 
 class _Redacted(logging.Formatter):
@@ -50,8 +58,32 @@ def show_figures(outcome: "Outcome", root: str) -> None:
         whole = f"The whole dataset at {outcome.snapshot}"
         create_table_artifact(verdicts_of(outcome.counts), key=artifact_key("verdicts", root), description=whole)
         create_markdown_artifact(summary_of(outcome, root), key=artifact_key("run", root), description=f"Run {outcome.run_id}")
-    except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
+    except AWAY as error:
         log.warning("the run's figures are not on Prefect's page: %s", error)
+
+
+class ProgressArtifact:
+    """How far a run's labelling is, on its page. A server that does not take it costs a warning."""
+
+    def __init__(self, root: str) -> None:
+        self.id: UUID | None = None         # none outside of a flow
+        if FlowRunContext.get() is None:
+            return
+        try:
+            key = artifact_key("progress", root)
+            self.id = cast(UUID, create_progress_artifact(0.0, key=key, description="Videos that are over"))
+        except AWAY as error:
+            log.warning("how far the run is will not be on Prefect's page: %s", error)
+
+    def move(self, progress: "RunProgress") -> None:
+        """Show the share of the videos that are over."""
+        if self.id is None:
+            return
+        try:
+            share = 100.0 * progress.num_over / max(1, progress.num_due)
+            update_progress_artifact(self.id, share, description=progress.line())
+        except AWAY as error:
+            log.warning("how far the run is was not moved on Prefect's page: %s", error)
 
 
 def artifact_key(kind: str, root: str) -> str:

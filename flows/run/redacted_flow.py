@@ -7,6 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect.flows import Flow
 
 from flows.configure import shown_config
+from flows.run.open_run import OpenRun
 from flows.run.prefect_page import show_log
 from flows.run.prefect_server import ensure_server, named_errors
 from labeling.config import LabelConfig
@@ -24,7 +25,8 @@ class DiscreetFlow(Flow[P, R]):
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return what Prefect's server is told of the parameters."""
-        kept = {name: shown_config(v) if isinstance(v, LabelConfig) else redacted(v) for name, v in parameters.items()}
+        given = {name: value for name, value in parameters.items() if not isinstance(value, OpenRun)}
+        kept = {name: shown_config(v) if isinstance(v, LabelConfig) else redacted(v) for name, v in given.items()}
         return super().serialize_parameters(kept)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

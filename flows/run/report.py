@@ -1,22 +1,19 @@
-"""Gathers what a run's report shows, all of it from the store, and writes it; what a run came to, in a few lines."""
+"""Gathers what a run's report shows, all of it from the store, and writes it."""
 
 import logging
-import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefect.artifacts import create_link_artifact
 from prefect.context import FlowRunContext
-from rich.console import Console
 
-from flows.cli.console import escape
 from flows.configure import as_configuration, config_from_dict, shown_config
 from flows.run.report_pictures import with_evidence
-from flows.run.review_queue import queue_at_hand, queue_shown
+from flows.run.review_queue import queue_at_hand
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
 from labeling.export.records import DeadEntry, RunReport, TrackReport, TruthRow
@@ -29,9 +26,6 @@ from labeling.store.records import signals_from_row, verdict_from_row
 from labeling.store.runs import list_runs, read_config, read_plan, read_summary
 from labeling.store.snapshots import Snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
 from labeling.track.predictor import UNTRAINED, checkpoint_digest
-
-if TYPE_CHECKING:
-    from flows.label_dataset import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -133,26 +127,3 @@ def report_again(config: LabelConfig, run_id: str) -> str:
         of_run.run.review_url = config.run.review_url
         with queue_at_hand(of_run) as queue:
             return write_run_report(of_run, objects, run_id, read_snapshot(objects), queue=queue)
-
-
-def print_outcome(outcome: "Outcome", config: LabelConfig, console: Console) -> None:
-    """Say what a run came to in a few lines, and what to do next."""
-    done, counts, root = outcome.summary, outcome.counts, escape(shlex.quote(f"store.root={config.store.root}"))
-    rate = done.num_frames / done.wall_seconds if done.wall_seconds else 0.0
-    console.print(f"[bold]run {outcome.run_id}[/] -> snapshot {outcome.snapshot} of {escape(config.store.root)}")
-    console.print(
-        f"  labelled {done.num_jobs - done.num_failed} videos ({done.num_objects} objects, {done.num_masks} masks, "
-        f"{rate:.1f} frames/s with {done.num_workers} workers); {outcome.skipped} had nothing due"
-    )
-    told = ", ".join(f"{name} {counts.get(name, 0)}" for name in ("accept", "review", "reject"))
-    console.print(f"  verdicts of the whole dataset: {told}")
-    for reason, count in outcome.dead_letters.items():
-        console.print(f"  [red]dead letters: {count} {escape(reason)}[/]  (labeling dead-letters list {root})", soft_wrap=True)
-    if outcome.stopped:
-        console.print(f"  [red]stopped before its end:[/] {escape(outcome.stopped)}. Mend that, then run again for the rest")
-    if waiting := counts.get("review", 0):
-        console.print(
-            f"  {waiting} of {counts.get('tracks', waiting)} masklets wait for review, in {escape(queue_shown(config))}. "
-            f"Next: labeling review serve {root}; exports leave them out without --verdict review", soft_wrap=True,
-        )
-    console.print(f"  report: {escape(outcome.report)}", soft_wrap=True)

@@ -114,6 +114,25 @@ def recompute(
     return publish(objects, qc, run_id=run_id, decisions=decisions, still_held=still_held)
 
 
+def nothing_to_publish(objects: Objects, qc: QCConfig, *, decisions: Iterable[ReviewDecision] = ()) -> Snapshot | None:
+    """Return the newest snapshot where `publish` would return it as it is; None where it would change anything.
+
+    That is: no marker waits, the rules are those it was judged by, and no decision says anything new of a current masklet.
+    Raises DamagedStore where a table of the snapshot is not as it was written.
+    """
+    ledger = read_ledger(objects)
+    snapshot = ledger.snapshot
+    if snapshot is None or ledger.markers or ledger.bad or snapshot.qc != _plain(qc):
+        return None
+    verdicts = read_contents(objects, snapshot).verdicts
+    spoken = human_verdicts_in(verdicts)
+    news = {track for track, verdict in human_verdicts_of(decisions).items() if spoken.get(track) != verdict}
+    # What was said of a version that is no longer current changes nothing.
+    names = ["video_id", "track_id", "label_version"]
+    current = zip(*(verdicts[name].to_pylist() for name in names), strict=True) if news else ()
+    return None if any(track in news for track in current) else snapshot
+
+
 def missing_results(objects: Objects, snapshot: Snapshot, names: Iterable[str]) -> list[str]:
     """Return those of the batches (`VIDEO_ID-BATCH`, as receipts name them) whose results a snapshot did not take in."""
     ledger = read(objects, snapshot.ledger, schemas.LEDGER)

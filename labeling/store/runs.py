@@ -3,7 +3,6 @@ from those summaries.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
@@ -14,7 +13,6 @@ from labeling.redact import held_out, redact
 from labeling.store import layout
 from labeling.store.documents import OnDamage, plain, read_document, typed, warned
 from labeling.store.plan import Plan
-from labeling.types import Job, Receipt
 
 T = TypeVar("T")
 
@@ -54,69 +52,6 @@ class Estimate:
     seconds: float
     num_workers: int
     num_jobs: int
-
-
-@dataclass(slots=True)
-class RunTotals:
-    """A run's receipts, added up as they come: of each that is done two numbers are kept, to compare with the store."""
-
-    num_jobs: int = 0
-    num_failed: int = 0
-    num_objects: int = 0
-    num_masks: int = 0
-    num_frames: int = 0
-    video_seconds: float = 0.0
-    labelled_bytes: int = 0
-    seconds_by_stage: Counter[str] = field(default_factory=Counter)
-    failures_by_reason: Counter[str] = field(default_factory=Counter)
-    labelled: dict[str, tuple[int, int]] = field(default_factory=dict)  # masks and frames by job name
-    dead_objects_by_reason: Counter[str] = field(default_factory=Counter)
-
-    def add(self, job: Job, receipt: Receipt) -> None:
-        """Count one job that is over."""
-        self.num_jobs += 1
-        if receipt.error is not None:
-            self.num_failed += 1
-            self.failures_by_reason[receipt.error.reason] += 1
-            return
-        self.labelled[job.name] = receipt.num_masks, receipt.num_frames
-        self.dead_objects_by_reason.update(error.reason for error in receipt.dead_objects.values())
-        self.num_objects += receipt.num_objects
-        self.num_masks += receipt.num_masks
-        self.num_frames += receipt.num_frames
-        self.video_seconds += receipt.video_seconds
-        self.labelled_bytes += job.video.num_bytes
-        self.seconds_by_stage.update(receipt.seconds_by_stage)
-
-    def lose(self, job: Job, reason: str) -> None:
-        """Count a job as failed that was reported as done: its results are not in the store."""
-        num_masks, num_frames = self.labelled.pop(job.name)
-        self.num_failed += 1
-        self.failures_by_reason[reason] += 1
-        self.num_objects -= len(job.keys)
-        self.num_masks -= num_masks
-        self.num_frames -= num_frames
-        self.labelled_bytes -= job.video.num_bytes
-
-
-def summarize(run_id: str, totals: RunTotals, *, num_workers: int, wall_seconds: float) -> RunSummary:
-    """Say what a run came to."""
-    return RunSummary(
-        run_id=run_id,
-        num_jobs=totals.num_jobs,
-        num_failed=totals.num_failed,
-        num_objects=totals.num_objects,
-        num_masks=totals.num_masks,
-        num_frames=totals.num_frames,
-        num_workers=num_workers,
-        video_seconds=totals.video_seconds,
-        labelled_bytes=totals.labelled_bytes,
-        worker_seconds=sum(totals.seconds_by_stage.values()),
-        wall_seconds=wall_seconds,
-        seconds_by_stage=dict(totals.seconds_by_stage),
-        failures_by_reason=dict(totals.failures_by_reason),
-        dead_objects_by_reason=dict(totals.dead_objects_by_reason),
-    )
 
 
 def write_run_file(objects: Objects, run_id: str, name: str, content: Mapping[str, Any]) -> str:

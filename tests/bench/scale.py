@@ -1,12 +1,15 @@
-"""Many videos: `python -m tests.bench.scale plan|pool [COUNT]`; no video is opened and nothing is tracked.
+"""Many videos: `python -m tests.bench.scale plan|run|pool [COUNT]`; no video is opened and nothing is tracked.
 
-`plan` lists a folder of COUNT files whose ledger says that all are done. `pool` sends COUNT jobs of 1 ms through the
-pool, in Prefect task runs as a labelling run does, and prints what each costs the driver and how its memory grows.
+`plan` lists a folder of COUNT files whose ledger says that all are done. `run` is `labeling run` on a whole store of COUNT
+videos in which nothing is due. `pool` sends COUNT jobs of 1 ms through the
+pool, in chunks as a labelling run does, and prints what each costs the driver and how its memory grows.
 """
 
 import argparse
 import logging
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,21 +19,23 @@ import pyarrow.parquet as pq
 from prefect import flow
 
 from flows.configure import load_config
-from flows.label_dataset import Feed, bytes_to_track, label_chunk
-from flows.run.metrics import Crew
+from flows.label_dataset import Feed, bytes_to_track
 from flows.run.plan import plan_run
-from flows.run.progress import Tally, display
+from flows.run.progress import RunProgress, display
+from labeling.config import LabelConfig
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import Objects, open_objects
 from labeling.pool.pool import run_jobs
 from labeling.store import layout, schemas
 from labeling.store.parquet import to_bytes
 from labeling.store.plan import Plan
-from labeling.store.runs import RunTotals
+from labeling.store.publish import publish
 from labeling.store.snapshots import Snapshot
 from labeling.types import Job, Prompt, Receipt, VideoRef
+from tests.labeling.store.made_store import write_job
 
 SLEEP_S = 0.001
+NANO = ("model=nano", "model.allow_untrained=true")
 
 
 class Sleeper:
@@ -44,20 +49,41 @@ class Sleeper:
         return Receipt(job.name, job.video.video_id, num_frames=1, num_objects=1)
 
 
+def bench_run(count: int) -> None:
+    """Time `labeling run` as a process of its own, over `count` videos in a store, all of them done."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = made_source(folder, count)
+        objects = open_objects(config.store.root)
+        _, plan = plan_run(config, objects, "first", corrections=PromptTable({}))
+        for job in plan.jobs:
+            write_job(objects, job, folder / "scratch")
+        publish(objects, config.qc, run_id="first")
+        places = [f"source.uri={config.source.uri}", f"prompts.uri={config.prompts.uri}", f"store.root={config.store.root}"]
+        for _ in range(3):      # the first one opens the reviews
+            wall = time.perf_counter()
+            command = [sys.executable, "-c", "from flows.cli import main; main()", "run", *places, *NANO]
+            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            print(f"run over {count:,} videos, none due: {time.perf_counter() - wall:.1f} s; {told.splitlines()[1].strip()}")
+
+
+def made_source(folder: Path, count: int) -> LabelConfig:
+    """Write `count` files that stand for videos and a prompt for each."""
+    (folder / "videos").mkdir()
+    for k in range(count):
+        (folder / "videos" / f"{k:06d}.mp4").write_bytes(b"%d" % k)
+    rows = {"video": [f"{k:06d}.mp4" for k in range(count)], "object_id": [1] * count, "frame_idx": [0] * count}
+    boxes = {"box_xyxy": [[1.0, 1.0, 9.0, 9.0]] * count}
+    pq.write_table(pa.table({**rows, **boxes}), folder / "prompts.parquet")
+    return load_config([
+        f"source.uri={folder / 'videos'}", f"prompts.uri={folder / 'prompts.parquet'}", f"store.root={folder / 'store'}", *NANO
+    ])
+
+
 def bench_plan(count: int) -> None:
     """Time a plan over `count` files in a folder, all of them done."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "videos").mkdir()
-        for k in range(count):
-            (folder / "videos" / f"{k:06d}.mp4").write_bytes(b"%d" % k)
-        rows = {"video": [f"{k:06d}.mp4" for k in range(count)], "object_id": [1] * count, "frame_idx": [0] * count}
-        boxes = {f"box_{axis}": [float(v)] * count for axis, v in (("x0", 1), ("y0", 1), ("x1", 9), ("y1", 9))}
-        pq.write_table(pa.table({**rows, **boxes}), folder / "prompts.parquet")
-        config = load_config([
-            f"source.uri={folder / 'videos'}", f"prompts.uri={folder / 'prompts.parquet'}", f"store.root={folder / 'store'}",
-            "model=nano",
-        ])
+        config = made_source(Path(name), count)
         objects = open_objects(config.store.root)
         _, plan = plan_run(config, objects, "first", corrections=PromptTable({}))
         commit_ledger(objects, plan)
@@ -85,24 +111,25 @@ def commit_ledger(objects: Objects, plan: Plan) -> None:
 
 @flow(name="bench-pool", validate_parameters=False)
 def pool_flow(count: int) -> None:
-    """Do with sleeping jobs what `flows.label_dataset.label_jobs` does with real ones."""
+    """Do with sleeping jobs what `flows.label_dataset.label` does with real ones."""
     jobs = made_jobs(count)
     with tempfile.TemporaryDirectory() as name:
         config = load_config([f"store.root={name}", "run.progress=false", "cluster=laptop"])
-        chunk, totals = max(config.run.chunk_size, -(-len(jobs) // config.run.max_chunks)), RunTotals()
+        chunk, progress = max(config.run.chunk_size, -(-len(jobs) // config.run.max_chunks)), RunProgress(len(jobs))
         tenths = {-(-len(jobs) * tenth // (10 * chunk)) for tenth in (1, 5, 10)}
-        stream = run_jobs(Sleeper(), jobs, cluster=config.cluster, run=config.run, on_event=Crew().note, cost_of=bytes_to_track)
-        with display(Tally(len(jobs)), enabled=False) as shown:
-            feed = Feed(stream, open_objects(name), {job.name: job for job in jobs}, totals, shown)
-            label_chunk(feed, chunk)                # Ray and the workers are up
-            first, wall, cpu, first_mib = totals.num_jobs, time.perf_counter(), time.process_time(), rss_mib()
-            while totals.num_jobs < len(jobs):
-                label_chunk(feed, min(chunk, len(jobs) - totals.num_jobs))
+        on_event = progress.note
+        stream = run_jobs(Sleeper(), jobs, cluster=config.cluster, run=config.run, on_event=on_event, cost_of=bytes_to_track)
+        with display(progress, enabled=False) as shown:
+            feed = Feed(stream, open_objects(name), {job.name: job for job in jobs}, progress, shown)
+            feed.take(chunk)                       # Ray and the workers are up
+            first, wall, cpu, first_mib = progress.num_over, time.perf_counter(), time.process_time(), rss_mib()
+            while progress.num_over < len(jobs):
+                feed.take(min(chunk, len(jobs) - progress.num_over))
                 if feed.num_chunks in tenths:
-                    print(f"{totals.num_jobs:,} jobs: driver {rss_mib():.0f} MiB (from {first_mib:.0f})", flush=True)
-            wall, cpu, done = time.perf_counter() - wall, time.process_time() - cpu, totals.num_jobs - first
+                    print(f"{progress.num_over:,} jobs: driver {rss_mib():.0f} MiB (from {first_mib:.0f})", flush=True)
+            wall, cpu, done = time.perf_counter() - wall, time.process_time() - cpu, progress.num_over - first
         print(
-            f"pool, {len(jobs):,} jobs of {1000 * SLEEP_S:.0f} ms in {feed.num_chunks} task runs, {totals.num_failed} failed; "
+            f"pool, {len(jobs):,} jobs of {1000 * SLEEP_S:.0f} ms in {feed.num_chunks} chunks, {progress.num_failed} failed; "
             f"after the first: {1000 * wall / done:.2f} ms a job, driver {1000 * cpu / done:.2f} ms of CPU a job"
         )
 
@@ -128,9 +155,11 @@ def rss_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+BENCHES = {"plan": bench_plan, "run": bench_run, "pool": bench_pool}
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["plan", "pool"])
+    parser.add_argument("what", choices=[*BENCHES])
     parser.add_argument("count", type=int, nargs="?", default=100_000)
     asked = parser.parse_args()
-    (bench_plan if asked.what == "plan" else bench_pool)(asked.count)
+    BENCHES[asked.what](asked.count)

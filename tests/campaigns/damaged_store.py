@@ -33,6 +33,7 @@ from flows.cli.app import run_command
 from flows.cli.console import console
 from flows.configure import kept_config, load_config
 from flows.run.plan import plan_run
+from flows.run.progress import RunProgress
 from flows.run.review_queue import collect_corrections, open_items, open_queue
 from labeling.config import LabelConfig, QCConfig, RuleConfig
 from labeling.errors import BadInput, record_of
@@ -42,7 +43,7 @@ from labeling.store.dead_letters import dead_job, put_dead_letter
 from labeling.store.lock import run_lock
 from labeling.store.publish import publish
 from labeling.store.run_state import Doing, RunState, write_state
-from labeling.store.runs import RunTotals, summarize, write_config, write_plan, write_summary
+from labeling.store.runs import write_config, write_plan, write_summary
 from labeling.types import Prompt, PromptSource
 from tests.labeling.store.made_store import box_prompt, label
 
@@ -100,7 +101,7 @@ def _finish(config: LabelConfig, objects: FolderObjects, run_id: str, qc: QCConf
     _, plan = plan_run(config, objects, run_id, corrections=PromptTable({}))
     write_plan(objects, plan)
     put_dead_letter(objects, dead_job(plan.jobs[-1], record_of(BadInput("it is broken", "decode_error"))))
-    write_summary(objects, summarize(run_id, RunTotals(), num_workers=1, wall_seconds=1.0))
+    write_summary(objects, RunProgress(0).summary(run_id, wall_seconds=1.0))
     with run_lock(objects, run_id) as lock, open_queue(config) as queue:
         snapshot = publish(objects, qc, run_id=run_id, decisions=queue.pending_decisions(), still_held=lock.check)
         open_items(objects, queue, snapshot, run_id)

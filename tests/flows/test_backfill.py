@@ -11,7 +11,7 @@ from flows import label_dataset as label_dataset_module
 from flows.backfill import Days, backfill, globs_of, look_ahead
 from flows.cli.app import app
 from flows.configure import load_config
-from flows.run.failure_budget import overspent
+from flows.run.progress import overspent
 from labeling.errors import BadConfiguration
 from labeling.store.reader import read_masklets
 from tests.fixtures_clips import write_clip

@@ -14,7 +14,7 @@ from prefect.exceptions import TerminationSignal
 
 from flows import deployments as deployed
 from flows.deployments import told, when_free
-from flows.label_dataset import Outcome
+from flows.run.outcome import Outcome
 from labeling.errors import StoreBusy
 from labeling.store.runs import RunSummary
 

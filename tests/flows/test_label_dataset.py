@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ from uuid import UUID
 import pyarrow.parquet as pq
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.logging.handlers import APILogHandler
 from prefect.utilities.collections import visit_collection
 
@@ -21,9 +23,12 @@ from flows import label_dataset as labelling
 from flows.cli import app as cli
 from flows.cli.console import console
 from flows.judge_again import judge_again
-from flows.label_dataset import Feed, Outcome, label_dataset
+from flows.label_dataset import Feed, label_dataset
+from flows.run.open_run import OpenRun
+from flows.run.outcome import Outcome
 from flows.run.plan import print_plan
 from flows.run.prefect_page import artifact_key
+from flows.run.progress import RunProgress
 from flows.run.report import report_again
 from flows.run.review_queue import open_queue
 from labeling import rle
@@ -38,7 +43,7 @@ from labeling.store.ledger import read_ledger
 from labeling.store.lock import run_lock
 from labeling.store.reader import read_masklets
 from labeling.store.run_state import Doing, recent_states
-from labeling.store.runs import RunTotals, read_summary
+from labeling.store.runs import read_summary
 from labeling.store.snapshots import read_snapshot
 from labeling.types import ErrorKind, ErrorRecord, MaskSource, Prompt, PromptSource, Receipt
 from tests.flows.conftest import FRAMES, Dataset, prompt_row
@@ -69,6 +74,20 @@ def logged(flow_run_id: UUID | None) -> list[str]:
     return [line["message"] for line in answer.json()]
 
 
+def shows_tasks(flow_run_id: UUID | None, *names: str) -> bool:
+    """Whether a run's page has these tasks, all completed, and no other; the server learns of the last ones a little later."""
+    assert flow_run_id is not None
+    of_run, give_up_at = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])), time.monotonic() + 20
+    with get_client(sync_client=True) as client:
+        while time.monotonic() < give_up_at:
+            tasks = client.read_task_runs(flow_run_filter=of_run)
+            completed = {task.name.rpartition("-")[0] for task in tasks if task.state is not None and task.state.is_completed()}
+            if completed == set(names) and len(tasks) == len(names):
+                return True
+            time.sleep(0.5)
+    return False
+
+
 def test_a_run_labels_all_and_the_next_one_nothing(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     dataset.add("a.mp4", 1, 2, 3)
     dataset.add("sub/b.mp4".replace("/", "_"), 1)
@@ -89,9 +108,15 @@ def test_a_run_labels_all_and_the_next_one_nothing(dataset: Dataset, capsys: pyt
     next(h for h in logging.getLogger("flows").handlers if isinstance(h, APILogHandler)).flush()
     assert any(f"run {outcome.run_id}: 2 of 2 videos are due" in line for line in logged(verdicts.flow_run_id))
 
+    assert shows_tasks(verdicts.flow_run_id, "plan", "label", "publish", "open-reviews", "report")
+    assert [a.data for k, a in figures.items() if k == artifact_key("progress", str(dataset.root))] == [100.0]
+
     files = masks_files(dataset)
     again = run(dataset)
-    assert (again.summary.num_jobs, again.skipped, again.snapshot) == (0, 2, "v000001")
+    assert (again.summary.num_jobs, again.skipped, again.snapshot, again.report) == (0, 2, "v000001", "")
+    with get_client(sync_client=True) as client:
+        (newest,) = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+    assert shows_tasks(newest.id, "plan")
     assert masks_files(dataset) == files
 
     dataset.rows[1]["box_xyxy"] = [8.0, 8.0, 44.0, 40.0]
@@ -108,9 +133,12 @@ def test_a_run_labels_all_and_the_next_one_nothing(dataset: Dataset, capsys: pyt
 def test_prefect_does_not_walk_through_a_runs_jobs(dataset: Dataset) -> None:
     seen: list[object] = []
     jobs = {"job": object()}
-    feed = Feed(iter(()), open_objects(str(dataset.root)), jobs, RunTotals(), object())      # type: ignore[arg-type]
+    feed = Feed(iter(()), open_objects(str(dataset.root)), jobs, RunProgress(1), object())      # type: ignore[arg-type]
     visit_collection(feed, visit_fn=seen.append, return_data=False)
     assert seen == [feed]
+    run = OpenRun(dataset.config(), feed.objects, "run-1", object(), lambda: None)      # type: ignore[arg-type]
+    visit_collection(run, visit_fn=seen.append, return_data=False)
+    assert seen == [feed, run]
 
 
 @pytest.mark.parametrize(("reason", "said"), [
@@ -123,7 +151,7 @@ def test_what_would_fail_every_video_ends_the_run_without_a_dead_letter(dataset:
     source = SourceConfig(uri=str(dataset.folder / "away"))
     receipts = iter([Receipt(job_name="job", video_id="0" * 16, error=ErrorRecord(ErrorKind.POISON, reason, said))])
     objects = open_objects(str(dataset.root))
-    feed = Feed(receipts, objects, {"job": job}, RunTotals(), object(), source=source)     # type: ignore[arg-type, dict-item]
+    feed = Feed(receipts, objects, {"job": job}, RunProgress(1), object(), source=source)     # type: ignore[arg-type, dict-item]
     with pytest.raises(Unavailable, match=f"the run stops here.*{said}"):
         feed.take(1)
     assert list(read_dead_letters(objects)) == []

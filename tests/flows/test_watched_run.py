@@ -19,7 +19,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows.cli import app as cli
-from flows.label_dataset import Outcome, label_dataset
+from flows.label_dataset import label_dataset
+from flows.run.outcome import Outcome
 from flows.run.redacted_flow import discreet
 from flows.run.review_queue import open_queue
 from flows.run.store_metrics import StoreWatch

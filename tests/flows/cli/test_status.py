@@ -10,6 +10,7 @@ import pytest
 
 from flows.cli import app as cli
 from flows.configure import kept_config, load_config
+from flows.run.progress import RunProgress
 from flows.run.status import newest_letters, open_letters, status_of
 from flows.run.store_metrics import StoreWatch
 from labeling import metrics
@@ -22,7 +23,7 @@ from labeling.store.ledger import read_ledger
 from labeling.store.lock import run_lock
 from labeling.store.plan import make_plan
 from labeling.store.run_state import Doing, RunState, write_state
-from labeling.store.runs import RunTotals, summarize, write_config, write_summary
+from labeling.store.runs import write_config, write_summary
 from labeling.store.scope import Scope, write_scope
 from labeling.types import ErrorKind, ErrorRecord
 from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
@@ -109,7 +110,7 @@ def test_two_runs_side_by_side(objects: FolderObjects, capsys: pytest.CaptureFix
     for run_id, name in (("run-1", "nano"), ("run-2", "tiny")):
         write_state(objects, replace(DONE, run_id=run_id, started_at=5000.0 if name == "tiny" else 1000.0))
         write_config(objects, run_id, kept_config(load_config([f"model={name}", f"run.id={run_id}"])))
-        write_summary(objects, summarize(run_id, RunTotals(), num_workers=1, wall_seconds=1.0))
+        write_summary(objects, RunProgress(0).summary(run_id, wall_seconds=1.0))
     assert cli.run_command(["runs", "compare", "run-1", "latest", objects.root, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["differences"]["model.name"] == ["nano", "tiny"]

@@ -5,7 +5,7 @@ import logging
 import pytest
 from prefect.logging.handlers import APILogHandler
 
-from flows.label_dataset import Outcome
+from flows.run.outcome import Outcome
 from flows.run.prefect_page import OURS, artifact_key, show_figures, show_log, summary_of, verdicts_of
 from labeling.store.runs import RunSummary
 
