@@ -98,12 +98,9 @@ def run(overrides: Overrides = None) -> None:
     from flows.run.plan import check_inputs
 
     check_inputs(config)        # before a server and a cluster are started for nothing
-    from flows.run.open_run import label
-    from flows.run.outcome import print_outcome
+    from flows.cli.label import end_with, label_due
 
-    outcome = label(config)
-    print_outcome(outcome, config, console)
-    raise typer.Exit(DEAD_LETTERS if outcome.dead_letters else OK)
+    raise end_with(label_due(config), config)
 
 
 @app.command(epilog=RUN_EXAMPLES.replace("labeling run", "labeling plan"), rich_help_panel=LABEL)

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from flows.cli.arguments import require_store
 from flows.cli.console import console, escape
+from flows.cli.label import end_with, label_due
 from flows.cli.status import AsJson
 from flows.configure import as_configuration, config_from_dict, load_config
 from flows.run.plan import check_inputs
@@ -63,12 +64,7 @@ def replay(where: Where, run: Run = None, reason: Reason = None) -> None:
         return
     config = config_of_run(objects, run_id, overrides)
     check_inputs(config)
-    from flows.run.open_run import label
-    from flows.run.outcome import print_outcome
-
-    outcome = label(config, only=sorted(videos))
-    print_outcome(outcome, config, console)
-    raise typer.Exit(1 if outcome.dead_letters else 0)
+    raise end_with(label_due(config, only=sorted(videos)), config)
 
 
 def chosen_letters(objects: Objects, *, run: str | None, reason: str | None, everything: bool) -> list[DeadLetter]:

@@ -9,6 +9,7 @@ from rich.table import Table
 from flows.cli.arguments import require_store
 from flows.cli.console import console, escape
 from flows.cli.dead_letters import config_of_run
+from flows.cli.label import end_with
 from flows.configure import load_config, require_settings
 from flows.run.plan import check_inputs
 from flows.run.review_queue import queue_at_hand
@@ -47,13 +48,11 @@ def apply(overrides: Overrides) -> None:
         return
     check_inputs(config)
     from flows.apply_reviews import apply_reviews
-    from flows.run.outcome import print_outcome
 
     applied = apply_reviews(config)
     print_applied(applied)
     if applied.outcome is not None:
-        print_outcome(applied.outcome, config, console)
-        raise typer.Exit(1 if applied.outcome.dead_letters else 0)
+        raise end_with(applied.outcome, config)
 
 
 def config_for(overrides: Sequence[str]) -> LabelConfig:

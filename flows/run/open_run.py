@@ -102,17 +102,3 @@ def open_run(config: LabelConfig) -> Iterator[OpenRun]:
     lock_held = run_lock(objects, run_id, config.run.lock_stale_s)
     with logs.named(run=run_id), lock_held as lock, reviewing.open_queue(config) as queue:
         yield OpenRun(config, objects, run_id, queue, lock.check)
-
-
-def label(config: LabelConfig, only: list[str] | None = None) -> Outcome:
-    """Label what is due under one root; Prefect and Ray are loaded and started only where something is.
-
-    `only` names videos by key. Raises StoreBusy, and what the flow `label_dataset` raises.
-    """
-    with open_run(config) as run:
-        run.make_plan(only)
-        if run.unchanged is not None:
-            return run.end_unchanged()
-        from flows.label_dataset import label_dataset
-
-        return label_dataset(config, only, run)
