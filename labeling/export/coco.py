@@ -55,7 +55,7 @@ def export_coco(
     # A video's images are known once its tracks are read, so they wait in a file of their own.
     with replaced_file(out, begins=BEGINS) as writer, tempfile.TemporaryFile("w+", encoding="ascii") as waiting:
         writer.write("{" + _header(chosen) + '"annotations": [\n')
-        annotations, images = _Lines(writer), _Lines(waiting)
+        annotations, images = _JsonLines(writer), _JsonLines(waiting)
         with MaskReader(objects) as masks:
             _write_masks(masks, chosen, annotations, images)
         writer.write('\n],\n"images": [\n')
@@ -68,7 +68,7 @@ def export_coco(
     )
 
 
-class _Lines:
+class _JsonLines:
     """The entries of a JSON list, one a line, written as they come."""
 
     def __init__(self, writer: TextIO) -> None:
@@ -111,7 +111,7 @@ def _track_entries(chosen: Selection) -> Iterator[Entry]:
             }
 
 
-def _write_masks(masks: MaskReader, chosen: Selection, annotations: _Lines, images: _Lines) -> None:
+def _write_masks(masks: MaskReader, chosen: Selection, annotations: _JsonLines, images: _JsonLines) -> None:
     """Write each track's visible masks, and each video's frames after its tracks.
 
     An image's number is its frame index, counted on from the frames of the videos before; numbers of frames that were

@@ -44,7 +44,7 @@ _ROW_NAMES = ["video_id", "object_id", "label_version", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class _PendingBatch:
     """A batch that waits, with its rows of `tracks` and `videos`."""
 
     marker: Marker
@@ -144,7 +144,7 @@ def _advance(
     objects: Objects,
     ledger: Ledger,
     before: Contents,
-    batches: Sequence[_Batch],
+    batches: Sequence[_PendingBatch],
     qc: QCConfig,
     human: Mapping[Track, HumanVerdict],
 ) -> Contents:
@@ -171,13 +171,13 @@ def _not_packed(markers: Sequence[Marker], tracks: pa.Table) -> list[Marker]:
     return [marker for marker in markers if (marker.video_id, marker.batch) not in packed]
 
 
-def _read_batches(objects: Objects, markers: Iterable[Marker]) -> tuple[list[_Batch], list[BadMarker]]:
+def _read_batches(objects: Objects, markers: Iterable[Marker]) -> tuple[list[_PendingBatch], list[BadMarker]]:
     """Read the small files of each batch that waits, many at a time; those that are not as their marker says come apart."""
     batches = list(map_objects(objects, lambda marker: _read_batch(objects, marker), markers))
-    return [b for b in batches if isinstance(b, _Batch)], [b for b in batches if isinstance(b, BadMarker)]
+    return [b for b in batches if isinstance(b, _PendingBatch)], [b for b in batches if isinstance(b, BadMarker)]
 
 
-def _read_batch(objects: Objects, marker: Marker) -> _Batch | BadMarker:
+def _read_batch(objects: Objects, marker: Marker) -> _PendingBatch | BadMarker:
     noted = {str(file["table"]): file for file in marker.files}
     try:
         # Of masks the length alone: reading them all would cost as much as the run took to write. `upkeep` reads them.
@@ -193,7 +193,7 @@ def _read_batch(objects: Objects, marker: Marker) -> _Batch | BadMarker:
     named = sorted(tuple(result[name] for name in names) for result in marker.results)
     if sorted(zip(*(tracks[name].to_pylist() for name in names), strict=True)) != named or len(videos) != 1:
         return BadMarker(marker.object_key, f"{marker.file_of('tracks')} holds other objects than the marker names")
-    return _Batch(marker, tracks, videos)
+    return _PendingBatch(marker, tracks, videos)
 
 
 def _set_aside(objects: Objects, bad: Iterable[BadMarker]) -> None:

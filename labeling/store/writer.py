@@ -37,7 +37,7 @@ class WrittenBatch:
 
 
 @dataclass(slots=True)
-class _Track:
+class _TrackBuffer:
     """The rows of one object that wait for a full row group, and what was counted of those before."""
 
     label_version: int
@@ -69,7 +69,7 @@ class BatchWriter:
             raise ValueError(f"batch is {batch!r}; expected 16 hex digits, as batch_of() makes them from the job's keys")
         self._objects, self._run_id, self._video, self._batch = objects, layout.check_run_id(run_id), video, batch
         self._components = components or {}
-        self._tracks: dict[int, _Track] = {}
+        self._tracks: dict[int, _TrackBuffer] = {}
         scratch.mkdir(parents=True, exist_ok=True)
         # A name of its own: two attempts at one job may share the scratch folder.
         self._folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=scratch))
@@ -93,7 +93,7 @@ class BatchWriter:
 
     def add(self, object_id: int, label_version: int, key: str, mask: FrameMask) -> None:
         """Take one mask; ValueError when the object's frames do not ascend or its key or version changes on the way."""
-        track = self._tracks.setdefault(object_id, _Track(label_version, key))
+        track = self._tracks.setdefault(object_id, _TrackBuffer(label_version, key))
         if (track.label_version, track.key) != (label_version, key):
             raise ValueError(
                 f"object {object_id} has label_version {label_version} and key {key[:12]}; "
@@ -134,7 +134,7 @@ class BatchWriter:
     def _path(self, table: str) -> Path:
         return self._folder / f"{table}.parquet"
 
-    def _write_group(self, object_id: int, track: _Track) -> None:
+    def _write_group(self, object_id: int, track: _TrackBuffer) -> None:
         columns: dict[str, Any] = dict(zip(MASK_CELLS, map(list, zip(*track.rows, strict=True)), strict=True))
         ids: dict[str, str | int] = {
             "video_id": self._video.ref.video_id, "track_id": str(object_id),
@@ -153,7 +153,7 @@ class BatchWriter:
                 f"expected each object once, those with masks among them: {sorted(self._tracks)}"
             )
         for row in tracks:
-            track = self._tracks.setdefault(row.object_id, _Track(row.label_version, row.key))
+            track = self._tracks.setdefault(row.object_id, _TrackBuffer(row.label_version, row.key))
             if (track.label_version, track.key) != (row.label_version, row.key):
                 raise ValueError(f"object {row.object_id}'s row has another label_version or key than its masks")
 
