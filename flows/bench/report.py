@@ -38,10 +38,10 @@ def machine_line(bench: Bench) -> str:
     """Say what was measured, and on what, in one line."""
     machine, config = bench.machine, bench.config
     height, width = config["size_hw"]
-    place = machine["gpu"] or f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores"
+    hardware = machine["gpu"] or f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores"
     return (
         f"{bench.date[:10]}  {config['model']['name']}, {config['precision']['name']}, {config['tracker']['name']}, "
-        f"frames of {width} x {height}  on {place}, torch {machine['torch']}"
+        f"frames of {width} x {height}  on {hardware}, torch {machine['torch']}"
     )
 
 

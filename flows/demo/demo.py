@@ -44,8 +44,8 @@ def run_demo(out: str, console: Console) -> Outcome:
     truth = render_demo(folder / "clips")
     with local_s3():
         upload(truth)
-        place = f"s3://{BUCKET} at {os.environ['AWS_ENDPOINT_URL']}"
-        console.print(f"[bold]2. serving[/] {len(truth.videos)} videos and a broken one from {place}")
+        bucket = f"s3://{BUCKET} at {os.environ['AWS_ENDPOINT_URL']}"
+        console.print(f"[bold]2. serving[/] {len(truth.videos)} videos and a broken one from {bucket}")
         config = demo_config(folder)
         console.print("[bold]3. labelling[/] through Prefect and Ray")
         outcome = label_dataset(config)
