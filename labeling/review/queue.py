@@ -8,13 +8,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import select
-
 from labeling.errors import BadInput
 from labeling.objects import Objects
 from labeling.review.db.database import Database, open_database
-from labeling.review.db.rows import checked_name, draft, find, queued_item
-from labeling.review.db.tables import DraftRow
+from labeling.review.db.rows import checked_name, find, queued_item
 from labeling.review.errors import LostLease
 from labeling.review.flow import decisions, leases, listing, opening
 from labeling.review.flow.counts import item_counts
@@ -23,7 +20,6 @@ from labeling.review.flow.undo import undo, undone_corrections
 from labeling.review.items import (
     Consensus,
     Correction,
-    Draft,
     ItemHistory,
     ItemKey,
     ItemStatus,
@@ -152,14 +148,6 @@ class ReviewQueue:
         """Ask for so many reviewers of a waiting item; where they disagree a senior settles it."""
         with self._database.write() as session:
             consensus.ask(session, item, reviewers)
-
-    def drafts(self, reviewer: str | None = None) -> Sequence[Draft]:
-        """Refused work, newest first, of one reviewer or of all."""
-        query = select(DraftRow).order_by(DraftRow.draft_id.desc())
-        if reviewer is not None:
-            query = query.where(DraftRow.reviewer == reviewer)
-        with self._database.read() as session:
-            return [draft(row) for row in session.scalars(query)]
 
     def claim(
         self, reviewer: str, *, lease_s: float = 600.0, item: int | ItemKey | None = None, reason: str | None = None,

@@ -92,6 +92,7 @@ def decide_lease(
     if row is not None and is_live(row, now):
         _require_theirs(row.lease_reviewer, row.item_id, reviewer, item_id)
         return _log(session, row, decision, now)
+    # The lease is gone: it was decided with it already (a repeated request), or the work came too late.
     claim = claimed_with(session, token)
     if claim is not None:
         holder, claimed = claim
@@ -134,8 +135,10 @@ def _log(session: Session, row: ItemRow, decision: NewDecision, now: datetime) -
     })
     if decision.clicks is not None:
         session.add(EffortRow(seq=logged.seq, clicks=decision.clicks))
+    # After the log has it, for reviewers are compared by their rows of the log.
     settled = consensus.settles(session, row, logged)
     note_event(session, "decided" if settled else OPINION, row, now, detail=decision.action)
+    # Its work in hand went into it; left behind it would be offered again when the decision is taken back.
     session.execute(_DROP_WORK, {"item_id": row.item_id, "reviewer": row.lease_reviewer})
     move_one(session, row, ItemStatus.DECIDED if settled else ItemStatus.OPEN, **NO_LEASE)
     return logged_decision(logged)

@@ -88,6 +88,7 @@ def take(session: Session, item: int | ItemKey, viewer: Viewer, now: datetime, e
     Errors: UnknownItem, AlreadySettled (decided, by this reviewer or for good, or closed), NeedsSenior, ItemHeld (another
     reviewer's live lease).
     """
+    # Locked first: what is looked at below stays so until the lease is written.
     row = find(session, item, lock=True)
     spoken = has_spoken(session, row.item_id, viewer.name)
     if row.status not in WAITING or spoken:
@@ -98,8 +99,10 @@ def take(session: Session, item: int | ItemKey, viewer: Viewer, now: datetime, e
     if is_live(row, now):
         if row.lease_reviewer != viewer.name:
             raise ItemHeld(f"item {key_of(row)} is held by {row.lease_reviewer!r} until {row.lease_expires_at}; try later")
+        # The same reviewer on another page: the token that both have goes on.
         return extend(session, row, now, expires_at)
     if row.status == ItemStatus.CLAIMED:
+        # Nobody has swept it yet; its history says that the lease ran out before somebody else's begins.
         put_back(session, row, "expired", now)
     return grant(session, row, viewer.name, now, expires_at)
 

@@ -31,13 +31,19 @@ _ASKED = select(*(
 
 
 def settles(session: Session, row: ItemRow, logged: DecisionRow) -> bool:
-    """Whether a decision just logged is the item's outcome; if not it is kept as an opinion, which may open a dispute."""
+    """Whether a decision just logged is the outcome of its locked item.
+
+    Written where it is not: an opinion, and a dispute where it disagrees with one before. A senior's decision on a disputed
+    item settles it and ends the dispute.
+    """
     gold, reviewers, dispute = session.execute(_ASKED, {"item_id": row.item_id}).one()
     if gold is not None:
+        # Everybody answers gold, so no answer ends it.
         return _add_opinion(session, logged)
     if reviewers is None:
         return True
     if dispute is not None:
+        # Only a senior could claim it.
         session.execute(delete(DisputeRow).where(DisputeRow.item_id == row.item_id))
         return True
     others = opinions(session, row.item_id)

@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from labeling.review.items import ItemKey, ReviewItem
+from labeling.review.items import Draft, ItemKey, ReviewItem
+from labeling.review.queue import ReviewQueue
 from labeling.types import RLE, Prompt, PromptSource, QCFlag
 
 
@@ -55,3 +56,8 @@ def seen_mask() -> Prompt:
     return Prompt(
         7, 9, points_xy=((3.0, 4.0),), labels=(1,), mask=RLE((4, 6), "52203"), category="car", source=PromptSource.CORRECTION
     )
+
+
+def drafts_of(queue: ReviewQueue) -> list[Draft]:
+    """Refused work on any item."""
+    return [draft for queued in queue.list(None) for draft in queue.history(queued.item_id).drafts]

@@ -12,7 +12,7 @@ from labeling.review.quality.audit import audit
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.page_queue import PageQueue
 from labeling.types import PromptSource
-from tests.labeling.review.samples import HandClock, click, item, seen_mask, video_id
+from tests.labeling.review.samples import HandClock, click, drafts_of, item, seen_mask, video_id
 
 KEY = ItemKey(video_id(1), "7", 1)
 
@@ -54,7 +54,7 @@ def test_a_newer_version_closes_the_older_open_and_claimed_one(queue: ReviewQueu
     assert (old.status, old.closed_because, old.reviewer) == (ItemStatus.CLOSED, "superseded by version 2", None)
     with pytest.raises(LostLease, match="superseded by version 2") as lost:
         queue.decide(lease, "reject", note="two cars")
-    assert [(d.draft_id, d.action, d.note, d.reviewer) for d in queue.drafts("ada")] == [
+    assert [(d.draft_id, d.action, d.note, d.reviewer) for d in drafts_of(queue)] == [
         (lost.value.draft_id, "reject", "two cars", "ada")
     ]
     assert queue.open_items([item(1, version=1)]) == OpenCounts(stale=1)
@@ -138,7 +138,7 @@ def test_a_late_decision_is_refused_and_kept_as_one_draft(queue: ReviewQueue, cl
     assert other is not None
     with pytest.raises(LostLease, match="claimed by bob") as lost:
         queue.decide(lease.token, "correct", prompts=[seen_mask(), click()], note="wrong car", seconds=41.5)
-    (kept,) = queue.drafts()
+    (kept,) = drafts_of(queue)
     assert (kept.draft_id, kept.reviewer, kept.action, kept.note, kept.seconds) == (
         lost.value.draft_id, "ada", "correct", "wrong car", 41.5
     )
@@ -154,7 +154,7 @@ def test_an_unknown_token_is_refused_without_a_draft(queue: ReviewQueue) -> None
     with pytest.raises(LostLease, match="unknown") as lost:
         queue.decide("no-such-token", "accept")
     assert lost.value.draft_id is None
-    assert queue.drafts() == []
+    assert drafts_of(queue) == []
 
 
 def test_a_released_item_is_free_again_and_can_be_skipped(queue: ReviewQueue) -> None:

@@ -23,7 +23,7 @@ from labeling.review.errors import AlreadySettled, LostLease
 from labeling.review.items import ItemKey, ItemStatus
 from labeling.review.quality.audit import audit
 from labeling.review.queue import ReviewQueue
-from tests.labeling.review.samples import HandClock, item, video_id
+from tests.labeling.review.samples import HandClock, drafts_of, item, video_id
 
 
 @dataclass
@@ -148,7 +148,7 @@ class QueueMachine(RuleBasedStateMachine):
         report = audit(self.queue)
         assert report.ok
         assert report.num_decisions == self.num_decisions
-        assert len(self.queue.drafts()) == self.num_drafts
+        assert len(drafts_of(self.queue)) == self.num_drafts
 
 
 def test_the_queue_does_what_the_model_says(sqlite_template: Path) -> None:
