@@ -1,14 +1,15 @@
 """What Ray's private names are used for, and that Ray starts without them."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from ray._private import services
+from ray._private import parameter, services
 from ray._private.ray_constants import PROCESS_TYPE_LOG_MONITOR, PROCESS_TYPE_RAYLET
 
-from labeling.pool.ray import private, raylet_options
+from labeling.pool.ray import light_start, private, raylet_options
 
 PROGRAM = "import sys, pathlib; pathlib.Path(sys.argv[1]).write_text(' '.join(sys.argv[2:]))"
 
@@ -34,6 +35,29 @@ def test_a_name_that_is_gone_is_none_and_said_once(caplog: pytest.LogCaptureFixt
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
         "this Ray has no ray._private.services.renamed_in_this_test", "this Ray has no ray._moved_in_this_test.Name"
     ]
+
+
+@pytest.mark.parametrize(
+    "dotted",
+    [
+        "parameter.RayParams", "services.start_ray_process", "services.canonicalize_bootstrap_address",
+        "services.find_node_ids", "worker._global_node", "worker.print_to_stdstream", "worker.shutdown",
+        "ray_constants.PROCESS_TYPE_RAYLET", "ray_constants.PROCESS_TYPE_GCS_SERVER",
+    ],
+)
+def test_the_installed_ray_has_every_private_name(dotted: str) -> None:
+    """Of a newer Ray this says which name went, and what `labeling.pool.ray` does without it."""
+    module, _, name = dotted.partition(".")
+    assert hasattr(importlib.import_module(f"ray._private.{module}"), name)
+
+
+def test_the_installed_ray_starts_lightly() -> None:
+    before = parameter.RayParams
+    with light_start():
+        assert parameter.RayParams is not before
+        assert parameter.RayParams().no_monitor
+    assert parameter.RayParams is before
+    assert {"Config", "GcsClient"} <= set(vars(importlib.import_module("ray._raylet")))
 
 
 NAMELESS = """
