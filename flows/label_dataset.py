@@ -128,8 +128,14 @@ def open_reviews(run: OpenRun, snapshot: Snapshot) -> int:
 
 @task(name="report", cache_policy=NO_CACHE)
 def report(run: OpenRun, snapshot: Snapshot) -> str:
-    """Write the run's report and link it; returns its URI."""
-    return write_run_report(run.config, run.objects, run.run_id, snapshot, queue=run.queue)
+    """Write the run's report and link it; returns its URI, or why there is none: what is published stays, whatever it is."""
+    try:
+        return write_run_report(run.config, run.objects, run.run_id, snapshot, queue=run.queue)
+    except (Unavailable, DamagedStore):
+        raise
+    except Exception as error:
+        log.warning("the report was not written: %s: %s", type(error).__name__, error, exc_info=error)
+        return f"not written ({type(error).__name__}: {error}); `labeling report {run.run_id} store.root=...` tries again"
 
 
 def lose_missing(run: OpenRun, snapshot: Snapshot, progress: RunProgress) -> str:

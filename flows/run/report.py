@@ -15,7 +15,7 @@ from flows.configure import as_configuration, config_from_dict, shown_config
 from flows.run.report_pictures import with_evidence
 from flows.run.review_queue import queue_at_hand
 from labeling.config import LabelConfig
-from labeling.errors import BadConfiguration
+from labeling.errors import BadConfiguration, BadInput
 from labeling.export.records import DeadEntry, RunReport, TrackReport, TruthRow
 from labeling.export.report import write_report
 from labeling.objects import Objects, open_objects
@@ -80,7 +80,7 @@ def run_facts(
     finished = datetime.fromisoformat(snapshot.created_at)
     num_videos = sum(plan["reasons"].values())
     letters = read_dead_letters(objects, run_id)
-    weights = checkpoint_digest(config.model)
+    weights = _weights_of(config)
     untrained = ("The network ran with random weights: the masks mean nothing.",) if weights == UNTRAINED else ()
     return RunReport(
         run_id=run_id,
@@ -111,6 +111,15 @@ def run_facts(
         replay_command=f"labeling dead-letters replay store.root={objects.root} --run {run_id}",
         notes=untrained,
     )
+
+
+def _weights_of(config: LabelConfig) -> str:
+    """Return the digest of a run's weights; where they lie no longer, a report does without."""
+    try:
+        return checkpoint_digest(config.model)
+    except (BadConfiguration, BadInput) as error:
+        log.warning("the report does not say which weights the run had: %s", error)
+        return "not at hand"
 
 
 def report_again(config: LabelConfig, run_id: str) -> str:

@@ -2,14 +2,17 @@
 
 import base64
 import json
+import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
+from matplotlib.figure import Figure
 
 from labeling.export.plots import (
     bounds_of,
@@ -25,6 +28,8 @@ from labeling.export.theme import PAGE, figure_svg
 from labeling.objects import Objects
 from labeling.qc.reasons import REASONS
 from labeling.types import Decision, FrameMask
+
+log = logging.getLogger(__name__)
 
 # A browser opens a page of this size at once; more pictures stay in previews/ beside it.
 EMBED_MIB = 32
@@ -184,13 +189,22 @@ def signal_views(run: RunReport, tracks: Sequence[TrackReport]) -> tuple[SignalV
         if len(values) == 0:
             continue
         bounds = bounds_of(run.qc, signal)
-        svg = figure_svg(draw_histogram(values, bounds=bounds, palette=PAGE), name=f"signal-{signal}")
+        svg, note = _drawn(partial(draw_histogram, values, bounds=bounds, palette=PAGE), f"signal-{signal}")
         low, middle, high = (float(q) for q in (values.min(), sorted(values)[len(values) // 2], values.max()))
         summary = f"{len(values):,} masklets, median {number(middle)}, from {number(low)} to {number(high)}"
         if bounds:
             summary += f"; {num_past(values, bounds):,} past a bound"
-        views.append(SignalView(signal, svg, summary, describe_bounds(bounds)))
+        views.append(SignalView(signal, svg, f"{summary} {note}".rstrip(), describe_bounds(bounds)))
     return tuple(views)
+
+
+def _drawn(draw: Callable[[], Figure], name: str) -> tuple[str, str]:
+    """Return a plot as SVG, or "" and a note: an error in pictures never ends a run."""
+    try:
+        return figure_svg(draw(), name=name), ""
+    except Exception as error:
+        log.warning("no plot %s: %s: %s", name, type(error).__name__, error)
+        return "", f"No plot: {type(error).__name__}: {error}"
 
 
 def data_uri(path: Path) -> str:
@@ -213,10 +227,12 @@ def track_view(track: TrackReport, *, position: int, embed_bytes: int) -> TrackV
     evidence = track.evidence
     if evidence is None or not evidence.frames:
         return TrackView(track, "", "", "", "", "", evidence.note if evidence else "")
-    figure = draw_scores(
-        evidence.frames, flags=track.flags, presence_threshold=evidence.presence_threshold, palette=PAGE, width_inches=6.4
+    draw = partial(
+        draw_scores, evidence.frames, flags=track.flags, presence_threshold=evidence.presence_threshold, palette=PAGE,
+        width_inches=6.4,
     )
-    notes = [evidence.note] if evidence.note else []
+    svg, note = _drawn(draw, f"scores-{position}")
+    notes = [words for words in (evidence.note, note) if words]
     uris = {}
     for kind, path in (("filmstrip", evidence.filmstrip), ("preview", evidence.preview)):
         fits = path is not None and path.stat().st_size * 4 // 3 <= embed_bytes
@@ -230,6 +246,6 @@ def track_view(track: TrackReport, *, position: int, embed_bytes: int) -> TrackV
         f"tracked from {first.pts_seconds:.1f} s to {last.pts_seconds:.1f} s, its mask tinted"
     )
     return TrackView(
-        track, figure_svg(figure, name=f"scores-{position}"), _scores_summary(evidence.frames),
+        track, svg, _scores_summary(evidence.frames),
         uris["filmstrip"], strip_summary, uris["preview"], " ".join(notes),
     )

@@ -253,6 +253,24 @@ def test_a_run_says_by_its_exit_code_what_came_of_it(dataset: Dataset, capfd: py
     said = capfd.readouterr()
     assert "is being written by run-7" in said.err
     assert "Traceback" not in said.out + said.err
+    dataset.rows = [prompt_row("other.mp4", 1)]
+    assert cli.run_command(["run", *dataset.overrides()]) == 1
+    for everything, names in (([], ["other.mp4"]), (["--all"], ["gone.mp4", "other.mp4"])):
+        capfd.readouterr()
+        assert cli.run_command(["dead-letters", "list", f"store.root={dataset.root}", "--json", *everything]) == 0
+        assert [letter["video"] for letter in json.loads(capfd.readouterr().out)] == names, "what the table lacks now is closed"
+
+
+def test_a_report_that_cannot_be_written_costs_nothing_of_what_is_published(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("no step")
+
+    monkeypatch.setattr(labelling, "write_run_report", fail)
+    run = SimpleNamespace(config=dataset.config(), objects=None, run_id="run-1", queue=None)
+    told = labelling.report.fn(run, None)    # type: ignore[arg-type]
+    assert told == "not written (ZeroDivisionError: no step); `labeling report run-1 store.root=...` tries again"
 
 
 def test_a_manifest_names_a_video_that_is_gone(dataset: Dataset) -> None:

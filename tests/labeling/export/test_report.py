@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from labeling.config import QCConfig, RuleConfig
+from labeling.export import report
 from labeling.export.records import DeadEntry, RunReport, TrackEvidence, TrackReport, TruthRow
 from labeling.export.report import (
     data_uri,
@@ -293,3 +294,16 @@ def test_pictures_are_embedded_while_they_fit(tmp_path: Path) -> None:
     assert tight.filmstrip_uri
     assert tight.preview_uri == ""
     assert tight.note == "Source moved. The preview is not embedded, to keep this page small: previews/c.mp4"
+
+
+def test_a_plot_that_cannot_be_drawn_costs_itself_alone(
+    run: RunReport, tracks: list[TrackReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OverflowError("no scale")
+
+    monkeypatch.setattr(report, "draw_scores", fail)
+    monkeypatch.setattr(report, "draw_histogram", fail)
+    page = render_report(run, tracks)
+    assert page.count("No plot: OverflowError: no scale") > 1
+    assert "<video" in page, "its preview is shown all the same"
