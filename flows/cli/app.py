@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from flows.cli import backfill, checkpoints, dead_letters, export, metrics, review, runs, stack, status, upkeep, versions
-from flows.cli.arguments import require_store
+from flows.cli.arguments import require_store, with_root
 from flows.cli.console import console, escape
 from flows.cli.exits import DEAD_LETTERS, INTERRUPTED, OK, exit_code_of, interrupted
 from flows.cli.status import AsJson
@@ -33,7 +33,7 @@ app = typer.Typer(
     "2 bad configuration or input, 3 interrupted, 4 the cluster, server or store failed.",
 )
 LABEL, REVIEW, DATASET, OPERATE, LEARN = "Label", "Review and hand on", "Versions and upkeep", "Operate", "Networks"
-Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides, e.g. `source.uri=s3://videos/raw model=tiny`")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="The store's root as it is, and Hydra overrides, e.g. `s3://labels/cars model=tiny`")]
 
 
 def _show_version(asked: bool) -> None:
@@ -92,7 +92,7 @@ Examples:
 @app.command(epilog=RUN_EXAMPLES, rich_help_panel=LABEL)
 def run(overrides: Overrides = None) -> None:
     """Label what is due, judge it, publish a snapshot, open reviews and write the report."""
-    config = load_config(overrides or [])
+    config = load_config(with_root(overrides or []))
     require_settings(config, "source.uri", "prompts.uri", "store.root")
     logs.use(config.logging.format)
     from flows.run.plan import check_inputs
@@ -106,7 +106,7 @@ def run(overrides: Overrides = None) -> None:
 @app.command(epilog=RUN_EXAMPLES.replace("labeling run", "labeling plan"), rich_help_panel=LABEL)
 def plan(overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Say for each video whether `run` would label it, why, and about how long that would take; nothing is written."""
-    config = load_config(overrides or [])
+    config = load_config(with_root(overrides or []))
     require_settings(config, "source.uri", "prompts.uri", "store.root")
     from flows.run.plan import print_plan
 
@@ -116,7 +116,7 @@ def plan(overrides: Overrides = None, as_json: AsJson = False) -> None:
 @app.command(rich_help_panel=LABEL)
 def qc(overrides: Overrides = None) -> None:
     """Judge again from stored signals, without tracking: `labeling qc store.root=... qc=strict` makes a new snapshot."""
-    config = load_config(overrides or [])
+    config = load_config(with_root(overrides or []))
     require_store(config)
     from flows.judge_again import judge_again
 
@@ -200,7 +200,7 @@ def report(
     overrides: Overrides = None,
 ) -> None:
     """Write a run's report again and print where it is: `labeling report RUN store.root=...`."""
-    config = load_config(overrides or [])
+    config = load_config(with_root(overrides or []))
     require_store(config)
     from flows.run.report import report_again
 

@@ -1,4 +1,4 @@
-"""Where a command looks: a store's root as it is, or as an override, beside others."""
+"""The words of a command line: a store's root as it is, overrides, and items of the review queue."""
 
 import os
 import re
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.overrides import settings_in
 from flows.configure import load_config, require_settings
 from flows.run.review_queue import open_queue, queue_at_hand, queue_shown
 from labeling.config import LabelConfig
@@ -15,17 +16,44 @@ from labeling.errors import BadConfiguration
 from labeling.objects import open_objects
 from labeling.review.queue import ReviewQueue
 
-OVERRIDE = re.compile(r"[+~]{0,2}[\w.]+=")
+OVERRIDE = re.compile(r"[+~]{0,2}[\w.]+=|=")
+ITEM = re.compile(r"[0-9]+|[^/]+/[^/]+@[0-9]+")
 
 Root = Annotated[
     list[str],
     typer.Argument(metavar="ROOT", help="The store's root, and `run.review_url=...` where its queue is elsewhere"),
 ]
+Words = Annotated[
+    list[str], typer.Argument(metavar="ITEMS... ROOT", help="Numbers or VIDEO_ID/TRACK_ID@VERSION, and the store's root")
+]
+
+
+def with_root(words: Sequence[str]) -> list[str]:
+    """Return words as overrides: one without `=` that is no setting's name is the store's root, as `store.root=` is.
+
+    Raises BadConfiguration where several name a root.
+    """
+    roots = [word for word in words if _is_root(word) or word.lstrip("+").startswith("store.root=")]
+    if len(roots) > 1:
+        raise BadConfiguration(f"given: {', '.join(map(repr, roots))}; expected one store's root, and settings as NAME=VALUE")
+    return [f"store.root={word}" if _is_root(word) else word for word in words]
+
+
+def _is_root(word: str) -> bool:
+    if OVERRIDE.match(word):
+        return False
+    # `labeling run qc`, with its value forgotten; a folder may well be called `store`.
+    return word.lstrip("+~") not in settings_in(LabelConfig) or os.path.isdir(word)
+
+
+def split_items(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words that name items of the review queue, and the rest."""
+    return [word for word in words if ITEM.fullmatch(word)], [word for word in words if not ITEM.fullmatch(word)]
 
 
 def store_at(words: Sequence[str]) -> LabelConfig:
     """Return the configuration for a store that is there; BadConfiguration where none is."""
-    config = load_config([word if OVERRIDE.match(word) else f"store.root={word}" for word in words])
+    config = load_config(with_root(words))
     require_store(config)
     return config
 
@@ -52,7 +80,7 @@ def require_written(config: LabelConfig) -> None:
 
 def settings_of(words: Sequence[str]) -> LabelConfig:
     """Return the configuration for a command on the review queue: of a store that is there, or of a queue by its URL."""
-    config = load_config(words)
+    config = load_config(with_root(words))
     if not config.run.review_url:
         require_store(config)
     return config

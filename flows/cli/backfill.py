@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from flows.cli.arguments import with_root
 from flows.cli.console import console, escape
 from flows.configure import load_config, require_settings
 from flows.run.plan import check_inputs
@@ -45,7 +46,7 @@ def backfill(
     than `run.max_dead_letter_share` (0.2 here) of the videos tried fail it ends, and publishes what is done. Exit code 1: dead
     letters.
     """
-    config = load_config([SHARE, *overrides])
+    config = load_config([SHARE, *with_root(overrides)])
     require_settings(config, "source.uri", "prompts.uri", "store.root")
     days = days_of(first, last, pattern)
     from flows.backfill import backfill as label_parts

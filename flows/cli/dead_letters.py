@@ -6,11 +6,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from flows.cli.arguments import require_store
+from flows.cli.arguments import Root, store_at
 from flows.cli.console import console, escape
 from flows.cli.label import end_with, label_due
 from flows.cli.status import AsJson
-from flows.configure import as_configuration, config_from_dict, load_config
+from flows.configure import as_configuration, config_from_dict
 from flows.run.plan import check_inputs
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
@@ -22,21 +22,20 @@ from labeling.store.scope import looked_at_since, recent_scopes
 
 app = typer.Typer(no_args_is_help=True, help="What could not be labelled, why, and another try.")
 
-Where = Annotated[list[str], typer.Argument(metavar="store.root=...", help="`store.root=...`")]
 Run = Annotated[str | None, typer.Option("--run", help="One run's letters; for replay the latest run that left any")]
 Reason = Annotated[str | None, typer.Option(help="Only letters with this reason")]
 
 
 @app.command("list")
 def list_letters(
-    where: Where,
+    where: Root,
     run: Run = None,
     reason: Reason = None,
     everything: Annotated[bool, typer.Option("--all", help="Also those that were mended since")] = False,
     trace: Annotated[bool, typer.Option(help="With tracebacks")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what could not be labelled: `labeling dead-letters list store.root=labels`."""
+    """Show what could not be labelled: `labeling dead-letters list labels`."""
     objects, _ = _opened(where)
     letters = chosen_letters(objects, run=run, reason=reason, everything=everything)
     if as_json:
@@ -51,7 +50,7 @@ def list_letters(
 
 
 @app.command()
-def replay(where: Where, run: Run = None, reason: Reason = None) -> None:
+def replay(where: Root, run: Run = None, reason: Reason = None) -> None:
     """Try a run's dead letters again, with that run's configuration and the videos and prompts as they are now."""
     objects, overrides = _opened(where)
     run_id = run or next(reversed(runs_with_letters(objects)), None)
@@ -93,8 +92,7 @@ def config_of_run(objects: Objects, run_id: str, overrides: LabelConfig) -> Labe
 
 
 def _opened(where: list[str]) -> tuple[Objects, LabelConfig]:
-    config = load_config(where)
-    require_store(config)
+    config = store_at(where)
     return open_objects(config.store.root), config
 
 

@@ -6,15 +6,14 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.arguments import require_store
+from flows.cli.arguments import Root, store_at
 from flows.cli.console import console
-from flows.configure import as_configuration, load_config
+from flows.configure import as_configuration
 from labeling.export.coco import export_coco
 from labeling.export.davis import export_davis
 
 app = typer.Typer(no_args_is_help=True, help="Write a snapshot in another format: coco, davis.")
 
-Where = Annotated[list[str], typer.Argument(metavar="store.root=...", help="`store.root=...`")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where it goes; an earlier export there is replaced")]
 Verdicts = Annotated[list[str], typer.Option("--verdict", help="Masklets of this verdict; may be given more than once")]
 Snapshot = Annotated[str | None, typer.Option(help="A version such as v000003; the newest without")]
@@ -22,8 +21,8 @@ MEANING = {"accept": "are accepted", "review": "wait for review", "reject": "are
 
 
 @app.command()
-def coco(where: Where, out: Out, verdict: Verdicts = ["accept"], snapshot: Snapshot = None) -> None:  # noqa: B006
-    """COCO JSON with videos, tracks and RLE masks: `labeling export coco store.root=labels -o labels.json`."""
+def coco(where: Root, out: Out, verdict: Verdicts = ["accept"], snapshot: Snapshot = None) -> None:  # noqa: B006
+    """COCO JSON with videos, tracks and RLE masks: `labeling export coco labels -o labels.json`."""
     with as_configuration():
         told = export_coco(_root(where), out, verdicts=verdict, snapshot=snapshot)
     _say(f"{told.path}: {told.num_tracks} tracks, {told.num_annotations} masks of {told.snapshot}")
@@ -31,8 +30,8 @@ def coco(where: Where, out: Out, verdict: Verdicts = ["accept"], snapshot: Snaps
 
 
 @app.command()
-def davis(where: Where, out: Out, verdict: Verdicts = ["accept"], snapshot: Snapshot = None) -> None:  # noqa: B006
-    """A DAVIS folder of palette PNGs: `labeling export davis store.root=labels -o davis`."""
+def davis(where: Root, out: Out, verdict: Verdicts = ["accept"], snapshot: Snapshot = None) -> None:  # noqa: B006
+    """A DAVIS folder of palette PNGs: `labeling export davis labels -o davis`."""
     with as_configuration():
         told = export_davis(_root(where), out, verdicts=verdict, snapshot=snapshot)
     counted = f"{told.num_videos} videos, {told.num_objects} objects, {told.num_frames} frames"
@@ -53,6 +52,4 @@ def _say(line: str) -> None:
 
 
 def _root(where: list[str]) -> str:
-    config = load_config(where)
-    require_store(config)
-    return config.store.root
+    return store_at(where).store.root

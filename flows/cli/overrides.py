@@ -42,6 +42,11 @@ def _known(override: str, names: Mapping[str, tuple[bool, bool]], choices: Mappi
     raise BadConfiguration(f"{name} is no setting{_nearest(name, list(names))}")
 
 
+def settings_in(schema: type) -> frozenset[str]:
+    """Return the names of all settings, and of the groups that they are in."""
+    return frozenset(name for name, _ in _settings(schema))
+
+
 def _nearest(name: str, names: Sequence[str]) -> str:
     # By its last part too: `root` for `store.root`.
     ends = {known.rpartition(".")[2]: known for known in names}

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli import review_apply, review_exchange, review_gold
-from flows.cli.arguments import queue_of, settings_of
+from flows.cli.arguments import Root, queue_of, settings_of, with_root
 from flows.cli.console import console
 from flows.cli.status import AsJson
 from flows.configure import load_config
@@ -26,10 +26,6 @@ app.command("export")(review_exchange.export_items)
 app.command("import")(review_exchange.import_items)
 app.add_typer(review_gold.app, name="gold")
 
-Where = Annotated[
-    list[str],
-    typer.Argument(metavar="store.root=...", help="`store.root=...` (and `run.review_url=...` where the queue is elsewhere)"),
-]
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item's number, or VIDEO_ID/TRACK_ID@VERSION")]
 Reviewer = Annotated[str, typer.Option(help="Who reviews", default_factory=getpass.getuser)]
 Senior = Annotated[bool, typer.Option("--senior", help="Review as a senior, who settles what others disagree on")]
@@ -37,7 +33,7 @@ Senior = Annotated[bool, typer.Option("--senior", help="Review as a senior, who 
 
 @app.command("list")
 def list_items(
-    where: Where,
+    where: Root,
     status: Annotated[str, typer.Option(help="open, claimed, decided, closed or any")] = "open",
     reason: Annotated[str | None, typer.Option(help="Only items with this reason")] = None,
     category: Annotated[str | None, typer.Option(help="Only items of this category")] = None,
@@ -45,7 +41,7 @@ def list_items(
     limit: Annotated[int, typer.Option(help="Rows to show", min=1, max=MAX_PAGE)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show what waits, the riskiest first: `labeling review list store.root=labels`."""
+    """Show what waits, the riskiest first: `labeling review list labels`."""
     chosen = None if status == "any" else status
     if chosen is not None and chosen not in {known.value for known in ItemStatus}:
         raise BadConfiguration(f"--status is {status!r}; expected {', '.join(known.value for known in ItemStatus)} or any")
@@ -68,14 +64,14 @@ def _plain(item: QueuedItem) -> dict[str, Any]:
 
 
 @app.command()
-def show(item: Item, where: Where) -> None:
+def show(item: Item, where: Root) -> None:
     """Show one item: its flags with their numbers, its history."""
     with queue_of(settings_of(where), reading=True) as queue:
         console.print(commands.render_item(queue, item))
 
 
 @app.command()
-def stats(where: Where) -> None:
+def stats(where: Root) -> None:
     """Show what reviewing takes, by reviewer and kind of decision, and the backlog over time."""
     with queue_of(settings_of(where), reading=True) as queue:
         console.print(commands.render_throughput(throughput(queue)))
@@ -83,7 +79,7 @@ def stats(where: Where) -> None:
 
 @app.command()
 def claim(
-    where: Where,
+    where: Root,
     reviewer: Reviewer,
     item: Annotated[str | None, typer.Option(help="A certain item, instead of the riskiest that is free")] = None,
     reason: Annotated[str | None, typer.Option(help="Only items with this reason")] = None,
@@ -100,14 +96,14 @@ def claim(
 def decide(
     item: Item,
     action: Annotated[str, typer.Argument(help="accept, reject or correct")],
-    where: Where,
+    where: Root,
     reviewer: Reviewer,
     prompts: Annotated[str | None, typer.Option(help="With correct: a prompt table with the corrections")] = None,
     token: Annotated[str | None, typer.Option(help="The lease's token, as claim printed it")] = None,
     note: Annotated[str, typer.Option(help="A word for whoever reads the history")] = "",
     senior: Senior = False,
 ) -> None:
-    """Accept, reject or correct: `labeling review decide 7 correct --prompts fix.jsonl store.root=labels`."""
+    """Accept, reject or correct: `labeling review decide 7 correct --prompts fix.jsonl labels`."""
     with queue_of(settings_of(where)) as queue:
         decided = commands.decide_item(
             queue, item, action, reviewer=reviewer, token=token, prompts_uri=prompts, note=note, senior=senior
@@ -121,16 +117,16 @@ def decide(
 def ask(
     item: Item,
     reviewers: Annotated[int, typer.Argument(help="How many are to agree on it")],
-    where: Where,
+    where: Root,
 ) -> None:
-    """Ask for several reviewers of one item: `labeling review ask 7 3 store.root=labels`; a senior settles a dispute."""
+    """Ask for several reviewers of one item: `labeling review ask 7 3 labels`; a senior settles a dispute."""
     with queue_of(settings_of(where)) as queue:
         queue.ask(item_of(item), reviewers)
 
 
 @app.command()
 def serve(
-    where: Where,
+    where: Root,
     host: Annotated[str, typer.Option(help="The address to listen at; one that others reach demands tokens")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one")] = 8765,
     reviewer: Annotated[str | None, typer.Option(help="Sign whoever opens the page on this machine in by this name")] = None,
@@ -141,8 +137,8 @@ def serve(
         list[str] | None, typer.Option(help="Address or network of a proxy whose X-Forwarded-For is believed")
     ] = None,
 ) -> None:
-    """Open the review page: `labeling review serve store.root=labels`; `source.uri=...` where the videos have moved."""
-    config = load_config(where)
+    """Open the review page: `labeling review serve labels`; `source.uri=...` where the videos have moved."""
+    config = load_config(with_root(where))
     from flows.cli.serve import Place
     from flows.cli.serve import serve as serve_page
 
@@ -153,7 +149,7 @@ def serve(
 @app.command()
 def token(
     reviewer: Annotated[str, typer.Argument(metavar="NAME", help="Whose token it is")],
-    where: Where,
+    where: Root,
     role: Annotated[str, typer.Option(help="reviewer or senior")] = "reviewer",
     revoke: Annotated[bool, typer.Option("--revoke", help="Make this reviewer's tokens useless instead")] = False,
 ) -> None:

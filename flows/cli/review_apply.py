@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from flows.cli.arguments import require_store
+from flows.cli.arguments import require_store, with_root
 from flows.cli.console import console, escape
 from flows.cli.dead_letters import config_of_run
 from flows.cli.label import end_with
@@ -28,14 +28,14 @@ PLACES = frozenset({"store.root", "run.review_url"})
 Overrides = Annotated[
     list[str],
     typer.Argument(
-        metavar="store.root=...",
-        help="`store.root=...` alone takes the newest run's settings; any other override asks for all that `run` asks for",
+        metavar="ROOT",
+        help="A root alone takes the newest run's settings; any other override asks for all that `run` asks for",
     ),
 ]
 
 
 def apply(overrides: Overrides) -> None:
-    """Track corrected objects again, and nothing else that is due: `labeling review apply store.root=labels`.
+    """Track corrected objects again, and nothing else that is due: `labeling review apply labels`.
 
     Each gets its next version, which is judged and, where it is in doubt, waits in the queue to be verified. Called again it
     finishes what a killed call began. Exit code 1: a correction could not be tracked.
@@ -60,6 +60,7 @@ def config_for(overrides: Sequence[str]) -> LabelConfig:
 
     Raises BadConfiguration when something is missing, or the store has no run to take settings from.
     """
+    overrides = with_root(overrides)
     config = load_config(overrides)
     require_store(config)
     if any(override.partition("=")[0] not in PLACES for override in overrides):

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.arguments import queue_of, require_store
+from flows.cli.arguments import Root, Words, queue_of, split_items, store_at
 from flows.cli.console import console
-from flows.configure import as_configuration, load_config
+from flows.configure import as_configuration
 from flows.run.out_folder import written_over
 from labeling.config import LabelConfig, default_scratch
 from labeling.errors import BadConfiguration
@@ -37,23 +37,22 @@ CVAT_BEGINS, STUDIO_BEGINS = "<?xml version='1.0' encoding='utf-8'?>\n<annotatio
 CONFIG_BEGINS = f'<View>\n  <Image name="{TO_NAME}" value="$image"'
 
 ToolArgument = Annotated[Tool, typer.Argument(help="cvat: CVAT for video 1.1; label-studio: JSON, with frames as pictures")]
-Where = Annotated[list[str], typer.Argument(metavar="store.root=...", help="`store.root=...`")]
 
 
 def export_items(
     tool: ToolArgument,
-    words: Annotated[list[str], typer.Argument(metavar="ITEMS... store.root=...", help="Numbers or VIDEO_ID/TRACK_ID@VERSION")],
+    words: Words,
     out: Annotated[Path, typer.Option("-o", "--out", help="The file to write; pictures go to a folder beside it")],
     every: Annotated[int, typer.Option(help="label-studio: lend every n-th frame", min=1)] = 1,
     images: Annotated[str | None, typer.Option(help="label-studio: the URL that the pictures' names follow")] = None,
 ) -> None:
-    """Give items to a team that reviews elsewhere: `labeling review export cvat 7 8 store.root=labels -o labels.xml`.
+    """Give items to a team that reviews elsewhere: `labeling review export cvat 7 8 labels -o labels.xml`.
 
     CVAT: make a task of the same video with the labels that are printed, upload the file to it as CVAT for video 1.1.
     Label Studio: serve the folder of pictures, set the project up with the .xml beside the file, import the file.
     """
-    names = [word for word in words if "=" not in word]
-    config = _config([word for word in words if "=" in word])
+    names, where = split_items(words)
+    config = store_at(where)
     if not names:
         raise BadConfiguration("no item is named; expected numbers or VIDEO_ID/TRACK_ID@VERSION: see `labeling review list`")
     with as_configuration():        # before pictures are made for nothing
@@ -72,11 +71,11 @@ def export_items(
 def import_items(
     tool: ToolArgument,
     file: Annotated[Path, typer.Argument(help="CVAT's XML or ZIP; Label Studio's JSON")],
-    where: Where,
+    where: Root,
     reviewer: Annotated[str, typer.Option(help="Who reviewed", default_factory=getpass.getuser)],
     accept_unchanged: Annotated[bool, typer.Option(help="cvat: items of which no mask changed are accepted")] = False,
 ) -> None:
-    """Take back what a team reviewed elsewhere: `labeling review import cvat labels.zip store.root=labels`.
+    """Take back what a team reviewed elsewhere: `labeling review import cvat labels.zip labels`.
 
     Items with changed masks are corrected. Unchanged ones are accepted where somebody said so: in CVAT by the attribute
     `accepted` or --accept-unchanged here, in Label Studio by submitting all tasks of the item. The rest goes on waiting.
@@ -84,7 +83,7 @@ def import_items(
     if accept_unchanged and tool is not Tool.cvat:
         raise BadConfiguration("--accept-unchanged is for cvat; in Label Studio an item is accepted by submitting its tasks")
     returned: Sequence[ReturnedItem] = read_cvat(file) if tool is Tool.cvat else read_label_studio(file)
-    config = _config(where)
+    config = store_at(where)
     if accept_unchanged:
         returned = [replace(one, accepted=True) for one in returned]
     with queue_of(config) as queue:
@@ -94,15 +93,15 @@ def import_items(
 
 
 def audit(
-    where: Where,
+    where: Root,
     out: Annotated[str | None, typer.Option(help="Where the log goes: .jsonl, .csv or .parquet")] = None,
     expected_head: Annotated[str | None, typer.Option(help="A head's hash that was kept elsewhere")] = None,
 ) -> None:
-    """Verify the decision log's hash chain and write the log out: `labeling review audit store.root=labels --out log.jsonl`.
+    """Verify the decision log's hash chain and write the log out: `labeling review audit labels --out log.jsonl`.
 
     Exit code 1: the chain is broken; the first row that does not fit is named.
     """
-    with queue_of(_config(where), reading=True) as queue:
+    with queue_of(store_at(where), reading=True) as queue:
         report = audit_log(queue, out=out, expected_head=expected_head)
     for line in render_audit(report, out=out):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -126,9 +125,3 @@ def _write_label_studio(config: LabelConfig, lent: Sequence[LentItem], out: Path
 def _write(out: Path, text: str, *, begins: str) -> None:
     with written_over(out, begins=begins) as writer:
         writer.write(text)
-
-
-def _config(where: Sequence[str]) -> LabelConfig:
-    config = load_config(where)
-    require_store(config)
-    return config

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.arguments import queue_of, require_store
+from flows.cli.arguments import Root, Words, queue_of, split_items, store_at
 from flows.cli.console import console
-from flows.configure import load_config
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration, BadInput, LabelingError
 from labeling.objects import open_objects
@@ -19,8 +18,6 @@ from labeling.review.queue import MAX_PAGE, ReviewQueue
 from labeling.types import RLE
 
 app = typer.Typer(no_args_is_help=True, help="Items of known truth, mixed in unmarked: they score reviewers.")
-Words = Annotated[list[str], typer.Argument(metavar="ITEMS... store.root=...", help="Numbers or VIDEO_ID/TRACK_ID@VERSION")]
-Where = Annotated[list[str], typer.Argument(metavar="store.root=...", help="`store.root=...`")]
 
 
 @app.command()
@@ -28,7 +25,7 @@ def add(
     words: Words,
     truth: Annotated[Path | None, typer.Option(help="A folder in the DAVIS layout, objects by number")] = None,
 ) -> None:
-    """Make items gold: `labeling review gold add 7 8 store.root=labels`.
+    """Make items gold: `labeling review gold add 7 8 labels`.
 
     A settled item's outcome is its truth: an accepted masklet is right, a rejected or corrected one wrong. With --truth, items
     that wait (all of them where none is named) are held to the true masks of their videos: J&F of 0.85 or more is right,
@@ -44,16 +41,16 @@ def add(
 
 
 @app.command("list")
-def list_gold(where: Where) -> None:
+def list_gold(where: Root) -> None:
     """Show what is gold; not for reviewers' eyes."""
-    with queue_of(_config(where), reading=True) as queue:
+    with queue_of(store_at(where), reading=True) as queue:
         console.print(render_gold(Gold(queue).list()))
 
 
 @app.command()
-def scores(where: Where) -> None:
+def scores(where: Root) -> None:
     """Show how reviewers answer: the share of right decisions, and J&F of the masks that they drew."""
-    with queue_of(_config(where), reading=True) as queue:
+    with queue_of(store_at(where), reading=True) as queue:
         console.print(render_scores(Gold(queue).scores()))
 
 
@@ -111,10 +108,5 @@ def _waiting(queue: ReviewQueue) -> Sequence[QueuedItem]:
 
 
 def _split(words: Sequence[str]) -> tuple[Sequence[str], LabelConfig]:
-    return [word for word in words if "=" not in word], _config([word for word in words if "=" in word])
-
-
-def _config(where: Sequence[str]) -> LabelConfig:
-    config = load_config(where)
-    require_store(config)
-    return config
+    names, where = split_items(words)
+    return names, store_at(where)

@@ -32,7 +32,7 @@ def snapshot_at(objects: Objects, version: str | None = None) -> Snapshot:
 
 @app.command("list")
 def list_snapshots(where: Root, as_json: AsJson = False) -> None:
-    """Show the snapshots, the newest last: `labeling versions list store.root=labels`."""
+    """Show the snapshots, the newest last: `labeling versions list labels`."""
     objects = open_objects(store_at(where).store.root)
     snapshots = [read_snapshot(objects, version) for version in list_versions(objects)]
     if as_json:
