@@ -33,7 +33,10 @@ app = typer.Typer(
     "2 bad configuration or input, 3 interrupted, 4 the cluster, server or store failed.",
 )
 LABEL, REVIEW, DATASET, OPERATE, LEARN = "Label", "Review and hand on", "Versions and upkeep", "Operate", "Networks"
-Overrides = Annotated[list[str] | None, typer.Argument(help="The store's root as it is, and Hydra overrides, e.g. `s3://labels/cars model=tiny`")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="The store's root as it is, and Hydra overrides, e.g. `s3://labels/cars source.uri=clips model=tiny`"),
+]
 
 
 def _show_version(asked: bool) -> None:
