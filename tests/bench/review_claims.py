@@ -65,6 +65,7 @@ class Server:
 
     def __init__(self, url: str, folder: Path) -> None:
         self._log = folder / "server.log"
+        (folder / "store").mkdir(exist_ok=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         self._command = [
