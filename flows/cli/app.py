@@ -14,11 +14,10 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import backfill, checkpoints, dead_letters, export, metrics, review, runs, stack, status, upkeep, versions
-from flows.cli.arguments import require_store, with_root
+from flows.cli import backfill, checkpoints, dataset, dead_letters, export, operate, review, runs, stack
+from flows.cli.arguments import AsJson, require_store, with_root
 from flows.cli.console import console, escape
 from flows.cli.exits import DEAD_LETTERS, INTERRUPTED, OK, exit_code_of, interrupted
-from flows.cli.status import AsJson
 from flows.configure import as_configuration, load_bench, load_config, load_evaluation, load_training, require_settings
 from labeling import logs
 from labeling.objects import open_objects
@@ -238,11 +237,11 @@ app.command(epilog=backfill.EXAMPLES, rich_help_panel=LABEL)(backfill.backfill)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=LABEL)
 for name, group in {"review": review.app, "export": export.app}.items():
     app.add_typer(group, name=name, rich_help_panel=REVIEW)
-app.add_typer(versions.app, name="versions", rich_help_panel=DATASET)
-for command in (upkeep.restore, upkeep.card, upkeep.compact, upkeep.vacuum):
+app.add_typer(dataset.versions, name="versions", rich_help_panel=DATASET)
+for command in (dataset.restore, dataset.card, dataset.compact, dataset.vacuum):
     app.command(rich_help_panel=DATASET)(command)
-app.command(rich_help_panel=OPERATE)(status.status)
-for name, group in {"runs": runs.app, "metrics": metrics.app, "stack": stack.app}.items():
+app.command(rich_help_panel=OPERATE)(operate.status)
+for name, group in {"runs": runs.app, "metrics": operate.figures, "stack": stack.app}.items():
     app.add_typer(group, name=name, rich_help_panel=OPERATE)
 app.add_typer(checkpoints.app, name="checkpoints", rich_help_panel=LEARN)
 

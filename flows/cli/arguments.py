@@ -23,6 +23,7 @@ Root = Annotated[
     list[str],
     typer.Argument(metavar="ROOT", help="The store's root, and `run.review_url=...` where its queue is elsewhere"),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs")]
 Words = Annotated[
     list[str], typer.Argument(metavar="ITEMS... ROOT", help="Numbers or VIDEO_ID/TRACK_ID@VERSION, and the store's root")
 ]

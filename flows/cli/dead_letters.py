@@ -6,10 +6,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from flows.cli.arguments import Root, store_at
+from flows.cli.arguments import AsJson, Root, store_at
 from flows.cli.console import console, escape
 from flows.cli.label import end_with, label_due
-from flows.cli.status import AsJson
 from flows.configure import as_configuration, config_from_dict
 from flows.run.plan import check_inputs
 from labeling.config import LabelConfig

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli import review_apply, review_exchange, review_gold
-from flows.cli.arguments import Root, queue_of, settings_of, with_root
+from flows.cli.arguments import AsJson, Root, queue_of, settings_of, with_root
 from flows.cli.console import console
-from flows.cli.status import AsJson
 from flows.configure import load_config
 from flows.run.review_queue import open_queue, queue_shown
 from labeling.errors import BadConfiguration

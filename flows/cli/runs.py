@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from flows.cli.arguments import Root, store_at
+from flows.cli.arguments import AsJson, Root, store_at
 from flows.cli.console import console, escape
-from flows.cli.status import AsJson, clock
+from flows.cli.operate import clock
 from flows.configure import as_configuration
 from flows.run.comparison import RunFacts, differences, facts_of, how_it_went
 from labeling.objects import Objects, open_objects

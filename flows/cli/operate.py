@@ -1,7 +1,8 @@
-"""`labeling status`: what goes on at a dataset, on one screen."""
+"""`labeling status` and `labeling metrics`: what goes on at a dataset, on one screen, and in figures for Prometheus."""
 
 import dataclasses
 import json
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -9,13 +10,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from flows.cli.arguments import Root, store_at
+from flows.cli.arguments import AsJson, Root, store_at
 from flows.cli.console import console, escape
 from flows.run.status import Status, status_of
-from labeling.errors import DamagedStore
+from labeling import logs, metrics
+from labeling.errors import BadConfiguration, DamagedStore
 from labeling.store.run_state import Doing, RunState
 
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs")]
+figures = typer.Typer(no_args_is_help=True, help="Figures for Prometheus.")
 
 
 def status(where: Root, as_json: AsJson = False) -> None:
@@ -119,3 +121,26 @@ def _backlog(found: Status) -> str:
 def clock(at: float) -> str:
     """A time as people read it, in the zone of this machine."""
     return datetime.fromtimestamp(at).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+@figures.command()
+def serve(
+    where: Root,
+    host: Annotated[str, typer.Option(help="The address to listen at; who reaches it can read the figures")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one")] = 9465,
+) -> None:
+    """Serve a dataset's figures until stopped: its last run, pace, dead letters, snapshot and review backlog.
+
+    `labeling metrics serve s3://labels/cars`; it reads the store alone, so alerts such as `no run since` hold while nothing
+    runs. A run serves its own at `metrics.port`, the review page at `/metrics`.
+    """
+    config = store_at(where)
+    logs.use(config.logging.format)
+    from flows.run.store_metrics import StoreWatch
+
+    try:
+        with metrics.served(StoreWatch(config), host=host, port=port) as found:
+            console.print(f"[bold]figures:[/] http://{host}:{found}/metrics   (stop with Ctrl+C)", soft_wrap=True)
+            threading.Event().wait()
+    except (OSError, OverflowError) as error:
+        raise BadConfiguration(f"cannot listen at {host} port {port} ({error}); give ones that are free") from error
