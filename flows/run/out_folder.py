@@ -22,8 +22,10 @@ def out_folder(out: str | None) -> Iterator[Path | None]:
     with ExitStack() as stack:
         try:
             folder = stack.enter_context(replaced_folder(Path(out).expanduser()))
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             raise BadConfiguration(f"out: {error}") from error
+        except OSError as error:
+            raise BadConfiguration(f"out: {error.filename}: {error.strerror}; give a path that can be written") from error
         yield folder
 
 
@@ -33,8 +35,10 @@ def written_over(out: Path, *, begins: str) -> Iterator[TextIO]:
     with ExitStack() as stack:
         try:
             writer = stack.enter_context(replaced_file(out.expanduser(), begins=begins))
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             raise BadConfiguration(f"out: {error}") from error
+        except OSError as error:
+            raise BadConfiguration(f"out: {error.filename}: {error.strerror}; give a path that can be written") from error
         yield writer
 
 
