@@ -8,10 +8,10 @@ from flows import label_dataset as labelling
 from flows.apply_reviews import Applied, apply_reviews
 from flows.cli.review_apply import config_for, figures_of, print_applied
 from flows.label_dataset import label_dataset
-from flows.run import review_queue as reviewing
 from flows.run.review_queue import open_queue
 from labeling import rle
 from labeling.objects import open_objects
+from labeling.review.queue import ReviewQueue
 from labeling.store.dead_letters import read_dead_letters
 from labeling.store.reader import read_masklets
 from labeling.types import MaskSource, Prompt, PromptSource
@@ -102,7 +102,7 @@ def test_a_killed_call_is_finished_by_the_next(dataset: Dataset, monkeypatch: py
         raise RuntimeError("killed")
 
     # Tracked and not published; then published and not in the queue.
-    for where, name in ((labelling, "publish"), (reviewing, "open_from_snapshot")):
+    for where, name in ((labelling, "publish"), (ReviewQueue, "open_from_snapshot")):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, killed)
             with pytest.raises(RuntimeError, match="killed"):
