@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules import module as module_hooks
 
+PLAIN_WEIGHTS = frozenset((nn.Parameter, type(None)))
+
 
 class MLP(nn.Module):
     """A chain of `num_layers` linear layers with an activation between them, and a sigmoid at the end if asked."""
@@ -119,8 +121,7 @@ def untouched(module: nn.Module, kind: type[nn.Module]) -> bool:
     """
     if type(module) is not kind or "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks:
         return False
-    weights = module._parameters.values()
-    return not module_hooks._has_any_global_hook() and all(w is None or type(w) is nn.Parameter for w in weights)
+    return not module_hooks._has_any_global_hook() and PLAIN_WEIGHTS.issuperset(map(type, module._parameters.values()))
 
 
 def is_plain_1x1(conv: nn.Module) -> bool:

@@ -158,7 +158,7 @@ class MemoryAttention(nn.Module):
         pos_BKD = memory_BKD.new_zeros(()) if memory_pos is None else memory_pos.transpose(0, 1)
         query_pos = None if curr_pos is None else curr_pos.transpose(0, 1)
         for layer in self.layers:
-            for attention in layer.children():
+            for attention in layer._modules.values():
                 if isinstance(attention, RoPEAttention):
                     attention.place(x_BNC.shape[1], x_BNC.device)
             x_BNC = layer(

@@ -125,7 +125,7 @@ class SAM2Base(StepByHand):
         """
         dtype = torch.promote_types(features.vision_BChw.dtype, self.maskmem_tpos_enc.dtype)
         tokens = [memory.flatten(2).transpose(1, 2).to(dtype) for memory in memories]
-        places = [self._memory_places(time_slots)]
+        places = [self._memory_places(time_slots, memories[0][:1].to(dtype))]
         pointer_tokens = 0
         if pointers_BPC is not None and pointers_BPC.shape[1]:
             tokens.append(pointers_BPC.unflatten(2, (-1, self.config.memory_dim)).flatten(1, 2).to(dtype))
@@ -232,13 +232,15 @@ class SAM2Base(StepByHand):
             memory_BDhw = memory_BDhw + absent_B111 * self.no_obj_embed_spatial[..., None, None]
         return memory_BDhw, answer["vision_pos_enc"]
 
-    def _memory_places(self, time_slots: Sequence[int] | Tensor) -> Tensor:
-        """Return (B or 1, T * h * w, D): where on the map, and when, each memory token is."""
+    def _memory_places(self, time_slots: Sequence[int] | Tensor, memory_1Dhw: Tensor) -> Tensor:
+        """Return (B or 1, T * h * w, D): where on the map, as the memory encoder's encoding has it, and when each token is."""
         slots = torch.as_tensor(time_slots, device=self.device)
         slots = slots[None] if slots.ndim == 1 else slots
         when = self.maskmem_tpos_enc.flatten(1)[self.config.num_maskmem - 1 - slots]
-        side = self.config.feature_side
-        where = sine_map((side, side), self.config.memory_dim, self.device).flatten(2).transpose(1, 2)
+        encoding = getattr(self.memory_encoder, "position_encoding", None)
+        _, dim, *hw = memory_1Dhw.shape
+        place_1Dhw = sine_map(tuple(hw), dim, self.device) if encoding is None else encoding(memory_1Dhw)
+        where = place_1Dhw.flatten(2).transpose(1, 2)
         return (where[:, None] + when[:, :, None]).flatten(1, 2)
 
     def _pointer_places(self, offsets: Sequence[int] | Tensor, max_offset: int) -> Tensor:

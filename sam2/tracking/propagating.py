@@ -3,6 +3,7 @@
 Legend: N objects on a frame, C hidden channels.
 """
 
+import operator
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -28,18 +29,19 @@ from sam2.tracking.window import check_direction, check_start, forget
 def propagate(
     network: SAM2Base,
     state: VideoState,
-    start_frame_idx: int | None,
-    max_frame_num_to_track: int | None,
+    start_frame_idx: object,
+    max_frame_num_to_track: object,
     *,
     reverse: bool,
     each_from_its_prompt: bool,
 ) -> Iterator[FrameOutput]:
     """Yield what tracking says of each frame, after the prompts have been settled; see `SAM2VideoPredictor.propagate`."""
+    asked, most = _whole("start_frame_idx", start_frame_idx), _whole("max_frame_num_to_track", max_frame_num_to_track)
     first = {obj_id: _own_start(track, reverse) if each_from_its_prompt else None for obj_id, track in _items(state)}
-    start = _start(state, start_frame_idx, first, reverse)
+    start = _start(state, asked, first, reverse)
     _check(state, start, first, reverse)
     running = dict(state.tracks)
-    order = _order(state, start, max_frame_num_to_track, reverse, each_from_its_prompt)
+    order = _order(state, start, most, reverse, each_from_its_prompt)
     for frame_idx, coming in _with_coming(order, network.config.encode_batch - 1):
         alive = {obj_id: track for obj_id, track in running.items() if state.tracks.get(obj_id) is track}
         if not alive:
@@ -130,6 +132,14 @@ def _pointer_similarity(entries: list[FrameEntry], tracks: list[ObjectTrack]) ->
         ]
     )
     return F.cosine_similarity(pointers_NC, means_NC, dim=1)
+
+
+def _whole(name: str, value: object) -> int | None:
+    """Return a count as an int, whatever held it: a frame index in a tensor would be equal to none in the memory bank."""
+    try:
+        return None if value is None else operator.index(value)     # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(f"{name}={value!r}: expected a whole number") from None
 
 
 def _items(state: VideoState) -> list[tuple[int, ObjectTrack]]:

@@ -193,6 +193,13 @@ class VideoState(MutableMapping[str, Any]):
         self.tracks.clear()
         self.others = {key: value for key, value in self.others.items() if key in KEYS}
 
+    def copy(self) -> dict[str, Any]:
+        """Return a dict of the same objects, as `dict(state)` does, which can be tracked with."""
+        return dict(self)
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(self) | dict(other)
+
     def __repr__(self) -> str:
         return f"VideoState({self.num_frames} frames of {self.size_hw} (h, w), objects {self.obj_ids})"
 

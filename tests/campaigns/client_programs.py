@@ -19,7 +19,7 @@ from tests.campaigns.clients.kit import PROGRAMS
 
 ANSWERS = Path(__file__).with_name("client_programs.json")
 
-for part in ("calls", "settings", "states", "steps", "stills"):
+for part in ("calls", "networks", "settings", "states", "steps", "stills"):
     importlib.import_module(f"tests.campaigns.clients.{part}")
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sam2.build_sam import build_sam2
+from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam2_base import ABSENT_LOGIT, ImageFeatures, SAM2Base
 from tests.reference.formula import WINDOWED, Questions, formula_weights, questions, thin
 
@@ -181,3 +182,19 @@ def test_gradients_reach_every_parameter_that_takes_part(image_64: torch.Tensor)
     sum(answer.float().square().mean() for answer in answers.values()).backward()
     idle = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert idle == ["no_mem_pos_enc"]
+
+
+def test_an_encoding_of_places_that_is_replaced_or_watched_acts() -> None:
+    model = build_sam2("sam2.1_nano", device="cpu", hydra_overrides_extra=["++model.image_size=64"])
+    model.load_state_dict(formula_weights(model.state_dict()))
+    asked = questions(64, hidden=96, memory=32)
+    with torch.inference_mode():
+        before = ask(model, asked)["conditioned"]
+        hook = model.memory_encoder.position_encoding.register_forward_hook(lambda *call: 0 * call[2])
+        hooked = ask(model, asked)["conditioned"]
+        hook.remove()
+        assert torch.equal(ask(model, asked)["conditioned"], before)
+        model.memory_encoder.position_encoding = PositionEmbeddingSine(32, normalize=False)
+        uncounted = ask(model, asked)["conditioned"]
+    assert not torch.allclose(hooked, before)
+    assert not torch.allclose(uncounted, before)

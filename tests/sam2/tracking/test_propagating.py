@@ -1,6 +1,6 @@
 """Batches equal each object alone, chunks equal the whole, reverse equals forward on the reversed clip."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -239,3 +239,24 @@ def test_rows_are_this_frames_own() -> None:
     model.reset_state(state)
     assert [out.obj_ids for out in outs] == kept == [[1, 2, 3]] * 4
     assert not np.shares_memory(outs[1].low_res_logits.numpy(), outs[2].low_res_logits.numpy())
+
+
+@pytest.mark.parametrize("as_number", [torch.tensor, np.int64, np.array])
+def test_frame_numbers_out_of_tensors_and_arrays(as_number: Callable[[int], object]) -> None:
+    model = predictor()
+    outs = []
+    for start, most in ((2, 3), (as_number(2), as_number(3))):
+        state = model.init_state(drawn_clip(8))
+        prompt_three(model, state)
+        outs.append(list(model.propagate(state, start, most)) + list(model.propagate(state, start, most, True)))
+    assert all(type(out.frame_idx) is int for out in outs[1])
+    assert_equal_outputs(outs[1], outs[0])
+
+
+@pytest.mark.parametrize("name", ["start_frame_idx", "max_frame_num_to_track"])
+def test_a_fraction_of_a_frame_is_refused(name: str) -> None:
+    model = predictor()
+    state = model.init_state(drawn_clip(2))
+    prompt_three(model, state)
+    with pytest.raises(ValueError, match=f"{name}=1.5: expected a whole number"):
+        list(model.propagate(state, **{name: 1.5}))

@@ -256,6 +256,14 @@ def test_a_shallow_copy_goes_on_with_the_same_objects(state: VideoState) -> None
     assert len(masks_of(copied)) == 5
 
 
+def test_a_copy_and_a_union_are_dicts_that_can_be_tracked_with(state: VideoState) -> None:
+    wanted = masks_of(state)
+    joined = state.copy() | {"mine": 1}
+    assert type(joined) is type(state | {"mine": 1}) is dict
+    assert (joined["mine"], "mine" in state) == (1, False)
+    assert torch.equal(masks_of(joined), wanted)
+
+
 def test_what_is_no_state_is_named() -> None:
     with pytest.raises(ValueError, match="state of type dict lacks images, num_frames"):
         predictor().reset_state({})
