@@ -230,11 +230,16 @@ class StepByHand(nn.Module):
 
     def _apply_non_overlapping_constraints(self, pred_masks: Tensor) -> Tensor:
         """Return logits (B, 1, H, W) with each pixel kept by the object that is surest of it; others fall to -10 or below."""
-        if len(pred_masks) < 2:
-            return pred_masks
-        rows_B111 = torch.arange(len(pred_masks), device=pred_masks.device)[:, None, None, None]
-        winner_1HW = pred_masks.argmax(dim=0)
-        return torch.where(rows_B111 == winner_1HW, pred_masks, pred_masks.clamp(max=SUPPRESSED_LOGIT))
+        return without_overlap(pred_masks)
+
+
+def without_overlap(mask_logits_N1HW: Tensor) -> Tensor:
+    """Return the logits with each pixel kept by the object that is surest of it; the others fall to -10 or below."""
+    if mask_logits_N1HW.shape[0] < 2:
+        return mask_logits_N1HW
+    winner_1HW = mask_logits_N1HW.argmax(dim=0)
+    rows_N111 = torch.arange(mask_logits_N1HW.shape[0], device=mask_logits_N1HW.device)[:, None, None, None]
+    return torch.where(rows_N111 == winner_1HW, mask_logits_N1HW, mask_logits_N1HW.clamp(max=SUPPRESSED_LOGIT))
 
 
 def _flat(x_BChw: Tensor) -> Tensor:

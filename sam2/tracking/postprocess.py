@@ -14,7 +14,6 @@ from sam2.modeling.sam2_base import ABSENT_LOGIT
 from sam2.tracking.motion import EMPTY_BOX, BoxXYXY
 
 FILLED_LOGIT = 0.1          # what a filled hole gets: just above the mask's edge
-SUPPRESSED_LOGIT = -10.0    # the most that an object keeps where another one wins
 
 
 def resize_logits(mask_logits_BMHW: Tensor, size_hw: tuple[int, int]) -> Tensor:
@@ -22,15 +21,6 @@ def resize_logits(mask_logits_BMHW: Tensor, size_hw: tuple[int, int]) -> Tensor:
     if tuple(mask_logits_BMHW.shape[-2:]) == size_hw:
         return mask_logits_BMHW
     return F.interpolate(mask_logits_BMHW.float(), size=size_hw, mode="bilinear", align_corners=False)
-
-
-def without_overlap(mask_logits_N1HW: Tensor) -> Tensor:
-    """Return the logits with each pixel kept by the object that is surest of it; the others fall to -10 or below."""
-    if mask_logits_N1HW.shape[0] < 2:
-        return mask_logits_N1HW
-    winner_1HW = mask_logits_N1HW.argmax(dim=0)
-    rows_N111 = torch.arange(mask_logits_N1HW.shape[0], device=mask_logits_N1HW.device)[:, None, None, None]
-    return torch.where(rows_N111 == winner_1HW, mask_logits_N1HW, mask_logits_N1HW.clamp(max=SUPPRESSED_LOGIT))
 
 
 def boxes_of_masks(mask_logits_BMSS: Tensor) -> list[list[BoxXYXY]]:

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from sam2.errors import NotThere
 from sam2.modeling.sam2_base import ImageFeatures, SAM2Base
+from sam2.modeling.step_by_hand import without_overlap
 from sam2.tracking import by_hand
 from sam2.tracking.bank import Lookback, Vantage, look_back
 from sam2.tracking.entry import FrameEntry
 from sam2.tracking.motion import Motion, advance
 from sam2.tracking.portions import in_portions
-from sam2.tracking.postprocess import absent_logits, resize_logits, without_overlap
+from sam2.tracking.postprocess import absent_logits, resize_logits
 from sam2.tracking.prompts import PointPrompt
 from sam2.tracking.state import VideoState
 from sam2.tracking.step import remember_prompts, segment_points, take_mask

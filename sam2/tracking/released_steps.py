@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.step_by_hand import without_overlap
 from sam2.tracking import prompting
 from sam2.tracking.adopting import over_state
 from sam2.tracking.features import backbone_of
-from sam2.tracking.postprocess import absent_logits, fill_holes, resize_logits, without_overlap
+from sam2.tracking.postprocess import absent_logits, fill_holes, resize_logits
 from sam2.tracking.state import VideoState
 from sam2.tracking.track import ObjectTrack
 

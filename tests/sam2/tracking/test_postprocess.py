@@ -5,13 +5,13 @@ import pytest
 import torch
 from scipy import ndimage
 
+from sam2.modeling.step_by_hand import without_overlap
 from sam2.tracking.postprocess import (
     boxes_of_masks,
     fill_holes,
     resize_logits,
     small_components,
     stability,
-    without_overlap,
 )
 
 EIGHT = np.ones((3, 3))
