@@ -349,9 +349,11 @@ def test_a_span_by_its_two_numbers_survives_a_reload(page: Any, page_queue: Revi
 
 def test_rows_stay_where_the_queue_is_read_anew_and_nothing_changed(page: Any) -> None:
     row = page.locator("#queue button").first.element_handle()
-    with page.expect_response(lambda response: "/api/queue" in response.url) as answered:
-        page.evaluate("document.querySelector('#filters').dispatchEvent(new Event('change'))")
-    answered.value.finished()
+    reads = """performance.getEntriesByType("resource")
+        .filter((entry) => entry.name.includes("/api/queue") && entry.responseEnd > 0).length"""
+    before = page.evaluate(reads)
+    page.evaluate("document.querySelector('#filters').dispatchEvent(new Event('change'))")
+    page.wait_for_function(f"before => {reads} > before", arg=before)
     page.evaluate("new Promise((drawn) => setTimeout(drawn, 200))")
     assert row.evaluate("row => row.isConnected"), "a press that began on it would be lost"
 
