@@ -13,7 +13,7 @@ import pytest
 TOP = Path(__file__).resolve().parent.parent
 ROOMS = ["ingest", "track", "qc", "store", "review", "export"]
 LEAVES = {"types", "rle", "config", "errors", "files", "geometry", "objects", "jf", "logs", "metrics", "process", "redact"}
-FLOWS = {"run", "cli", "learn", "bench", "demo", "stack"}
+FLOWS = {"run", "cli", "learn", "quality", "bench", "demo", "stack"}
 # What costs a process a third of a second or more, and so may wait until it is needed ...
 SLOW = {
     "torch", "torchvision", "ray", "prefect", "matplotlib", "moto", "uvicorn", "transformers", "hydra", "pandas", "boto3",
