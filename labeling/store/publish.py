@@ -65,10 +65,12 @@ def publish(
     A marker that is not as it was written, or whose files are not, is set aside and named in the log: its video is due again.
     People's accepts and rejects stand above the rules for the version they were said of, in this snapshot and those after
     it. When nothing has changed the newest snapshot is returned as it is. `still_held` is called right before the commit
-    (a `RunLock.check`).
+    (a `RunLock.check`). Written are the snapshot's tables, `snapshots/vNNNNNN.json` and its card; taken-in markers go.
 
     Raises:
-        StoreBusy: other publishers were faster every time.
+        StoreBusy: other publishers were faster every time, or `still_held` says that the lock is lost.
+        DamagedStore: a table of the newest snapshot is not as it was written.
+        Unavailable: the store does not answer; what was published before stands.
     """
     layout.check_run_id(run_id)
     human = human_verdicts_of(decisions)
@@ -125,12 +127,12 @@ def nothing_to_publish(objects: Objects, qc: QCConfig, *, decisions: Iterable[Re
     if snapshot is None or ledger.markers or ledger.bad or snapshot.qc != _plain(qc):
         return None
     verdicts = read_contents(objects, snapshot).verdicts
-    spoken = human_verdicts_in(verdicts)
-    news = {track for track, verdict in human_verdicts_of(decisions).items() if spoken.get(track) != verdict}
+    decided = human_verdicts_in(verdicts)
+    new_decisions = {track for track, verdict in human_verdicts_of(decisions).items() if decided.get(track) != verdict}
     # What was said of a version that is no longer current changes nothing.
     names = ["video_id", "track_id", "label_version"]
-    current = zip(*(verdicts[name].to_pylist() for name in names), strict=True) if news else ()
-    return None if any(track in news for track in current) else snapshot
+    current = zip(*(verdicts[name].to_pylist() for name in names), strict=True) if new_decisions else ()
+    return None if any(track in new_decisions for track in current) else snapshot
 
 
 def missing_results(objects: Objects, snapshot: Snapshot, names: Iterable[str]) -> list[str]:
@@ -178,20 +180,21 @@ def _read_batches(objects: Objects, markers: Iterable[Marker]) -> tuple[list[_Pe
 
 
 def _read_batch(objects: Objects, marker: Marker) -> _PendingBatch | BadMarker:
-    noted = {str(file["table"]): file for file in marker.files}
+    file_rows = {str(file["table"]): file for file in marker.files}
     try:
         # Of masks the length alone: reading them all would cost as much as the run took to write. `upkeep` reads them.
         masks = objects.stat(marker.file_of("masks"))
-        if masks is None or masks.num_bytes != noted["masks"]["num_bytes"]:
-            problem = "is gone" if masks is None else f"has {masks.num_bytes} bytes; noted were {noted['masks']['num_bytes']}"
+        num_bytes = file_rows["masks"]["num_bytes"]
+        if masks is None or masks.num_bytes != num_bytes:
+            problem = "is gone" if masks is None else f"has {masks.num_bytes} bytes; noted were {num_bytes}"
             return BadMarker(marker.object_key, f"{marker.file_of('masks')} {problem}")
         tracks = read(objects, marker.file_of("tracks"), schemas.SNAPSHOT_TRACKS)
         videos = read(objects, marker.file_of("videos"), schemas.VIDEOS)
     except DamagedStore as error:
         return BadMarker(marker.object_key, str(error))
     names = ["object_id", "label_version"]
-    named = sorted(tuple(result[name] for name in names) for result in marker.results)
-    if sorted(zip(*(tracks[name].to_pylist() for name in names), strict=True)) != named or len(videos) != 1:
+    results = sorted(tuple(result[name] for name in names) for result in marker.results)
+    if sorted(zip(*(tracks[name].to_pylist() for name in names), strict=True)) != results or len(videos) != 1:
         return BadMarker(marker.object_key, f"{marker.file_of('tracks')} holds other objects than the marker names")
     return _PendingBatch(marker, tracks, videos)
 

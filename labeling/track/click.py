@@ -6,7 +6,7 @@ A frame in hand is a value; the predictor keeps nothing of it. Legend: H, W the 
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,14 @@ import numpy.typing as npt
 from labeling import rle
 from labeling.errors import BadInput
 from labeling.geometry import clipped
-from labeling.track.follow import check_place
+from labeling.track.follow import PromptArrays, check_coordinates, prompt_arrays
 from labeling.track.predictor import Predictor, arithmetic, mask_of
 from labeling.types import RLE, Box, Point
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sam2.tracking.state import VideoState
 
 OBJECT, FRAME = 1, 0
 
@@ -25,7 +30,7 @@ OBJECT, FRAME = 1, 0
 class FrameInHand:
     """A frame with its features, made by `take_frame`; `lock` keeps two questions about it apart."""
 
-    state: Any
+    state: "VideoState"
     size_hw: tuple[int, int]
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -57,13 +62,11 @@ def click(
         raise BadInput("neither points nor a box came; expected at least one click, or a box", "bad_prompt")
     if mask is not None and mask.size_hw != frame.size_hw:
         raise BadInput(f"the mask is {mask.size_hw} (h, w), the frame {frame.size_hw}", "bad_prompt")
-    check_place("the click", frame.size_hw, points_xy=points_xy, box_xyxy=box_xyxy)
-    given: dict[str, Any] = {} if box_xyxy is None else {"box": np.array(clipped(box_xyxy, frame.size_hw), np.float32)}
-    if points_xy:
-        given |= {"points": np.array(points_xy, np.float32), "labels": np.array(labels, np.int32)}
+    check_coordinates("the click", frame.size_hw, points_xy=points_xy, box_xyxy=box_xyxy)
+    arrays = prompt_arrays(points_xy, labels, None if box_xyxy is None else clipped(box_xyxy, frame.size_hw))
     with frame.lock, arithmetic(precision, device=device):
         try:
-            return _ask(predictor, frame.state, given, mask)
+            return _ask(predictor, frame.state, arrays, mask)
         except ValueError as error:
             raise BadInput(str(error), "bad_prompt") from error
         finally:
@@ -71,15 +74,17 @@ def click(
             frame.state.tracks.clear()
 
 
-def _ask(predictor: Predictor, state: Any, given: dict[str, Any], mask: RLE | None) -> Clicked:
+def _ask(predictor: Predictor, state: "VideoState", arrays: PromptArrays, mask: RLE | None) -> Clicked:
     if mask is not None and rle.area(mask):
         # The network takes the answer that is there on a frame as its mask prompt.
         predictor.add_new_mask(state, FRAME, OBJECT, rle.decode(mask))
-    _, _, logits_N1HW = predictor.add_new_points_or_box(state, FRAME, OBJECT, **given)
-    scores_K = state.tracks[OBJECT].entry_on(FRAME).scores_K.float().cpu()
+    _, _, logits_N1HW = predictor.add_new_points_or_box(state, FRAME, OBJECT, **arrays)
+    entry = state.tracks[OBJECT].entry_on(FRAME)
+    assert entry is not None  # it was just asked for
+    scores_K = entry.scores_K.float().cpu()
     return Clicked(rle.encode(mask_of(logits_N1HW[0] > 0)), _finite(scores_K[0]), _finite(scores_K[1]))
 
 
-def _finite(value: Any) -> float:
+def _finite(value: "Tensor") -> float:
     number = float(value)
     return number if np.isfinite(number) else 0.0

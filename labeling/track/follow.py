@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,12 @@ from labeling.track.pipelined import ahead
 from labeling.track.predictor import Predictor, mask_of
 from labeling.types import RLE, Box, FrameMask, MaskSource, Point, Prompt, PromptSource
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sam2.tracking.output import FrameOutput
+    from sam2.tracking.state import VideoState
+
 
 class SampledFrames(Protocol):
     """The frames to follow through, by position, with the time and source index of each."""
@@ -31,6 +37,15 @@ class SampledFrames(Protocol):
     def __len__(self) -> int: ...
     def __getitem__(self, position: int, /) -> npt.NDArray[np.uint8]: ...
     def pts_seconds(self, position: int) -> float: ...
+
+
+class PromptArrays(TypedDict, total=False):
+    """A prompt as the predictor takes it: `points` (P, 2) and `box` (4,) float32 in pixels, `labels` (P,) int32."""
+
+    points: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int32]
+    box: npt.NDArray[np.float32]
+    clear_old_points: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +69,9 @@ def follow(
 ) -> Iterator[Tracked]:
     """Follow every prompted object through the frames; `deadline` is in seconds since the epoch.
 
-    An object with a prompt that does not fit the video, or that the predictor refuses, is not followed: `refused` takes
-    its error, and the others are followed as if it were not there.
+    Frames are upright RGB (H, W, 3) uint8, `size_hw` their height and width. Masks come batch by batch of at most
+    `max_objects`; within a batch frame by frame. An object with a prompt that does not fit the video, or that the predictor
+    refuses, is not followed: `refused` takes its error, and the others are followed as if it were not there.
 
     Raises:
         BadInput: an object that is refused where no `refused` is given.
@@ -65,7 +81,9 @@ def follow(
     by_object = check_prompts(prompts, frames.frame_indices, size_hw, errors)
     if refused is None:
         _raise_first(errors)
+    # Objects that begin late share a batch, which then passes over the frames before them.
     ids = sorted(by_object, key=lambda o: (by_object[o][0].frame_idx, o))
+    # The memory of a batch grows with its objects, so a crowd is followed in several passes over the video.
     for start in range(0, len(ids), max_objects):
         batch = {o: by_object[o] for o in ids[start : start + max_objects]}
         yield from _follow_batch(predictor, frames, batch, direction, deadline, errors)
@@ -96,6 +114,7 @@ def _one_way(
     refused: MutableMapping[int, BadInput], *, reverse: bool,
 ) -> Iterator[Tracked]:
     positions = {frame_idx: k for k, frame_idx in enumerate(frames.frame_indices)}
+    # What a person drew is stored as drawn, not as the network gives it back.
     drawn = {
         (p.object_id, p.frame_idx): p.mask
         for prompts in batch.values()
@@ -112,15 +131,16 @@ def _one_way(
             for row, object_id in enumerate(out.obj_ids):
                 runs = drawn.get((object_id, frame_idx))
                 source = MaskSource.HUMAN if runs else MaskSource.MODEL
+                # The dense mask ends here: what goes on are run lengths and numbers.
                 runs = runs or rle.encode(mask_of(masks_N[row]))
                 yield Tracked(object_id, _frame_mask(out, row, frame_idx, pts, runs, source))
             _check_deadline(deadline)
 
 
 def _steps(
-    predictor: Predictor, state: Any, batch: Mapping[int, Sequence[Prompt]], positions: Mapping[int, int], deadline: float,
-    refused: MutableMapping[int, BadInput], *, reverse: bool,
-) -> Iterator[tuple[Any, Any]]:
+    predictor: Predictor, state: "VideoState", batch: Mapping[int, Sequence[Prompt]], positions: Mapping[int, int],
+    deadline: float, refused: MutableMapping[int, BadInput], *, reverse: bool,
+) -> Iterator[tuple["FrameOutput", "Tensor"]]:
     """Prompt, then follow; yield each output and its masks (N, 1, H, W). All of it runs in one thread, see `ahead`."""
     for object_id, prompts in batch.items():
         try:
@@ -131,29 +151,37 @@ def _steps(
             refused[object_id] = error
     if refused.keys() >= batch.keys():
         return
+    # Half of an object's prompts may be in the state already: it goes as a whole.
     for object_id in refused.keys() & batch.keys():
         predictor.remove_object(state, object_id, need_output=False)
     for out in predictor.propagate(state, reverse=reverse, each_from_its_prompt=True):
         yield out, out.mask_logits > 0
 
 
-def _add(predictor: Predictor, state: Any, prompt: Prompt, position: int) -> None:
+def _add(predictor: Predictor, state: "VideoState", prompt: Prompt, position: int) -> None:
     try:
         if prompt.mask is not None:
             predictor.add_new_mask(state, position, prompt.object_id, rle.decode(prompt.mask))
             return
-        given: dict[str, Any] = {}
-        if prompt.box_xyxy is not None:
-            given["box"] = np.array(prompt.box_xyxy, np.float32)
+        arrays = prompt_arrays(prompt.points_xy, prompt.labels, prompt.box_xyxy)
         if prompt.points_xy:
-            given |= {"points": np.array(prompt.points_xy, np.float32), "labels": np.array(prompt.labels, np.int32)}
-            given |= {"clear_old_points": prompt.box_xyxy is not None}
-        predictor.add_new_points_or_box(state, position, prompt.object_id, **given)
+            arrays["clear_old_points"] = prompt.box_xyxy is not None
+        predictor.add_new_points_or_box(state, position, prompt.object_id, **arrays)
     except ValueError as error:
         raise BadPrompt(f"object {prompt.object_id}, frame {prompt.frame_idx}: {error}") from error
 
 
-def _frame_mask(out: Any, row: int, frame_idx: int, pts_seconds: float, runs: RLE, source: MaskSource) -> FrameMask:
+def prompt_arrays(points_xy: Sequence[Point], labels: Sequence[int], box_xyxy: Box | None) -> PromptArrays:
+    """Return clicks and a box in pixels as the predictor takes them; what there is none of is left out."""
+    arrays: PromptArrays = {} if box_xyxy is None else {"box": np.array(box_xyxy, np.float32)}
+    if points_xy:
+        arrays |= {"points": np.array(points_xy, np.float32), "labels": np.array(labels, np.int32)}
+    return arrays
+
+
+def _frame_mask(
+    out: "FrameOutput", row: int, frame_idx: int, pts_seconds: float, runs: RLE, source: MaskSource
+) -> FrameMask:
     # A reviewer's mask may come from another program, whose runs are looked at first.
     model = source is MaskSource.MODEL
     area, box_xywh = rle.area_and_box(runs) if model else (rle.area(runs), rle.box_xywh(runs))
@@ -173,7 +201,7 @@ def _frame_mask(out: Any, row: int, frame_idx: int, pts_seconds: float, runs: RL
     )
 
 
-def _number(value: Any) -> float | None:
+def _number(value: "Tensor") -> float | None:
     number = float(value)
     return number if math.isfinite(number) else None
 
@@ -199,14 +227,14 @@ def check_prompts(
     for prompt in prompts:
         by_object[prompt.object_id].append(prompt)
     fitting: dict[int, list[Prompt]] = {}
-    for object_id, given in by_object.items():
+    for object_id, of_object in by_object.items():
         try:
-            for prompt in given:
+            for prompt in of_object:
                 _check(prompt, sampled, frame_indices, size_hw)
         except BadPrompt as error:
             errors[object_id] = error
         else:
-            fitting[object_id] = _settled([_inside(prompt, size_hw) for prompt in given])
+            fitting[object_id] = _in_order([_clipped(prompt, size_hw) for prompt in of_object])
     if refused is None and not fitting:
         _raise_first(errors)
     return fitting
@@ -216,16 +244,18 @@ def _check(prompt: Prompt, sampled: Set[int], frame_indices: Sequence[int], size
     where = f"object {prompt.object_id}, frame {prompt.frame_idx}"
     if prompt.frame_idx not in sampled:
         raise BadPrompt(f"{where}: {_why_not_sampled(prompt.frame_idx, frame_indices)}")
-    check_place(where, size_hw, points_xy=prompt.points_xy, box_xyxy=prompt.box_xyxy)
+    check_coordinates(where, size_hw, points_xy=prompt.points_xy, box_xyxy=prompt.box_xyxy)
     if prompt.mask is not None:
         _check_mask(prompt.mask, where, size_hw, may_be_empty=prompt.source is PromptSource.CORRECTION)
 
 
-def _inside(prompt: Prompt, size_hw: tuple[int, int]) -> Prompt:
+def _clipped(prompt: Prompt, size_hw: tuple[int, int]) -> Prompt:
     return prompt if prompt.box_xyxy is None else replace(prompt, box_xyxy=clipped(prompt.box_xyxy, size_hw))
 
 
-def check_place(where: str, size_hw: tuple[int, int], *, points_xy: Sequence[Point] = (), box_xyxy: Box | None = None) -> None:
+def check_coordinates(
+    where: str, size_hw: tuple[int, int], *, points_xy: Sequence[Point] = (), box_xyxy: Box | None = None
+) -> None:
     """Raise BadPrompt, which begins with `where`, for a point outside the frame or a box that misses it."""
     height, width = size_hw
     outside = [p for p in points_xy if not (0 <= p[0] <= width and 0 <= p[1] <= height)]
@@ -237,7 +267,7 @@ def check_place(where: str, size_hw: tuple[int, int], *, points_xy: Sequence[Poi
             raise BadPrompt(f"{where}: box {box_xyxy} misses the frame of {width} x {height}")
 
 
-def _settled(prompts: list[Prompt]) -> list[Prompt]:
+def _in_order(prompts: list[Prompt]) -> list[Prompt]:
     """Return one object's prompts by frame; on a frame that a reviewer corrected, the correction stands alone."""
     corrected = {p.frame_idx for p in prompts if p.source is PromptSource.CORRECTION}
     valid = [p for p in prompts if p.source is PromptSource.CORRECTION or p.frame_idx not in corrected]

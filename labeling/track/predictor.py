@@ -18,7 +18,11 @@ from sam2.overrides import apply_overrides
 from sam2.variants import CONFIGS, find_config
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
+
+    from sam2.sam2_video_predictor import Prompted
+    from sam2.tracking.output import FrameOutput
+    from sam2.tracking.state import VideoState
 
 # Raised whenever the same inputs would give other masks: it is a part of every key.
 SEMANTICS_VERSION = 1
@@ -33,14 +37,20 @@ TRACKERS = ("sam2", "samurai")
 class Predictor(Protocol):
     """What `follow` needs of `sam2.sam2_video_predictor.SAM2VideoPredictor`; a test may give another."""
 
-    def init_state(self, video_path: Any, *, memory: str, async_loading_frames: bool = ...) -> Any: ...
+    def init_state(self, video_path: object, *, memory: str, async_loading_frames: bool = ...) -> "VideoState": ...
     def add_new_points_or_box(
-        self, inference_state: Any, frame_idx: int, obj_id: int, points: Any = ..., labels: Any = ...,
-        clear_old_points: bool = ..., normalize_coords: bool = ..., box: Any = ...,
-    ) -> Any: ...
-    def add_new_mask(self, inference_state: Any, frame_idx: int, obj_id: int, mask: npt.NDArray[np.bool_]) -> Any: ...
-    def remove_object(self, inference_state: Any, obj_id: int, *, need_output: bool = ...) -> Any: ...
-    def propagate(self, inference_state: Any, *, reverse: bool, each_from_its_prompt: bool) -> Iterator[Any]: ...
+        self, inference_state: "VideoState", frame_idx: int, obj_id: int, points: object = ..., labels: object = ...,
+        clear_old_points: bool = ..., normalize_coords: bool = ..., box: object = ...,
+    ) -> "Prompted": ...
+    def add_new_mask(
+        self, inference_state: "VideoState", frame_idx: int, obj_id: int, mask: npt.NDArray[np.bool_]
+    ) -> "Prompted": ...
+    def remove_object(
+        self, inference_state: "VideoState", obj_id: int, *, need_output: bool = ...
+    ) -> tuple[list[int], list[tuple[int, "Tensor"]]]: ...
+    def propagate(
+        self, inference_state: "VideoState", *, reverse: bool, each_from_its_prompt: bool
+    ) -> Iterator["FrameOutput"]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +223,7 @@ def arithmetic(precision: str, *, device: str) -> Iterator[None]:
         yield
 
 
-def mask_of(mask_1HW: "torch.Tensor") -> npt.NDArray[np.bool_]:
+def mask_of(mask_1HW: "Tensor") -> npt.NDArray[np.bool_]:
     """Return one object's mask (H, W) on the host."""
     mask_HW: npt.NDArray[np.bool_] = mask_1HW[0].cpu().numpy()
     return mask_HW
