@@ -24,9 +24,9 @@ from flows.cli.overrides import choices_in, known_overrides, refusal_of
 from flows.learn.config import EvaluateConfig, TrainConfig
 from labeling.config import LabelConfig, TrackerConfig
 from labeling.errors import BadConfiguration, LabelingError
-from labeling.objects_uris import local_path
+from labeling.logs import held_out, redacted
+from labeling.objects_contract import local_path
 from labeling.qc.rules import checked_rules
-from labeling.redact import held_out, redacted
 from labeling.review.items import MAX_REVIEWERS
 from labeling.store.layout import check_run_id
 from labeling.track.predictor import PRECISIONS

@@ -22,8 +22,9 @@ from flows.run.report import write_run_report
 from flows.run.shared_root import shared_root
 from labeling import logs
 from labeling.config import LabelConfig, SourceConfig
-from labeling.errors import CREDENTIALS_EXPIRED, CREDENTIALS_REFUSED, DamagedStore, Unavailable
+from labeling.errors import CREDENTIALS_EXPIRED, CREDENTIALS_REFUSED, DamagedStore, ErrorKind, ErrorRecord, Unavailable
 from labeling.ingest.listing import why_source_is_gone
+from labeling.jobs import Job, Receipt
 from labeling.objects import Objects
 from labeling.pool.pool import run_jobs
 from labeling.store.dead_letters import dead_job, dead_object, put_dead_letter
@@ -32,7 +33,6 @@ from labeling.store.publish import missing_results, publish
 from labeling.store.run_state import Doing
 from labeling.store.runs import RunSummary, write_summary
 from labeling.store.snapshots import Snapshot
-from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
 
 log = logging.getLogger(__name__)
 

@@ -25,6 +25,7 @@ from labeling.errors import BadInput, BadPrompt, record_of
 from labeling.ingest.decode import FrameReader, sampled_frames
 from labeling.ingest.fetch import fetch_video, own_folder, sweep_scratch
 from labeling.ingest.probe import probe
+from labeling.jobs import Job, Receipt
 from labeling.objects import Objects, open_objects
 from labeling.qc.signals import SignalMeter
 from labeling.store.mask_rows import read_mask_rows
@@ -33,7 +34,7 @@ from labeling.store.writer import BatchWriter, TrackRow
 from labeling.track.follow import Tracked, check_prompts, follow
 from labeling.track.predictor import Predictor, TrackerRecipe, arithmetic, build_predictor, take_peak_gpu_bytes
 from labeling.track.span_retrack import follow_within
-from labeling.types import Job, Prompt, Provenance, Receipt, Video
+from labeling.types import Prompt, Provenance, Video
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -180,7 +180,7 @@ class MetricsConfig:
 class UpkeepConfig:
     """What compacting, vacuuming and verifying may do, and what they keep.
 
-    Files below half of `target_mib` are packed where a bucket has `min_files` of them. Kept are the last `keep_last`
+    Files below half of `target_mib` are packed where a bucket has `min_files` of them. KeptMasks are the last `keep_last`
     snapshots, those replaced less than `keep_days` ago, those in `keep` by name, and all younger than `min_age_hours`.
     """
 

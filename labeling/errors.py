@@ -1,4 +1,4 @@
-"""Errors that name a reason, and how a caught exception becomes a record.
+"""Errors that name a reason, how a caught exception becomes a record, and how a bad value is shown.
 
 Reasons a user meets in dead letters: `missing_video`, `not_a_video`, `decode_error`, `empty_video`, `bad_prompt`,
 `unknown_video` (a prompt for a video that the listing lacks), `no_prompts`, `deadline`, `worker_died`, `out_of_memory`,
@@ -7,14 +7,60 @@ Reasons a user meets in dead letters: `missing_video`, `not_a_video`, `decode_er
 `credentials_expired`, `credentials_refused` and `store_not_shared` are no single video's: they end the run.
 """
 
+import reprlib
 import traceback
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from labeling.types import ErrorKind, ErrorRecord, Job
+if TYPE_CHECKING:
+    from labeling.jobs import Job
 
 CREDENTIALS_EXPIRED = "credentials_expired"
 CREDENTIALS_REFUSED = "credentials_refused"
 STORE_NOT_SHARED = "store_not_shared"
 ENDS_THE_RUN = frozenset({CREDENTIALS_EXPIRED, CREDENTIALS_REFUSED, STORE_NOT_SHARED})
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 120
+_SHORT.maxlong = 40
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
+_SHOWN_AT_MOST = 240
+
+
+class ErrorKind(StrEnum):
+    """What a retry can do about an error: `transient` may pass, `poison` never will, `device` needs a fresh worker."""
+
+    TRANSIENT = "transient"
+    POISON = "poison"
+    DEVICE = "device"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """Why a job failed, as a value: `reason` from a short vocabulary, the rest for people."""
+
+    kind: ErrorKind
+    reason: str
+    message: str
+    traceback: str = ""
+    attempts: int = 1
+
+
+def shown(value: object) -> str:
+    """Show a value in a message: as `repr` does, but never longer than a person reads."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= _SHOWN_AT_MOST else f"{text[:_SHOWN_AT_MOST]}..."
+
+
+def require(condition: bool, name: str, value: object, expectation: str) -> None:
+    """Raise a ValueError that shows name, value (shortened) and expectation unless `condition` holds."""
+    if not condition:
+        raise ValueError(f"{name} is {shown(value)}; expected {expectation}")
+
+
+def is_storable(text: str) -> bool:
+    """Whether JSON, Parquet and databases can all keep a text: no NUL, no half of a pair of surrogates."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 class LabelingError(Exception):
@@ -91,7 +137,7 @@ class NoWorkersLeft(ClusterFailed):
     `not_done` holds the rest of a list or other sized collection, and of another iterable what was pulled from it.
     """
 
-    def __init__(self, message: str, record: ErrorRecord | None = None, not_done: tuple[Job, ...] = ()) -> None:
+    def __init__(self, message: str, record: ErrorRecord | None = None, not_done: "tuple[Job, ...]" = ()) -> None:
         super().__init__(message)
         self.record, self.not_done = record, not_done
 

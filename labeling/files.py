@@ -1,17 +1,18 @@
-"""Files that are whole or not there: written beside their place, then renamed into it.
+"""Files that are whole or not there, and the processes that write them.
 
-The name of a file that is being written says which process writes it, so that what a killed one left can be told from what
-is in work and swept.
+A file is written beside its place, then renamed into it. Its name says which process writes it, so that what a killed one left
+can be told from what is in work and swept.
 """
 
+import hashlib
 import os
 import re
+import socket
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from labeling.process import is_gone, this_process
+from typing import Any
 
 _BESIDE = re.compile(r"\.~[0-9a-f]{32}(?:~([0-9a-f]{8}~\d+~\d*))?\.beside")
 _LEFT_AFTER_S = 86_400.0  # for writers that cannot be asked after: on other machines, or of releases that did not name them
@@ -55,3 +56,73 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def machine_name() -> str:
+    """Name this boot of this machine and the process namespace, "" where the system does not say."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def process_start(pid: int) -> str:
+    """Return when a process started, in the kernel's ticks, so that a reused id is no match; "" when there is none.
+
+    Where the system has no /proc it is "0" for every process that lives.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "0" if _takes_signals(pid) else ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def this_process() -> str:
+    """Name this process in a file's name: machine, id and start."""
+    return f"{_digest(machine_name())}~{os.getpid()}~{process_start(os.getpid())}"
+
+
+def is_gone(name: str) -> bool | None:
+    """Whether a process that `this_process` named has ended; None where that cannot be known from here."""
+    where, _, rest = name.partition("~")
+    pid, _, since = rest.partition("~")
+    if not machine_name() or where != _digest(machine_name()) or not pid.isdigit():
+        return None
+    return process_start(int(pid)) != since
+
+
+def process_identity() -> dict[str, Any]:
+    """Describe this process for a JSON document: `machine`, `pid` and `started`."""
+    return {"machine": machine_name(), "pid": os.getpid(), "started": process_start(os.getpid())}
+
+
+def process_has_ended(process: Mapping[str, Any]) -> bool:
+    """Whether a process that `identity` described has ended; False where that cannot be known from here."""
+    here = machine_name()
+    return bool(here) and process.get("machine") == here and process_start(int(process["pid"])) != str(process["started"])
+
+
+def child_processes(parent: int) -> list[int]:
+    """Return the ids of the processes that a process started and that live, as far as /proc says."""
+    children = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
+                children.append(int(path.parent.name))
+    return children
+
+
+def _takes_signals(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,15 +1,24 @@
-"""What a line of the log looks like: text or JSON, the names of run, chunk and video on each, and no secrets."""
+"""What a line of the log looks like: text or JSON, the names of run, chunk and video on each, and no secrets.
+
+`redact` keeps secrets out of what is written for people: logs, messages, reports. Hidden are the values of this process's
+environment that its names call secret, passwords inside URLs, and the signatures of signed ones. What this project reads back
+itself is never cut by the environment's values: one of them may be a part of a bucket's name. `held_out` takes passwords and
+signatures out of it, so that it names the object alone.
+"""
 
 import json
 import logging
+import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 from labeling.config import LogFormat
-from labeling.redact import redact
 
 # Control characters, those that turn text round and what is no text, as signs that stand for them: no name that somebody
 # else chose writes to a terminal.
@@ -21,6 +30,17 @@ VISIBLE = {
 ALWAYS = ("run", "chunk", "video")
 _NAMES = (*ALWAYS, "worker", "job")
 _named: ContextVar[Mapping[str, object]] = ContextVar("labeling_log_names", default={})  # noqa: B039 - never changed in place
+MASK = "***"
+# A shorter value would be found inside ordinary words.
+LEAST_LENGTH = 8
+
+_SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|AUTH_STRING|ACCESS_KEY|API_KEY", re.IGNORECASE)
+_PATH_NAME = re.compile(r"_(PATH|FILE|DIR|MODE)$", re.IGNORECASE)
+_IN_URL = re.compile(r"(://[^\s:/@\"'<>]*):[^\s/\"'<>]+@")
+_IN_QUERY = re.compile(
+    r"\b(X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token|AWSAccessKeyId|Signature|password|token)=[^\s&\"'<>]+",
+    re.IGNORECASE,
+)
 
 
 @contextmanager
@@ -83,3 +103,42 @@ def _names_of(record: logging.LogRecord) -> dict[str, object]:
     if "video" not in names and "job" in names:
         names["video"] = str(names["job"]).partition("-")[0]      # a job is named by its video and batch
     return names
+
+
+def redact(text: str) -> str:
+    """Return a text with `***` in the place of every secret."""
+    for secret in _known(os.environ):
+        text = text.replace(secret, MASK)
+    return _IN_QUERY.sub(rf"\1={MASK}", _IN_URL.sub(rf"\1:{MASK}@", text))
+
+
+def redacted(value: Any) -> Any:
+    """Return plain values with every text in them redacted."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {name: redacted(v) for name, v in value.items()}
+    return [redacted(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def held_out(value: Any) -> Any:
+    """Return plain values without the passwords and signatures in their URLs, to be kept and read back."""
+    if isinstance(value, str):
+        return _IN_QUERY.sub(r"\1=", _IN_URL.sub(r"\1@", value)) if "://" in value else value
+    if isinstance(value, Mapping):
+        return {name: held_out(v) for name, v in value.items()}
+    return [held_out(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _known(environment: Mapping[str, str]) -> set[str]:
+    """The secrets of an environment, as they are and as a URL spells them."""
+    secrets = {value for name, value in environment.items() if _SECRET.search(name) and not _PATH_NAME.search(name)}
+    secrets |= {_password(value) for value in environment.values() if "://" in value}
+    return {spelled for secret in secrets if len(secret) >= LEAST_LENGTH for spelled in (secret, quote(secret, safe=""))}
+
+
+def _password(url: str) -> str:
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:
+        return ""

@@ -18,8 +18,7 @@ from typing import BinaryIO
 
 from labeling.errors import BadConfiguration, Denied, LabelingError, Unavailable
 from labeling.files import beside_name, is_left, written_beside
-from labeling.objects_contract import Objects, ObjectStat, check_key, is_hidden, map_objects, missing
-from labeling.objects_uris import local_path, split_uri
+from labeling.objects_contract import Objects, ObjectStat, check_key, is_hidden, local_path, map_objects, missing, split_uri
 
 __all__ = ["FolderObjects", "ObjectStat", "Objects", "check_key", "map_objects", "open_objects", "split_uri"]
 

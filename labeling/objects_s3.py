@@ -15,9 +15,8 @@ from botocore import exceptions as boto_errors
 
 from labeling.errors import CREDENTIALS_EXPIRED, BadCredentials, Unavailable
 from labeling.files import written_beside
-from labeling.objects_contract import ObjectStat, check_key, is_hidden
+from labeling.objects_contract import ObjectStat, check_key, is_hidden, split_s3_root
 from labeling.objects_s3_client import ABSENT, BARE, BROKEN, client_for, code_of, named_errors, request_payer
-from labeling.objects_uris import split_s3_root
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
-from labeling.types import RLE, Box, shown
+from labeling.errors import shown
+from labeling.types import RLE, Box
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -6,15 +6,12 @@ Suffixes: `_xy` pixel coordinates (x right, y down) of the upright frame, `_xyxy
 """
 
 import math
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+from labeling.errors import require
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -43,40 +40,9 @@ class Decision(StrEnum):
     REJECT = "reject"
 
 
-class ErrorKind(StrEnum):
-    """What a retry can do about an error: `transient` may pass, `poison` never will, `device` needs a fresh worker."""
-
-    TRANSIENT = "transient"
-    POISON = "poison"
-    DEVICE = "device"
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 120
-_SHORT.maxlong = 40
-_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
-_SHOWN_AT_MOST = 240
-
 MOST_FRAMES = 1 << 31  # frame indices are below
 MOST_PIXELS = 1 << 26  # of one mask that comes from people: 8192 x 8192
 _FARTHEST = 1 << 24  # of a coordinate; float32 still tells pixels apart there
-
-
-def shown(value: object) -> str:
-    """Show a value in a message: as `repr` does, but never longer than a person reads."""
-    text = _SHORT.repr(value)
-    return text if len(text) <= _SHOWN_AT_MOST else f"{text[:_SHOWN_AT_MOST]}..."
-
-
-def require(condition: bool, name: str, value: object, expectation: str) -> None:
-    """Raise a ValueError that shows name, value (shortened) and expectation unless `condition` holds."""
-    if not condition:
-        raise ValueError(f"{name} is {shown(value)}; expected {expectation}")
-
-
-def is_storable(text: str) -> bool:
-    """Whether JSON, Parquet and databases can all keep a text: no NUL, no half of a pair of surrogates."""
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _finite(values: tuple[float, ...]) -> bool:
@@ -315,89 +281,3 @@ class ReviewDecision:
     def __post_init__(self) -> None:
         require(self.action in ("accept", "reject", "correct"), "action", self.action, "accept, reject or correct")
         require((self.action == "correct") == bool(self.prompts), "prompts", len(self.prompts), "prompts exactly with correct")
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What a new version keeps of the one before: its masks, on all frames but those in `spans` (half-open).
-
-    `starts` has the first corrected frame of each span; `masks_file` is the store's key of the file that the masks lie in.
-    """
-
-    masks_file: str
-    spans: tuple[tuple[int, int], ...]
-    starts: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        ends = [end for span in self.spans for end in span]
-        ascending = all(a < b for a, b in zip(ends, ends[1:], strict=False))
-        require(bool(ends) and ascending, "spans", self.spans, "ascending half-open spans of frames that do not touch")
-        held = [first <= start < end for (first, end), start in zip(self.spans, self.starts, strict=True)]
-        require(all(held), "starts", self.starts, f"a frame of each span {self.spans}")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One video's work for an actor: the objects that are due, with the key and label version of each.
-
-    `batch` names the output files: the first 16 hex digits of SHA-256 of the sorted keys it covers. `components` holds,
-    by object, a digest of each input that the key covers: kept in the done marker, they say later what has changed.
-    `kept` names the objects that are tracked on some frames alone.
-    """
-
-    run_id: str
-    video: VideoRef
-    prompts: tuple[Prompt, ...]
-    keys: Mapping[int, str]
-    label_versions: Mapping[int, int]
-    batch: str
-    components: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
-    kept: Mapping[int, Kept] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        objects = {p.object_id for p in self.prompts}
-        require(objects == set(self.keys), "keys", sorted(self.keys), f"a key for each prompted object {sorted(objects)}")
-        require(objects == set(self.label_versions), "label_versions", sorted(self.label_versions), "one for each object")
-
-    @property
-    def name(self) -> str:
-        """What logs and budgets call this job."""
-        return f"{self.video.video_id}-{self.batch}"
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorRecord:
-    """Why a job failed, as a value: `reason` from a short vocabulary (see `labeling/errors.py`), the rest for people."""
-
-    kind: ErrorKind
-    reason: str
-    message: str
-    traceback: str = ""
-    attempts: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What came of a job: counts, files written and seconds by stage, or an error record.
-
-    `peak_gpu_bytes` is the most that the worker held of its GPU while it did the job, 0 without one. `dead_objects` are
-    those that could not be tracked though the others were: they are in no file, and due again.
-    """
-
-    job_name: str
-    video_id: str
-    num_frames: int = 0
-    num_objects: int = 0
-    num_masks: int = 0
-    video_seconds: float = 0.0
-    files: tuple[str, ...] = ()
-    seconds_by_stage: Mapping[str, float] = field(default_factory=dict)
-    error: ErrorRecord | None = None
-    worker: str = ""
-    peak_gpu_bytes: int = 0
-    dead_objects: Mapping[int, ErrorRecord] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether the job's rows are in the store."""
-        return self.error is None

@@ -12,7 +12,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parent.parent
 ROOMS = ["ingest", "track", "qc", "store", "review", "certify", "export"]
-LEAVES = {"types", "rle", "config", "errors", "files", "geometry", "objects", "jf", "logs", "metrics", "process", "redact"}
+LEAVES = {"types", "jobs", "rle", "config", "errors", "files", "geometry", "objects", "logs", "metrics"}
 FLOWS = {"run", "cli", "learn", "quality", "bench", "demo", "stack"}
 # What costs a process a third of a second or more, and so may wait until it is needed ...
 SLOW = {

@@ -16,9 +16,10 @@ from flows.demo.shapes import Image8
 from flows.label_video import LabelVideo
 from labeling.config import LabelConfig, RunConfig, TrackConfig
 from labeling.ingest.listing import ref_of
+from labeling.jobs import Job
 from labeling.objects import open_objects
 from labeling.store.keys import batch_of, digest
-from labeling.types import Job, Prompt, VideoRef
+from labeling.types import Prompt, VideoRef
 
 RUN = "bench"
 WARM_UP_FRAMES = 2

@@ -17,7 +17,7 @@ import typer
 
 from flows.cli.console import plain_console
 from labeling.errors import BadConfiguration, ClusterFailed, DamagedStore, LabelingError, StoreBusy, Unavailable
-from labeling.redact import redact
+from labeling.logs import redact
 from labeling.store.schemas import NewerStore
 
 OK, DEAD_LETTERS, BAD_CONFIGURATION, INTERRUPTED, FAILED = range(5)

@@ -13,8 +13,8 @@ from flows.cli.console import console, escape
 from flows.cli.operate import clock
 from flows.configure import as_configuration
 from flows.run.comparison import RunFacts, differences, facts_of, how_it_went
+from labeling.logs import redacted
 from labeling.objects import Objects, open_objects
-from labeling.redact import redacted
 from labeling.store.run_state import RunState, recent_states
 
 app = typer.Typer(no_args_is_help=True, help="Past runs: list them, show one, compare two.")

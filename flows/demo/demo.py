@@ -22,7 +22,7 @@ from labeling import rle
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
 from labeling.export.records import TruthRow
-from labeling.jf import j_and_f
+from labeling.geometry import j_and_f
 from labeling.objects import open_objects
 from labeling.review.commands import render_list
 from labeling.store.dead_letters import read_dead_letters

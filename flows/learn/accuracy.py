@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from labeling.geometry import mask_box_xyxy
-from labeling.jf import j_and_f
+from labeling.geometry import j_and_f, mask_box_xyxy
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]

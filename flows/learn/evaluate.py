@@ -19,10 +19,10 @@ import numpy.typing as npt
 from flows.learn.accuracy import Summary, TrackAccuracy, measure_track, most_interior, summarize
 from flows.learn.config import PromptKind
 from labeling import rle
-from labeling.errors import BadInput, record_of
+from labeling.errors import BadInput, ErrorRecord, record_of
 from labeling.track.follow import follow
 from labeling.track.predictor import Predictor
-from labeling.types import ErrorRecord, FrameMask, Prompt
+from labeling.types import FrameMask, Prompt
 from sam2.training.clip import Clip, ClipSource
 
 log = logging.getLogger(__name__)

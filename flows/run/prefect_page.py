@@ -17,7 +17,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging.handlers import APILogHandler
 
-from labeling.redact import redact
+from labeling.logs import redact
 
 if TYPE_CHECKING:       # a worker loads this module to look for hooks, and nothing heavy with it
     from flows.run.outcome import Outcome

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from labeling import logs
 from labeling.errors import DeadlineExceeded
-from labeling.types import Job, Video
+from labeling.jobs import Job
+from labeling.types import Video
 
 log = logging.getLogger(__name__)
 

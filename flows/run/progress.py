@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from labeling.jobs import Job, Receipt
 from labeling.pool.work import EventKind, PoolEvent
 from labeling.store.runs import RunSummary
-from labeling.types import Job, Receipt
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from flows.run.prefect_page import show_log
 from flows.run.prefect_server import ensure_server, named_errors
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration, ClusterFailed, LabelingError, StoreBusy
-from labeling.redact import redact, redacted
+from labeling.logs import redact, redacted
 
 P = ParamSpec("P")
 R = TypeVar("R")

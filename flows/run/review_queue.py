@@ -15,8 +15,8 @@ from typing import Any
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration, DamagedStore, Denied
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts, write_prompts
+from labeling.logs import redact
 from labeling.objects import Objects, open_objects
-from labeling.redact import redact
 from labeling.review.db.database import sqlite_file
 from labeling.review.db.sqlite import cannot_open
 from labeling.review.items import Correction

@@ -186,7 +186,7 @@ def _prefect(stack: Stack, env: Mapping[str, str]) -> StackPart:
         # The defaults, 5 and 10 s, are too short for a machine on which everything starts at once.
         "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
-        # Kept in memory, the leases of runs in progress would be lost with a restart, and the runs would fail.
+        # KeptMasks in memory, the leases of runs in progress would be lost with a restart, and the runs would fail.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
     if postgres_folder() is not None:

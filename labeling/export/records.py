@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from labeling.config import QCConfig
+from labeling.errors import require
 from labeling.review.quality.throughput import Throughput
-from labeling.types import Decision, FrameMask, QCFlag, require
+from labeling.types import Decision, FrameMask, QCFlag
 
 
 @dataclass(frozen=True, slots=True)

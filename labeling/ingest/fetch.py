@@ -16,10 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 from labeling.errors import BadConfiguration, BadCredentials, BadInput, Unavailable
+from labeling.files import process_start
 from labeling.ingest.digests import Digests
 from labeling.ingest.listing import content_id_of
 from labeling.objects import Objects, ObjectStat, open_objects, split_uri
-from labeling.process import started
 from labeling.types import VideoRef
 
 _LOCK_NAME = ".~lock.beside"
@@ -61,7 +61,7 @@ def fetch_video(
 
 def own_folder(scratch: Path, run_id: str) -> Path:
     """Make and return this process's folder for one run under `scratch`; `sweep_scratch` removes it once both are gone."""
-    folder = Path(scratch) / run_id / f"owner~{_host()}~{os.getpid()}~{started(os.getpid())}"
+    folder = Path(scratch) / run_id / f"owner~{_host()}~{os.getpid()}~{process_start(os.getpid())}"
     for _ in range(_MADE_TRIES):
         with suppress(FileNotFoundError):  # a sweep took the run's folder while it was still empty
             folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ def _is_alive(folder: Path) -> bool:
             return time.time() - folder.stat().st_mtime < _FOREIGN_STALE_S
         except FileNotFoundError:
             return True
-    return started(int(pid)) == since if pid.isdigit() else True
+    return process_start(int(pid)) == since if pid.isdigit() else True
 
 
 def _host() -> str:

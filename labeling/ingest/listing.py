@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from labeling.config import SourceConfig
-from labeling.errors import BadConfiguration, BadInput, LabelingError
+from labeling.errors import BadConfiguration, BadInput, LabelingError, require, shown
 from labeling.ingest.digests import Digests
 from labeling.ingest.names import compile_glob, has_video_suffix, literal_start, names_suffix
 from labeling.ingest.tables import Row, read_rows
 from labeling.objects import FolderObjects, Objects, ObjectStat, check_key, open_objects, split_uri
-from labeling.objects_uris import local_path
-from labeling.types import VideoRef, require, shown
+from labeling.objects_contract import local_path
+from labeling.types import VideoRef
 from sam2.video.files import UnreadableVideo, refuse_kind
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from labeling import rle
+from labeling.errors import is_storable, require, shown
 from labeling.ingest.tables import Row, loads
-from labeling.types import MOST_PIXELS, RLE, Box, Point, Prompt, PromptSource, is_storable, require, shown
+from labeling.types import MOST_PIXELS, RLE, Box, Point, Prompt, PromptSource
 
 COLUMNS: Mapping[str, pa.DataType] = {
     "video": pa.string(),

@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from labeling.errors import require, shown
 from labeling.ingest.names import composed
 from labeling.ingest.prompt_rows import COLUMNS, MOST_LETTERS, column_like, kinds_of, prompt_of, values_of
 from labeling.ingest.tables import Row, read_rows, write_rows
-from labeling.objects_uris import local_path
-from labeling.types import Prompt, VideoRef, require, shown
+from labeling.objects_contract import local_path
+from labeling.types import Prompt, VideoRef
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,8 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labeling.errors import BadConfiguration
+from labeling.errors import BadConfiguration, shown
 from labeling.objects import open_objects, split_uri
-from labeling.types import shown
 
 FORMATS = "JSONL (.jsonl, .ndjson), CSV (.csv) or Parquet (.parquet)"
 # What a table that was packed or saved otherwise begins with.

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from ray import cloudpickle
 
-from labeling.errors import record_of
+from labeling.errors import ErrorKind, ErrorRecord, record_of
+from labeling.jobs import Job, Receipt
 from labeling.logs import Lines
 from labeling.pool.work import LooksAhead, Proves, Work
-from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,7 @@ place that it was tried in is closed.
 from dataclasses import dataclass
 
 from labeling.config import ClusterConfig, RunConfig
-from labeling.errors import BadConfiguration
-from labeling.types import ErrorKind
+from labeling.errors import BadConfiguration, ErrorKind
 
 MAX_BACKOFF_S = 60.0
 

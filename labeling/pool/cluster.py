@@ -23,9 +23,9 @@ import ray
 
 from labeling.config import ClusterConfig
 from labeling.errors import BadConfiguration, ClusterFailed, ClusterGone
+from labeling.files import child_processes
 from labeling.pool import ray as private_ray
 from labeling.pool.pulse import JOIN_HINT, check_head, in_time
-from labeling.process import children_of
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ def shut_down() -> None:
 def abandon() -> None:
     """Let go of a Ray that is no more: end what is left of it here, and wait for nobody."""
     processes = private_ray.own_processes()
-    left = [child for process in processes for child in children_of(process.pid)]
+    left = [child for process in processes for child in child_processes(process.pid)]
     for process in processes:
         process.kill()
         process.wait()

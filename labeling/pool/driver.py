@@ -17,14 +17,14 @@ from concurrent.futures import Future
 from ray.exceptions import RayError, RayTaskError
 
 from labeling.config import ClusterConfig
-from labeling.errors import ENDS_THE_RUN, ClusterFailed, NoWorkersLeft, PoolStopped, record_of
+from labeling.errors import ENDS_THE_RUN, ClusterFailed, ErrorKind, ErrorRecord, NoWorkersLeft, PoolStopped, record_of
+from labeling.jobs import Job, Receipt
 from labeling.pool.actor import Response, failed
 from labeling.pool.budget import Limits, charge_failure, is_spent
 from labeling.pool.capacity import refit, to_start, to_stop
 from labeling.pool.queue import MAX_JOBS, Attempt, JobQueue, Pace
 from labeling.pool.work import EventKind, PoolEvent
 from labeling.pool.worker import ActorResources, Request, Worker, record_of_death, record_of_lateness
-from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
+from labeling.jobs import Job
 from labeling.pool.budget import Failures
-from labeling.types import Job
 
 # An answer is held back for at most CALL_S and one job, and that much is done again when the actor dies before it.
 CALL_S = 0.25

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from labeling.types import Job, Receipt
+from labeling.jobs import Job, Receipt
 
 
 class Work(Protocol):

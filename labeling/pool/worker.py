@@ -13,9 +13,9 @@ import ray
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 
 from labeling.config import ClusterConfig
+from labeling.errors import ErrorKind, ErrorRecord
 from labeling.pool.actor import Response, WorkerActor
 from labeling.pool.queue import CALL_S, Attempt
-from labeling.types import ErrorKind, ErrorRecord
 
 
 @dataclass(frozen=True, slots=True)

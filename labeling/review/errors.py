@@ -1,7 +1,6 @@
 """What the queue refuses, by name."""
 
-from labeling.errors import BadInput, LabelingError, Unavailable
-from labeling.types import ErrorKind
+from labeling.errors import BadInput, ErrorKind, LabelingError, Unavailable
 
 
 class UnknownItem(BadInput):

@@ -10,8 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Self
 
-from labeling.errors import BadInput
-from labeling.types import Prompt, QCFlag, Verdict, require, shown
+from labeling.errors import BadInput, require, shown
+from labeling.types import Prompt, QCFlag, Verdict
 
 MAX_REVIEWERS = 9
 _MOST_DIGITS = 18  # of an item's number, which is an int64

@@ -21,13 +21,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from labeling import rle
-from labeling.errors import BadInput
+from labeling.errors import BadInput, require, shown
 from labeling.ingest.decode import FrameReader
 from labeling.ingest.fetch import fetch_video
 from labeling.review.db.foreign import objects_of, require_file, xml_text
 from labeling.review.exchange import LentItem, ReturnedItem, row_runs
 from labeling.review.items import item_of
-from labeling.types import MOST_FRAMES, MOST_PIXELS, RLE, require, shown
+from labeling.types import MOST_FRAMES, MOST_PIXELS, RLE
 
 FROM_NAME, TO_NAME = "mask", "image"
 QUALITY = 95

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from labeling.errors import require
 from labeling.geometry import mask_box_xyxy
 from labeling.review.video import write_video
 from labeling.rle import decode
-from labeling.types import RLE, require
+from labeling.types import RLE
 
 __all__ = [
     "CELL_WIDTH", "PALETTE", "colour_of", "contour", "draw_box", "draw_label", "draw_mask", "draw_points", "filmstrip",

@@ -14,8 +14,7 @@ from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
-from labeling.errors import BadInput
-from labeling.types import require
+from labeling.errors import BadInput, require
 
 Rgb = npt.NDArray[np.uint8]
 # The first that this build of FFmpeg has.

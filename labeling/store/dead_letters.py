@@ -6,15 +6,16 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from labeling.errors import DamagedStore
+from labeling.errors import DamagedStore, ErrorRecord
+from labeling.jobs import Job, KeptMasks
+from labeling.logs import held_out, redact
 from labeling.objects import Objects, map_objects
-from labeling.redact import held_out, redact
 from labeling.store import layout
 from labeling.store.documents import OnDamage, read_document, typed
 from labeling.store.keys import canonical_json, digest
 from labeling.store.ledger import Ledger
 from labeling.store.records import prompt_from_dict, prompt_to_dict
-from labeling.types import ErrorRecord, Job, Kept, VideoRef
+from labeling.types import VideoRef
 
 _ADVICE = "restore it from a copy, or delete it: if its video still fails, the next run writes it again"
 
@@ -167,8 +168,8 @@ def job_from_dict(values: Mapping[str, Any]) -> Job:
     )
 
 
-def _kept(values: Mapping[str, Any]) -> Kept:
-    return Kept(values["masks_file"], tuple((first, end) for first, end in values["spans"]), tuple(values["starts"]))
+def _kept(values: Mapping[str, Any]) -> KeptMasks:
+    return KeptMasks(values["masks_file"], tuple((first, end) for first, end in values["spans"]), tuple(values["starts"]))
 
 
 def _letter(document: Any) -> DeadLetter:

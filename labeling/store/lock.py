@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from labeling import process
+from labeling import files
 from labeling.errors import DamagedStore, StoreBusy
 from labeling.objects import Objects
 from labeling.store.documents import plain, read_document
@@ -111,7 +111,7 @@ class RunLock:
         now = time.time()
         document = {
             "holder": self._holder, "token": self._token, "acquired_at": self._since, "heartbeat_at": now,
-            "stale_s": self._stale_s, "released": released, "process": process.identity(),
+            "stale_s": self._stale_s, "released": released, "process": files.process_identity(),
         }
         return json.dumps(document, indent=1, sort_keys=True).encode()
 
@@ -201,7 +201,7 @@ def _free_because(document: Mapping[str, Any], stale_s: float) -> str | None:
     if document.get("released"):
         return ""
     # Known at once for a process of this machine; of one elsewhere only its silence tells.
-    if process.has_ended(document["process"]):
+    if files.process_has_ended(document["process"]):
         return "its process is gone"
     age_s = time.time() - document["heartbeat_at"]
     # The longer of the two patiences: the holder beats at its own pace.

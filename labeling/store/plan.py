@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from labeling.errors import ErrorKind, ErrorRecord, shown
 from labeling.ingest.names import Nearest, has_video_suffix
 from labeling.ingest.prompts import BadRow, PromptTable, sort_prompts
+from labeling.jobs import Job, KeptMasks
 from labeling.objects import Objects
 from labeling.store.dead_letters import DeadLetter
 from labeling.store.keys import COMPONENTS, Keyer, LabelRecipe
@@ -22,7 +24,7 @@ from labeling.store.parquet import open_file
 from labeling.store.records import prompts_from_json
 from labeling.store.schemas import TableRow
 from labeling.store.snapshots import read_tracks
-from labeling.types import ErrorKind, ErrorRecord, Job, Kept, Prompt, VideoRef, shown
+from labeling.types import Prompt, VideoRef
 
 NEW, DONE, NO_PROMPTS = "new", "done", "no prompts"
 CHANGED = "inputs changed"  # for a result whose marker does not say what it was made of
@@ -189,7 +191,7 @@ def limit_to_corrected_spans(objects: Objects, ledger: Ledger, plan: Plan) -> Pl
     if not limited:
         return plan
     tracks = read_tracks(objects, ledger.snapshot) if ledger.snapshot else None
-    kept_by_job: dict[str, dict[int, Kept]] = defaultdict(dict)
+    kept_by_job: dict[str, dict[int, KeptMasks]] = defaultdict(dict)
     for job, object_id in limited:
         before = _version_before(objects, ledger, tracks, job, object_id)
         if before is None:
@@ -240,7 +242,7 @@ def _rows(tracks: pa.Table, object_id: int) -> list[TableRow]:
     return rows
 
 
-def unchanged_part(masks_file: str, before: Sequence[Prompt], now: Sequence[Prompt]) -> Kept | None:
+def unchanged_part(masks_file: str, before: Sequence[Prompt], now: Sequence[Prompt]) -> KeptMasks | None:
     """Return what stays of an object's masks when its prompts become others; None where all of them are made anew.
 
     That is where a new prompt is not limited to a span, or one was taken away on a frame outside of the new ones' spans.
@@ -252,7 +254,7 @@ def unchanged_part(masks_file: str, before: Sequence[Prompt], now: Sequence[Prom
     limited = all(p.span is not None for p in added) and all(any(a <= p.frame_idx < b for a, b in spans) for p in removed)
     if not limited or not spans:
         return None
-    return Kept(masks_file, spans, tuple(min(p.frame_idx for p in added if a <= p.frame_idx < b) for a, b in spans))
+    return KeptMasks(masks_file, spans, tuple(min(p.frame_idx for p in added if a <= p.frame_idx < b) for a, b in spans))
 
 
 def joined(spans: Sequence[Span]) -> tuple[Span, ...]:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import wraps
 from typing import Any, TypeVar
 
-from labeling.errors import DamagedStore
+from labeling.errors import DamagedStore, require
 from labeling.qc.signals import COLUMNS as SIGNAL_COLUMNS
 from labeling.store.schemas import TableRow
 from labeling.types import (
@@ -23,7 +23,6 @@ from labeling.types import (
     Verdict,
     Video,
     VideoRef,
-    require,
 )
 
 R = TypeVar("R")

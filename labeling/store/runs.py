@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from labeling.errors import BadConfiguration, DamagedStore
+from labeling.logs import held_out, redact
 from labeling.objects import Objects, ObjectStat, map_objects
-from labeling.redact import held_out, redact
 from labeling.store import layout
 from labeling.store.documents import OnDamage, plain, read_document, typed, warned
 from labeling.store.plan import Plan

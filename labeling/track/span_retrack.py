@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from labeling.config import Direction
+from labeling.jobs import KeptMasks
 from labeling.track.follow import SampledFrames, Tracked, follow
 from labeling.track.predictor import Predictor
-from labeling.types import FrameMask, Kept, Prompt
+from labeling.types import FrameMask, Prompt
 
 Span = tuple[int, int]
 
@@ -60,7 +61,7 @@ def follow_from(
 
 
 def follow_within(
-    predictor: Predictor, frames: SampledFrames, prompts: Sequence[Prompt], kept: Kept, before: Sequence[FrameMask], *,
+    predictor: Predictor, frames: SampledFrames, prompts: Sequence[Prompt], kept: KeptMasks, before: Sequence[FrameMask], *,
     size_hw: tuple[int, int], deadline: float,
 ) -> Iterator[Tracked]:
     """Follow one object within the spans of `kept` and take the masks of `before` elsewhere, in ascending frames.

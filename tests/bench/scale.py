@@ -24,6 +24,7 @@ from flows.run.plan import plan_run
 from flows.run.progress import RunProgress, display
 from labeling.config import LabelConfig
 from labeling.ingest.prompts import PromptTable
+from labeling.jobs import Job, Receipt
 from labeling.objects import Objects, open_objects
 from labeling.pool.pool import run_jobs
 from labeling.store import layout, schemas
@@ -31,7 +32,7 @@ from labeling.store.parquet import to_bytes
 from labeling.store.plan import Plan
 from labeling.store.publish import publish
 from labeling.store.snapshots import Snapshot
-from labeling.types import Job, Prompt, Receipt, VideoRef
+from labeling.types import Prompt, VideoRef
 from tests.labeling.store.made_store import write_job
 
 SLEEP_S = 0.001

@@ -33,9 +33,10 @@ from flows.run.report import report_again
 from flows.run.review_queue import open_queue
 from labeling import rle
 from labeling.config import SourceConfig
-from labeling.errors import BadConfiguration, DamagedStore, Unavailable
+from labeling.errors import BadConfiguration, DamagedStore, ErrorKind, ErrorRecord, Unavailable
 from labeling.export.coco import export_coco
 from labeling.ingest.listing import video_id_of
+from labeling.jobs import Receipt
 from labeling.objects import open_objects
 from labeling.pool.pool import run_jobs
 from labeling.store.dead_letters import read_dead_letters, still_open
@@ -45,7 +46,7 @@ from labeling.store.reader import read_masklets
 from labeling.store.run_state import Doing, recent_states
 from labeling.store.runs import read_summary
 from labeling.store.snapshots import read_snapshot
-from labeling.types import ErrorKind, ErrorRecord, MaskSource, Prompt, PromptSource, Receipt
+from labeling.types import MaskSource, Prompt, PromptSource
 from tests.flows.conftest import FRAMES, Dataset, prompt_row
 
 pytestmark = [

@@ -1,10 +1,13 @@
-"""A file is the old one or the new one, whatever happens while it is written."""
+"""A file is the old one or the new one, whatever happens while it is written; and its writer is known."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from labeling import files
 from labeling.files import beside_name, is_left, written_beside
 
 
@@ -51,3 +54,29 @@ def test_a_file_in_work_is_not_left_and_that_of_a_process_that_ended_is() -> Non
     assert is_left(f".~{'0' * 32}~{machine}~999999999~1.beside", age_s=0.0)
     assert is_left(f".~{'0' * 32}.beside", age_s=90_000.0)
     assert not is_left("video.mp4", age_s=10**9)
+
+
+def test_this_process_is_known_by_name_and_by_description() -> None:
+    assert files.is_gone(files.this_process()) is False
+    assert not files.process_has_ended(files.process_identity())
+
+
+def test_a_reused_id_and_an_ended_process_are_gone() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert child.pid in files.child_processes(os.getpid())
+    living = files.process_identity() | {"pid": child.pid, "started": files.process_start(child.pid)}
+    name = f"{files.this_process().partition('~')[0]}~{child.pid}~{living['started']}"
+    assert not files.process_has_ended(living)
+    assert files.process_has_ended(living | {"started": "1"})
+    child.communicate(b"\n")
+    assert files.process_has_ended(living)
+    assert files.is_gone(name) is True
+    assert files.process_start(child.pid) == ""
+
+
+def test_of_another_machine_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    name, description = files.this_process(), files.process_identity()
+    monkeypatch.setattr(files, "machine_name", lambda: "elsewhere")
+    assert files.is_gone(name) is None
+    assert not files.process_has_ended(description | {"started": "1"})
+    assert files.is_gone("no name of a process") is None

@@ -12,11 +12,11 @@ from botocore.config import Config
 from botocore.retries.standard import ExponentialBackoff
 
 from labeling import objects_s3, objects_s3_client
-from labeling.errors import BadConfiguration, BadCredentials, Unavailable, record_of
+from labeling.errors import BadConfiguration, BadCredentials, ErrorKind, Unavailable, record_of
 from labeling.ingest.fetch import fetch_video
 from labeling.ingest.listing import video_id_of
 from labeling.objects import open_objects
-from labeling.types import ErrorKind, VideoRef
+from labeling.types import VideoRef
 
 BODY = bytes(range(256)) * 400
 LISTING = (

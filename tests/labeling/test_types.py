@@ -1,14 +1,12 @@
 """Each record refuses what it cannot be, and says name, value and expectation."""
 
-import pickle
 from collections.abc import Callable
 
 import pytest
 
-from labeling.types import RLE, FrameMask, Job, Prompt, PromptSource, ReviewDecision, Verdict, Video, VideoRef, require
+from labeling.types import RLE, FrameMask, Prompt, PromptSource, ReviewDecision, Verdict, Video, VideoRef
 
 REF = VideoRef(video_id="0123456789abcdef", key="a.mp4", uri="/v/a.mp4", content_id="e", num_bytes=3)
-BOX = Prompt(object_id=1, frame_idx=0, box_xyxy=(0, 0, 2, 2))
 MASK = RLE((2, 2), "04")
 
 
@@ -36,7 +34,6 @@ BAD: list[tuple[str, Callable[[], object]]] = [
     ("risk is 1.5", lambda: Verdict(REF.video_id, "1", 1, "review", 1.5)),  # type: ignore[arg-type]
     ("action is 'maybe'", lambda: ReviewDecision(REF.video_id, "1", 1, "maybe", "ann", "2026-01-01")),
     ("prompts is 0", lambda: ReviewDecision(REF.video_id, "1", 1, "correct", "ann", "2026-01-01")),
-    ("keys is [2]", lambda: Job("r", REF, (BOX,), {2: "k"}, {1: 1}, "b")),
 ]
 
 
@@ -53,16 +50,6 @@ def test_a_correction_keeps_its_clicks_beside_the_mask() -> None:
     assert prompt.mask == MASK
 
 
-def test_jobs_travel() -> None:
-    job = Job("r", REF, (BOX,), {1: "k"}, {1: 2}, "b")
-    assert pickle.loads(pickle.dumps(job)) == job
-    assert job.name == "0123456789abcdef-b"
-
-
 def test_an_empty_mask_is_not_visible() -> None:
     assert masked().visible
     assert not masked(area=0, box_xywh=None).visible
-
-
-def test_require_says_nothing_when_all_is_well() -> None:
-    require(True, "x", 1, "1")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from labeling.types import require, shown
+from labeling.errors import require, shown
 
 MOST_BYTES = 1 << 30  # of a file, unpacked
 MOST_ITEM_BYTES = 1 << 22  # of one thing in it: a tag of XML, a task of JSON

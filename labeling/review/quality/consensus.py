@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from labeling import rle
 from labeling.errors import BadInput
-from labeling.jf import boundary_f, region_similarity
+from labeling.geometry import boundary_f, region_similarity
 from labeling.review.db.rows import find, key_of
 from labeling.review.db.tables import ConsensusRow, DecisionRow, DisputeRow, GoldRow, ItemRow, OpinionRow
 from labeling.review.errors import AlreadySettled

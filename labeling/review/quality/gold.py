@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from labeling import rle
 from labeling.errors import BadInput
-from labeling.jf import j_and_f
+from labeling.geometry import j_and_f
 from labeling.objects import Objects
 from labeling.review.db.rows import as_corrections, find, key_of, move_one, note_event, prompts_to_json, queued_item
 from labeling.review.db.tables import ChainHeadRow, DecisionRow, GoldRow, ItemRow, OpinionRow

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labeling.errors import BadConfiguration, DamagedStore, StoreBusy
+from labeling.errors import BadConfiguration, DamagedStore, StoreBusy, require
 from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
 from labeling.store.commit import commit
@@ -25,7 +25,6 @@ from labeling.store.schemas import TableRow
 from labeling.store.snapshots import Contents, Snapshot, newest_snapshot, read_contents
 from labeling.store.versions.packing import GROUP_ROWS, Packer
 from labeling.store.versions.verify import BadFile, problem_of
-from labeling.types import require
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from labeling.errors import require
 from labeling.objects import Objects, ObjectStat, map_objects
 from labeling.store import layout, schemas
 from labeling.store.commit import delete_all
@@ -17,7 +18,6 @@ from labeling.store.ledger import read_markers
 from labeling.store.parquet import read
 from labeling.store.snapshots import Snapshot, list_versions, read_snapshot
 from labeling.store.versions.card import CARD, README
-from labeling.types import require
 
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
 _BESIDE = re.compile(rf"snapshots/v(\d{{6,}})(?:\.json|/(?:{re.escape(CARD)}|{re.escape(README)}))")

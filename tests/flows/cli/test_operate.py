@@ -14,6 +14,7 @@ from flows.run.progress import RunProgress
 from flows.run.status import newest_letters, open_letters, status_of
 from flows.run.store_metrics import StoreWatch
 from labeling import metrics
+from labeling.errors import ErrorKind, ErrorRecord
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.review.figures import figures_of
@@ -25,7 +26,6 @@ from labeling.store.plan import make_plan
 from labeling.store.run_state import Doing, RunState, write_state
 from labeling.store.runs import write_config, write_summary
 from labeling.store.scope import Scope, write_scope
-from labeling.types import ErrorKind, ErrorRecord
 from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
 DONE = RunState(

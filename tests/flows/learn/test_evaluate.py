@@ -7,7 +7,7 @@ from flows.learn.config import PromptKind
 from flows.learn.evaluate import ClipFrames, Evaluation, collect, follow_clip, prompt_of, tracked
 from labeling import rle
 from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
-from labeling.jf import boundary_f
+from labeling.geometry import boundary_f
 from labeling.track.predictor import arithmetic, build_predictor, recipe_of
 from sam2.training.scenes.scene import Scenes
 from tests.flows.fixtures_evaluation import SIZE_HW, Clips, Knowing, square_clip

@@ -17,9 +17,10 @@ from flows.label_video import LabelVideo, Stopwatch
 from flows.run.prefetch import NextVideos, Opened
 from labeling.errors import BadInput, DeadlineExceeded
 from labeling.ingest.fetch import own_folder
+from labeling.jobs import Job
 from labeling.store.keys import digest
 from labeling.track.predictor import recipe_of
-from labeling.types import Job, Video, VideoRef
+from labeling.types import Video, VideoRef
 
 CLIP = draw_bench_clip(1, 2, size_hw=(48, 64))
 

@@ -7,12 +7,13 @@ import pytest
 from flows.run.metrics import RunMeter
 from flows.run.progress import RunProgress, overspent
 from labeling import metrics
+from labeling.errors import ErrorKind, ErrorRecord
 from labeling.ingest.prompts import PromptTable
+from labeling.jobs import Receipt
 from labeling.objects import FolderObjects
 from labeling.pool.work import EventKind, PoolEvent
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import Plan, make_plan
-from labeling.types import ErrorKind, ErrorRecord, Receipt
 from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of
 
 FAILED = ErrorRecord(ErrorKind.POISON, "decode_error", "no")

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from labeling.config import SourceConfig
-from labeling.errors import BadCredentials, BadInput, Unavailable, record_of
+from labeling.errors import BadCredentials, BadInput, ErrorKind, Unavailable, record_of
 from labeling.ingest.fetch import fetch_video, own_folder, sweep_scratch
 from labeling.ingest.listing import MISSING, list_videos, ref_of
 from labeling.objects import open_objects
-from labeling.types import ErrorKind, VideoRef
+from labeling.types import VideoRef
 
 
 @pytest.fixture(autouse=True)

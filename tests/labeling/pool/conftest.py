@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from labeling.types import Job, Prompt, VideoRef
+from labeling.jobs import Job
+from labeling.types import Prompt, VideoRef
 
 
 def job_named(key: str, number: int) -> Job:

@@ -6,10 +6,11 @@ import time
 import ray
 
 from labeling.config import ClusterConfig, RunConfig
+from labeling.jobs import Job, Receipt
 from labeling.pool import cluster
 from labeling.pool.pool import run_jobs
 from labeling.pool.work import EventKind, PoolEvent
-from labeling.types import Job, Prompt, Receipt, VideoRef
+from labeling.types import Prompt, VideoRef
 
 
 class Endless:

@@ -7,9 +7,9 @@ import pytest
 from ray import cloudpickle
 
 from labeling.errors import BadInput
+from labeling.jobs import Job, Receipt
 from labeling.pool import actor
 from labeling.pool.actor import WorkerActor
-from labeling.types import Job, Receipt
 
 MakeJobs = Callable[..., list[Job]]
 

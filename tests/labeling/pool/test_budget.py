@@ -3,9 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labeling.config import ClusterConfig, RunConfig
-from labeling.errors import BadConfiguration
+from labeling.errors import BadConfiguration, ErrorKind
 from labeling.pool.budget import MAX_BACKOFF_S, Failures, Limits, charge_failure, is_spent, limits_of
-from labeling.types import ErrorKind
 
 KINDS = st.sampled_from(list(ErrorKind))
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from ray.exceptions import ActorDiedError
 
 from labeling.config import ClusterConfig
-from labeling.errors import NoWorkersLeft
+from labeling.errors import ErrorKind, ErrorRecord, NoWorkersLeft
+from labeling.jobs import Job, Receipt
 from labeling.pool.actor import Response, failed
 from labeling.pool.budget import Limits
 from labeling.pool.driver import Driver
 from labeling.pool.queue import MAX_JOBS, NUM_SEEN, Attempt, JobQueue
 from labeling.pool.work import EventKind, PoolEvent
 from labeling.pool.worker import ActorResources, Request, Worker
-from labeling.types import ErrorKind, ErrorRecord, Job, Receipt
 
 MakeJobs = Callable[..., list[Job]]
 LOST = ("death", "preempted")

@@ -15,10 +15,10 @@ import ray
 
 from labeling.config import ClusterConfig, RunConfig
 from labeling.errors import BadInput, DeadlineExceeded, NoWorkersLeft, PoolStopped, Unavailable
+from labeling.jobs import Job, Receipt
 from labeling.pool.cluster import open_cluster
 from labeling.pool.pool import run_jobs
 from labeling.pool.work import EventKind, PoolEvent
-from labeling.types import Job, Receipt
 
 MakeJobs = Callable[..., list[Job]]
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labeling.jobs import Job
 from labeling.pool.budget import Failures
 from labeling.pool.queue import CALL_S, NUM_SEEN, Attempt, JobQueue, Pace
-from labeling.types import Job
 
 MakeJobs = Callable[..., list[Job]]
 

@@ -11,6 +11,7 @@ import numpy as np
 from labeling import rle
 from labeling.ingest.listing import video_id_of
 from labeling.ingest.prompts import PromptTable
+from labeling.jobs import Job
 from labeling.objects import Objects
 from labeling.qc.signals import SignalMeter
 from labeling.store import schemas
@@ -19,7 +20,7 @@ from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
 from labeling.store.reader import read_masklets
 from labeling.store.writer import BatchWriter, TrackRow, WrittenBatch
-from labeling.types import FrameMask, Job, Prompt, Provenance, Video, VideoRef
+from labeling.types import FrameMask, Prompt, Provenance, Video, VideoRef
 
 SIZE_HW = (24, 32)
 RECIPE = LabelRecipe(model={"config": "sam2.1_nano", "precision": "fp32"}, tracker={"name": "samurai", "overrides": {}})

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from labeling.errors import BadInput, DamagedStore, record_of
+from labeling.errors import BadInput, DamagedStore, ErrorKind, record_of
 from labeling.ingest.prompts import PromptTable
+from labeling.jobs import Job
 from labeling.objects import Objects, open_objects
 from labeling.store.dead_letters import (
     DeadLetter,
@@ -19,7 +20,7 @@ from labeling.store.dead_letters import (
 )
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
-from labeling.types import RLE, ErrorKind, Job, Prompt
+from labeling.types import RLE, Prompt
 from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
 

@@ -8,12 +8,12 @@ import pytest
 
 from labeling.config import QCConfig
 from labeling.ingest.prompts import PromptTable
+from labeling.jobs import Job
 from labeling.objects import FolderObjects
 from labeling.store.ledger import components_of, ledger_of, read_ledger, read_markers
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
 from labeling.store.schemas import LEDGER, NewerStore
-from labeling.types import Job
 from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
 

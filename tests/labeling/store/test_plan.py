@@ -10,6 +10,7 @@ import pytest
 
 from labeling.config import QCConfig
 from labeling.ingest.prompts import BadRow, PromptTable
+from labeling.jobs import Job, KeptMasks
 from labeling.objects import FolderObjects, Objects, open_objects
 from labeling.store import layout
 from labeling.store.dead_letters import job_from_dict, job_to_dict
@@ -18,7 +19,7 @@ from labeling.store.ledger import ledger_of, read_ledger
 from labeling.store.plan import Plan, joined, limit_to_corrected_spans, make_plan, unchanged_part
 from labeling.store.publish import publish
 from labeling.store.schemas import LEDGER
-from labeling.types import Job, Kept, Prompt, PromptSource
+from labeling.types import Prompt, PromptSource
 from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
 SEED = box_prompt(1, category="cat")
@@ -185,7 +186,7 @@ def click(frame_idx: int, span: tuple[int, int] | None, x: float = 5) -> Prompt:
 def test_what_changes(
     before: Sequence[Prompt], now: Sequence[Prompt], spans: tuple[tuple[int, int], ...], starts: tuple[int, ...]
 ) -> None:
-    assert unchanged_part("masks", before, now) == Kept("masks", spans, starts)
+    assert unchanged_part("masks", before, now) == KeptMasks("masks", spans, starts)
 
 
 @pytest.mark.parametrize(("before", "now"), [
@@ -201,9 +202,9 @@ def test_nothing_is_kept_where_more_has_changed(before: Sequence[Prompt], now: S
 def test_spans_that_touch_are_one() -> None:
     assert joined([(4, 6), (0, 2), (2, 3), (5, 9)]) == ((0, 3), (4, 9))
     with pytest.raises(ValueError, match="spans"):
-        Kept("masks", ((0, 2), (2, 3)), (0, 2))
+        KeptMasks("masks", ((0, 2), (2, 3)), (0, 2))
     with pytest.raises(ValueError, match="starts"):
-        Kept("masks", ((0, 2), (4, 5)), (0, 2))
+        KeptMasks("masks", ((0, 2), (4, 5)), (0, 2))
 
 
 def due(objects: FolderObjects, prompts: Sequence[Prompt], recipe: LabelRecipe = RECIPE) -> Job:
@@ -221,13 +222,13 @@ def test_a_plan_keeps_the_version_before_where_spans_are_all_that_is_new(tmp_pat
     corrected = [SEED, click(3, (2, 5)), other]
     job = due(objects, corrected)
     before = layout.data_file("masks", first.video.video_id, first.batch)
-    assert (set(job.keys), job.kept) == ({1}, {1: Kept(before, ((2, 5),), (3,))})
+    assert (set(job.keys), job.kept) == ({1}, {1: KeptMasks(before, ((2, 5),), (3,))})
     assert job_from_dict(job_to_dict(job)) == job
     assert due(objects, corrected, LabelRecipe(RECIPE.model, {"name": "sam2", "overrides": {}})).kept == {}, "another tracker"
 
     write_job(objects, job, tmp_path)
     third = due(objects, [*corrected, click(0, (0, 1))])
-    newest = Kept(layout.data_file("masks", job.video.video_id, job.batch), ((0, 1),), (0,))
+    newest = KeptMasks(layout.data_file("masks", job.video.video_id, job.batch), ((0, 1),), (0,))
     assert third.kept == {1: newest}
     publish(objects, QCConfig("off", []), run_id="run-2")
     assert due(objects, [*corrected, click(0, (0, 1))]).kept == {1: newest}, "published or not"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from labeling.errors import ErrorKind, ErrorRecord
 from labeling.objects import open_objects
 from labeling.store.dead_letters import DeadLetter
 from labeling.store.scope import Scope, looked_at_since, recent_scopes, write_scope
-from labeling.types import ErrorKind, ErrorRecord
 
 ERROR = ErrorRecord(ErrorKind.POISON, "bad_prompt", "line 2: no")
 ROW = DeadLetter("run-1", "a.mp4", "0" * 16, ERROR, {"lines": [2]}, "2026-03-01T10:00:00+00:00")

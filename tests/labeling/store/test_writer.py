@@ -11,12 +11,13 @@ import pytest
 
 from labeling.errors import BadInput
 from labeling.ingest.prompts import PromptTable
+from labeling.jobs import Job
 from labeling.objects import FolderObjects
 from labeling.store import layout
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
 from labeling.store.writer import GROUP_ROWS, BatchWriter
-from labeling.types import RLE, FrameMask, Job
+from labeling.types import RLE, FrameMask
 from tests.labeling.store.made_store import RECIPE, box_prompt, mask_of, ref_of, track_row, video_of, write_job
 
 

@@ -5,9 +5,10 @@ import math
 import pytest
 
 from labeling import rle
+from labeling.jobs import KeptMasks
 from labeling.track.predictor import Predictor, arithmetic
 from labeling.track.span_retrack import FramesWithin, follow_from, follow_within
-from labeling.types import FrameMask, Kept, MaskSource, Prompt, PromptSource
+from labeling.types import FrameMask, MaskSource, Prompt, PromptSource
 from tests.labeling.track.test_follow import SAMPLED, SIZE_HW, DrawnFrames, box, predictor, rows
 
 __all__ = ["predictor"]
@@ -18,7 +19,7 @@ def correction(frame_idx: int) -> Prompt:
     return Prompt(1, frame_idx, mask=DRAWN, source=PromptSource.CORRECTION)
 
 
-def again(predictor: Predictor, prompts: list[Prompt], kept: Kept, before: list[FrameMask]) -> list[FrameMask]:
+def again(predictor: Predictor, prompts: list[Prompt], kept: KeptMasks, before: list[FrameMask]) -> list[FrameMask]:
     with arithmetic("fp32", device="cpu"):
         found = follow_within(predictor, DrawnFrames(), prompts, kept, before, size_hw=SIZE_HW, deadline=math.inf)
         return [one.mask for one in found]
@@ -32,7 +33,7 @@ def before(predictor: Predictor) -> list[FrameMask]:
 
 def test_a_span_is_what_a_preview_of_it_shows_and_the_rest_stays(predictor: Predictor, before: list[FrameMask]) -> None:
     span, corrected = (4, 9), correction(6)
-    after = again(predictor, [box(1, 0), corrected, correction(12)], Kept("", (span,), (6,)), before)
+    after = again(predictor, [box(1, 0), corrected, correction(12)], KeptMasks("", (span,), (6,)), before)
     assert [mask.frame_idx for mask in after] == SAMPLED
     assert [mask for mask in after if mask.frame_idx not in (4, 6, 8)] == [before[i] for i in (0, 1, 5, 6, 7, 8)]
     with arithmetic("fp32", device="cpu"):
@@ -49,7 +50,7 @@ def test_forward_backward_and_two_spans(
     predictor: Predictor, before: list[FrameMask], spans: tuple[tuple[int, int], ...], corrected: list[int], kept: range
 ) -> None:
     prompts = [box(1, 0), *map(correction, corrected), correction(12)]
-    after = again(predictor, prompts, Kept("", spans, tuple(corrected)), before)
+    after = again(predictor, prompts, KeptMasks("", spans, tuple(corrected)), before)
     assert [mask.frame_idx for mask in after] == SAMPLED
     assert [after[i] for i in kept] == [before[i] for i in kept]
     assert {mask.frame_idx for mask in after if mask.source is MaskSource.HUMAN} == {12, *corrected}

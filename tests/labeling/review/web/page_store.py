@@ -14,6 +14,7 @@ from labeling import rle
 from labeling.config import QCConfig, RuleConfig
 from labeling.ingest.listing import ref_of
 from labeling.ingest.prompts import PromptTable
+from labeling.jobs import Job
 from labeling.objects import FolderObjects
 from labeling.qc.signals import SignalMeter
 from labeling.review.video import write_video
@@ -21,7 +22,7 @@ from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
 from labeling.store.writer import BatchWriter
-from labeling.types import FrameMask, Job, Prompt
+from labeling.types import FrameMask, Prompt
 from tests.labeling.store.made_store import RECIPE, track_row, video_of
 
 FRAME_RATE = 12
