@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -31,10 +32,10 @@ Bools = npt.NDArray[np.bool_]
 
 
 class ClipFrames(Sequence[npt.NDArray[np.uint8]]):
-    """A clip's frames as `follow` reads them; a clip has no clock, so frame t lies at t seconds."""
+    """A clip's frames as `follow` reads them; a clip has no clock, so without a `frame_rate` frame t lies at t seconds."""
 
-    def __init__(self, frames_THW3: npt.NDArray[np.uint8]) -> None:
-        self.frames_THW3, self.frame_indices = frames_THW3, range(len(frames_THW3))
+    def __init__(self, frames_THW3: npt.NDArray[np.uint8], *, frame_rate: Fraction = Fraction(1)) -> None:
+        self.frames_THW3, self.frame_indices, self.frame_rate = frames_THW3, range(len(frames_THW3)), frame_rate
 
     def __len__(self) -> int:
         return len(self.frames_THW3)
@@ -43,8 +44,8 @@ class ClipFrames(Sequence[npt.NDArray[np.uint8]]):
         return self.frames_THW3[position]
 
     def pts_seconds(self, position: int) -> float:
-        """Return the frame's number, for want of a time."""
-        return float(position)
+        """Return the frame's time by the frame rate, counted from 0."""
+        return float(position / self.frame_rate)
 
 
 @dataclass(frozen=True, slots=True)

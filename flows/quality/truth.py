@@ -28,6 +28,8 @@ from labeling.store.schemas import MASKS, TRACKS, TableRow
 
 DEFAULT_ROOT = "outputs/quality"
 BAD_BELOW = 0.75            # of the mean J of a track
+WRONG_BELOW = 0.5           # of the J of a frame
+FAILURES = ("loss", "swap", "ghost", "leak", "part", "drift")
 FIT, HELD = "fit", "held"
 HELD_SHARE = 3              # one clip in so many is held out
 SIZES = {"small": 0.0, "medium": 0.01, "large": 0.05}       # share of the frame from which on an object is of that size
@@ -35,11 +37,13 @@ SIZES = {"small": 0.0, "medium": 0.01, "large": 0.05}       # share of the frame
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-# One row for each row of `masks`: the true IoU, 1.0 where truth and mask are both empty.
+# One row for each row of `masks`: the true IoU, 1.0 where truth and mask are both empty. `precision` is null for an empty mask,
+# `recall` for an object that is not to be seen; `other_j` is the greatest IoU with another object's truth.
 TRUTH = pa.schema([
     pa.field("video_id", pa.string(), nullable=False), pa.field("track_id", pa.string(), nullable=False),
     pa.field("frame_idx", pa.int64(), nullable=False), pa.field("j", pa.float64(), nullable=False),
     pa.field("truth_visible", pa.bool_(), nullable=False), pa.field("mask_visible", pa.bool_(), nullable=False),
+    pa.field("precision", pa.float64()), pa.field("recall", pa.float64()), pa.field("other_j", pa.float64()),
 ])
 
 # One row a track. `clip` names what was drawn: pieces of one clip share it, and its split. `variant` is what makes it hard,
@@ -82,7 +86,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class TrackTruth:
-    """How right one track is, frame by frame (T,) in ascending frames: true IoU, and whether truth and mask show anything."""
+    """How right one track is, frame by frame (T,) in ascending frames; columns as in `TRUTH`, NaN for null."""
 
     video_id: str
     track_id: str
@@ -90,6 +94,9 @@ class TrackTruth:
     j: Floats
     truth_visible: Bools
     mask_visible: Bools
+    precision: Floats
+    recall: Floats
+    other_j: Floats
 
     @property
     def mean_j(self) -> float:
@@ -101,6 +108,18 @@ class TrackTruth:
     def bad(self) -> bool:
         """Whether the track is bad: a mean J below 0.75."""
         return self.mean_j < BAD_BELOW
+
+    @property
+    def failure(self) -> str | None:
+        """What went wrong on most frames with J below 0.5, one of `FAILURES`; None where there are no such frames."""
+        wrong = (self.truth_visible | self.mask_visible) & (self.j < WRONG_BELOW)
+        lost, ghost = self.truth_visible & ~self.mask_visible, self.mask_visible & ~self.truth_visible
+        swap = ~lost & (np.nan_to_num(self.other_j) > WRONG_BELOW)
+        leak = ~(lost | ghost | swap) & (np.nan_to_num(self.recall) >= 0.7)
+        part = ~(lost | ghost | swap | leak) & (np.nan_to_num(self.precision) >= 0.7)
+        kinds = (lost, swap, ghost & ~swap, leak, part, ~(lost | ghost | swap | leak | part))
+        counts = {name: int((wrong & kind).sum()) for name, kind in zip(FAILURES, kinds, strict=True)}
+        return max(counts, key=counts.__getitem__) if wrong.any() else None
 
 
 def split_of(clip: str) -> str:
@@ -154,7 +173,7 @@ def read_truth(root: Path) -> Truth:
 def tracks_of(truth: Truth) -> list[TrackTruth]:
     """Return how right each track is, in the order of `tracks`."""
     rows = truth.truth.sort_by([("video_id", "ascending"), ("track_id", "ascending"), ("frame_idx", "ascending")])
-    names = ("frame_idx", "j", "truth_visible", "mask_visible")
+    names = ("frame_idx", "j", "truth_visible", "mask_visible", "precision", "recall", "other_j")
     columns = {name: rows[name].to_numpy(zero_copy_only=False) for name in names}
     ids = list(zip(rows["video_id"].to_pylist(), rows["track_id"].to_pylist(), strict=True))
     starts = [k for k, key in enumerate(ids) if k == 0 or ids[k - 1] != key]
