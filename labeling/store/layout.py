@@ -68,6 +68,11 @@ def snapshot_folder(version: int) -> str:
     return f"{SNAPSHOTS}v{version:06d}/"
 
 
+def certificate(version: int, ending: str = "json") -> str:
+    """What is promised of a snapshot's accepted masklets, as `json`, and as a page, `html`."""
+    return f"{snapshot_folder(version)}certificate.{ending}"
+
+
 def snapshot_version(key: str) -> int | None:
     """The version that a snapshot's key commits; None for another key."""
     match = _SNAPSHOT.fullmatch(key)

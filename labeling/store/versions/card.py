@@ -28,6 +28,7 @@ CARD, README = "card.json", "README.md"
 _MADE_BY = (
     "model", "checkpoint_sha256", "tracker", "precision", "image_size", "direction", "semantics_version", "code_version",
 )
+_PROMISED = ("sentence", "promise", "error", "confidence", "bound", "threshold", "made_at", "sha256")
 _SIZES = {"1K": 10**3, "10K": 10**4, "100K": 10**5, "1M": 10**6, "10M": 10**7, "100M": 10**8, "1B": 10**9}
 
 
@@ -78,9 +79,22 @@ def card_of(objects: Objects, snapshot: Snapshot, contents: Contents) -> dict[st
         "frames": pc.sum(probed["num_frames_max"]).as_py() or 0,
         "categories": _counted(tracks["category"].fill_null("")),
         "made_by": _made_by(tracks),
+        "certificate": _certificate(objects, snapshot),
         "files": _files(contents.files),
         "checksums": {"data": data_checksum(contents.files), **{k: sha256_of_object(objects, k) for k in tables.values()}},
     }
+
+
+def _certificate(objects: Objects, snapshot: Snapshot) -> dict[str, Any] | None:
+    """What is promised of the accepted masklets, in short; `certificate.json` beside the snapshot says all of it."""
+    try:
+        return read_document(objects, layout.certificate(snapshot.version), _in_short)
+    except FileNotFoundError:
+        return None
+
+
+def _in_short(document: Any) -> dict[str, Any]:
+    return {name: document[name] for name in _PROMISED}
 
 
 def data_checksum(files: pa.Table) -> str:
@@ -124,12 +138,23 @@ def card_text(card: Mapping[str, Any]) -> str:
         _table("what", "how many", facts),
         "## Categories\n\n" + _table("category", "masklets", categories),
         "## Made by\n\n" + _made_by_table(card["made_by"]),
+        _promise(card.get("certificate")),
         f"## Judged by\n\nRules `{card['qc'].get('name', '')}`:\n\n" + _rules(card["qc"].get("rules") or []),
         "## Files\n\n" + _table("table", "files, rows, bytes", {k: _file_cell(v) for k, v in card["files"].items()}),
         "## Checksums (SHA-256)\n\n`data` is that of the lines that `sha256sum` prints for all data files, by name; each "
         "file's own is in `files.parquet`.\n\n" + _table("of", "sum", {k: f"`{v}`" for k, v in card["checksums"].items()}),
     ]
     return "\n".join(parts)
+
+
+def _promise(certificate: Mapping[str, Any] | None) -> str:
+    if certificate is None:
+        return "## Certificate\n\nNothing is promised of the accepted masklets.\n"
+    facts = {
+        "at most bad": f"{100 * certificate['bound']:.2f} %", "made": str(certificate["made_at"]),
+        "SHA-256": f"`{certificate['sha256']}`",
+    }
+    return f"## Certificate\n\n{certificate['sentence']} `certificate.json` says it in full.\n\n" + _table("what", "is", facts)
 
 
 def _front_matter(name: str, num_masks: int) -> str:

@@ -20,7 +20,7 @@ from labeling.store.snapshots import Snapshot, list_versions, read_snapshot
 from labeling.store.versions.card import CARD, README
 
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
-_BESIDE = re.compile(rf"snapshots/v(\d{{6,}})(?:\.json|/(?:{re.escape(CARD)}|{re.escape(README)}))")
+_BESIDE = re.compile(rf"snapshots/v(\d{{6,}})(?:\.json|/(?:{re.escape(CARD)}|{re.escape(README)}|certificate\.(?:json|html)))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,7 @@ def _retained(snapshots: Sequence[Snapshot], retention: Retention, now: float) -
 def _needed_by(objects: Objects, snapshot: Snapshot) -> set[str]:
     beside = layout.snapshot_folder(snapshot.version)
     keys = {layout.snapshot(snapshot.version), f"{beside}{CARD}", f"{beside}{README}"}
+    keys |= {layout.certificate(snapshot.version, ending) for ending in ("json", "html")}
     keys |= {snapshot.ledger, snapshot.files, snapshot.tracks, snapshot.videos, snapshot.verdicts}
     return keys | set(read(objects, snapshot.files, schemas.FILES)["file"].to_pylist())
 
