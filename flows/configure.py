@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError
 from flows.bench.config import BenchConfig
 from flows.cli.overrides import choices_in, known_overrides, refusal_of
 from flows.learn.config import EvaluateConfig, TrainConfig
-from labeling.config import LabelConfig, TrackerConfig
+from labeling.config import LabelConfig, QCConfig, TrackerConfig
 from labeling.errors import BadConfiguration, LabelingError
 from labeling.logs import held_out, redacted
 from labeling.objects_contract import local_path
@@ -231,7 +231,18 @@ def check(config: LabelConfig) -> None:
             check_run_id(config.run.id)
     check_time_range(config.source.time_range)
     checked_rules(config.qc)
+    check_audit(config.qc)
     check_tracker(config.tracker)
+
+
+def check_audit(qc: QCConfig) -> None:
+    """Refuse a risk or share that is none, and an audit by count and by rate at once."""
+    if qc.accept_risk is not None and not 0 <= qc.accept_risk <= 1:
+        raise BadConfiguration(f"qc.accept_risk is {qc.accept_risk}; expected a risk from 0 to 1, or null")
+    if qc.audit.count is not None or qc.audit.rate is not None:
+        from labeling.certify.audit import check_draw
+
+        check_draw(qc.audit.count, qc.audit.rate)
 
 
 def check_tracker(tracker: TrackerConfig) -> None:

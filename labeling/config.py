@@ -126,11 +126,29 @@ class RuleConfig:
 
 
 @dataclass
+class AuditConfig:
+    """Which judged masklets people look at to certify the rest: `count` at random, once, or each with probability `rate`.
+
+    Neither, and none is drawn. `seed` draws the same ones again.
+    """
+
+    count: int | None = None
+    rate: float | None = None
+    seed: int | None = None
+
+
+@dataclass
 class QCConfig:
-    """The judge: named rules."""
+    """The judge: named rules.
+
+    With `accept_risk` masklets up to that risk are accepted, and none above it; null leaves it to a certificate that stands,
+    and without one to the rules.
+    """
 
     name: str = "default"
     rules: list[RuleConfig] = field(default_factory=list)
+    accept_risk: float | None = None
+    audit: AuditConfig = field(default_factory=AuditConfig)
 
 
 @dataclass

@@ -139,7 +139,7 @@ def draw(
     By rate, masklets of earlier draws by rate on the same basis are left out and their seed is gone on with. A draw that finds
     no masklet is not recorded. Raises BadConfiguration for a count or rate that is none.
     """
-    _check(count, rate)
+    check_draw(count, rate)
     rows = read_verdicts(objects, snapshot).select(["video_id", "track_id", "label_version", "risk", "verdict"]).to_pylist()
     of = "lot" if promise is Promise.LOT else "all"
     pool = [row for row in rows if of == "all" or row["verdict"] == Decision.ACCEPT]
@@ -163,11 +163,12 @@ def draw(
     return _recorded(objects, made) if chosen else made
 
 
-def _check(count: int | None, rate: float | None) -> None:
+def check_draw(count: int | None, rate: float | None) -> None:
+    """Refuse to draw by both, by neither, or by what is no count or share."""
     if (count is None) == (rate is None):
         raise BadConfiguration(f"qc.audit.count, qc.audit.rate are {count}, {rate}; expected one of them")
     if count is not None and count < 1:
-        raise BadConfiguration(f"the audit's count is {count}; expected 1 or more")
+        raise BadConfiguration(f"qc.audit.count is {count}; expected 1 or more")
     if rate is not None and not 0 < rate <= 1:
         raise BadConfiguration(f"qc.audit.rate is {rate}; expected a share above 0, at most 1")
 

@@ -261,5 +261,7 @@ def _verdicts(
 
 
 def _plain(qc: QCConfig) -> dict[str, Any]:
+    """What verdicts depend on; an audit judges nothing, and what is not set is left out as it was before it could be."""
     plain: dict[str, Any] = json.loads(canonical_json(dataclasses.asdict(qc)))
-    return plain
+    del plain["audit"]
+    return plain if qc.accept_risk is not None else {name: value for name, value in plain.items() if name != "accept_risk"}

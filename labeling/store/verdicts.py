@@ -19,7 +19,7 @@ from labeling.store import schemas
 from labeling.store.mask_rows import read_mask_rows, rles_by_frame
 from labeling.store.records import flags_to_cells, signals_from_row
 from labeling.store.schemas import TableRow
-from labeling.types import Decision, ReviewDecision
+from labeling.types import Decision, ReviewDecision, Verdict
 
 Track = tuple[str, str, int]  # video_id, track_id, label_version
 
@@ -117,12 +117,21 @@ def _row(track: TableRow, overlap: Overlap | None, human: HumanVerdict | None, q
     )
     ids = {name: track[name] for name in ("video_id", "track_id", "object_id", "label_version", "batch")}
     return ids | {
-        "verdict": human.verdict if human else verdict.decision.value, "risk": verdict.risk,
+        "verdict": human.verdict if human else accepted_up_to(qc.accept_risk, verdict).value, "risk": verdict.risk,
         "flags": flags_to_cells(verdict.flags),
         "overlap": overlap.value if overlap else None, "overlap_track_id": overlap.other if overlap else None,
         "overlap_first_frame_idx": span[0] if span else None, "overlap_stop_frame_idx": span[1] if span else None,
         "decided_by": human.decided_by if human else None, "decided_at": human.decided_at if human else None,
     }
+
+
+def accepted_up_to(accept_risk: float | None, verdict: Verdict) -> Decision:
+    """What is decided where everything up to a risk is accepted, and nothing above it; the judge's own decision without one."""
+    if accept_risk is None:
+        return verdict.decision
+    if verdict.risk <= accept_risk:
+        return Decision.ACCEPT
+    return Decision.REVIEW if verdict.decision is Decision.ACCEPT else verdict.decision
 
 
 def _track(row: TableRow) -> Track:

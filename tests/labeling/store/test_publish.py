@@ -4,12 +4,13 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from labeling.config import QCConfig, RuleConfig
+from labeling.config import AuditConfig, QCConfig, RuleConfig
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.store import publish as publishing
@@ -96,6 +97,25 @@ def test_rules_can_be_changed_without_tracking(store: FolderObjects, tmp_path: P
     (flag,) = [flag for flags in read_verdicts(store, judged)["flags"].to_pylist() for flag in flags]
     assert (flag["reason"], flag["value"], flag["threshold"]) == ("object_lost", 0.5, 0.9)
     assert (flag["first_frame_idx"], flag["stop_frame_idx"]) == (3, 6)
+
+
+def test_a_risk_to_accept_up_to_stands_above_the_rules_and_below_people(store: FolderObjects, tmp_path: Path) -> None:
+    label(store, tmp_path / "s", {"a.mp4": (box_prompt(1),)}, lost_after=3)
+    label(store, tmp_path / "s", {"b.mp4": (box_prompt(1),)})
+    (risky,) = [r for r in read_verdicts(store, publish(store, STRICT, run_id="run"))["risk"].to_pylist() if r]
+    certified = recompute(store, replace(STRICT, accept_risk=risky), run_id="qc")
+    assert certified.counts["accept"] == 2
+    assert certified.qc["accept_risk"] == risky
+    assert recompute(store, replace(STRICT, accept_risk=risky / 2), run_id="qc").counts["review"] == 1
+    decisions = [ReviewDecision(ref_of("a.mp4").video_id, "1", 1, "reject", "ana", "2026-01-02T00:00:00Z")]
+    assert recompute(store, replace(STRICT, accept_risk=1.0), run_id="qc", decisions=decisions).counts["reject"] == 1
+
+
+def test_an_audit_judges_nothing_anew(store: FolderObjects, tmp_path: Path) -> None:
+    label(store, tmp_path / "s", {"a.mp4": (box_prompt(1),)})
+    first = publish(store, STRICT, run_id="run")
+    assert publish(store, replace(STRICT, audit=AuditConfig(count=3)), run_id="run") == first
+    assert set(first.qc) == {"name", "rules"}
 
 
 def test_rules_cannot_be_changed_where_nothing_was_published(store: FolderObjects) -> None:
