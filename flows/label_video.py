@@ -28,12 +28,12 @@ from labeling.ingest.probe import probe
 from labeling.jobs import Job, Receipt
 from labeling.objects import Objects, open_objects
 from labeling.qc.signals import SignalMeter
-from labeling.store.mask_rows import read_mask_rows
+from labeling.store.reader import read_mask_rows
 from labeling.store.records import mask_from_row
 from labeling.store.writer import BatchWriter, TrackRow
+from labeling.track.correction import follow_within
 from labeling.track.follow import Tracked, check_prompts, follow
 from labeling.track.predictor import Predictor, TrackerRecipe, arithmetic, build_predictor, take_peak_gpu_bytes
-from labeling.track.span_retrack import follow_within
 from labeling.types import Prompt, Provenance, Video
 
 log = logging.getLogger(__name__)

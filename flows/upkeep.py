@@ -13,9 +13,9 @@ from flows.run.prefect_page import show_log
 from labeling.config import LabelConfig
 
 if TYPE_CHECKING:
+    from labeling.store.snapshots import BadFile
     from labeling.store.versions.compact import Compacted
     from labeling.store.versions.vacuum import Vacuum
-    from labeling.store.versions.verify import BadFile
 
 log = logging.getLogger(__name__)
 

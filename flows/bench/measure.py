@@ -59,7 +59,7 @@ def measure(case: BenchCase) -> BenchRow:
 def from_memory(predictor: Any, clip: BenchClip, case: BenchCase) -> float:
     """Follow the clip once and return the seconds that all frames but the prompted one took.
 
-    In a thread that then ends, as labelling does: `labeling.track.pipelined` says why.
+    In a thread that then ends, as labelling does: `labeling.track.predictor` says why.
     """
     with ThreadPoolExecutor(max_workers=1) as apart:
         return apart.submit(_from_memory, predictor, clip, case).result()

@@ -16,8 +16,8 @@ from labeling.errors import BadConfiguration
 from labeling.objects import Objects, open_objects
 from labeling.store.dead_letters import DeadLetter, read_dead_letters, runs_with_letters, still_open
 from labeling.store.ledger import read_ledger
+from labeling.store.run_state import looked_at_since, recent_scopes
 from labeling.store.runs import list_runs, read_config
-from labeling.store.scope import looked_at_since, recent_scopes
 
 app = typer.Typer(no_args_is_help=True, help="What could not be labelled, why, and another try.")
 

@@ -20,9 +20,8 @@ from labeling.store.dead_letters import put_dead_letter
 from labeling.store.lock import run_lock
 from labeling.store.plan import Plan
 from labeling.store.publish import nothing_to_publish
-from labeling.store.run_state import Doing
+from labeling.store.run_state import Doing, Scope, write_scope
 from labeling.store.runs import write_config, write_plan, write_summary
-from labeling.store.scope import Scope, write_scope
 from labeling.store.snapshots import Snapshot
 from labeling.store.versions.card import mend_cards
 from labeling.track.predictor import TrackerRecipe

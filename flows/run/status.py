@@ -16,9 +16,8 @@ from labeling.store.documents import OnDamage, warned
 from labeling.store.layout import SET_ASIDE
 from labeling.store.ledger import read_ledger
 from labeling.store.lock import LockHolder, holder_of
-from labeling.store.run_state import Doing, RunState, recent_states
+from labeling.store.run_state import Doing, RunState, looked_at_since, recent_scopes, recent_states
 from labeling.store.runs import recent_summaries, seconds_per_byte
-from labeling.store.scope import looked_at_since, recent_scopes
 from labeling.store.snapshots import Snapshot, newest_snapshot
 
 T = TypeVar("T")

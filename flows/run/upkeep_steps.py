@@ -13,12 +13,11 @@ from flows.run.plan import new_run_id
 from labeling.config import LabelConfig, default_scratch
 from labeling.errors import BadConfiguration
 from labeling.objects import open_objects
+from labeling.store.commit import restore
 from labeling.store.lock import run_lock
-from labeling.store.snapshots import Snapshot, read_snapshot
+from labeling.store.snapshots import BadFile, Snapshot, read_snapshot, verify_files
 from labeling.store.versions.compact import Compacted, CompactLimits, compact
-from labeling.store.versions.restore import restore
 from labeling.store.versions.vacuum import Retention, Vacuum, plan_vacuum, vacuum
-from labeling.store.versions.verify import BadFile, verify_files
 
 T = TypeVar("T")
 

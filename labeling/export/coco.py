@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from labeling.export.outputs import replaced_file
 from labeling.export.selection import ACCEPTED, SelectedVideo, Selection, masks_of, select
 from labeling.objects import open_objects
-from labeling.store.mask_rows import MaskReader
+from labeling.store.reader import MaskReader
 from labeling.types import FrameMask
 
 Entry = Mapping[str, Any]

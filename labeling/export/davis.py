@@ -24,7 +24,7 @@ from labeling import rle
 from labeling.export.outputs import replaced_folder
 from labeling.export.selection import ACCEPTED, SelectedTrack, SelectedVideo, masks_of, select
 from labeling.objects import open_objects
-from labeling.store.mask_rows import MaskReader
+from labeling.store.reader import MaskReader
 from labeling.types import RLE, FrameMask
 
 MAPPING = "mapping.json"

@@ -15,7 +15,7 @@ from PIL import Image
 from labeling import rle
 from labeling.review.overlays import CELL_WIDTH, colour_of, draw_label, draw_mask, filmstrip
 from labeling.review.video import write_video
-from labeling.store.mask_rows import Span
+from labeling.store.reader import Span
 from labeling.types import RLE
 
 Rgb = npt.NDArray[np.uint8]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from labeling.objects import Objects
-from labeling.store.mask_rows import MaskReader
+from labeling.store.reader import MaskReader
 from labeling.store.records import mask_from_row, video_from_row
 from labeling.store.schemas import TableRow
 from labeling.store.snapshots import Snapshot, read_snapshot, read_tracks, read_verdicts, read_videos

@@ -19,11 +19,9 @@ from ray.exceptions import RayError, RayTaskError
 from labeling.config import ClusterConfig
 from labeling.errors import ENDS_THE_RUN, ClusterFailed, ErrorKind, ErrorRecord, NoWorkersLeft, PoolStopped, record_of
 from labeling.jobs import Job, Receipt
-from labeling.pool.actor import Response, failed
-from labeling.pool.budget import Limits, charge_failure, is_spent
 from labeling.pool.capacity import refit, to_start, to_stop
-from labeling.pool.queue import MAX_JOBS, Attempt, JobQueue, Pace
-from labeling.pool.work import EventKind, PoolEvent
+from labeling.pool.queue import MAX_JOBS, Attempt, JobQueue, Limits, Pace, charge_failure, is_spent
+from labeling.pool.work import EventKind, PoolEvent, Response, failed
 from labeling.pool.worker import ActorResources, Request, Worker, record_of_death, record_of_lateness
 
 log = logging.getLogger(__name__)
@@ -83,12 +81,9 @@ class Driver:
             return
         self.on_event(
             PoolEvent(
-                kind, job_name, worker_name, message,
-                attempts=attempt.failures.total if attempt else 0,
-                num_finished=self.num_finished,
-                num_failed=self.num_failed,
-                num_in_flight=sum(s.num_in_flight for s in self.workers),
-                num_workers=sum(s.ready for s in self.workers),
+                kind, job_name, worker_name, message, attempts=attempt.failures.total if attempt else 0,
+                num_finished=self.num_finished, num_failed=self.num_failed,
+                num_in_flight=sum(w.num_in_flight for w in self.workers), num_workers=sum(w.ready for w in self.workers),
             )
         )
 

@@ -9,12 +9,11 @@ import ray
 from labeling.config import ClusterConfig, RunConfig
 from labeling.errors import ClusterGone
 from labeling.jobs import Job, Receipt
-from labeling.pool.budget import limits_of
 from labeling.pool.capacity import NodeWatch, capacity_of
 from labeling.pool.cluster import open_cluster
 from labeling.pool.driver import Driver
 from labeling.pool.pulse import pulse_of_ray
-from labeling.pool.queue import Attempt, JobQueue
+from labeling.pool.queue import Attempt, JobQueue, limits_of
 from labeling.pool.work import EventKind, LooksAhead, PoolEvent, Proves, Work
 from labeling.pool.worker import Worker
 

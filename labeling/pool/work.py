@@ -1,10 +1,22 @@
-"""What the pool runs, anything that is set up once on a device and then takes job after job; and the events it shows."""
+"""What the pool runs (anything that is set up once on a device and then takes job after job), the actor that runs it, and events.
 
+An exception never leaves an actor: it comes back as a record, in the answer to set-up or in a receipt.
+"""
+
+import dataclasses
+import logging
+import sys
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from labeling.errors import ErrorKind, ErrorRecord, record_of
 from labeling.jobs import Job, Receipt
+from labeling.logs import Lines
+
+log = logging.getLogger(__name__)
 
 
 class Work(Protocol):
@@ -80,3 +92,104 @@ class PoolEvent:
     num_failed: int = 0
     num_in_flight: int = 0
     num_workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What comes back from one request: receipts of its first jobs, in order, and the seconds that they took."""
+
+    receipts: tuple[Receipt, ...]
+    seconds: float
+
+
+class JobNames(logging.Filter):
+    """Adds the names of worker, run and job to each line that this process logs, whoever logs it."""
+
+    def __init__(self, worker: str) -> None:
+        super().__init__()
+        self.worker, self.run, self.job = worker, "-", "-"
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Write the names into the record; let every record pass."""
+        record.worker, record.run, record.job = self.worker, self.run, self.job
+        return True
+
+
+class WorkerActor:
+    """Holds one `Work`; its constructor does nothing, because Ray gives a slow one up and starts it over."""
+
+    def __init__(self, worker: str) -> None:
+        self.names = JobNames(worker)
+        self.work: Work | None = None
+        self.sick = False
+
+    def begin(self) -> None:
+        """Answer; whoever asked knows that the actor has its place and its process."""
+
+    def setup(self, pickled_work: bytes, device: str) -> ErrorRecord | str | None:
+        """Unpickle the work and load it onto `device`; the proof that it gives or None, or the record of what went wrong."""
+        from ray import cloudpickle  # whoever only reads events does without Ray
+
+        log_with(self.names)
+        try:
+            work: Work = cloudpickle.loads(pickled_work)
+            work.setup(device)
+            proof = work.prove() if isinstance(work, Proves) else None
+        except Exception as error:
+            log.exception("set-up failed")
+            return record_of(error)
+        self.work = work
+        return proof
+
+    def run(self, jobs: Sequence[tuple[Job, float]], enough_s: float, ahead: Job | None = None) -> Response:
+        """Do jobs in order, each within its own seconds from when it begins; after `enough_s` no further one begins.
+
+        An exception comes back as a receipt's error record. `ahead` is the job of the next request, to be prepared meanwhile.
+        """
+        if ahead is not None:
+            self._prepare(ahead)
+        began, receipts = time.monotonic(), list[Receipt]()
+        for job, timeout_s in jobs:
+            if receipts and (self.sick or time.monotonic() - began > enough_s):
+                break
+            receipts.append(self._do(job, timeout_s))
+        return Response(tuple(receipts), time.monotonic() - began)
+
+    def _do(self, job: Job, timeout_s: float) -> Receipt:
+        self.names.run, self.names.job = job.run_id, job.name
+        receipt = self._receipt(job, timeout_s)
+        # A device error leaves the accelerator in an unknown state: the jobs queued behind must not start on it.
+        self.sick = self.sick or (receipt.error is not None and receipt.error.kind is ErrorKind.DEVICE)
+        return receipt
+
+    def _prepare(self, job: Job) -> None:
+        try:
+            if isinstance(self.work, LooksAhead) and not self.sick:
+                self.work.prepare(job)
+        except Exception:
+            log.warning("the next job could not be prepared; it begins in its turn", exc_info=True)
+
+    def _receipt(self, job: Job, timeout_s: float) -> Receipt:
+        try:
+            if self.work is None or self.sick:
+                raise RuntimeError("the worker takes no jobs: " + ("its device failed" if self.sick else "it is not set up"))
+            receipt = self.work(job, deadline=time.time() + timeout_s)
+            if not isinstance(receipt, Receipt):
+                raise TypeError(f"the work returned {type(receipt).__name__}; expected a Receipt")
+        except Exception as error:
+            log.warning("job failed", exc_info=True)
+            return failed(job, record_of(error), self.names.worker)
+        return receipt if receipt.worker else dataclasses.replace(receipt, worker=self.names.worker)
+
+
+def failed(job: Job, record: ErrorRecord, worker: str) -> Receipt:
+    """Return the receipt of a job that came to nothing."""
+    return Receipt(job_name=job.name, video_id=job.video.video_id, error=record, worker=worker)
+
+
+def log_with(names: JobNames) -> None:
+    """Send this process's log to standard error, which Ray keeps in a file per worker, with names on each line."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Lines())
+    handler.addFilter(names)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

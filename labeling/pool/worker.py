@@ -14,8 +14,8 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 
 from labeling.config import ClusterConfig
 from labeling.errors import ErrorKind, ErrorRecord
-from labeling.pool.actor import Response, WorkerActor
 from labeling.pool.queue import CALL_S, Attempt
+from labeling.pool.work import Response, WorkerActor
 
 
 @dataclass(frozen=True, slots=True)

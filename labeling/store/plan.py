@@ -19,8 +19,8 @@ from labeling.objects import Objects
 from labeling.store.dead_letters import DeadLetter
 from labeling.store.keys import COMPONENTS, Keyer, LabelRecipe
 from labeling.store.ledger import Ledger, Result, components_of
-from labeling.store.mask_rows import Span, masks_file
 from labeling.store.parquet import open_file
+from labeling.store.reader import Span, masks_file
 from labeling.store.records import prompts_from_json
 from labeling.store.schemas import TableRow
 from labeling.store.snapshots import read_tracks

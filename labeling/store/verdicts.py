@@ -16,7 +16,7 @@ from labeling.objects import Objects, map_objects
 from labeling.qc.containment import Overlap, containment
 from labeling.qc.rules import judge
 from labeling.store import schemas
-from labeling.store.mask_rows import read_mask_rows, rles_by_frame
+from labeling.store.reader import read_mask_rows, rles_by_frame
 from labeling.store.records import flags_to_cells, signals_from_row
 from labeling.store.schemas import TableRow
 from labeling.types import Decision, ReviewDecision, Verdict

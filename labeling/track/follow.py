@@ -18,8 +18,7 @@ from labeling import rle
 from labeling.config import Direction
 from labeling.errors import BadInput, BadPrompt, DeadlineExceeded
 from labeling.geometry import clipped
-from labeling.track.pipelined import ahead
-from labeling.track.predictor import Predictor, mask_of
+from labeling.track.predictor import Predictor, ahead, mask_of
 from labeling.types import RLE, Box, FrameMask, MaskSource, Point, Prompt, PromptSource
 
 if TYPE_CHECKING:

@@ -1,10 +1,18 @@
-"""From a configuration to a predictor that is ready to follow: which network, which memory, which arithmetic."""
+"""From a configuration to a predictor that is ready to follow: which network, which memory, which arithmetic, which thread.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+The network works on the next frames in a thread of its own (`ahead`) while this one's masks are coded, judged and written. On a
+processor it has to be the only one that computes with torch: GNU's OpenMP gives every thread that does a team of its own, and
+once all teams together are larger than the machine, each of them sleeps at every barrier where it would have spun. A small
+network, whose operations are over in tens of microseconds, then takes twice as long.
+"""
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +20,6 @@ import numpy.typing as npt
 from labeling.config import ModelConfig, PrecisionConfig, TrackConfig, TrackerConfig
 from labeling.errors import BadConfiguration, BadInput
 from labeling.track.checkpoints import sha256_of, verify_checkpoint
-from labeling.track.pipelined import without_team
 from sam2.embedded import embedded_digest, embedded_weights
 from sam2.overrides import apply_overrides
 from sam2.variants import CONFIGS, find_config
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
     from sam2.tracking.output import FrameOutput
     from sam2.tracking.state import VideoState
 
+T = TypeVar("T")
+
 # Raised whenever the same inputs would give other masks: it is a part of every key.
 SEMANTICS_VERSION = 1
 UNTRAINED = "untrained"
@@ -32,6 +41,8 @@ MAX_IMAGE_SIZE = 4096
 PRECISIONS = ("fp32", "bf16")
 COMPILED = "-compiled"
 TRACKERS = ("sam2", "samurai")
+DEPTH = 2       # steps begun before they are asked for
+_END = object()
 
 
 class Predictor(Protocol):
@@ -227,3 +238,44 @@ def mask_of(mask_1HW: "Tensor") -> npt.NDArray[np.bool_]:
     """Return one object's mask (H, W) on the host."""
     mask_HW: npt.NDArray[np.bool_] = mask_1HW[0].cpu().numpy()
     return mask_HW
+
+
+def ahead(items: Iterator[T], *, depth: int = DEPTH) -> Generator[T, None, None]:
+    """Yield what `items` yields, in its order, while a thread is up to `depth` items ahead.
+
+    The thread works in the arithmetic (autocast, no gradients) of whoever asks first; an error comes where its item
+    would have come. Closing waits for the step that is under way.
+    """
+    import torch
+
+    arithmetic = [(kind, torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda") if torch.is_autocast_enabled(kind)]
+    gradients = torch.is_grad_enabled()
+
+    def step() -> object:
+        with ExitStack() as ambient:
+            ambient.enter_context(torch.set_grad_enabled(gradients))
+            for kind, dtype in arithmetic:
+                ambient.enter_context(torch.autocast(kind, dtype))
+            return next(items, _END)
+
+    worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tracking")
+    try:
+        coming = deque(worker.submit(step) for _ in range(depth))
+        while (item := coming.popleft().result()) is not _END:
+            coming.append(worker.submit(step))
+            yield item      # type: ignore[misc]
+    finally:
+        worker.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def without_team() -> Iterator[None]:
+    """Compute in this thread alone within the block, so that torch starts no team for it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -38,7 +38,7 @@ from labeling.store.plan import Plan
 from labeling.store.publish import publish
 from labeling.store.reader import StoredMasklet, read_masklets
 from labeling.store.snapshots import read_snapshot
-from labeling.track.click import click, take_frame
+from labeling.track.correction import click, take_frame
 from labeling.track.predictor import Predictor, TrackerRecipe, build_predictor, recipe_of
 from labeling.types import RLE, Point, Prompt, PromptSource
 

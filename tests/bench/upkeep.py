@@ -26,16 +26,14 @@ from labeling.config import QCConfig
 from labeling.ingest.listing import video_id_of
 from labeling.objects import FolderObjects
 from labeling.store import layout, schemas
-from labeling.store.commit import commit
+from labeling.store.commit import commit, restore
 from labeling.store.publish import publish
 from labeling.store.reader import read_masklets
-from labeling.store.snapshots import read_contents, read_snapshot
+from labeling.store.snapshots import read_contents, read_snapshot, verify_files
 from labeling.store.verdicts import judge_tracks
 from labeling.store.versions.compact import compact
 from labeling.store.versions.diff import diff_snapshots
-from labeling.store.versions.restore import restore
 from labeling.store.versions.vacuum import Retention, plan_vacuum, vacuum
-from labeling.store.versions.verify import verify_files
 
 FRAMES, SIZE_HW = 8, (270, 480)
 QC = QCConfig("bench")

@@ -13,9 +13,8 @@ from labeling.config import Direction
 from labeling.errors import BadInput, DeadlineExceeded, Unavailable
 from labeling.ingest.decode import FrameReader
 from labeling.review.web.cache import LruCache
-from labeling.track.click import Clicked, FrameInHand, click, take_frame
+from labeling.track.correction import Clicked, FrameInHand, click, follow_from, take_frame
 from labeling.track.predictor import Predictor, arithmetic
-from labeling.track.span_retrack import follow_from
 from labeling.types import RLE, Box, FrameMask, Point, Prompt
 
 MAX_SPAN = 120

@@ -13,7 +13,7 @@ from labeling.objects import Objects
 from labeling.review.errors import UnknownItem
 from labeling.review.items import ItemKey
 from labeling.review.web.cache import LruCache, TtlCache
-from labeling.store.mask_rows import MaskReader, read_mask_rows
+from labeling.store.reader import MaskReader, read_mask_rows
 from labeling.store.records import mask_from_row, prompts_from_json, verdict_from_row, video_from_row
 from labeling.store.snapshots import Snapshot, newest_snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
 from labeling.types import FrameMask, Prompt, QCFlag, Verdict, Video

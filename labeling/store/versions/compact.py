@@ -11,23 +11,26 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from labeling.errors import BadConfiguration, DamagedStore, StoreBusy, require
 from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
 from labeling.store.commit import commit
-from labeling.store.mask_rows import bounds_of, groups_of, masks_file, of_track
-from labeling.store.parquet import concat, conform, open_bytes
+from labeling.store.parquet import concat, conform, open_bytes, open_writer, sha256_of
+from labeling.store.reader import bounds_of, groups_of, masks_file, of_track
 from labeling.store.schemas import TableRow
-from labeling.store.snapshots import Contents, Snapshot, newest_snapshot, read_contents
-from labeling.store.versions.packing import GROUP_ROWS, Packer
-from labeling.store.versions.verify import BadFile, problem_of
+from labeling.store.snapshots import BadFile, Contents, Snapshot, checksum_problem, newest_snapshot, read_contents
 
 log = logging.getLogger(__name__)
 
+# Rows of neighbouring tracks share a row group until it has this many: fewer make footers that outweigh a track, more make
+# a reader decode what it did not ask for.
+GROUP_ROWS = 1024
 _AHEAD_BYTES, _AHEAD_FILES = 32 << 20, 256  # fetched together
 
 
@@ -43,6 +46,67 @@ class CompactLimits:
         require(self.target_bytes > 0, "target_bytes", self.target_bytes, "bytes above 0")
         require(self.min_files >= 2, "min_files", self.min_files, "2 files or more")
         require(self.at_most_bytes > 0, "at_most_bytes", self.at_most_bytes, "bytes above 0")
+
+
+class Packer:
+    """Collects rows of one table and bucket; a context manager that removes its scratch file, whatever happens.
+
+    `files` are rows of `schemas.FILES` of what was put.
+    """
+
+    def __init__(
+        self, objects: Objects, table: str, bucket: str, *, schema: pa.Schema, scratch: Path, target_bytes: int
+    ) -> None:
+        self._objects, self._table, self._bucket, self._schema = objects, table, bucket, schema
+        self._path, self._target_bytes = scratch / f"{table}-{bucket}.parquet", target_bytes
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._num_rows = 0
+        self.files: list[TableRow] = []
+
+    def __enter__(self) -> "Packer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._path.unlink(missing_ok=True)
+
+    def add(self, parts: Iterable[pa.Table]) -> int:
+        """Write rows that must stay together, in order; returns the index in `files` of the file that they go to."""
+        if self._writer is None:
+            self._writer, self._num_rows = open_writer(self._path, self._schema), 0
+        for part in filter(len, parts):
+            self._waiting.append(part)
+            self._num_rows += len(part)
+            if sum(map(len, self._waiting)) >= GROUP_ROWS:
+                self._write_group()
+        number = len(self.files)
+        if self._path.stat().st_size >= self._target_bytes:
+            self.finish()
+        return number
+
+    def finish(self) -> None:
+        """Put the file that is being written, if there is one."""
+        if self._writer is None:
+            return
+        self._write_group()
+        self._writer.close()
+        self._writer = None
+        sha256 = sha256_of(self._path)
+        key = layout.packed_file(self._table, self._bucket, sha256)
+        self.files.append({
+            "file": key, "table": self._table, "video_id": "", "batch": "", "rows": self._num_rows,
+            "num_bytes": self._path.stat().st_size, "sha256": sha256,
+        })
+        self._objects.put_file(key, self._path)
+
+    def _write_group(self) -> None:
+        assert self._writer is not None
+        if self._waiting:
+            rows = pa.concat_tables(self._waiting).combine_chunks()
+            self._writer.write_table(rows, row_group_size=max(1, len(rows)))
+        self._waiting = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +211,7 @@ def _worth_packing(files: Iterable[TableRow], limits: CompactLimits) -> Iterator
         yield bucket, sorted(small, key=lambda file: str(file["file"]))
 
 
-def _bodies(
-    objects: Objects, files: Sequence[TableRow], passed_over: list[BadFile]
-) -> Iterator[tuple[str, bytes]]:
+def _bodies(objects: Objects, files: Sequence[TableRow], passed_over: list[BadFile]) -> Iterator[tuple[str, bytes]]:
     """Fetch files some at a time and yield those that are as they were written."""
 
     def fetched(file: TableRow) -> bytes | None:
@@ -161,7 +223,7 @@ def _bodies(
     for chunk in _chunks(files):
         for file, body in zip(chunk, map_objects(objects, fetched, chunk), strict=True):
             # Checked here, where every byte is at hand: a broken file must not become part of a new one with a sound checksum.
-            problem = problem_of(file["sha256"], None if body is None else hashlib.sha256(body).hexdigest())
+            problem = checksum_problem(file["sha256"], None if body is None else hashlib.sha256(body).hexdigest())
             if body is None or problem:
                 log.warning("%s is passed over: %s", objects.uri(file["file"]), problem)
                 passed_over.append(BadFile(file["file"], problem))
@@ -232,10 +294,6 @@ def _advance(before: Contents, packed: _Packed) -> Contents:
     masks_files = before.tracks["masks_file"].to_pylist()
     for row, file in packed.masks_files.items():
         masks_files[row] = file
-    index = before.tracks.schema.get_field_index("masks_file")
-    field = schemas.SNAPSHOT_TRACKS.field("masks_file")
-    return replace(
-        before,
-        files=concat([left, fresh], schemas.FILES).sort_by("file").combine_chunks(),
-        tracks=before.tracks.set_column(index, field, pa.array(masks_files, field.type)),
-    )
+    index, field = before.tracks.schema.get_field_index("masks_file"), schemas.SNAPSHOT_TRACKS.field("masks_file")
+    files = concat([left, fresh], schemas.FILES).sort_by("file").combine_chunks()
+    return replace(before, files=files, tracks=before.tracks.set_column(index, field, pa.array(masks_files, field.type)))

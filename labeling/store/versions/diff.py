@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from labeling import rle
 from labeling.objects import Objects
-from labeling.store.mask_rows import MaskReader, rles_by_frame
 from labeling.store.parquet import iterate_rows
+from labeling.store.reader import MaskReader, rles_by_frame
 from labeling.store.schemas import TableRow
 from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_videos
 from labeling.types import RLE

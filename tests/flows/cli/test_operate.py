@@ -23,9 +23,8 @@ from labeling.store.dead_letters import DeadLetter, dead_job, put_dead_letter
 from labeling.store.ledger import read_ledger
 from labeling.store.lock import run_lock
 from labeling.store.plan import make_plan
-from labeling.store.run_state import Doing, RunState, write_state
+from labeling.store.run_state import Doing, RunState, Scope, write_scope, write_state
 from labeling.store.runs import write_config, write_summary
-from labeling.store.scope import Scope, write_scope
 from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
 DONE = RunState(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from labeling.export.selection import folder_names, masks_of, select
 from labeling.objects import open_objects
-from labeling.store.mask_rows import MaskReader
+from labeling.store.reader import MaskReader
 
 
 def test_videos_come_by_key_and_tracks_by_object(labelled: Any) -> None:

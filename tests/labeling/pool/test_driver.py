@@ -14,11 +14,9 @@ from ray.exceptions import ActorDiedError
 from labeling.config import ClusterConfig
 from labeling.errors import ErrorKind, ErrorRecord, NoWorkersLeft
 from labeling.jobs import Job, Receipt
-from labeling.pool.actor import Response, failed
-from labeling.pool.budget import Limits
 from labeling.pool.driver import Driver
-from labeling.pool.queue import MAX_JOBS, NUM_SEEN, Attempt, JobQueue
-from labeling.pool.work import EventKind, PoolEvent
+from labeling.pool.queue import MAX_JOBS, NUM_SEEN, Attempt, JobQueue, Limits
+from labeling.pool.work import EventKind, PoolEvent, Response, failed
 from labeling.pool.worker import ActorResources, Request, Worker
 
 MakeJobs = Callable[..., list[Job]]

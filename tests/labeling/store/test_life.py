@@ -13,8 +13,7 @@ from labeling.store.ledger import read_ledger
 from labeling.store.lock import run_lock
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish, recompute
-from labeling.store.snapshots import list_versions, read_files, read_snapshot
-from labeling.store.versions.verify import verify_files
+from labeling.store.snapshots import list_versions, read_files, read_snapshot, verify_files
 from tests.labeling.store.made_store import RECIPE, box_prompt, mask_of, ref_of, write_job
 
 LENIENT = QCConfig("lenient", [])

@@ -11,9 +11,9 @@ from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.store import read_masklets, read_snapshot
 from labeling.store.ledger import read_ledger
-from labeling.store.mask_rows import bounds_of, groups_of, read_mask_rows
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
+from labeling.store.reader import bounds_of, groups_of, read_mask_rows
 from labeling.store.snapshots import read_tracks
 from tests.labeling.store.made_store import RECIPE, box_prompt, mask_of, provenance_of, ref_of, video_of, write_job
 

@@ -16,7 +16,7 @@ from labeling.ingest.listing import ref_of
 from labeling.objects import FolderObjects
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.corrections import MAX_SPAN, Clicker, Network, window
-from labeling.track.click import click, take_frame
+from labeling.track.correction import click, take_frame
 from labeling.track.predictor import Predictor, build_predictor, recipe_of
 from labeling.types import RLE, Prompt, PromptSource, Video
 from tests.fixtures_clips import drawn_frame, write_clip

@@ -10,11 +10,9 @@ from labeling.errors import StoreBusy
 from labeling.objects import FolderObjects, Objects, open_objects
 from labeling.store.publish import publish
 from labeling.store.reader import read_masklets
-from labeling.store.snapshots import list_versions, read_files, read_snapshot, read_tracks
+from labeling.store.snapshots import list_versions, read_files, read_snapshot, read_tracks, verify_files
 from labeling.store.versions import compact as compacting
-from labeling.store.versions import packing
 from labeling.store.versions.compact import CompactLimits, compact
-from labeling.store.versions.verify import verify_files
 from tests.labeling.store.made_store import box_prompt, keys_of_one_bucket, label, ref_of, rows_by_duckdb, told
 
 LENIENT, MANY = QCConfig("lenient", []), CompactLimits(min_files=3)
@@ -99,7 +97,7 @@ def test_a_marker_that_was_taken_in_and_left_behind_brings_no_twins(tmp_path: Pa
 
 
 def test_a_track_stays_in_one_file_and_full_files_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "GROUP_ROWS", 2)
+    monkeypatch.setattr(compacting, "GROUP_ROWS", 2)
     store = FolderObjects(tmp_path / "store")
     made(store, tmp_path / "s", keys_of_one_bucket(12))
     before = told(store)

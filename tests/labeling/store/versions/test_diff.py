@@ -6,11 +6,11 @@ import pytest
 
 from labeling.config import QCConfig, RuleConfig
 from labeling.objects import FolderObjects
+from labeling.store.commit import restore
 from labeling.store.publish import publish
 from labeling.store.snapshots import read_snapshot
 from labeling.store.versions.compact import CompactLimits, compact
 from labeling.store.versions.diff import Diff, TrackVersion, diff_snapshots
-from labeling.store.versions.restore import restore
 from tests.labeling.store.made_store import box_prompt, label
 
 LENIENT = QCConfig("lenient")

@@ -10,10 +10,9 @@ from labeling.config import QCConfig
 from labeling.objects import FolderObjects, Objects, open_objects
 from labeling.store.publish import publish
 from labeling.store.reader import read_masklets
-from labeling.store.snapshots import list_versions, read_snapshot
+from labeling.store.snapshots import list_versions, read_snapshot, verify_files
 from labeling.store.versions.compact import CompactLimits, compact
 from labeling.store.versions.vacuum import Retention, plan_vacuum, vacuum
-from labeling.store.versions.verify import verify_files
 from tests.labeling.store.made_store import box_prompt, keys_of_one_bucket, label, rows_by_duckdb, told
 
 DAY_S = 86_400.0

@@ -8,8 +8,8 @@ from ray import cloudpickle
 
 from labeling.errors import BadInput
 from labeling.jobs import Job, Receipt
-from labeling.pool import actor
-from labeling.pool.actor import WorkerActor
+from labeling.pool import work
+from labeling.pool.work import WorkerActor
 
 MakeJobs = Callable[..., list[Job]]
 
@@ -34,7 +34,7 @@ class Worded:
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> WorkerActor:
-    monkeypatch.setattr(actor, "log_with", lambda names: None)
+    monkeypatch.setattr(work, "log_with", lambda names: None)
     made = WorkerActor("worker-0.1")
     assert made.setup(cloudpickle.dumps(Worded()), "cpu") is None
     return made

@@ -6,8 +6,8 @@ import pytest
 
 from labeling import rle
 from labeling.jobs import KeptMasks
+from labeling.track.correction import FramesWithin, follow_from, follow_within
 from labeling.track.predictor import Predictor, arithmetic
-from labeling.track.span_retrack import FramesWithin, follow_from, follow_within
 from labeling.types import FrameMask, MaskSource, Prompt, PromptSource
 from tests.labeling.track.test_follow import SAMPLED, SIZE_HW, DrawnFrames, box, predictor, rows
 

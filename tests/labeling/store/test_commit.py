@@ -9,13 +9,12 @@ import pytest
 from labeling.config import QCConfig, RuleConfig
 from labeling.errors import BadConfiguration
 from labeling.objects import FolderObjects, Objects, open_objects
+from labeling.store.commit import restore
 from labeling.store.ledger import read_ledger
 from labeling.store.publish import publish
-from labeling.store.snapshots import list_versions, read_contents, read_snapshot
+from labeling.store.snapshots import list_versions, read_contents, read_snapshot, verify_files
 from labeling.store.versions.compact import CompactLimits, compact
-from labeling.store.versions.restore import restore
 from labeling.store.versions.vacuum import Retention, plan_vacuum, vacuum
-from labeling.store.versions.verify import verify_files
 from tests.labeling.store.made_store import box_prompt, label, rows_by_duckdb, told
 
 ONE, TWO = QCConfig("one"), QCConfig("two", [RuleConfig("visible_share", "object_lost", "at_least", 0.9, 0.1)])
