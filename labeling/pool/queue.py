@@ -1,9 +1,9 @@
 """Jobs that no worker holds, in the order in which they are handed out; and what a failure costs a job and a worker.
 
-Fresh jobs are pulled one by one, others wait for a retry; several short ones make one request. There are two budgets: a job that
-costs a worker its life (a death, or a device error, after which the worker is replaced) may do so `deaths_per_video` times; a
-worker's place in the pool is given up after `deaths_per_worker` deaths in a row, that is with no job coming back in between.
-The first is strictly smaller, so that one poisonous video is set aside before the place that it was tried in is closed.
+Fresh jobs are pulled one by one, others wait for a retry; several short ones make one request. There are two budgets: a job
+that costs a worker its life (a death, or a device error, after which the worker is replaced) may do so `deaths_per_video`
+times; a worker's place in the pool is given up after `deaths_per_worker` deaths in a row, with no job back in between. The
+first is strictly smaller, so that one poisonous video is set aside before the place that it was tried in is closed.
 """
 
 import heapq

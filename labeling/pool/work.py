@@ -1,4 +1,4 @@
-"""What the pool runs (anything that is set up once on a device and then takes job after job), the actor that runs it, and events.
+"""What the pool runs, anything that is set up once on a device and then takes job after job; its actor; and the pool's events.
 
 An exception never leaves an actor: it comes back as a record, in the answer to set-up or in a receipt.
 """

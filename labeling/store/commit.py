@@ -1,9 +1,9 @@
 """Commits a version: what it names is staged beside, then one conditional write of `snapshots/vNNNNNN.json` makes it so.
 
-To go back to an older version is to commit one that is equal to it; nothing is deleted. Results that the older one does not have
-are withdrawn in the ledger: a later run labels anew what its prompts, model or videos then differ in, under versions and file
-names that were never used. What people said of a version that is current again stands in the new snapshot too, as it would in
-the next one that a run publishes.
+To go back to an older version is to commit one that is equal to it; nothing is deleted. Results that the older one does not
+have are withdrawn in the ledger: a later run labels anew what its prompts, model or videos then differ in, under versions and
+file names that were never used. What people said of a version that is current again stands in the new snapshot too, as it
+would in the next one that a run publishes.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Snapshots: immutable versions of a dataset, each committed by one conditional write of `snapshots/vNNNNNN.json`.
 
-What lies beside a snapshot (files, tracks, videos, verdicts) is named by that object and counts for nothing without it. Its data
-files are checked against the checksums that were noted when they were written.
+What lies beside a snapshot (files, tracks, videos, verdicts) is named by that object and counts for nothing without it. Its
+data files are checked against the checksums that were noted when they were written.
 """
 
 import json
