@@ -20,7 +20,7 @@ SLOW = {
     "botocore", "alembic", "sqlalchemy", "pyarrow", "av",
 }
 # ... and what may be missing: extras of ours, and what `sam2` needs for some files alone.
-EXTRAS = {"psutil", "huggingface_hub", "safetensors", "yaml"}
+EXTRAS = {"psutil", "sklearn", "huggingface_hub", "safetensors", "yaml"}
 # Works beside a checkout of the released package and says itself what is not installed.
 SCRIPT = "flows.bench.peer"
 # A predictor is built by a released function that returns it, and has a released class method that calls that function.

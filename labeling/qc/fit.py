@@ -1,0 +1,276 @@
+"""Fits a judge to tracks whose quality is known; takes scikit-learn (`pip install samurai-labeling[judge]`).
+
+Heads are fitted on groups (clips) and tried on others: the score's weights and calibration come from what no tree has seen.
+Suffixes: R tracks, F features, H heads.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from labeling.errors import BadConfiguration
+from labeling.qc.calibration import calibrated, stacked
+from labeling.qc.judge import BAD, matrix_of
+from labeling.qc.judge_json import FORMAT, usual_of
+from labeling.qc.trees import LEAF, Bools, Floats
+from labeling.types import require
+
+Ints = npt.NDArray[np.int64]
+
+# Which way a signal goes when a masklet is worse: 1 for up, -1 for down; 0 where both ends may be bad, or it says how hard
+# the task is. What is not here is not read.
+SIGNS: Mapping[str, int] = {
+    "visible_share": 0, "num_frames": 0, "area_median": 0, "area_min_share": -1, "border_share": 0,
+    "predicted_iou_softmin": -1, "predicted_iou_median": -1, "predicted_iou_low_run_s": 1,
+    "object_score_min": -1, "object_score_median": -1, "presence_conflict": 1, "presence_dither": 1,
+    "innovation_p95": 1, "innovation_max": 1, "motion_iou_p5": -1, "compensated_iou_min": -1, "compensated_iou_p5": -1,
+    "area_jump_max": 1, "area_jump_share": 1, "area_step": 1, "shape_step": 1, "fragmentation_max": 1,
+    "fragmentation_share": 1, "holes_max": 1, "gap_rate": 1, "unexplained_absence": 1, "tail_loss": 1, "reentry_mismatch": 1,
+    "frozen": 1, "stability_p5": -1, "candidate_gap_p5": 1, "pointer_similarity_p5": -1, "containment": 1,
+}
+BAD_BELOW, USELESS_BELOW = 0.75, 0.5        # mean J
+J_BOUNDS = (0.5, 0.65, 0.75, 0.85)          # a head for each: together they rank by J
+LEAST_TRACKS = 25                           # of a kind, to fit a head to
+ACCEPTED_ERROR, REJECTED_USELESS, LEAST_REJECTED_RISK = 0.05, 0.97, 0.9
+NOVEL_SHARE = 0.15                          # of the queue's places
+LEVELS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
+FOLDS = 5
+BINS = 127
+_DIGITS = 8             # significant ones of what is written
+_NO_BOUND = 1e300       # in place of infinity, which JSON does not have
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a head is boosted."""
+
+    rounds: int = 80
+    leaves: int = 6
+    rate: float = 0.08
+    least_in_leaf: int = 12
+    shrink: float = 4.0             # L2 on leaf values
+    features_a_split: float = 0.5
+
+
+def sklearn_ensemble() -> Any:
+    """Return scikit-learn's ensembles, or say what to install."""
+    try:
+        from sklearn import ensemble
+    except ImportError as error:
+        raise BadConfiguration(
+            "fitting a judge needs scikit-learn, which is not installed; `pip install samurai-labeling[judge]`"
+        ) from error
+    return ensemble
+
+
+def boosted(
+    values_RF: Floats, bad_R: Bools, signs: Sequence[int], *, weight_R: Floats | None = None, shape: Shape | None = None,
+    seed: int = 0,
+) -> Any:
+    """Fit boosted trees whose answer only rises, or only falls, with each feature that has a sign."""
+    shape = shape or Shape()
+    model = sklearn_ensemble().HistGradientBoostingClassifier(
+        learning_rate=shape.rate, max_iter=shape.rounds, max_leaf_nodes=shape.leaves, min_samples_leaf=shape.least_in_leaf,
+        l2_regularization=shape.shrink, max_features=shape.features_a_split, monotonic_cst=list(signs), early_stopping=False,
+        max_bins=BINS, random_state=seed,
+    )
+    # Equal weights are none: with them, finding bins takes a hundred times as long.
+    uneven = weight_R is not None and weight_R.size > 0 and bool((weight_R != weight_R[0]).any())
+    return model.fit(values_RF, bad_R, sample_weight=weight_R if uneven else None)
+
+
+def nodes_of(models: Sequence[Any]) -> dict[str, list[Any]]:
+    """Return the trees of fitted models as the plain lists that `Trees.of` reads."""
+    nodes: dict[str, list[Any]] = {name: [] for name in ("sizes", "feature", "number", "left", "right", "missing_left")}
+    for model in models:
+        for (tree,) in model._predictors:
+            rows = tree.nodes
+            leaf = rows["is_leaf"].astype(bool)
+            bound = np.clip(rows["num_threshold"], -_NO_BOUND, _NO_BOUND)
+            nodes["sizes"].append(len(rows))
+            nodes["feature"] += np.where(leaf, LEAF, rows["feature_idx"].astype(int)).tolist()
+            nodes["number"] += [
+                rounded(number) if is_leaf else _rounded_up(number)
+                for number, is_leaf in zip(np.where(leaf, rows["value"], bound).tolist(), leaf, strict=True)
+            ]
+            nodes["left"] += rows["left"].astype(int).tolist()
+            nodes["right"] += rows["right"].astype(int).tolist()
+            nodes["missing_left"] += rows["missing_go_to_left"].astype(int).tolist()
+    return nodes
+
+
+def baseline_of(model: Any) -> float:
+    """Return the logit that a fitted model starts from."""
+    return rounded(float(np.ravel(model._baseline_prediction)[0]))
+
+
+def rounded(number: float) -> float:
+    """Return a number with the digits that a judge keeps."""
+    return float(f"{number:.{_DIGITS}g}")
+
+
+def _rounded_up(number: float) -> float:
+    """Round a bound upwards: it is often a value that was seen, which has to stay on its side."""
+    short = rounded(number)
+    return short if short >= number else rounded(number + abs(number) * 10.0 ** (1 - _DIGITS))
+
+
+def folds_of(groups: Sequence[str], *, folds: int = FOLDS, seed: int = 0) -> Ints:
+    """Deal groups out: returns the fold of each row, the same for all rows of a group, in folds of about equal size."""
+    names, inverse, sizes = np.unique(np.array(groups), return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    fold_of, filled = np.zeros(len(names), np.int64), np.zeros(folds)
+    for g in order:
+        fold_of[g] = int(filled.argmin())
+        filled[fold_of[g]] += sizes[g]
+    out: Ints = fold_of[inverse]
+    return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownTracks:
+    """Tracks to fit to: signals by name, mean J (R,), the failure by its reason (None: good), and the clip each is of.
+
+    `weight_R` says how much each counts, as where some were likelier to be looked at than others.
+    """
+
+    rows: Sequence[Mapping[str, float | None]]
+    j_R: Floats
+    failures: Sequence[str | None]
+    clips: Sequence[str]
+    weight_R: Floats
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.rows), len(self.j_R), len(self.failures), len(self.clips), len(self.weight_R)}
+        require(len(sizes) == 1, "rows, j_R, failures, clips, weight_R", sorted(sizes), "one entry each for every track")
+
+    @property
+    def bad_R(self) -> Bools:
+        """Which tracks are bad."""
+        return self.j_R < BAD_BELOW
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _HeadTask:
+    """What one head tells apart: `positive_R` from the others among `among_R`."""
+
+    name: str
+    positive_R: Bools
+    among_R: Bools
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedJudge:
+    """A judge as plain values, and what it said of each track out of fold: score, risk and logits of heads."""
+
+    document: dict[str, Any]
+    score_R: Floats
+    risk_R: Floats
+
+
+def fit_judge(
+    known: KnownTracks, *, name: str, model: str, weights: Sequence[str], facts: Mapping[str, Any], shape: Shape | None = None,
+) -> FittedJudge:
+    """Fit heads, their weights, the risk's table, the verdicts' thresholds and what good tracks look like.
+
+    Raises BadConfiguration where scikit-learn is missing or the tracks are too few or all alike.
+    """
+    _check(known)
+    shape = shape or Shape()
+    features = tuple(name for name in SIGNS if any(row.get(name) is not None for row in known.rows))
+    values_RF = matrix_of(known.rows, features)
+    signs, tasks = [SIGNS[name] for name in features], _tasks(known)
+    logits_RH = _out_of_fold(values_RF, known, tasks, signs, shape)
+    head_weights = stacked(logits_RH, known.bad_R, known.weight_R)
+    score_R = logits_RH @ head_weights
+    table = calibrated(score_R, known.bad_R, known.weight_R)
+    risk_R = table.risk(score_R)
+    accept_below, reject_from = thresholds(risk_R, known.j_R, known.weight_R)
+    models = [_fit(values_RF, known, task, signs, shape) for task in tasks]
+    heads = [
+        {"name": task.name, "num_trees": len(fitted._predictors), "baseline": baseline_of(fitted), "weight": rounded(weight)}
+        for task, fitted, weight in zip(tasks, models, head_weights, strict=True)
+    ]
+    document = {
+        "format": FORMAT, "name": name, "model": model, "weights": sorted(weights), "features": list(features),
+        "heads": heads, "trees": nodes_of(models),
+        "calibration": {"score": table.score_K.tolist(), "risk": table.risk_K.tolist()},
+        "usual": _usual(values_RF, signs, known.bad_R, risk_R, accept_below), "facts": dict(facts),
+        "accept_below": accept_below, "reject_from": reject_from,
+    }
+    return FittedJudge(document, score_R, risk_R)
+
+
+def _check(known: KnownTracks) -> None:
+    num_bad, clips = int(known.bad_R.sum()), len(set(known.clips))
+    good = len(known.rows) - num_bad
+    if min(num_bad, good) < LEAST_TRACKS or clips < 2 * FOLDS:
+        raise BadConfiguration(
+            f"there are {good} good and {num_bad} bad tracks of {clips} clips; expected {LEAST_TRACKS} of each, of "
+            f"{2 * FOLDS} clips, to fit a judge to"
+        )
+
+
+def _tasks(known: KnownTracks) -> list[_HeadTask]:
+    everything = np.ones(len(known.rows), bool)
+    tasks = [_HeadTask(BAD, known.j_R < below, everything) for below in J_BOUNDS]
+    tasks = [task for task in tasks if LEAST_TRACKS <= task.positive_R.sum() <= len(everything) - LEAST_TRACKS]
+    for reason in sorted({failure for failure in known.failures if failure}):
+        is_it = np.array([failure == reason for failure in known.failures]) & known.bad_R
+        if is_it.sum() >= LEAST_TRACKS:
+            # Against good tracks alone, so that the signs hold: a masklet that is lost has no swap's signals.
+            tasks.append(_HeadTask(reason, is_it, is_it | ~known.bad_R))
+    return tasks
+
+
+def _fit(values_RF: Floats, known: KnownTracks, task: _HeadTask, signs: Sequence[int], shape: Shape, *among: Bools) -> Any:
+    rows = task.among_R if not among else task.among_R & among[0]
+    return boosted(values_RF[rows], task.positive_R[rows], signs, weight_R=known.weight_R[rows], shape=shape)
+
+
+def _out_of_fold(
+    values_RF: Floats, known: KnownTracks, tasks: Sequence[_HeadTask], signs: Sequence[int], shape: Shape
+) -> Floats:
+    """Return each head's logit (R, H) of each track, by trees that were fitted without its clip."""
+    fold_R, logits_RH = folds_of(known.clips), np.zeros((len(values_RF), len(tasks)))
+    for fold in range(FOLDS):
+        left_out = fold_R == fold
+        for h, task in enumerate(tasks):
+            fitted = _fit(values_RF, known, task, signs, shape, ~left_out)
+            logits_RH[left_out, h] = fitted.decision_function(values_RF[left_out])
+    return logits_RH
+
+
+def thresholds(risk_R: Floats, j_R: Floats, weight_R: Floats) -> tuple[float, float]:
+    """Return the risks below which masklets are accepted and from which on they are rejected, on held-out tracks.
+
+    Accepted: as many as can be while at most 5 % of them are bad. Rejected: those from the least risk on at which at least
+    97 % are beyond use (J below 0.5); nothing (above 1) where no risk is so sure.
+    """
+    order = np.argsort(risk_R, kind="stable")
+    risk_R, j_R, mass = risk_R[order], j_R[order], weight_R[order]
+    error = np.cumsum(mass * (j_R < BAD_BELOW)) / np.cumsum(mass)
+    within = np.flatnonzero(error <= ACCEPTED_ERROR)
+    accept_below = float(risk_R[min(within[-1] + 1, risk_R.size - 1)]) if within.size else 0.0
+    useless = np.cumsum((mass * (j_R < USELESS_BELOW))[::-1]) / np.cumsum(mass[::-1])
+    sure = np.flatnonzero((useless >= REJECTED_USELESS) & (np.arange(risk_R.size) >= LEAST_TRACKS))
+    reject_from = float(risk_R[::-1][sure[-1]]) if sure.size else 1.01
+    return rounded(accept_below), rounded(max(reject_from, accept_below, LEAST_REJECTED_RISK))
+
+
+def _usual(values_RF: Floats, signs: Sequence[int], bad_R: Bools, risk_R: Floats, accept_below: float) -> dict[str, Any]:
+    good_RF = values_RF[~bad_R]
+    quantiles = [
+        [rounded(q) for q in np.nanquantile(column, LEVELS)] if sign and np.isfinite(column).mean() > 0.5 else None
+        for column, sign in zip(good_RF.T, signs, strict=True)
+    ]
+    usual = {"levels": list(LEVELS), "quantiles": quantiles, "num_tracks": len(good_RF), "review_from": 0.0}
+    novelty_R = usual_of(usual).novelty(values_RF)
+    # So many as take their share of the queue beside those that go there by their risk.
+    accepted = risk_R < accept_below
+    share = NOVEL_SHARE / (1 - NOVEL_SHARE) * (~accepted).sum() / max(accepted.sum(), 1)
+    review_from = float(np.quantile(novelty_R[accepted], max(1 - share, 0.0))) if accepted.any() else 0.0
+    return usual | {"review_from": rounded(review_from)}
