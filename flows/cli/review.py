@@ -14,8 +14,8 @@ from flows.run.review_queue import open_queue, queue_shown
 from labeling.errors import BadConfiguration
 from labeling.review import commands
 from labeling.review.accounts import Accounts
+from labeling.review.figures import throughput
 from labeling.review.items import ItemStatus, QueuedItem, item_of
-from labeling.review.quality.throughput import throughput
 from labeling.review.queue import MAX_PAGE
 
 app = typer.Typer(no_args_is_help=True, help="Settle what the judge doubts: list, claim, decide.")

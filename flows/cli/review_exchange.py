@@ -18,11 +18,11 @@ from labeling.config import LabelConfig, default_scratch
 from labeling.errors import BadConfiguration
 from labeling.export.outputs import require_ours
 from labeling.objects import open_objects
+from labeling.review.commands import render_audit
 from labeling.review.cvat import cvat_xml, label_setup, read_cvat
+from labeling.review.db.decision_log import audit_log
 from labeling.review.exchange import LentItem, ReturnedItem, lend, take_back
 from labeling.review.label_studio import TO_NAME, label_config, read_label_studio, tasks_of, write_pictures
-from labeling.review.quality.audit import audit as audit_log
-from labeling.review.quality.audit import render_audit
 
 
 class Tool(Enum):
@@ -102,7 +102,7 @@ def audit(
     Exit code 1: the chain is broken; the first row that does not fit is named.
     """
     with queue_of(store_at(where), reading=True) as queue:
-        report = audit_log(queue, out=out, expected_head=expected_head)
+        report = audit_log(queue.database, out=out, expected_head=expected_head)
     for line in render_audit(report, out=out):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     raise typer.Exit(0 if report.ok else 1)

@@ -12,8 +12,8 @@ from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration, BadInput, LabelingError
 from labeling.objects import open_objects
 from labeling.review.commands import render_gold, render_scores
+from labeling.review.gold import Gold, truth_by_masks, truth_of_settled
 from labeling.review.items import ItemStatus, QueuedItem, item_of
-from labeling.review.quality.gold import Gold, truth_by_masks, truth_of_settled
 from labeling.review.queue import MAX_PAGE, ReviewQueue
 from labeling.types import RLE
 

@@ -22,11 +22,9 @@ from labeling.review.flow.leases import MAX_LEASE_S
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.app import create_app
 from labeling.review.web.corrections import Clicker, Network
-from labeling.review.web.frames import FrameCache
+from labeling.review.web.frames import FrameCache, Prefetcher
 from labeling.review.web.guard import LOOPBACK, checked_prefix, name_of
-from labeling.review.web.page_queue import PageQueue
-from labeling.review.web.prefetch import Prefetcher
-from labeling.review.web.services import ServerSettings, Services
+from labeling.review.web.services import PageQueue, ServerSettings, Services
 from labeling.review.web.store_view import StoreView
 from labeling.track.predictor import build_predictor, default_device, recipe_of
 

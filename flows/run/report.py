@@ -19,7 +19,7 @@ from labeling.errors import BadConfiguration, BadInput
 from labeling.export.records import DeadEntry, RunReport, TrackReport, TruthRow
 from labeling.export.report import write_report
 from labeling.objects import Objects, open_objects
-from labeling.review.quality.throughput import throughput
+from labeling.review.figures import throughput
 from labeling.review.queue import ReviewQueue
 from labeling.store.dead_letters import read_dead_letters
 from labeling.store.records import signals_from_row, verdict_from_row

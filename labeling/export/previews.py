@@ -13,8 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from labeling import rle
-from labeling.review.overlays import CELL_WIDTH, colour_of, draw_label, draw_mask, filmstrip
-from labeling.review.video import write_video
+from labeling.review.overlays import CELL_WIDTH, colour_of, draw_label, draw_mask, filmstrip, write_video
 from labeling.store.reader import Span
 from labeling.types import RLE
 

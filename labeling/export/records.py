@@ -7,7 +7,7 @@ from typing import Any
 
 from labeling.config import QCConfig
 from labeling.errors import require
-from labeling.review.quality.throughput import Throughput
+from labeling.review.figures import Throughput
 from labeling.types import Decision, FrameMask, QCFlag
 
 

@@ -1,6 +1,6 @@
 """What `labeling review` prints and does: queue in, rich tables or records out; the command line's frame is elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -9,9 +9,10 @@ from rich.table import Table
 
 from labeling.errors import BadInput
 from labeling.ingest.prompts import read_prompts
+from labeling.review.db.decision_log import ChainReport
+from labeling.review.figures import Throughput
+from labeling.review.gold import GoldItem, GoldScore
 from labeling.review.items import ItemHistory, ItemStatus, Lease, LoggedDecision, QueuedItem, item_of
-from labeling.review.quality.gold import GoldItem, GoldScore
-from labeling.review.quality.throughput import Throughput
 from labeling.review.queue import ReviewQueue
 from labeling.types import Prompt, QCFlag, VideoRef
 
@@ -207,3 +208,15 @@ def _span(span: tuple[int, int]) -> str:
 
 def _when(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def render_audit(report: ChainReport, *, out: str | None = None) -> Iterator[str]:
+    """Say in lines whether the log is whole, or which row is the first that does not fit."""
+    if report.ok:
+        yield f"the decision log is whole: {report.num_decisions} decisions, head {report.head_hash}"
+        yield "keep this hash where the queue's owner cannot write, and give it as --expected-head next time"
+    else:
+        yield f"the decision log is BROKEN at row {report.broken_at}: {report.problem}"
+        yield f"{report.num_decisions} decisions before it fit, up to hash {report.head_hash}"
+    if out is not None:
+        yield f"written to {out}"

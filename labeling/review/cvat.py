@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from labeling import rle
 from labeling.errors import BadInput, require, shown
-from labeling.review.db.foreign import MOST_BYTES, MOST_ITEM_BYTES, member_of, number_of, require_file, xml_text
 from labeling.review.exchange import LentItem, ReturnedItem, row_runs
+from labeling.review.foreign import MOST_BYTES, MOST_ITEM_BYTES, member_of, number_of, require_file, xml_text
 from labeling.review.items import item_of
 from labeling.types import MOST_FRAMES, MOST_PIXELS, RLE
 

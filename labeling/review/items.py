@@ -1,4 +1,4 @@
-"""What goes into the queue and what comes out of it, as frozen records.
+"""What goes into the queue and what comes out of it, as frozen records, and what the queue refuses, by name.
 
 Times are aware UTC datetimes; frame spans are half-open; `risk` is in [0, 1].
 """
@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Self
 
-from labeling.errors import BadInput, require, shown
+from labeling.errors import BadInput, ErrorKind, LabelingError, Unavailable, require, shown
 from labeling.types import Prompt, QCFlag, Verdict
 
 MAX_REVIEWERS = 9
@@ -93,28 +93,6 @@ class ReviewItem:
         return cls(
             key, video_key, run_id, snapshot, verdict.risk, verdict.flags, frame_span, category, priority, reviewers
         )
-
-
-@dataclass(frozen=True, slots=True)
-class OpenCounts:
-    """What opening a batch of items did.
-
-    `opened` are new, `reopened` were closed and are doubted again, `refreshed` got another risk or other flags, `unchanged` and
-    `settled` (decided or superseded) stayed as they were, `stale` came with a version older than one already known and were
-    ignored; `superseded` counts older items that were closed.
-    """
-
-    opened: int = 0
-    reopened: int = 0
-    refreshed: int = 0
-    unchanged: int = 0
-    settled: int = 0
-    stale: int = 0
-    superseded: int = 0
-
-    def __add__(self, other: "OpenCounts") -> "OpenCounts":
-        names = self.__slots__
-        return OpenCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,16 +216,56 @@ class ItemHistory:
     drafts: Sequence[Draft] = field(default_factory=tuple)
 
 
-@dataclass(frozen=True, slots=True)
-class ChainReport:
-    """Whether the decision log is whole; if not, the first row that is missing or does not fit, and why."""
+class UnknownItem(BadInput):
+    """No review item has this id or identity."""
 
-    num_decisions: int
-    head_hash: str
-    broken_at: int | None = None
-    problem: str = ""
+    def __init__(self, message: str, reason: str = "unknown_item") -> None:
+        super().__init__(message, reason)
 
-    @property
-    def ok(self) -> bool:
-        """Whether every row fits the one before it and the kept head."""
-        return not self.problem
+
+class ItemHeld(LabelingError):
+    """Another reviewer holds a live lease on the item."""
+
+    def __init__(self, message: str, reason: str = "item_held") -> None:
+        super().__init__(message, reason)
+
+
+class AlreadySettled(LabelingError):
+    """The item is decided or closed: nothing is left to claim or decide."""
+
+    def __init__(self, message: str, reason: str = "already_settled") -> None:
+        super().__init__(message, reason)
+
+
+class NeedsSenior(LabelingError):
+    """Reviewers disagree on the item: only a senior can take it."""
+
+    def __init__(self, message: str, reason: str = "needs_senior") -> None:
+        super().__init__(message, reason)
+
+
+class OthersLease(LabelingError):
+    """The lease was given to another reviewer than the one who decides with it."""
+
+    def __init__(self, message: str, reason: str = "others_lease") -> None:
+        super().__init__(message, reason)
+
+
+class LostLease(LabelingError):
+    """The lease ran out, was released, or its item was closed; a decision that came with it is kept as a draft.
+
+    `draft_id` is the draft's, or None where no work came with the call.
+    """
+
+    def __init__(self, message: str, reason: str = "lost_lease", draft_id: int | None = None) -> None:
+        super().__init__(message, reason)
+        self.draft_id = draft_id
+
+
+class WrongRevision(Unavailable):
+    """The database was written by a newer version of this package; no retry mends that."""
+
+    kind = ErrorKind.POISON
+
+    def __init__(self, message: str, reason: str = "wrong_revision") -> None:
+        super().__init__(message, reason)

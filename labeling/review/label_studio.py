@@ -24,8 +24,8 @@ from labeling import rle
 from labeling.errors import BadInput, require, shown
 from labeling.ingest.decode import FrameReader
 from labeling.ingest.fetch import fetch_video
-from labeling.review.db.foreign import objects_of, require_file, xml_text
 from labeling.review.exchange import LentItem, ReturnedItem, row_runs
+from labeling.review.foreign import objects_of, require_file, xml_text
 from labeling.review.items import item_of
 from labeling.types import MOST_FRAMES, MOST_PIXELS, RLE
 

@@ -10,13 +10,12 @@ from typing import Self
 
 from labeling.errors import BadInput
 from labeling.objects import Objects
+from labeling.review.db import decision_log
 from labeling.review.db.database import Database, open_database
 from labeling.review.db.rows import checked_name, find, queued_item
-from labeling.review.errors import LostLease
-from labeling.review.flow import decisions, leases, listing, opening
-from labeling.review.flow.counts import item_counts
-from labeling.review.flow.listing import ItemFilter
-from labeling.review.flow.undo import undo, undone_corrections
+from labeling.review.flow import consensus, decisions, leases, listing, opening
+from labeling.review.flow.listing import ItemFilter, item_counts
+from labeling.review.flow.opening import OpenCounts
 from labeling.review.items import (
     Consensus,
     Correction,
@@ -25,12 +24,11 @@ from labeling.review.items import (
     ItemStatus,
     Lease,
     LoggedDecision,
-    OpenCounts,
+    LostLease,
     QueuedItem,
     ReviewItem,
     Viewer,
 )
-from labeling.review.quality import consensus
 from labeling.store.snapshots import Snapshot
 from labeling.types import Prompt, ReviewDecision
 
@@ -136,13 +134,13 @@ class ReviewQueue:
     def history(self, item: int | ItemKey) -> ItemHistory:
         """An item with its events, decisions and drafts, oldest first."""
         with self._database.read() as session:
-            return listing.history_of(session, find(session, item))
+            return consensus.history_of(session, find(session, item))
 
     def history_for(self, item: int | ItemKey, viewer: Viewer) -> tuple[ItemHistory, Consensus]:
         """What a reviewer may know of an item, and how far reviewers have come with it."""
         with self._database.read() as session:
-            whole = listing.history_of(session, find(session, item))
-            return listing.history_as_seen(session, whole, viewer), listing.consensus_as_seen(session, whole, viewer)
+            whole = consensus.history_of(session, find(session, item))
+            return consensus.history_as_seen(session, whole, viewer), consensus.consensus_as_seen(session, whole, viewer)
 
     def ask(self, item: int | ItemKey, reviewers: int) -> None:
         """Ask for so many reviewers of a waiting item; where they disagree a senior settles it."""
@@ -211,15 +209,15 @@ class ReviewQueue:
         run has tracked from the correction.
         """
         with self._database.write() as session:
-            return undo(session, seq, reviewer, self._clock())
+            return decisions.undo(session, seq, reviewer, self._clock())
 
     def decisions_since(self, seq: int = 0) -> Iterator[LoggedDecision]:
         """The log's rows after `seq`, oldest first."""
         while True:
             with self._database.read() as session:
-                page = list(decisions.decisions_after(session, seq))
+                page = list(decision_log.decisions_after(session, seq))
             yield from page
-            if len(page) < decisions.PAGE:
+            if len(page) < decision_log.PAGE:
                 return
             seq = page[-1].seq
 
@@ -229,29 +227,29 @@ class ReviewQueue:
         All of them, each time: a decision is said of one version, and saying it twice changes nothing.
         """
         with self._database.read() as session:
-            return decisions.standing_decisions(session)
+            return decision_log.standing_decisions(session)
 
     def corrections(self, *, unapplied_only: bool = True) -> Sequence[Correction]:
         """Decided corrections, oldest first; with `unapplied_only=False` also those that a run has tracked from."""
         with self._database.read() as session:
-            return decisions.list_corrections(session, unapplied_only=unapplied_only)
+            return decision_log.list_corrections(session, unapplied_only=unapplied_only)
 
     def undone_corrections(self) -> Sequence[Correction]:
         """The corrections that their reviewers took back, oldest first."""
         with self._database.read() as session:
-            return undone_corrections(session)
+            return decision_log.undone_corrections(session)
 
     def counted_clicks(self, seqs: Collection[int]) -> Mapping[int, int]:
         """The clicks of those decisions for which somebody counted them, by row of the log."""
         with self._database.read() as session:
-            return decisions.counted_clicks(session, seqs)
+            return decision_log.counted_clicks(session, seqs)
 
     def mark_applied(self, corrections: Iterable[Correction], *, run_id: str) -> int:
         """Note that a run has tracked from corrections; how many were not noted before."""
         with self._database.write() as session:
             self._database.lock_opening(session)
             seqs = [correction.seq for correction in corrections]
-            return decisions.mark_applied(session, seqs, run_id, self._clock())
+            return decision_log.mark_applied(session, seqs, run_id, self._clock())
 
 
 

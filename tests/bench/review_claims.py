@@ -24,9 +24,9 @@ import httpx
 import psutil
 from sqlalchemy import select
 
+from labeling.review.db.decision_log import audit_log
 from labeling.review.db.tables import EventRow, ItemRow
 from labeling.review.items import ItemKey, ReviewItem
-from labeling.review.quality.audit import audit
 from labeling.review.queue import ReviewQueue
 from labeling.types import QCFlag
 from tests.labeling.review.postgres import missing, postgres_server, url_of
@@ -216,7 +216,7 @@ def findings(url: str, tally: Tally) -> Findings:
             events = session.execute(select(EventRow.item_id, EventRow.kind).order_by(EventRow.event_id)).all()
             ranks = {row.item_id: (-row.risk, row.item_id) for row in session.execute(select(ItemRow.item_id, ItemRow.risk))}
         twice, overtaken = replay([(item_id, kind) for item_id, kind in events], ranks)
-        report = audit(queue)
+        report = audit_log(queue.database)
         return Findings(len(logged), twice, len(lost), overtaken, report.problem or "whole")
 
 

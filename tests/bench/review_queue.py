@@ -25,10 +25,8 @@ from labeling.review.items import ItemKey, ItemStatus, ReviewItem
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.app import create_app
 from labeling.review.web.corrections import Clicker
-from labeling.review.web.frames import FrameCache
-from labeling.review.web.page_queue import PageQueue
-from labeling.review.web.prefetch import Prefetcher
-from labeling.review.web.services import ServerSettings, Services
+from labeling.review.web.frames import FrameCache, Prefetcher
+from labeling.review.web.services import PageQueue, ServerSettings, Services
 from labeling.review.web.store_view import StoreView
 from labeling.types import QCFlag
 

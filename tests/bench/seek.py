@@ -21,8 +21,7 @@ from rich.table import Table
 
 from labeling.ingest.listing import ref_of
 from labeling.ingest.probe import probe
-from labeling.review.web.frames import FrameCache, shown_width
-from labeling.review.web.prefetch import Prefetcher
+from labeling.review.web.frames import FrameCache, Prefetcher, shown_width
 from labeling.types import Video
 
 SIZE_HW = (1080, 1920)

@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 
 from labeling.errors import BadConfiguration, Unavailable
 from labeling.review.db.sqlite import advice, copy_of, path_of, reading_engine, refuse_foreign, writing_engine
-from labeling.review.errors import WrongRevision
+from labeling.review.items import WrongRevision
 
 if TYPE_CHECKING:
     from alembic.config import Config

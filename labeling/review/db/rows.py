@@ -17,8 +17,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from labeling.errors import BadInput
 from labeling.review.db.tables import DecisionRow, DraftRow, EventRow, ItemRow, ReasonRow, table_of
-from labeling.review.errors import UnknownItem
-from labeling.review.items import Draft, ItemEvent, ItemKey, ItemStatus, LoggedDecision, QueuedItem, ReviewItem
+from labeling.review.items import Draft, ItemEvent, ItemKey, ItemStatus, LoggedDecision, QueuedItem, ReviewItem, UnknownItem
 from labeling.store.records import prompt_to_dict, prompts_from_json
 from labeling.types import Decision, Prompt, PromptSource, QCFlag
 

@@ -1,14 +1,13 @@
-"""Decides items: one decision for one lease, logged in the same transaction; what comes too late is kept as a draft."""
+"""Decides items and takes decisions back, each logged in the same transaction; what comes too late is kept as a draft."""
 
-from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from labeling.errors import BadInput
-from labeling.review.db.chain import append_decision
+from labeling.review.db.decision_log import ACTIONS, append_decision, stands
 from labeling.review.db.rows import (
     as_corrections,
     checked_note,
@@ -18,6 +17,7 @@ from labeling.review.db.rows import (
     move_one,
     note_event,
     prompts_to_json,
+    queued_item,
 )
 from labeling.review.db.tables import (
     AppliedRow,
@@ -30,16 +30,12 @@ from labeling.review.db.tables import (
     WorkRow,
     table_of,
 )
-from labeling.review.errors import AlreadySettled, OthersLease
+from labeling.review.flow import consensus
+from labeling.review.flow.consensus import OPINION, is_gold
 from labeling.review.flow.leases import NO_LEASE, claimed_with, expiry_of, has_spoken, held_by, is_live, lost_because, take
-from labeling.review.flow.listing import OPINION
-from labeling.review.items import Correction, ItemKey, ItemStatus, LoggedDecision, Viewer
-from labeling.review.quality import consensus
-from labeling.store.records import prompts_from_json
-from labeling.types import Prompt, ReviewDecision
+from labeling.review.items import AlreadySettled, ItemKey, ItemStatus, LoggedDecision, OthersLease, QueuedItem, Viewer
+from labeling.types import Prompt
 
-ACTIONS = ("accept", "reject", "correct")
-PAGE = 1000
 # Only the transaction itself sees the lease of an item that is claimed and decided in one step.
 SHORT_LEASE_S = 60.0
 _WORK = table_of(WorkRow)
@@ -186,65 +182,52 @@ def _keep(session: Session, row: ItemRow, reviewer: str, decision: NewDecision, 
     return draft
 
 
-def decisions_after(session: Session, seq: int) -> Iterator[LoggedDecision]:
-    """The log's rows after one, oldest first."""
-    query = select(DecisionRow).where(DecisionRow.seq > seq).order_by(DecisionRow.seq).limit(PAGE)
-    for row in session.execute(query).scalars():
-        yield logged_decision(row)
+def undo(session: Session, seq: int, reviewer: str, now: datetime) -> QueuedItem:
+    """Take back a reviewer's own last decision: they can have its item again.
 
-
-def stands() -> ColumnElement[bool]:
-    """The condition for a row of the log that says something of its item and was not taken back."""
-    return DecisionRow.action.in_(ACTIONS) & DecisionRow.seq.not_in(select(UndoneRow.seq))
-
-
-def is_outcome() -> ColumnElement[bool]:
-    """The condition for a row that settles its item: it stands and is no opinion beside others'."""
-    return stands() & DecisionRow.seq.not_in(select(OpinionRow.seq).where(OpinionRow.seq.is_not(None)))
-
-
-def standing_decisions(session: Session) -> list[ReviewDecision]:
-    """The decision that settled each settled item, oldest first; opinions and answers to gold are none."""
-    last = select(func.max(DecisionRow.seq)).where(is_outcome()).group_by(DecisionRow.item_id)
-    rows = session.scalars(select(DecisionRow).where(DecisionRow.seq.in_(last)).order_by(DecisionRow.seq))
-    return [
-        ReviewDecision(
-            *key_of(row), action=row.action, reviewer=row.reviewer, decided_at=row.decided_at.isoformat(),
-            seconds=row.seconds, note=row.note, prompts=prompts_from_json(row.prompts),
-        )
-        for row in rows
-    ]
-
-
-def list_corrections(session: Session, *, unapplied_only: bool) -> list[Correction]:
-    """Corrections that settled their items and stand, oldest first."""
-    query = (
-        select(DecisionRow, ItemRow.video_key, AppliedRow.run_id)
-        .join(ItemRow, ItemRow.item_id == DecisionRow.item_id)
-        .outerjoin(AppliedRow, AppliedRow.seq == DecisionRow.seq)
-        .where(DecisionRow.action == "correct", is_outcome()).order_by(DecisionRow.seq)
+    AlreadySettled where the decision is not theirs or not their last one, where the item has gone on since, or where a
+    run has tracked from the correction.
+    """
+    standing = select(DecisionRow).where(
+        DecisionRow.reviewer == reviewer, DecisionRow.action.in_(ACTIONS), DecisionRow.seq.not_in(select(UndoneRow.seq))
     )
-    if unapplied_only:
-        query = query.where(AppliedRow.seq.is_(None))
-    return [
-        Correction(row.seq, key_of(row), video_key, prompts_from_json(row.prompts), run_id)
-        for row, video_key, run_id in session.execute(query)
-    ]
+    last = session.scalars(standing.order_by(DecisionRow.seq.desc()).limit(1)).first()
+    if last is None or last.seq != seq:
+        expected = "none is left" if last is None else f"expected {last.seq}"
+        raise AlreadySettled(f"decision {seq} is not your last one that stands: {expected}")
+    row = find(session, last.item_id, lock=True)
+    opinion = session.get(OpinionRow, (row.item_id, reviewer))
+    if opinion is None or opinion.seq != seq:
+        _require_untouched(session, row, last)
+        move_one(session, row, ItemStatus.OPEN)
+    else:
+        # The item waits as it did: only the reviewer's say goes.
+        _require_unanswered(session, row, last)
+        session.delete(opinion)
+    logged = append_decision(session, {
+        **key_of(row)._asdict(), "item_id": row.item_id, "action": "undo", "reviewer": reviewer, "decided_at": now,
+        "seconds": 0.0, "note": f"takes back row {seq}", "prompts": "[]", "lease_token": f"undo-{seq}",
+    })
+    session.add(UndoneRow(seq=seq, undone_by=logged.seq))
+    consensus.reconsider(session, row.item_id)
+    note_event(session, "undone", row, now, detail=f"row {seq}, {last.action}, by {reviewer}", reviewer=reviewer)
+    return queued_item(find(session, row.item_id))
 
 
-def mark_applied(session: Session, seqs: Collection[int], run_id: str, now: datetime) -> int:
-    """Note that a run has tracked from corrections; BadInput for a row of the log that is no correction."""
-    distinct = sorted(set(seqs))
-    is_correction = DecisionRow.seq.in_(distinct) & (DecisionRow.action == "correct")
-    count = session.execute(select(func.count()).where(is_correction)).scalar_one()
-    if count != len(distinct):
-        raise BadInput(f"seqs are {distinct[:8]}; expected rows of the decision log that are corrections", "unknown_correction")
-    done = set(session.execute(select(AppliedRow.seq).where(AppliedRow.seq.in_(distinct))).scalars())
-    session.add_all(AppliedRow(seq=seq, run_id=run_id, applied_at=now) for seq in distinct if seq not in done)
-    return len(distinct) - len(done)
+def _require_unanswered(session: Session, row: ItemRow, last: DecisionRow) -> None:
+    """An opinion can be taken back until others go on from it; nobody does from an answer to gold."""
+    if is_gold(session, row.item_id):
+        return
+    if row.status != ItemStatus.OPEN or _newest(session, row) != last.seq:
+        raise AlreadySettled(f"item {key_of(row)} has gone on since decision {last.seq}: others are asked")
 
 
-def counted_clicks(session: Session, seqs: Collection[int]) -> Mapping[int, int]:
-    """Return the clicks of those decisions for which somebody counted them."""
-    query = select(EffortRow.seq, EffortRow.clicks).where(EffortRow.seq.in_(sorted(seqs)))
-    return {row.seq: row.clicks for row in session.execute(query)}
+def _require_untouched(session: Session, row: ItemRow, last: DecisionRow) -> None:
+    if row.status != ItemStatus.DECIDED or _newest(session, row) != last.seq:
+        raise AlreadySettled(f"item {key_of(row)} has gone on since decision {last.seq}: it is {row.status}")
+    if session.get(AppliedRow, last.seq) is not None:
+        raise AlreadySettled(f"a run has tracked from decision {last.seq} already; review the newer version instead")
+
+
+def _newest(session: Session, row: ItemRow) -> int:
+    return int(session.execute(select(func.max(DecisionRow.seq)).where(DecisionRow.item_id == row.item_id)).scalar_one())

@@ -11,8 +11,18 @@ from sqlalchemy.orm import Session
 from labeling.errors import BadInput
 from labeling.review.db.rows import find, key_of, move_one, note_event, queued_item
 from labeling.review.db.tables import DisputeRow, EventRow, ItemRow, OpinionRow, table_of
-from labeling.review.errors import AlreadySettled, ItemHeld, LostLease, NeedsSenior
-from labeling.review.items import WAITING, ItemKey, ItemStatus, Lease, QueuedItem, Viewer
+from labeling.review.items import (
+    WAITING,
+    AlreadySettled,
+    ItemHeld,
+    ItemKey,
+    ItemStatus,
+    Lease,
+    LostLease,
+    NeedsSenior,
+    QueuedItem,
+    Viewer,
+)
 
 NO_LEASE: Mapping[str, None] = {
     "lease_token": None, "lease_reviewer": None, "lease_started_at": None, "lease_expires_at": None,

@@ -1,10 +1,10 @@
-"""Finds items by rank (priority, risk, age: every filter has an index that keeps this order) and shows them to a reviewer.
+"""Lists and counts items. Every filter has an index in the order of rank: priority, risk, age.
 
-What an item tells must not tell which one waits for others, is of known truth (gold), or is settled by them: until it is
-settled for everybody a reviewer sees only its openings and what they did themselves.
+Counts by status, reason, category and run are sums that the database's triggers maintain.
 """
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -12,24 +12,16 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from labeling.review.db.rows import draft, item_event, logged_decision, queued_item
+from labeling.review.db.rows import queued_item
 from labeling.review.db.tables import (
-    ConsensusRow,
-    DecisionRow,
-    DisputeRow,
-    DraftRow,
-    EventRow,
-    GoldRow,
     ItemRow,
     OpinionRow,
     ReasonRow,
+    TallyRow,
 )
+from labeling.review.flow.consensus import as_seen, disputed, spoken_on
 from labeling.review.flow.leases import has_spoken
-from labeling.review.items import WAITING, Consensus, ItemHistory, ItemStatus, QueuedItem, Viewer
-
-OPENINGS = frozenset({"opened", "refreshed", "reopened"})
-# The event of a decision that settles nothing by itself; to who made it, it looks like one that does.
-OPINION = "opinion"
+from labeling.review.items import WAITING, ItemStatus, QueuedItem, Viewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,69 +133,6 @@ def count_items(session: Session, chosen: ItemFilter) -> int:
     return int(session.scalar(_filtered(query, ReasonRow, chosen).order_by(None)) or 0)
 
 
-def spoken_on(viewer: Viewer) -> Select[Any]:
-    """The query for the numbers of waiting items that a reviewer has had their say on."""
-    return select(OpinionRow.item_id).where(OpinionRow.reviewer == viewer.name)
-
-
-def disputed() -> Select[Any]:
-    """The query for the numbers of items whose reviewers disagree."""
-    return select(DisputeRow.item_id)
-
-
-def is_gold(session: Session, item_id: int) -> bool:
-    """Whether an item's truth is known."""
-    return session.get(GoldRow, item_id) is not None
-
-
-def as_seen(session: Session, items: Collection[QueuedItem], viewer: Viewer) -> list[QueuedItem]:
-    """The items as a reviewer sees them."""
-    waiting = [item.item_id for item in items if item.status in WAITING]
-    theirs = set(session.scalars(spoken_on(viewer).where(OpinionRow.item_id.in_(waiting)))) if waiting else set()
-    return [_settled(item) if item.item_id in theirs else item for item in items]
-
-
-def history_of(session: Session, row: ItemRow) -> ItemHistory:
-    """All that the queue knows of an item, oldest first."""
-    events = session.scalars(select(EventRow).where(EventRow.item_id == row.item_id).order_by(EventRow.event_id))
-    logged = session.scalars(select(DecisionRow).where(DecisionRow.item_id == row.item_id).order_by(DecisionRow.seq))
-    drafts = session.scalars(select(DraftRow).where(DraftRow.item_id == row.item_id).order_by(DraftRow.draft_id))
-    return ItemHistory(
-        queued_item(row), tuple(map(item_event, events)), tuple(map(logged_decision, logged)), tuple(map(draft, drafts))
-    )
-
-
-def history_as_seen(session: Session, history: ItemHistory, viewer: Viewer) -> ItemHistory:
-    """What a reviewer may know of an item: all of one that is settled or, to a senior, disputed."""
-    item = history.item
-    (seen,) = as_seen(session, [item], viewer)
-    if item.status not in WAITING or (viewer.senior and session.get(DisputeRow, item.item_id) is not None):
-        return replace(history, item=seen)
-    known = (event for event in history.events if event.kind in OPENINGS or event.reviewer == viewer.name)
-    return replace(
-        history,
-        item=seen,
-        events=tuple(replace(event, kind="decided") if event.kind == OPINION else event for event in known),
-        decisions=tuple(decision for decision in history.decisions if decision.reviewer == viewer.name),
-    )
-
-
-def consensus_as_seen(session: Session, history: ItemHistory, viewer: Viewer) -> Consensus:
-    """How far reviewers have come with an item; `history` is all of it.
-
-    While it waits, others count up to one less than are asked for: gold, which anybody may answer, shows no more.
-    """
-    item_id = history.item.item_id
-    asked = session.get(ConsensusRow, item_id)
-    wanted = 1 if asked is None else asked.wanted
-    names = set(session.scalars(select(OpinionRow.reviewer).where(OpinionRow.item_id == item_id)))
-    if history.item.status not in WAITING:
-        names |= {decision.reviewer for decision in history.decisions if decision.action != "undo"}
-        return Consensus(wanted, len(names))
-    others = len(names - {viewer.name})
-    return Consensus(wanted, min(others, wanted - 1) + (viewer.name in names))
-
-
 def not_as_counted(session: Session, viewer: Viewer) -> tuple[list[QueuedItem], list[QueuedItem]]:
     """Waiting items that a reviewer sees as settled, and those that they do not see among the waiting: disputed ones."""
     # Joined from the few opinions and disputes, so that no database begins with the many items that wait.
@@ -214,6 +143,93 @@ def not_as_counted(session: Session, viewer: Viewer) -> tuple[list[QueuedItem], 
     others = session.scalars(select(ItemRow).where(ItemRow.item_id.in_(disputed()))).all()
     return list(theirs.values()), [queued_item(row) for row in others if row.status in WAITING and row.item_id not in theirs]
 
+# Nobody chooses from a longer list.
+MOST_FACETS = 200
+_SUMS = (
+    select(TallyRow.facet, TallyRow.status, TallyRow.name, func.sum(TallyRow.num_items))
+    .group_by(TallyRow.facet, TallyRow.status, TallyRow.name).having(func.sum(TallyRow.num_items) != 0)
+)
 
-def _settled(item: QueuedItem) -> QueuedItem:
-    return replace(item, status=ItemStatus.DECIDED, reviewer=None, lease_expires_at=None)
+
+@dataclass(frozen=True, slots=True)
+class ItemCounts:
+    """The counts of one moment, by (facet, status) and name."""
+
+    sums: Mapping[tuple[str, str], Mapping[str, int]]
+
+    def by_status(self) -> Mapping[ItemStatus, int]:
+        """How many items have each status."""
+        return {status: sum(self.sums.get(("status", status.value), {}).values()) for status in ItemStatus}
+
+    def by_reason(self, status: ItemStatus) -> Mapping[str, int]:
+        """How many items of a status have each reason, most first."""
+        return self._most("reason", status)
+
+    def by_category(self, status: ItemStatus) -> Mapping[str, int]:
+        """How many items of a status are of each category, most first; those without one are left out."""
+        return dict(list(self._most("category", status).items())[:MOST_FACETS])
+
+    def by_run(self, status: ItemStatus) -> Mapping[str, int]:
+        """How many items of a status each run opened, most first."""
+        return dict(list(self._most("run", status).items())[:MOST_FACETS])
+
+    def _most(self, facet: str, status: ItemStatus) -> Mapping[str, int]:
+        counts = self.sums.get((facet, status.value), {})
+        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def item_counts(session: Session) -> ItemCounts:
+    """Read the counts; a few rows, however many items there are."""
+    sums: dict[tuple[str, str], dict[str, int]] = {}
+    for facet, status, name, count in session.execute(_SUMS):
+        sums.setdefault((facet, status), {})[name] = int(count)
+    return ItemCounts(sums)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """How many items there are by status; by reason, category and run of those with the listed one; `total` by all filters."""
+
+    by_status: Mapping[ItemStatus, int]
+    by_reason: Mapping[str, int]
+    by_category: Mapping[str, int]
+    by_run: Mapping[str, int]
+    total: int
+
+
+def queue_counts(session: Session, chosen: ItemFilter) -> QueueCounts:
+    """Count items; with filters those that pass, else nothing that grows with their number."""
+    listed, counts = chosen.status or ItemStatus.OPEN, item_counts(session)
+    by_status = counts.by_status()
+    if chosen == ItemFilter(chosen.status):
+        total = by_status[chosen.status] if chosen.status else sum(by_status.values())
+    else:
+        total = count_items(session, chosen)
+    return QueueCounts(by_status, counts.by_reason(listed), counts.by_category(listed), counts.by_run(listed), total)
+
+
+def counts_as_seen(session: Session, counts: QueueCounts, chosen: ItemFilter, viewer: Viewer) -> QueueCounts:
+    """The counts as a reviewer sees the items; `counts` are of all of them, by the same filter."""
+    settled, hidden = not_as_counted(session, viewer)
+    for items, status in ((settled, ItemStatus.DECIDED), (hidden, None)):
+        counts = _moved(counts, chosen, items, to=status) if items else counts
+    return counts
+
+
+def _moved(counts: QueueCounts, chosen: ItemFilter, items: Collection[QueuedItem], *, to: ItemStatus | None) -> QueueCounts:
+    """The counts with items in another status than the one that was counted, or in none."""
+    listed, total, by_status = chosen.status or ItemStatus.OPEN, counts.total, Counter(dict(counts.by_status))
+    facets = [Counter(dict(facet)) for facet in (counts.by_reason, counts.by_category, counts.by_run)]
+    for item in items:
+        names = (item.reasons, (item.category or "",), (item.run_id,))
+        for status, step in ((item.status, -1), (to, 1)):
+            if status is None:
+                continue
+            by_status[status] += step
+            total += step * (status is chosen.status and chosen.lets_through(item))
+            for facet, facet_names in zip(facets, names, strict=True) if status is listed else ():
+                facet.update({name: step for name in facet_names if name in facet})
+    by_reason, by_category, by_run = ({name: n for name, n in facet.most_common() if n > 0} for facet in facets)
+    return QueueCounts(
+        {status: max(0, by_status[status]) for status in ItemStatus}, by_reason, by_category, by_run, max(0, total)
+    )

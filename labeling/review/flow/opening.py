@@ -17,10 +17,32 @@ from labeling.objects import Objects
 from labeling.review.db.rows import item_columns, move, note_events
 from labeling.review.db.tables import ConsensusRow, GoldRow, ItemRow, ReasonRow
 from labeling.review.flow.leases import NO_LEASE
-from labeling.review.items import WAITING, ItemKey, ItemStatus, OpenCounts, ReviewItem
+from labeling.review.items import WAITING, ItemKey, ItemStatus, ReviewItem
 from labeling.store.records import verdict_from_row
 from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_videos
 from labeling.types import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCounts:
+    """What opening a batch of items did.
+
+    `opened` are new, `reopened` were closed and are doubted again, `refreshed` got another risk or other flags, `unchanged` and
+    `settled` (decided or superseded) stayed as they were, `stale` came with a version older than one already known and were
+    ignored; `superseded` counts older items that were closed.
+    """
+
+    opened: int = 0
+    reopened: int = 0
+    refreshed: int = 0
+    unchanged: int = 0
+    settled: int = 0
+    stale: int = 0
+    superseded: int = 0
+
+    def __add__(self, other: "OpenCounts") -> "OpenCounts":
+        names = self.__slots__
+        return OpenCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 CHUNK = 500
 SUPERSEDED = "superseded by version"

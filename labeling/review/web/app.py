@@ -1,23 +1,98 @@
-"""The application: routes, guard, errors, the page's own files, and the queue's figures for Prometheus."""
+"""The application: routes, guard, errors, signing in and out, the page's own files, and the queue's figures for Prometheus."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import Response
 
 from labeling import metrics
+from labeling.review.accounts import SESSION_S, Reviewer
 from labeling.review.figures import figures_of
-from labeling.review.web import decisions, items, pages, sessions
-from labeling.review.web.errors import Refused, install
-from labeling.review.web.guard import LOOPBACK, Guard, is_from_here
-from labeling.review.web.services import Served, Services
-from labeling.review.web.sessions import with_limit
+from labeling.review.web import items, queue
+from labeling.review.web.guard import LOOPBACK, Guard, cookie_path, is_for_others, is_from_here, is_https
+from labeling.review.web.requests import Empty, Login, Refused, install
+from labeling.review.web.services import COOKIE, Served, Services, Writing, reader
 from labeling.store.schemas import code_version
+
+T = TypeVar("T")
+
+router = APIRouter(prefix="/api")
+
+
+@router.get("/me")
+def me(request: Request, response: Response, services: Served) -> dict[str, Any]:
+    """Who is signed in; on this machine, without tokens, a server started for one reviewer signs them in."""
+    try:
+        return _greeting(reader(request, services), services)
+    except Refused:
+        name = services.settings.reviewer
+        if name is None or _asks_for_token(request, services):
+            raise
+    cookie, who = services.accounts.sign_in_by_name(name)
+    _set_cookie(request, response, cookie)
+    return _greeting(who, services)
+
+
+@router.post("/login")
+def login(body: Login, request: Request, response: Response, services: Served) -> dict[str, Any]:
+    """Begin a session: with a token, or by name alone on this machine while no token was ever made."""
+    if _asks_for_token(request, services) or body.token:
+        session = with_limit(request, services, lambda: services.accounts.sign_in(body.token, name=body.reviewer))
+        if session is None:
+            raise Refused(401, "unauthorized", "the token is not one that works", "ask for one: labeling review token NAME")
+    else:
+        session = services.accounts.sign_in_by_name(body.reviewer)
+    _set_cookie(request, response, session[0])
+    return _greeting(session[1], services)
+
+
+@router.post("/logout")
+def logout(
+    request: Request, response: Response, services: Served, _who: Writing, _body: Empty | None = None
+) -> dict[str, Any]:
+    """End the session."""
+    services.accounts.sign_out(request.cookies.get(COOKIE, ""))
+    response.delete_cookie(COOKIE, path=cookie_path(request), httponly=True, samesite="strict", secure=is_https(request))
+    return {}
+
+
+def with_limit(request: Request, services: Services, look_up: Callable[[], T]) -> T:
+    """What a token opens; what opens nothing counts against its address, and too much of it is refused for some minutes."""
+    address = request.client.host if request.client else ""
+    wait_s = services.guesses.wait_s(address)
+    if wait_s:
+        refused = Refused(
+            429, "too_many", "too many tokens that do not work have come from your address, or to this server",
+            f"try again in {wait_s} seconds; who is signed in can go on",
+        )
+        refused.headers["Retry-After"] = str(wait_s)
+        raise refused
+    opened = look_up()
+    if not opened:
+        services.guesses.missed(address)
+    return opened
+
+
+def _asks_for_token(request: Request, services: Services) -> bool:
+    return not services.settings.open_door or is_for_others(request) or services.accounts.any_tokens()
+
+
+def _set_cookie(request: Request, response: Response, cookie: str) -> None:
+    response.set_cookie(
+        COOKIE, cookie, max_age=int(SESSION_S), path=cookie_path(request), httponly=True, samesite="strict",
+        secure=is_https(request),
+    )
+
+
+def _greeting(who: Reviewer, services: Services) -> dict[str, Any]:
+    return {
+        "reviewer": who.name, "role": who.role, "csrf": who.csrf, "lease_seconds": services.settings.lease_s,
+        "dataset": services.settings.dataset, "server_version": code_version(),
+    }
 
 # The modules' names do not change with their content: a browser asks each time, and mostly hears that nothing is new.
 REVALIDATE = "no-cache"
@@ -72,8 +147,8 @@ def create_app(
     )
     app.state.services = services
     install(app)
-    for router in (sessions.router, pages.router, items.router, decisions.router, figures):
-        app.include_router(router)
+    for part in (router, queue.router, items.router, figures):
+        app.include_router(part)
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:

@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from labeling.review.web.errors import Refused
+from labeling.review.web.requests import Refused
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")

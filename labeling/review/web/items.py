@@ -10,15 +10,10 @@ from labeling import rle
 from labeling.qc.reasons import explanation, question
 from labeling.review.accounts import Reviewer, sha256
 from labeling.review.items import ItemHistory, QueuedItem
-from labeling.review.suspicious import suspicious_frames
-from labeling.review.web.errors import Refused
-from labeling.review.web.frames import shown_width
-from labeling.review.web.pages import as_item, viewer_of
-from labeling.review.web.prefetch import MOST_FRAMES, ahead_of
-from labeling.review.web.requests import BIGGEST
-from labeling.review.web.services import PlainRoute, Served, Services
-from labeling.review.web.sessions import Reading
-from labeling.review.web.store_view import Neighbour, Track
+from labeling.review.web.frames import MOST_FRAMES, ahead_of, shown_width
+from labeling.review.web.requests import BIGGEST, Refused
+from labeling.review.web.services import PlainRoute, Reading, Served, Services, viewer_of
+from labeling.review.web.store_view import Neighbour, Track, suspicious_frames
 from labeling.types import RLE, Prompt, PromptSource, QCFlag
 
 router = APIRouter(prefix="/api/items/{item_id}", route_class=PlainRoute)
@@ -181,3 +176,14 @@ def _drafts(services: Services, history: ItemHistory, who: Reviewer) -> list[dic
         for draft in history.drafts if draft.reviewer == who.name
     ]
     return [*mine, *refused]
+
+
+def as_item(item: QueuedItem) -> dict[str, Any]:
+    """An item as the page gets it."""
+    return {
+        "item_id": item.item_id, "key": str(item.key), "video_key": item.video_key, "video_id": item.key.video_id,
+        "track_id": item.key.track_id, "label_version": item.key.label_version, "category": item.category,
+        "run_id": item.run_id, "risk": item.risk, "priority": item.priority, "reasons": list(item.reasons),
+        "frame_span": list(item.frame_span), "status": item.status.value, "reviewer": item.reviewer,
+        "lease_expires_at": item.lease_expires_at.isoformat() if item.lease_expires_at else None,
+    }

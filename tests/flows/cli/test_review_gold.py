@@ -9,7 +9,7 @@ from flows.cli.review import app
 from flows.learn.davis import true_masks
 from labeling.errors import BadConfiguration
 from labeling.export.davis import export_davis
-from labeling.review.quality.gold import Gold
+from labeling.review.gold import Gold
 from labeling.review.queue import ReviewQueue
 from tests.labeling.review.web.served import NUM_FRAMES, SEEN, fill, make_store
 

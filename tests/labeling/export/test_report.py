@@ -27,7 +27,7 @@ from labeling.export.report import (
     write_report,
 )
 from labeling.objects import open_objects
-from labeling.review.quality.throughput import Effort, Moment, Throughput
+from labeling.review.figures import Effort, Moment, Throughput
 from labeling.types import RLE, Decision, FrameMask, QCFlag
 
 QC = QCConfig("default", [RuleConfig("predicted_iou_softmin", "low_predicted_iou", "at_least", 0.75, 0.4)])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from labeling.review.db.chain import FIRST_HASH
 from labeling.review.db.database import open_database
+from labeling.review.db.decision_log import FIRST_HASH
 from labeling.review.db.tables import Base
 from labeling.review.queue import ReviewQueue
 from tests.labeling.review.postgres import missing, postgres_server, url_of

@@ -10,9 +10,9 @@ from rich.console import Console, RenderableType
 from labeling.errors import BadInput
 from labeling.ingest.prompts import write_prompts
 from labeling.review import commands
+from labeling.review.db.decision_log import audit_log
+from labeling.review.figures import throughput
 from labeling.review.items import ItemKey
-from labeling.review.quality.audit import audit
-from labeling.review.quality.throughput import throughput
 from labeling.review.queue import ReviewQueue
 from labeling.types import Prompt, PromptSource
 from tests.labeling.review.samples import HandClock, item, video_id
@@ -85,4 +85,4 @@ def test_a_table_that_does_not_serve_is_named(queue: ReviewQueue, tmp_path: Path
     path.write_text(json.dumps({"video": "clip-1.mp4", "object_id": 7, "frame_idx": -1, "box_xyxy": [0, 0, 2, 2]}) + "\n")
     with pytest.raises(BadInput, match="1 bad rows, the first in line 1"):
         commands.decide_item(queue, "1", "correct", reviewer="ada", prompts_uri=str(path))
-    assert audit(queue).num_decisions == 0
+    assert audit_log(queue.database).num_decisions == 0

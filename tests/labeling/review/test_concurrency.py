@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from labeling.review.db.decision_log import audit_log
 from labeling.review.items import ItemStatus
-from labeling.review.quality.audit import audit
 from labeling.review.queue import ReviewQueue
 from tests.labeling.review.samples import HandClock, item
 
@@ -63,7 +63,7 @@ def test_twenty_reviewers_never_hold_the_same_item(queue: ReviewQueue) -> None:
         done = list(threads.map(review, [f"reviewer-{n}" for n in range(REVIEWERS)]))
     assert sum(done) == ITEMS
     assert queue.counts()[ItemStatus.DECIDED] == ITEMS
-    report = audit(queue)
+    report = audit_log(queue.database)
     assert (report.ok, report.num_decisions) == (True, ITEMS)
     assert set(Counter(d.key for d in queue.decisions_since()).values()) == {1}
     # Claims start in order of risk; among twenty at once an item may be overtaken by those claimed beside it.
@@ -96,7 +96,7 @@ def test_openers_and_reviewers_do_not_get_in_each_others_way(open_queue: Callabl
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(work, range(8))) == 50
-    assert audit(queues[0]).num_decisions == 50
+    assert audit_log(queues[0].database).num_decisions == 50
 
 
 def test_a_killed_reviewer_loses_no_answered_decision(queue_url: str, queue: ReviewQueue) -> None:
@@ -110,7 +110,7 @@ def test_a_killed_reviewer_loses_no_answered_decision(queue_url: str, queue: Rev
     assert all(logged.get(seq) == row_hash for seq, row_hash in answered)
     # One more may be logged whose answer was not read any more.
     assert len(answered) <= len(logged) <= len(answered) + 1
-    report, counts = audit(queue), queue.counts()
+    report, counts = audit_log(queue.database), queue.counts()
     assert report.ok
     assert counts[ItemStatus.DECIDED] == len(logged)
     assert counts[ItemStatus.CLAIMED] <= 1
@@ -124,7 +124,7 @@ def test_a_process_killed_in_mid_decision_leaves_a_lease_that_expires(
     done = subprocess.run([sys.executable, "-c", DIE_AT_COMMIT, queue_url], capture_output=True, text=True, timeout=120)
     assert done.returncode == -signal.SIGKILL, done.stderr
     _wait_until(lambda: queue.get(1).status is ItemStatus.CLAIMED)
-    assert audit(queue).num_decisions == 0
+    assert audit_log(queue.database).num_decisions == 0
     assert [e.kind for e in queue.history(1).events] == ["opened", "claimed"]
     lease_ends = queue.get(1).lease_expires_at
     assert lease_ends is not None

@@ -23,10 +23,10 @@ from labeling.ingest.listing import ref_of as file_ref
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.review.cvat import cvat_xml, label_setup, read_cvat
+from labeling.review.db.decision_log import audit_log
 from labeling.review.exchange import LentItem, ReturnedItem, lend, take_back
 from labeling.review.items import ItemStatus
 from labeling.review.label_studio import decode_brush, encode_brush, label_config, read_label_studio, tasks_of
-from labeling.review.quality.audit import audit
 from labeling.review.queue import ReviewQueue
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
@@ -101,7 +101,7 @@ def test_cvat_and_back_is_one_correction(queue: ReviewQueue, store: FolderObject
     assert decided(queue) == {first: ("correct", [(2, FIXED)])}
     again = list(take_back(queue, store, read_cvat(tmp_path / "back.zip"), reviewer="ada", note="from cvat"))
     assert [t.detail for t in again] == ["it is decided already", "no mask changed and nobody accepted it"]
-    assert audit(queue).num_decisions == 1
+    assert audit_log(queue.database).num_decisions == 1
 
 
 def test_a_group_that_cvat_numbered_anew_decides_nothing(queue: ReviewQueue, store: FolderObjects) -> None:

@@ -5,13 +5,12 @@ import itertools
 import pytest
 
 from labeling.review.accounts import Accounts
-from labeling.review.errors import AlreadySettled, LostLease
+from labeling.review.db.decision_log import audit_log
+from labeling.review.figures import Effort
 from labeling.review.flow.listing import ItemFilter
-from labeling.review.items import ItemStatus
-from labeling.review.quality.audit import audit
-from labeling.review.quality.throughput import Effort
+from labeling.review.items import AlreadySettled, ItemStatus, LostLease
 from labeling.review.queue import ReviewQueue
-from labeling.review.web.page_queue import PageQueue
+from labeling.review.web.services import PageQueue
 from tests.labeling.review.samples import HandClock, click, item
 
 
@@ -52,7 +51,7 @@ def test_undo_reopens_once_and_the_log_stays_whole(page: PageQueue, queue: Revie
     for seq, who in ((first.seq, "ada"), (2, "ada"), (3, "ada"), (first.seq, "bob")):
         with pytest.raises(AlreadySettled):
             queue.undo(seq, who)
-    assert audit(queue).ok
+    assert audit_log(queue.database).ok
     queue.decide(1, "accept", reviewer="eve")
     assert sorted(d.reviewer for d in queue.pending_decisions()) == ["bob", "eve"]
 

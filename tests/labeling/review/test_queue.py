@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from labeling.errors import BadInput
-from labeling.review.errors import AlreadySettled, ItemHeld, LostLease, UnknownItem
+from labeling.review.db.decision_log import audit_log
 from labeling.review.flow.listing import ItemFilter
-from labeling.review.items import ItemKey, ItemStatus, OpenCounts
-from labeling.review.quality.audit import audit
+from labeling.review.flow.opening import OpenCounts
+from labeling.review.items import AlreadySettled, ItemHeld, ItemKey, ItemStatus, LostLease, UnknownItem
 from labeling.review.queue import ReviewQueue
-from labeling.review.web.page_queue import PageQueue
+from labeling.review.web.services import PageQueue
 from labeling.types import PromptSource
 from tests.labeling.review.samples import HandClock, click, drafts_of, item, seen_mask, video_id
 
@@ -183,7 +183,7 @@ def test_deciding_again_with_the_same_lease_gives_the_same_decision(queue: Revie
         queue.decide(lease, "accept")
     with pytest.raises(AlreadySettled, match="decided"):
         queue.claim("bob", item=KEY)
-    assert audit(queue).num_decisions == 1
+    assert audit_log(queue.database).num_decisions == 1
 
 
 def test_a_named_item_is_claimed_and_decided_in_one_step(queue: ReviewQueue, clock: HandClock) -> None:

@@ -19,9 +19,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from labeling.review.errors import AlreadySettled, LostLease
-from labeling.review.items import ItemKey, ItemStatus
-from labeling.review.quality.audit import audit
+from labeling.review.db.decision_log import audit_log
+from labeling.review.items import AlreadySettled, ItemKey, ItemStatus, LostLease
 from labeling.review.queue import ReviewQueue
 from tests.labeling.review.samples import HandClock, drafts_of, item, video_id
 
@@ -145,7 +144,7 @@ class QueueMachine(RuleBasedStateMachine):
             lapsed = known.status is ItemStatus.CLAIMED and known.ends_at <= self.elapsed_s
             assert queued.status is known.status or lapsed
         assert sum(self.queue.counts().values()) == len(self.items)
-        report = audit(self.queue)
+        report = audit_log(self.queue.database)
         assert report.ok
         assert report.num_decisions == self.num_decisions
         assert len(drafts_of(self.queue)) == self.num_drafts

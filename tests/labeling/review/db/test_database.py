@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError
 
 from labeling.errors import BadConfiguration, Unavailable
 from labeling.review.db.database import VERSION_TABLE, open_database
+from labeling.review.db.decision_log import audit_log
 from labeling.review.db.tables import Base
-from labeling.review.errors import WrongRevision
-from labeling.review.quality.audit import audit
+from labeling.review.items import WrongRevision
 from labeling.review.queue import ReviewQueue
 from tests.labeling.review.samples import item
 
@@ -52,7 +52,7 @@ def test_opening_again_keeps_what_is_there(empty_url: str) -> None:
 def test_threads_may_open_a_new_database_at_once(empty_url: str) -> None:
     with ThreadPoolExecutor(8) as threads:
         queues = list(threads.map(ReviewQueue, [empty_url] * 8))
-    assert [audit(queue).ok for queue in queues] == [True] * 8
+    assert [audit_log(queue.database).ok for queue in queues] == [True] * 8
     for queue in queues:
         queue.close()
 
@@ -62,7 +62,7 @@ def test_processes_may_open_a_new_database_at_once(empty_url: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "[0, 0, 0, 0]", done.stderr
     with ReviewQueue(empty_url) as queue:
-        assert audit(queue).ok
+        assert audit_log(queue.database).ok
 
 
 def test_a_database_of_newer_code_is_refused(queue_url: str) -> None:

@@ -7,7 +7,8 @@ import pytest
 from labeling.config import QCConfig, RuleConfig
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
-from labeling.review.items import ItemKey, ItemStatus, OpenCounts
+from labeling.review.flow.opening import OpenCounts
+from labeling.review.items import ItemKey, ItemStatus
 from labeling.review.queue import ReviewQueue
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan

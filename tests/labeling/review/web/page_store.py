@@ -17,7 +17,7 @@ from labeling.ingest.prompts import PromptTable
 from labeling.jobs import Job
 from labeling.objects import FolderObjects
 from labeling.qc.signals import SignalMeter
-from labeling.review.video import write_video
+from labeling.review.overlays import write_video
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish

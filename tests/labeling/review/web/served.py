@@ -15,10 +15,8 @@ from labeling.review.accounts import Accounts
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.app import create_app
 from labeling.review.web.corrections import Clicker
-from labeling.review.web.frames import FrameCache
-from labeling.review.web.page_queue import PageQueue
-from labeling.review.web.prefetch import Prefetcher
-from labeling.review.web.services import ServerSettings, Services
+from labeling.review.web.frames import FrameCache, Prefetcher
+from labeling.review.web.services import PageQueue, ServerSettings, Services
 from labeling.review.web.store_view import StoreView
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan

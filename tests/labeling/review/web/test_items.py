@@ -10,7 +10,7 @@ from PIL import Image
 
 from labeling import rle
 from labeling.objects import FolderObjects
-from labeling.review.quality.gold import Gold, Truth
+from labeling.review.gold import Gold, Truth
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.services import Services
 from labeling.types import RLE

@@ -18,14 +18,12 @@ from labeling import rle
 from labeling.errors import BadInput
 from labeling.geometry import j_and_f
 from labeling.objects import Objects
+from labeling.review.db.decision_log import is_outcome, stands
 from labeling.review.db.rows import as_corrections, find, key_of, move_one, note_event, prompts_to_json, queued_item
 from labeling.review.db.tables import ChainHeadRow, DecisionRow, GoldRow, ItemRow, OpinionRow
-from labeling.review.errors import AlreadySettled, ItemHeld
-from labeling.review.flow.decisions import is_outcome, stands
+from labeling.review.flow.consensus import is_gold, mask_likeness
 from labeling.review.flow.leases import NO_LEASE, described, is_live
-from labeling.review.flow.listing import is_gold
-from labeling.review.items import ItemKey, ItemStatus, QueuedItem, item_of
-from labeling.review.quality.consensus import mask_likeness
+from labeling.review.items import AlreadySettled, ItemHeld, ItemKey, ItemStatus, QueuedItem, item_of
 from labeling.review.queue import ReviewQueue
 from labeling.store.reader import StoredMasklet, read_masklets
 from labeling.store.records import prompts_from_json

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from labeling.review.suspicious import suspicious_frames
+from labeling.review.web.store_view import suspicious_frames
 from labeling.types import FrameMask, QCFlag
 from tests.labeling.store.made_store import mask_of
 

@@ -5,12 +5,11 @@ import pytest
 
 from labeling import rle
 from labeling.errors import BadInput
-from labeling.review.errors import AlreadySettled, NeedsSenior
+from labeling.review.db.decision_log import audit_log
 from labeling.review.flow.listing import ItemFilter
-from labeling.review.items import ItemStatus, Lease, Viewer
-from labeling.review.quality.audit import audit
+from labeling.review.items import AlreadySettled, ItemStatus, Lease, NeedsSenior, Viewer
 from labeling.review.queue import ReviewQueue
-from labeling.review.web.page_queue import PageQueue
+from labeling.review.web.services import PageQueue
 from labeling.types import Prompt
 from tests.labeling.review.samples import HandClock, item
 
@@ -61,7 +60,7 @@ def test_a_dispute_waits_for_a_senior_whose_word_settles(queue: ReviewQueue) -> 
     say(queue, EVE, "correct", drawn(5))
     assert [(d.action, d.reviewer) for d in queue.pending_decisions()] == [("correct", "eve")]
     assert [c.prompts[0].mask for c in queue.corrections()] == [drawn(5).mask]
-    assert audit(queue).num_decisions == 3
+    assert audit_log(queue.database).num_decisions == 3
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from labeling.review.quality.throughput import Effort, Rates, by_reviewer, rates_of, step_for, throughput
+from labeling.review.figures import Effort, Rates, by_reviewer, rates_of, step_for, throughput
 from labeling.review.queue import ReviewQueue
 from tests.labeling.review.samples import HandClock, click, item
 
