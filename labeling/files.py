@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 _BESIDE = re.compile(r"\.~[0-9a-f]{32}(?:~([0-9a-f]{8}~\d+~\d*))?\.beside")
 _LEFT_AFTER_S = 86_400.0  # for writers that cannot be asked after: on other machines, or of releases that did not name them
@@ -93,12 +92,12 @@ def is_gone(name: str) -> bool | None:
     return process_start(int(pid)) != since
 
 
-def process_identity() -> dict[str, Any]:
+def process_identity() -> dict[str, str | int]:
     """Describe this process for a JSON document: `machine`, `pid` and `started`."""
     return {"machine": machine_name(), "pid": os.getpid(), "started": process_start(os.getpid())}
 
 
-def process_has_ended(process: Mapping[str, Any]) -> bool:
+def process_has_ended(process: Mapping[str, str | int]) -> bool:
     """Whether a process that `identity` described has ended; False where that cannot be known from here."""
     here = machine_name()
     return bool(here) and process.get("machine") == here and process_start(int(process["pid"])) != str(process["started"])

@@ -8,15 +8,15 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from boto3.s3.transfer import S3Transfer
 from botocore import exceptions as boto_errors
+from botocore.client import BaseClient
 
 from labeling.errors import CREDENTIALS_EXPIRED, BadCredentials, Unavailable
 from labeling.files import written_beside
 from labeling.objects_contract import ObjectStat, check_key, is_hidden, split_s3_root
-from labeling.objects_s3_client import ABSENT, BARE, BROKEN, client_for, code_of, named_errors, request_payer
+from labeling.objects_s3_client import ABSENT, BARE, BROKEN, Reply, client_for, code_of, named_errors, request_payer
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +41,14 @@ class S3Objects:
         self.root = f"s3://{self._bucket}" + (f"/{prefix}" if prefix else "")
         self._base = f"{prefix}/" if prefix else ""
         self._unavailable = unavailable
-        self._made: Any = None
+        self._made: BaseClient | None = None
         self._conditional: bool | None = None
         self._bucket_is_there = False
 
     def __repr__(self) -> str:
         return f"S3Objects({self.root!r})"
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_made": None, "_conditional": None}
 
     def uri(self, key: str) -> str:
@@ -133,7 +133,7 @@ class S3Objects:
         with self._named(key):
             self._client().delete_object(**self._at(key))
 
-    def _client(self) -> Any:
+    def _client(self) -> BaseClient:
         if self._made is None:
             variables = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
             self._made = client_for(variables)
@@ -142,11 +142,11 @@ class S3Objects:
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._base + check_key(key, {".."}), **request_payer()}
 
-    def _head(self, key: str) -> Any:
+    def _head(self, key: str) -> Reply:
         """Ask what an object is; where HEAD is refused without a word, GET is asked for one."""
         client, at = self._client(), self._at(key)
         try:
-            head = client.head_object(**at)
+            head: Reply = client.head_object(**at)
         except boto_errors.ClientError as error:
             if code_of(error) in BARE:
                 client.get_object(**at, Range="bytes=0-0")["Body"].close()
@@ -252,7 +252,7 @@ class S3Objects:
             raise
 
 
-def _stat_of(key: str, num_bytes: int, answer: Any) -> ObjectStat:
+def _stat_of(key: str, num_bytes: int, answer: Reply) -> ObjectStat:
     return ObjectStat(key, num_bytes, _bare(answer["ETag"]), answer["LastModified"].timestamp())
 
 

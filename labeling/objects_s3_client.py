@@ -3,10 +3,11 @@
 import contextlib
 import functools
 import os
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from datetime import UTC, datetime
 from typing import Any
 
+import botocore.client
 import botocore.loaders
 import botocore.session
 import botocore.utils
@@ -18,6 +19,8 @@ from urllib3.exceptions import HTTPError
 
 from labeling.errors import CREDENTIALS_EXPIRED, BadConfiguration, BadCredentials, Unavailable
 from labeling.objects_contract import missing
+
+Reply = Mapping[str, Any]  # what a server says, as boto3 has it
 
 ABSENT = {"404", "NoSuchKey", "NotFound"}
 # An answer to HEAD has no body, so its code is the bare status: GET says which of several refusals it is.
@@ -63,7 +66,7 @@ _RUN_OUT = (boto_errors.TokenRetrievalError, boto_errors.UnauthorizedSSOTokenErr
 
 
 @functools.cache
-def _service_descriptions() -> Any:
+def _service_descriptions() -> botocore.loaders.Loader:
     """What botocore ships about S3, parsed once a process: it is constant, and most of the time that a client takes."""
     return botocore.loaders.create_loader()
 
@@ -95,7 +98,7 @@ def _client_config() -> Config:
 
 
 @functools.lru_cache(maxsize=4)
-def client_for(environment: tuple[tuple[str, str], ...]) -> Any:
+def client_for(environment: tuple[tuple[str, str], ...]) -> botocore.client.BaseClient:
     """The process's client for what the environment says: a new one costs as much time as tracking some frames."""
     # A session of its own: boto3's default one is shared by the whole program and not safe among threads.
     session = botocore.session.Session()
@@ -185,7 +188,7 @@ def _run_out(uri: str, why: str) -> Unavailable:
     return Unavailable(f"{uri}: the credentials' token has run out ({why}); {advice}", CREDENTIALS_EXPIRED)
 
 
-def _region_of(meta: dict[str, Any]) -> str:
+def _region_of(meta: Reply) -> str:
     region = meta.get("HTTPHeaders", {}).get("x-amz-bucket-region", "")
     return f", the bucket is in {region}" if region else ""
 

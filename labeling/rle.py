@@ -11,7 +11,7 @@ Shape suffixes: H height, W width, R runs, S spans of ones, L characters, G five
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,14 @@ from labeling.types import RLE, Box
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+
+
+class CocoMask(TypedDict):
+    """A mask as pycocotools takes it: `size` is [height, width]."""
+
+    size: list[int]
+    counts: bytes
+
 
 _ZERO_CHAR = 48  # a group of six bits is written as one character from '0' on
 _MOST_GROUPS = 7  # 35 bits, more than the longest run needs
@@ -163,23 +171,23 @@ def _checked_runs(rle: RLE) -> Ints:
     return runs
 
 
-def _checked(rle: RLE) -> dict[str, Any]:
+def _checked(rle: RLE) -> CocoMask:
     """Return a mask as pycocotools takes it; a ValueError names broken counts, on which it would crash."""
     runs = _checked_runs(rle)
     # A union ends at the first run of length 0 inside.
     return _written(rle.size_hw, rle.counts if (runs[1:] > 0).all() else _compress(_merge(runs)))
 
 
-def _written(size_hw: tuple[int, int], counts: str) -> dict[str, Any]:
+def _written(size_hw: tuple[int, int], counts: str) -> CocoMask:
     return {"size": list(size_hw), "counts": counts.encode("ascii")}
 
 
-def _box_of(written: dict[str, Any]) -> Box | None:
+def _box_of(written: CocoMask) -> Box | None:
     x, y, width, height = coco.toBbox(written).tolist()
     return (x, y, width, height) if width else None
 
 
-def _whole_numbers(values: npt.ArrayLike) -> npt.NDArray[Any] | None:
+def _whole_numbers(values: npt.ArrayLike) -> npt.NDArray[np.integer] | None:
     """The values as an array of integers, None where they are no such thing; NumPy itself would cut 2.9 to 2."""
     try:
         array = np.asarray(values)

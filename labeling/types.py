@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
+from typing import Any
 
 from labeling.errors import require
 
+Cell = Any  # of a table, as a plain value: text, a number, a list, a mapping or None
+TableRow = Mapping[str, Cell]  # cells of a row by column
+JsonObject = Mapping[str, Any]  # a JSON object as plain values
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 

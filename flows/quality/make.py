@@ -25,10 +25,10 @@ from labeling import rle
 from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
 from labeling.qc.signals import SignalMeter
 from labeling.store.records import MASK_CELLS, TrackRow, mask_to_row, track_to_row
-from labeling.store.schemas import TableRow, code_version
+from labeling.store.schemas import code_version
 from labeling.track.follow import follow
 from labeling.track.predictor import TRACKERS, Predictor, TrackerRecipe, arithmetic, build_predictor, default_device, recipe_of
-from labeling.types import FrameMask, Prompt, Provenance
+from labeling.types import FrameMask, Prompt, Provenance, TableRow
 from sam2.training.clip import Clip
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 
 from labeling.errors import BadConfiguration
 from labeling.store.parquet import concat, conform
-from labeling.store.schemas import MASKS, TRACKS, TableRow
+from labeling.store.schemas import MASKS, TRACKS
+from labeling.types import TableRow
 
 DEFAULT_ROOT = "outputs/quality"
 BAD_BELOW = 0.75            # of the mean J of a track

@@ -21,9 +21,9 @@ from labeling.review.items import ItemKey
 from labeling.store import layout
 from labeling.store.documents import read_document
 from labeling.store.keys import canonical_json
-from labeling.store.schemas import TableRow, code_version
+from labeling.store.schemas import code_version
 from labeling.store.snapshots import Snapshot, list_versions, read_snapshot, read_verdicts
-from labeling.types import Decision
+from labeling.types import Decision, TableRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from labeling.objects import Objects
 from labeling.store.reader import MaskReader
 from labeling.store.records import mask_from_row, video_from_row
-from labeling.store.schemas import TableRow
 from labeling.store.snapshots import Snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
-from labeling.types import Decision, FrameMask, Video
+from labeling.types import Decision, FrameMask, TableRow, Video
 
 ACCEPTED = frozenset({"accept"})
 DEFAULT_CATEGORY = "object"

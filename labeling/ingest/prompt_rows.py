@@ -3,14 +3,13 @@
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import pyarrow as pa
 
 from labeling import rle
 from labeling.errors import is_storable, require, shown
 from labeling.ingest.tables import Row, loads
-from labeling.types import MOST_PIXELS, RLE, Box, Point, Prompt, PromptSource
+from labeling.types import MOST_PIXELS, RLE, Box, Cell, Point, Prompt, PromptSource, TableRow
 
 COLUMNS: Mapping[str, pa.DataType] = {
     "video": pa.string(),
@@ -59,7 +58,7 @@ def prompt_of(row: Row) -> Prompt:
     )
 
 
-def values_of(video: str, prompt: Prompt) -> dict[str, Any]:
+def values_of(video: str, prompt: Prompt) -> TableRow:
     """One row's values by column; None where the prompt has nothing to say."""
     mask = prompt.mask
     return {
@@ -90,20 +89,20 @@ def column_like(name: str) -> str | None:
     return next(iter(difflib.get_close_matches(name.lower()[:40], COLUMNS, n=1, cutoff=_LIKE)), None)
 
 
-def _others(values: Mapping[str, Any]) -> str | None:
+def _others(values: TableRow) -> str | None:
     """What a row without a prompt has instead, in words."""
     others = sorted(values.keys() - COLUMNS.keys())
     meant = [f"{shown(name)} (was {like} meant?)" for name in others if (like := column_like(name))]
     return ", ".join(meant)[:200] or None
 
 
-def _require_name(value: Any, name: str, expectation: str) -> None:
+def _require_name(value: Cell, name: str, expectation: str) -> None:
     require(isinstance(value, str) and bool(value.strip()), name, value, expectation)
     require(is_storable(value), name, value, f"{expectation} without NUL or lone surrogates")
     require(len(value) <= MOST_LETTERS, name, value, f"{expectation} of at most {MOST_LETTERS} letters")
 
 
-def _parsed(values: Mapping[str, Any], column: str) -> Any:
+def _parsed(values: TableRow, column: str) -> Cell:
     value = values.get(column)
     if not isinstance(value, str):
         return value
@@ -115,7 +114,7 @@ def _parsed(values: Mapping[str, Any], column: str) -> Any:
         raise ValueError(f"{column} is {shown(value)}; expected JSON ({str(error)[:200]})") from error
 
 
-def _text(values: Mapping[str, Any], column: str) -> str | None:
+def _text(values: TableRow, column: str) -> str | None:
     value = values.get(column)
     if value is None or value == "":
         return None
@@ -125,7 +124,7 @@ def _text(values: Mapping[str, Any], column: str) -> str | None:
     return str(value)
 
 
-def _integer(values: Mapping[str, Any], column: str) -> int:
+def _integer(values: TableRow, column: str) -> int:
     value = values.get(column)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -138,7 +137,7 @@ def _integer(values: Mapping[str, Any], column: str) -> int:
     raise ValueError(f"{column} is {shown(value)}; expected a whole number")
 
 
-def _numbers(value: Any, name: str, count: int, expectation: str) -> tuple[float, ...]:
+def _numbers(value: Cell, name: str, count: int, expectation: str) -> tuple[float, ...]:
     good = isinstance(value, (list, tuple)) and len(value) == count
     good = good and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
     require(good, name, value, expectation)
@@ -148,7 +147,7 @@ def _numbers(value: Any, name: str, count: int, expectation: str) -> tuple[float
         raise ValueError(f"{name} is {shown(value)}; expected {expectation}, finite") from None
 
 
-def _points(value: Any) -> tuple[Point, ...]:
+def _points(value: Cell) -> tuple[Point, ...]:
     if value is None:
         return ()
     expectation = "a list of [x, y] pairs"
@@ -158,7 +157,7 @@ def _points(value: Any) -> tuple[Point, ...]:
     return tuple((pair[0], pair[1]) for pair in pairs)
 
 
-def _labels(value: Any) -> tuple[int, ...]:
+def _labels(value: Cell) -> tuple[int, ...]:
     if value is None:
         return ()
     good = isinstance(value, (list, tuple)) and all(type(v) in (int, float) and v in (0, 1) for v in value)
@@ -166,14 +165,14 @@ def _labels(value: Any) -> tuple[int, ...]:
     return tuple(int(v) for v in value)
 
 
-def _box(value: Any) -> Box | None:
+def _box(value: Cell) -> Box | None:
     if value is None:
         return None
     x0, y0, x1, y1 = _numbers(value, "box_xyxy", 4, "[x0, y0, x1, y1]")
     return x0, y0, x1, y1
 
 
-def _mask(value: Any) -> RLE | None:
+def _mask(value: Cell) -> RLE | None:
     # Writers of Parquet that have no null for a struct put nulls into its fields.
     if value is None or (isinstance(value, Mapping) and value and all(part is None for part in value.values())):
         return None
@@ -195,14 +194,14 @@ def _mask(value: Any) -> RLE | None:
     return rle.from_runs([_run(length) for length in counts], (height, width))
 
 
-def _run(length: Any) -> int:
+def _run(length: Cell) -> int:
     good = isinstance(length, int) or (isinstance(length, float) and length.is_integer())
     require(good and not isinstance(length, bool), "mask counts", length, "a whole number of pixels in each run")
     require(0 <= length <= MOST_PIXELS, "mask counts", length, f"a run of 0 to {MOST_PIXELS} pixels")
     return int(length)
 
 
-def _span(value: Any) -> tuple[int, int] | None:
+def _span(value: Cell) -> tuple[int, int] | None:
     if value is None:
         return None
     first, end = _numbers(value, "span", 2, "[first frame, the frame after the last]")

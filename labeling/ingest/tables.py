@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labeling.errors import BadConfiguration, shown
 from labeling.objects import open_objects, split_uri
+from labeling.types import Cell, TableRow
 
 FORMATS = "JSONL (.jsonl, .ndjson), CSV (.csv) or Parquet (.parquet)"
 # What a table that was packed or saved otherwise begins with.
@@ -33,7 +34,7 @@ class Row:
     """One row: its line (of the text file, or the row's number in Parquet, from 1) and its values or why it has none."""
 
     line: int
-    values: Mapping[str, Any]
+    values: TableRow
     problem: str | None = None
 
 
@@ -46,7 +47,7 @@ def read_rows(uri: str, *, what: str, columns: Sequence[str] = ("video",)) -> It
     return _reader_of(uri, what)(_body_of(uri, what), f"{what} {uri}", columns)
 
 
-def write_rows(uri: str, rows: Iterable[Mapping[str, Any]], *, columns: Mapping[str, pa.DataType]) -> None:
+def write_rows(uri: str, rows: Iterable[TableRow], *, columns: Mapping[str, pa.DataType]) -> None:
     """Write rows as the uri's suffix says, whole or not at all; lists and mappings are JSON in CSV."""
     writers = {".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv, ".parquet": _parquet, ".pq": _parquet}
     writer = writers.get(_suffix_of(uri))
@@ -128,12 +129,12 @@ def _from_jsonl(body: bytes, name: str, columns: Sequence[str]) -> Iterator[Row]
             yield Row(line, {}, f"the line is {shown(part[:80])}; expected one JSON object, as {{\"video\": ...}}")
 
 
-def loads(text: str | bytes) -> Any:
+def loads(text: str | bytes) -> Cell:
     """Read JSON in which no name stands twice; ValueError says what is wrong, RecursionError that it is nested too deep."""
     return json.loads(text, object_pairs_hook=_named_once)
 
 
-def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _named_once(pairs: list[tuple[str, Cell]]) -> dict[str, Cell]:
     values = dict(pairs)
     if len(values) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
@@ -269,12 +270,12 @@ def _none_if_nan(value: object) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _jsonl(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, pa.DataType]) -> bytes:
+def _jsonl(rows: Iterable[TableRow], columns: Mapping[str, pa.DataType]) -> bytes:
     lines = [json.dumps({key: row[key] for key in columns if row[key] is not None}) + "\n" for row in rows]
     return "".join(lines).encode()
 
 
-def _csv(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, pa.DataType]) -> bytes:
+def _csv(rows: Iterable[TableRow], columns: Mapping[str, pa.DataType]) -> bytes:
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
@@ -283,7 +284,7 @@ def _csv(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, pa.DataType]) 
     return out.getvalue().encode()
 
 
-def _parquet(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, pa.DataType]) -> bytes:
+def _parquet(rows: Iterable[TableRow], columns: Mapping[str, pa.DataType]) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(list(rows), schema=pa.schema(list(columns.items()))), sink, compression="zstd")
     return bytes(sink.getvalue())

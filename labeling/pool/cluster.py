@@ -12,7 +12,7 @@ import sysconfig
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -28,6 +28,8 @@ from labeling.pool import ray as private_ray
 from labeling.pool.pulse import JOIN_HINT, check_head, in_time
 
 log = logging.getLogger(__name__)
+
+RayOptions = Mapping[str, Any]  # arguments of `ray.init`
 
 # Jobs and receipts are small and no frame goes through the object store; Ray's least is 75 MiB.
 OBJECT_STORE_BYTES = 80 * 2**20
@@ -99,7 +101,7 @@ def _on_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def options_for(cluster: ClusterConfig) -> dict[str, Any]:
+def options_for(cluster: ClusterConfig) -> RayOptions:
     """Return `ray.init`'s arguments: to start Ray here, or to join it by address.
 
     Raises:
@@ -162,7 +164,7 @@ def _import_path() -> private_ray.ImportPath:
     return private_ray.ImportPath(None if top in installed else top)
 
 
-def start(options: Mapping[str, Any]) -> Callable[[], None]:
+def start(options: RayOptions) -> Callable[[], None]:
     """Start or join Ray and return what lets it go after `shut_down`; a start that runs out of time is tried again.
 
     Raises:
@@ -182,7 +184,7 @@ def start(options: Mapping[str, Any]) -> Callable[[], None]:
     return _on_lasting_thread(lambda: _init(options, light=False))
 
 
-def _init(options: Mapping[str, Any], *, light: bool) -> None:
+def _init(options: RayOptions, *, light: bool) -> None:
     joins = options["address"] != "local"
     _use_token(make=not joins)
     os.environ.setdefault("RAY_kill_worker_timeout_milliseconds", str(KILL_TIMEOUT_MS))
@@ -201,7 +203,7 @@ def _init(options: Mapping[str, Any], *, light: bool) -> None:
         raise ClusterFailed(f"no Ray {where}: {hint}\n{type(error).__name__}: {error}") from error
 
 
-def _log_first_line(data: Mapping[str, Any]) -> None:
+def _log_first_line(data: Mapping[str, Sequence[str]]) -> None:
     """Log the beginning of what Ray would print: of a process that died, that it did, and not the end of its log."""
     log.warning("Ray: %s", " ".join(data["lines"]).strip().partition("\n")[0][:300])
 

@@ -2,12 +2,12 @@
 
 import re
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import Any
 
 from labeling.errors import BadConfiguration, ClusterFailed, ClusterGone
 from labeling.pool import ray as private_ray
@@ -56,7 +56,7 @@ def pulse_of_ray() -> Pulse:
     )
 
 
-def _run(processes: Sequence[Any]) -> bool:
+def _run(processes: Sequence[subprocess.Popen[bytes]]) -> bool:
     return all(process.poll() is None for process in processes)
 
 

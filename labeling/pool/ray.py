@@ -18,7 +18,8 @@ import inspect
 import logging
 import random
 import socket
-from collections.abc import Callable, Iterator, Mapping
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -135,7 +136,7 @@ def reread_environment() -> None:
         config.initialize("")
 
 
-def log_prints(write: Callable[[Mapping[str, Any]], None]) -> None:
+def log_prints(write: Callable[[Mapping[str, Sequence[str]]], None]) -> None:
     """Hand what Ray would print of its processes to `write`, as a mapping with their `lines`."""
     if private(WORKER, "print_to_stdstream") is not None:
         importlib.import_module(WORKER).print_to_stdstream = lambda data, *_, **__: write(data)  # type: ignore[attr-defined]
@@ -170,13 +171,13 @@ def node() -> Any:
     return private(WORKER, "_global_node")
 
 
-def own_processes() -> list[Any]:
+def own_processes() -> list[subprocess.Popen[bytes]]:
     """Return the processes that `ray.init` started here, as `Popen` objects."""
     groups = getattr(node(), "all_processes", {}).values()
     return [info.process for group in groups for info in group]
 
 
-def named_processes() -> dict[str, list[Any]]:
+def named_processes() -> dict[str, list[subprocess.Popen[bytes]]]:
     """Return head and node as `Popen` objects by what a user calls them, where this process started them."""
     kinds = {"the head (gcs_server)": "PROCESS_TYPE_GCS_SERVER", "the node (raylet)": "PROCESS_TYPE_RAYLET"}
     started = getattr(node(), "all_processes", {})

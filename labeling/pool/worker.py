@@ -91,7 +91,7 @@ class Worker:
         return self.handle is not None and self.setup_answer is None
 
     @property
-    def next_answer(self) -> "Future[Any] | None":
+    def next_answer(self) -> "Future[Response] | Future[ErrorRecord | str | None] | None":
         """The answer that comes next: to `setup`, then to the head of the queue; None when nothing is asked."""
         if self.setup_answer is not None:
             return self.setup_answer

@@ -7,9 +7,9 @@ import numpy as np
 from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit
 
+from labeling.errors import require
 from labeling.qc.judge import Calibration
 from labeling.qc.trees import Bools, Floats
-from labeling.types import require
 
 FEW = 400.0  # tracks from which on steps are believed more than a curve
 

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labeling.errors import BadConfiguration
+from labeling.errors import BadConfiguration, require
 from labeling.qc.calibration import calibrated, stacked
 from labeling.qc.judge import BAD, matrix_of
 from labeling.qc.judge_json import FORMAT, usual_of
 from labeling.qc.trees import LEAF, Bools, Floats
-from labeling.types import require
 
 Ints = npt.NDArray[np.int64]
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from labeling.errors import require
 from labeling.qc.reasons import REASONS
 from labeling.qc.trees import Floats, Trees
-from labeling.types import require
 
 BAD = "bad"  # the head of any failure
 NOVEL_RANKS = 3  # tail ranks that make up novelty

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from labeling.errors import BadConfiguration
+from labeling.errors import BadConfiguration, require
 from labeling.qc.judge import Calibration, Head, Judge, Usual
 from labeling.qc.trees import Trees
-from labeling.types import require
 
 FORMAT = 1
 SHIPPED = ("nano",)

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from labeling.types import require
+from labeling.errors import require
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

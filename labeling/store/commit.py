@@ -9,10 +9,9 @@ would in the next one that a run publishes.
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +24,7 @@ from labeling.store.parquet import to_bytes
 from labeling.store.snapshots import Contents, Snapshot, read_contents, read_snapshot
 from labeling.store.verdicts import human_verdicts_of, with_human_verdicts
 from labeling.store.versions.card import write_card
-from labeling.types import Decision, ReviewDecision
+from labeling.types import Decision, JsonObject, ReviewDecision
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ def commit(
     objects: Objects,
     parent: Snapshot | None,
     after: Contents,
-    qc: Mapping[str, Any],
+    qc: JsonObject,
     *,
     run_id: str,
     note: str = "",

@@ -1,21 +1,20 @@
 """Dead letters: videos that failed, why, and the job as it was; one object each, so that nothing is appended."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from labeling.errors import DamagedStore, ErrorRecord
 from labeling.jobs import Job, KeptMasks
 from labeling.logs import held_out, redact
 from labeling.objects import Objects, map_objects
 from labeling.store import layout
-from labeling.store.documents import OnDamage, read_document, typed
+from labeling.store.documents import OnDamage, plain, read_document, typed
 from labeling.store.keys import canonical_json, digest
 from labeling.store.ledger import Ledger
 from labeling.store.records import prompt_from_dict, prompt_to_dict
-from labeling.types import VideoRef
+from labeling.types import JsonObject, VideoRef
 
 _ADVICE = "restore it from a copy, or delete it: if its video still fails, the next run writes it again"
 
@@ -31,7 +30,7 @@ class DeadLetter:
     video: str
     video_id: str | None
     error: ErrorRecord
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    payload: JsonObject = field(default_factory=dict)
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property
@@ -137,7 +136,7 @@ def _has_later(ledger: Ledger, video_id: str, object_id: int, label_version: int
     return result is not None and label_version is not None and result.label_version >= label_version
 
 
-def job_to_dict(job: Job) -> dict[str, Any]:
+def job_to_dict(job: Job) -> JsonObject:
     """Return a job as plain values."""
     ref = job.video
     return {
@@ -154,7 +153,7 @@ def job_to_dict(job: Job) -> dict[str, Any]:
     }
 
 
-def job_from_dict(values: Mapping[str, Any]) -> Job:
+def job_from_dict(values: JsonObject) -> Job:
     """Read back what `job_to_dict` wrote."""
     return Job(
         run_id=values["run_id"],
@@ -168,12 +167,13 @@ def job_from_dict(values: Mapping[str, Any]) -> Job:
     )
 
 
-def _kept(values: Mapping[str, Any]) -> KeptMasks:
+def _kept(values: JsonObject) -> KeptMasks:
     return KeptMasks(values["masks_file"], tuple((first, end) for first, end in values["spans"]), tuple(values["starts"]))
 
 
-def _letter(document: Any) -> DeadLetter:
-    letter = typed(DeadLetter, {**document, "error": typed(ErrorRecord, document["error"])})
+def _letter(document: object) -> DeadLetter:
+    values = plain(document, dict, "the letter")
+    letter = typed(DeadLetter, {**values, "error": typed(ErrorRecord, values["error"])})
     layout.check_run_id(letter.run_id)
     if letter.replayable:
         job_from_dict(letter.payload)

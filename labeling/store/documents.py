@@ -3,11 +3,11 @@
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 from enum import Enum
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from labeling.errors import DamagedStore
 from labeling.objects import Objects
@@ -24,7 +24,7 @@ RESTORE = "restore it from a copy"
 _UNFIT = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
 
 
-def read_document(objects: Objects, key: str, make: Callable[[Any], T], *, advice: str = RESTORE) -> T:
+def read_document(objects: Objects, key: str, make: Callable[[object], T], *, advice: str = RESTORE) -> T:
     """Return what `make` makes of an object's JSON.
 
     Raises:
@@ -34,7 +34,7 @@ def read_document(objects: Objects, key: str, make: Callable[[Any], T], *, advic
     return document_of(objects.get(key), objects.uri(key), make, advice=advice)
 
 
-def document_of(body: bytes, uri: str, make: Callable[[Any], T], *, advice: str = RESTORE) -> T:
+def document_of(body: bytes, uri: str, make: Callable[[object], T], *, advice: str = RESTORE) -> T:
     """Return what `make` makes of JSON; DamagedStore names `uri`."""
     try:
         return make(json.loads(body, parse_constant=_refused))
@@ -61,45 +61,50 @@ def problem_of(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def typed(kind: type[T], values: Any) -> T:
+def typed(kind: type[T], values: object) -> T:
     """Make a dataclass of plain values, each checked against its field's type; names that it does not know are left out.
 
     Raises:
         ValueError: with the name, the value and the type.
     """
-    plain(values, Mapping, kind.__name__)
+    given = plain(values, dict, kind.__name__)
     hints = get_type_hints(kind)
     arguments: dict[str, Any] = {}
     for field in fields(kind):  # type: ignore[arg-type]
-        if field.name in values:
-            arguments[field.name] = plain(values[field.name], hints[field.name], field.name)
+        if field.name in given:
+            arguments[field.name] = _of_type(given[field.name], hints[field.name], field.name)
         elif field.default is MISSING and field.default_factory is MISSING:
             raise KeyError(field.name)
     return kind(**arguments)
 
 
-def plain(value: Any, hint: Any, name: str) -> Any:
+def plain(value: object, hint: type[T], name: str) -> T:
     """Return a plain value that is of the type, numbers finite and below 2**63; a ValueError says what it is."""
+    checked: T = _of_type(value, hint, name)
+    return checked
+
+
+def _of_type(value: Any, hint: Any, name: str) -> Any:
     if hint is Any:
         return value
     if isinstance(hint, UnionType):
-        return None if value is None else plain(value, get_args(hint)[0], name)
+        return None if value is None else _of_type(value, get_args(hint)[0], name)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint(value)
     origin, inner = get_origin(hint) or hint, get_args(hint)
     if not _fits(value, origin):
         raise ValueError(f"{name} is {str(value)[:60]!r}; expected {getattr(origin, '__name__', origin)}")
     if inner and origin is list:
-        return [plain(v, inner[0], name) for v in value]
-    return {n: plain(v, inner[1], f"{name}.{n}") for n, v in value.items()} if inner else value
+        return [_of_type(v, inner[0], name) for v in value]
+    return {n: _of_type(v, inner[1], f"{name}.{n}") for n, v in value.items()} if inner else value
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def _fits(value: Any, kind: type) -> bool:
     if kind in (int, float):
         number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
         return number and -_LARGEST < value < _LARGEST and math.isfinite(value)
     return isinstance(value, kind)
 
 
-def _refused(constant: str) -> Any:
+def _refused(constant: str) -> NoReturn:
     raise ValueError(f"it holds {constant}")

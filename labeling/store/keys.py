@@ -8,10 +8,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from labeling.config import SourceConfig, TrackConfig
-from labeling.types import Prompt
+from labeling.types import JsonObject, Prompt
 
 # What can differ between two keys of one object, and what a plan calls it.
 COMPONENTS: Mapping[str, str] = {
@@ -43,7 +43,7 @@ class ModelChoice(Protocol):
     @property
     def tracker(self) -> str: ...
     @property
-    def overrides(self) -> Mapping[str, Any]: ...
+    def overrides(self) -> JsonObject: ...
     @property
     def semantics_version(self) -> int: ...
 
@@ -55,14 +55,14 @@ class LabelRecipe:
     `time_range` is [start, end) in seconds, None for an open end; `model` and `tracker` hold plain values.
     """
 
-    model: Mapping[str, Any]
-    tracker: Mapping[str, Any]
+    model: JsonObject
+    tracker: JsonObject
     time_range: tuple[float | None, float | None] | None = None
     frame_stride: int = 1
     direction: str = "forward"
     semantics_version: int = 1
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self) -> JsonObject:
         """Return the recipe by component; an open start is 0 s, so that two ways to say one thing are one key."""
         start, end = self.time_range or (None, None)
         return {
@@ -103,7 +103,7 @@ def recipe_for(choice: ModelChoice, source: SourceConfig, track: TrackConfig) ->
     )
 
 
-def canonical_json(value: Any) -> str:
+def canonical_json(value: object) -> str:
     """Write plain values so that equal ones have equal text: sorted keys, no spaces, 1.0 as 1; ValueError for NaN."""
     return _dumps(_plain(value))
 
@@ -180,7 +180,7 @@ def _number(value: float) -> float:
 _dumps = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

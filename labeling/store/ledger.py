@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +15,7 @@ from labeling.store.documents import plain, problem_of, read_document
 from labeling.store.keys import batch_of
 from labeling.store.parquet import concat, newest, read
 from labeling.store.snapshots import Snapshot, newest_snapshot
+from labeling.types import Cell, TableRow
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +34,9 @@ class Result:
 def components_of(result: Result) -> Mapping[str, str]:
     """Return the digests of what a result was made of; empty where its marker held none, or none that can be read."""
     try:
-        parts: dict[str, str] = plain(json.loads(result.components), dict[str, str], "components")
+        return plain(json.loads(result.components), dict[str, str], "components")
     except ValueError:
         return {}
-    return parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,8 @@ class Marker:
     object_key: str
     video_id: str
     batch: str
-    results: tuple[schemas.TableRow, ...]
-    files: tuple[schemas.TableRow, ...]
+    results: tuple[TableRow, ...]
+    files: tuple[TableRow, ...]
 
     def file_of(self, table: str) -> str:
         """The key of the batch's file of one table."""
@@ -144,7 +143,7 @@ def ledger_of(
     return Ledger(rows, markers, snapshot, bad, results, set(_zipped(rows, "video_id", "object_id", "key")), highest)
 
 
-def _zipped(table: pa.Table, *names: str) -> Iterator[Any]:
+def _zipped(table: pa.Table, *names: str) -> Iterator[tuple[Cell, ...]]:
     return zip(*(table[name].to_pylist() for name in names), strict=True)
 
 
@@ -170,7 +169,8 @@ def _read_marker(objects: Objects, key: str) -> Marker | BadMarker | None:
         return BadMarker(key, problem_of(error.__cause__ or error))
 
 
-def _marker(key: str, document: Any, uri: str) -> Marker:
+def _marker(key: str, content: object, uri: str) -> Marker:
+    document = plain(content, dict, "the marker")
     schemas.check_stamp(plain(document["storage_version"], int, "storage_version"), str(document["written_by"]), uri)
     shared = {name: plain(document[name], str, name) for name in ("video_id", "batch", "run_id", "written_at")}
     if key != layout.marker(shared["run_id"], shared["video_id"], shared["batch"]):
@@ -190,20 +190,21 @@ def _marker(key: str, document: Any, uri: str) -> Marker:
     return Marker(key, shared["video_id"], shared["batch"], results, files)
 
 
-def _version(value: Any) -> int:
-    version: int = plain(value, int, "label_version")
+def _version(value: object) -> int:
+    version = plain(value, int, "label_version")
     if not 1 <= version < _VERSIONS:
         raise ValueError(f"label_version is {version}; expected a version from 1 on")
     return version
 
 
-def _file(values: Any, shared: Mapping[str, str]) -> schemas.TableRow:
-    file = plain(plain(values, dict, "files")["file"], str, "file")
+def _file(content: object, shared: Mapping[str, str]) -> TableRow:
+    values = plain(content, dict, "files")
+    file = plain(values["file"], str, "file")
     table = file.partition("/")[0]
     if file != layout.data_file(table, shared["video_id"], shared["batch"]) or not layout.is_data_file(file):
         raise ValueError(f"file is {file!r}; expected one of its batch")
     kinds = {"rows": int, "num_bytes": int, "sha256": str}
-    described = {name: plain(values[name], kind, name) for name, kind in kinds.items()}
+    described: dict[str, Cell] = {name: plain(values[name], kind, name) for name, kind in kinds.items()}
     return {"file": file, "table": table, "video_id": shared["video_id"], "batch": shared["batch"], **described}
 
 

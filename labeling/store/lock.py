@@ -9,17 +9,17 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from labeling import files
 from labeling.errors import DamagedStore, StoreBusy
 from labeling.objects import Objects
 from labeling.store.documents import plain, read_document
 from labeling.store.layout import LOCK
+from labeling.types import JsonObject
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class RunLock:
             log.warning("took over the lock of %s from %s: %s", self._objects.root, document["holder"], why)
         return True
 
-    def _busy(self, document: Mapping[str, Any]) -> str:
+    def _busy(self, document: JsonObject) -> str:
         age_s = max(0.0, time.time() - document["heartbeat_at"])
         return (
             f"{self._objects.root} is being written by {document['holder']} (since {_clock(document['acquired_at'])}, "
@@ -176,15 +176,15 @@ def holder_of(objects: Objects) -> LockHolder | None:
     return LockHolder(document["holder"], document["acquired_at"], document["heartbeat_at"])
 
 
-def _read(objects: Objects) -> Mapping[str, Any] | None:
+def _read(objects: Objects) -> JsonObject | None:
     try:
         return read_document(objects, LOCK, _checked, advice=_ADVICE)
     except FileNotFoundError:
         return None
 
 
-def _checked(document: Any) -> Mapping[str, Any]:
-    lock: Mapping[str, Any] = plain(document, dict, "the lock")
+def _checked(document: object) -> JsonObject:
+    lock = plain(document, dict, "the lock")
     for name, kind in (("holder", str), ("token", str), ("acquired_at", float), ("heartbeat_at", float)):
         plain(lock[name], kind, name)
         if kind is float and not 0 <= lock[name] < _LAST_S:
@@ -196,7 +196,7 @@ def _checked(document: Any) -> Mapping[str, Any]:
     return lock
 
 
-def _free_because(document: Mapping[str, Any], stale_s: float) -> str | None:
+def _free_because(document: JsonObject, stale_s: float) -> str | None:
     """Say why the lock may be taken: "" when it was given back, a sentence when its holder is gone, None when it is held."""
     if document.get("released"):
         return ""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from labeling.errors import DamagedStore, LabelingError
 from labeling.objects import Objects
 from labeling.store.documents import problem_of
-from labeling.store.schemas import TableRow, check_storage_version
+from labeling.store.schemas import check_storage_version
+from labeling.types import TableRow
 
 _CHUNK_BYTES = 1 << 20
 _PART_BYTES = 8 << 20  # of an object, held at a time
@@ -81,6 +82,9 @@ class RangedReader(io.RawIOBase):
         return body
 
 
+Source: TypeAlias = "Path | RangedReader | pa.BufferReader"
+
+
 def open_file(objects: Objects, key: str, *, ranged: bool = False) -> pq.ParquetFile:
     """Open a stored Parquet file after checking its storage version; a folder's file is mapped, not read.
 
@@ -97,7 +101,7 @@ def open_file(objects: Objects, key: str, *, ranged: bool = False) -> pq.Parquet
 
 def _open(objects: Objects, key: str, ranged: bool) -> pq.ParquetFile:
     local = Path(objects.uri(key))
-    source: Any = local
+    source: Source = local
     if not (local.is_absolute() and local.is_file()):  # what is no file is named by `get`, and a pipe never waited for
         source = RangedReader(objects, key) if ranged else pa.BufferReader(objects.get(key))
     return _opened(source, objects.uri(key), memory_map=isinstance(source, Path), pre_buffer=isinstance(source, RangedReader))
@@ -122,7 +126,7 @@ def sound(uri: str) -> Iterator[None]:
         raise DamagedStore(f"{uri} is damaged ({problem_of(error)}); {_ADVICE}") from error
 
 
-def _opened(source: Any, uri: str, **how: bool) -> pq.ParquetFile:
+def _opened(source: Source, uri: str, **how: bool) -> pq.ParquetFile:
     how["page_checksum_verification"] = True
     opened = pq.ParquetFile(source, **how)
     check_storage_version(opened.schema_arrow.metadata, uri)
@@ -132,7 +136,7 @@ def _opened(source: Any, uri: str, **how: bool) -> pq.ParquetFile:
     return pq.ParquetFile(source, metadata=_without_arrow_types(source), **how)
 
 
-def _without_arrow_types(source: Any) -> pq.FileMetaData:
+def _without_arrow_types(source: Source) -> pq.FileMetaData:
     """Return a file's metadata without Arrow's own note of the types, so that the columns are read as Parquet has them.
 
     Release 0.1.0 noted boxes as lists of a fixed size. Parquet knows no such thing, and pyarrow before 26 does not read them

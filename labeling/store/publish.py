@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,7 +34,7 @@ from labeling.store.verdicts import (
     overlaps_in,
 )
 from labeling.store.versions.card import mend_cards
-from labeling.types import ReviewDecision
+from labeling.types import JsonObject, ReviewDecision
 
 log = logging.getLogger(__name__)
 
@@ -260,8 +259,8 @@ def _verdicts(
     return concat([untouched, judged], schemas.VERDICTS).sort_by(order).combine_chunks()
 
 
-def _plain(qc: QCConfig) -> dict[str, Any]:
+def _plain(qc: QCConfig) -> JsonObject:
     """What verdicts depend on; an audit judges nothing, and what is not set is left out as it was before it could be."""
-    plain: dict[str, Any] = json.loads(canonical_json(dataclasses.asdict(qc)))
+    plain = dict(json.loads(canonical_json(dataclasses.asdict(qc))))
     del plain["audit"]
     return plain if qc.accept_risk is not None else {name: value for name, value in plain.items() if name != "accept_risk"}

@@ -28,9 +28,8 @@ from labeling.store.records import (
     verdict_from_row,
     video_from_row,
 )
-from labeling.store.schemas import TableRow
 from labeling.store.snapshots import Snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
-from labeling.types import RLE, Decision, FrameMask, Masklet, Signals, Verdict, Video
+from labeling.types import RLE, Decision, FrameMask, Masklet, Signals, TableRow, Verdict, Video
 
 Span = tuple[int, int]
 _HEX = frozenset("0123456789abcdef")

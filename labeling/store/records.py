@@ -1,25 +1,27 @@
 """Records as rows of the store's tables: how a mask, a prompt, a video or a track is written and read back as it was."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from labeling.errors import DamagedStore, require
 from labeling.qc.signals import COLUMNS as SIGNAL_COLUMNS
-from labeling.store.schemas import TableRow
 from labeling.types import (
     RLE,
+    Cell,
     Decision,
     FrameMask,
+    JsonObject,
     MaskSource,
     Prompt,
     PromptSource,
     Provenance,
     QCFlag,
     Signals,
+    TableRow,
     Verdict,
     Video,
     VideoRef,
@@ -68,9 +70,9 @@ class TrackRow:
         require({p.object_id for p in self.prompts} <= {self.object_id}, "prompts", self.prompts, f"object {self.object_id}'s")
 
 
-def prompt_to_dict(prompt: Prompt) -> dict[str, Any]:
+def prompt_to_dict(prompt: Prompt) -> JsonObject:
     """Return a prompt as plain values; parts that it lacks are left out."""
-    parts: dict[str, Any] = {"object_id": prompt.object_id, "frame_idx": prompt.frame_idx}
+    parts: dict[str, Cell] = {"object_id": prompt.object_id, "frame_idx": prompt.frame_idx}
     if prompt.points_xy:
         parts |= {"points_xy": [list(p) for p in prompt.points_xy], "labels": list(prompt.labels)}
     if prompt.box_xyxy is not None:
@@ -84,7 +86,7 @@ def prompt_to_dict(prompt: Prompt) -> dict[str, Any]:
     return parts | {"source": prompt.source.value}
 
 
-def prompt_from_dict(parts: Mapping[str, Any]) -> Prompt:
+def prompt_from_dict(parts: JsonObject) -> Prompt:
     """Read back what `prompt_to_dict` wrote."""
     box, mask, span = (parts.get(name) for name in ("box_xyxy", "mask", "span"))
     return Prompt(
@@ -110,7 +112,7 @@ def prompts_from_json(text: str) -> tuple[Prompt, ...]:
     return tuple(prompt_from_dict(parts) for parts in json.loads(text))
 
 
-def mask_to_row(mask: FrameMask) -> tuple[Any, ...]:
+def mask_to_row(mask: FrameMask) -> tuple[Cell, ...]:
     """Return a mask's cells, in the order of `MASK_CELLS`."""
     return (
         mask.frame_idx, mask.pts_seconds, *mask.rle.size_hw, mask.rle.counts, mask.area, mask.box_xywh,
@@ -162,7 +164,7 @@ def video_from_row(row: TableRow) -> Video:
     )
 
 
-def track_to_row(track: TrackRow) -> dict[str, Any]:
+def track_to_row(track: TrackRow) -> dict[str, Cell]:
     """Return what a track's row of `tracks` says apart from its masks; ValueError for a signal that has no column."""
     unknown = sorted(set(track.signals.values) - set(SIGNAL_COLUMNS))
     require(not unknown, "signals", unknown, f"names among {', '.join(SIGNAL_COLUMNS)}")

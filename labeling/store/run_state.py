@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from labeling.objects import Objects
 from labeling.store import layout
@@ -104,7 +103,7 @@ def read_state(objects: Objects, run_id: str) -> RunState | None:
         return None
 
 
-def _state(document: Any) -> RunState:
+def _state(document: object) -> RunState:
     state = typed(RunState, document)
     for name in ("started_at", "at"):
         if not 0 <= getattr(state, name) < _LAST_S:

@@ -5,7 +5,7 @@ from those summaries.
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from labeling.errors import BadConfiguration, DamagedStore
 from labeling.logs import held_out, redact
@@ -13,6 +13,7 @@ from labeling.objects import Objects, ObjectStat, map_objects
 from labeling.store import layout
 from labeling.store.documents import OnDamage, plain, read_document, typed, warned
 from labeling.store.plan import Plan
+from labeling.types import JsonObject
 
 T = TypeVar("T")
 
@@ -54,14 +55,14 @@ class Estimate:
     num_jobs: int
 
 
-def write_run_file(objects: Objects, run_id: str, name: str, content: Mapping[str, Any]) -> str:
+def write_run_file(objects: Objects, run_id: str, name: str, content: JsonObject) -> str:
     """Put plain values as one JSON file of a run; returns its key."""
     key = f"{layout.run_folder(run_id)}{name}"
     objects.put(key, json.dumps(content, indent=1, sort_keys=True).encode())
     return key
 
 
-def write_config(objects: Objects, run_id: str, config: Mapping[str, Any]) -> str:
+def write_config(objects: Objects, run_id: str, config: JsonObject) -> str:
     """Keep a run's resolved configuration."""
     return write_run_file(objects, run_id, CONFIG, config)
 
@@ -86,32 +87,29 @@ def list_runs(objects: Objects) -> list[str]:
     return sorted({stat.key.split("/")[1] for stat in objects.list("runs/") if layout.is_run_file(stat.key)})
 
 
-def read_config(objects: Objects, run_id: str) -> Mapping[str, Any]:
+def read_config(objects: Objects, run_id: str) -> JsonObject:
     """Read a run's resolved configuration."""
-    config: Mapping[str, Any] = _read(objects, run_id, CONFIG, lambda document: plain(document, dict, CONFIG))
-    return config
+    return _read(objects, run_id, CONFIG, lambda document: plain(document, dict, CONFIG))
 
 
-def read_plan(objects: Objects, run_id: str) -> Mapping[str, Any]:
+def read_plan(objects: Objects, run_id: str) -> JsonObject:
     """Read what a run was to do, as `write_plan` put it."""
-    plan: Mapping[str, Any] = _read(objects, run_id, PLAN, _plan)
-    return plan
+    return _read(objects, run_id, PLAN, _plan)
 
 
-def _plan(document: Any) -> Mapping[str, Any]:
-    plan: Mapping[str, Any] = plain(document, dict, PLAN)
-    plain(plan["reasons"], Mapping[str, int], "reasons")
+def _plan(document: object) -> JsonObject:
+    plan = plain(document, dict, PLAN)
+    plain(plan["reasons"], dict[str, int], "reasons")
     plain(plan["will_run"], list, "will_run")
     return plan
 
 
 def read_summary(objects: Objects, run_id: str) -> RunSummary:
     """Read what came of a run; ValueError names the runs that are there when it left no summary."""
-    summary: RunSummary = _read(objects, run_id, SUMMARY, _summary)
-    return summary
+    return _read(objects, run_id, SUMMARY, _summary)
 
 
-def _summary(document: Any) -> RunSummary:
+def _summary(document: object) -> RunSummary:
     return typed(RunSummary, document)
 
 
@@ -140,7 +138,7 @@ def recent_summaries(objects: Objects, *, at_most: int = _RUNS_LOOKED_AT) -> lis
 
 
 def recent_files(
-    objects: Objects, name: str, make: Callable[[Any], T], *, at_most: int, on_damage: OnDamage = warned
+    objects: Objects, name: str, make: Callable[[object], T], *, at_most: int, on_damage: OnDamage = warned
 ) -> list[T]:
     """Return what `make` makes of the files of one name that runs wrote last, newest first.
 
@@ -161,7 +159,7 @@ def recent_files(
     return [content for content in map_objects(objects, read_one, newest) if content is not None]
 
 
-def _read(objects: Objects, run_id: str, name: str, make: Callable[[Any], Any]) -> Any:
+def _read(objects: Objects, run_id: str, name: str, make: Callable[[object], T]) -> T:
     try:
         return read_document(objects, f"{layout.run_folder(run_id)}{name}", make, advice=ASIDE)
     except FileNotFoundError:

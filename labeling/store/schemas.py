@@ -11,14 +11,11 @@ lie there too; what a snapshot holds in DuckDB, with no code of ours:
 
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import pyarrow as pa
 
 from labeling.errors import LabelingError
 from labeling.qc.signals import COLUMNS as SIGNAL_COLUMNS
-
-TableRow = Mapping[str, Any]  # cells of a row by column, as plain values
 
 STORAGE_VERSION = 2
 VERSION_KEY = b"samurai_labeling.storage_version"

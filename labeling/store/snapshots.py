@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from itertools import accumulate
-from typing import Any
 
 import pyarrow as pa
 
@@ -19,7 +18,7 @@ from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
 from labeling.store.documents import document_of, plain, typed
 from labeling.store.parquet import read, sha256_of_object
-from labeling.types import Decision
+from labeling.types import Decision, JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Snapshot:
     videos: str
     verdicts: str
     counts: Mapping[str, int]
-    qc: Mapping[str, Any]
+    qc: JsonObject
     note: str = ""
     storage_version: int = schemas.STORAGE_VERSION
     written_by: str = field(default_factory=lambda: f"samurai-labeling {schemas.code_version()}")
@@ -61,8 +60,8 @@ def snapshot_from_json(body: bytes, name: str) -> Snapshot:
     return document_of(body, name, lambda document: _checked(document, name), advice=advice)
 
 
-def _checked(document: Any, name: str) -> Snapshot:
-    plain(document, Mapping, "the snapshot")
+def _checked(content: object, name: str) -> Snapshot:
+    document = plain(content, dict, "the snapshot")
     schemas.check_stamp(plain(document["storage_version"], int, "storage_version"), str(document["written_by"]), name)
     snapshot = typed(Snapshot, document)
     if not name.endswith(f"/{layout.snapshot(snapshot.version)}"):
@@ -75,7 +74,7 @@ def _checked(document: Any, name: str) -> Snapshot:
             raise ValueError(f"counts.{count} is {snapshot.counts[count]}; expected 0 or more")
     datetime.fromisoformat(snapshot.created_at)
     plain(snapshot.qc.get("name", ""), str, "qc.name")
-    for rule in plain(snapshot.qc.get("rules", []), list[Mapping], "qc.rules"):  # type: ignore[type-arg]
+    for rule in plain(snapshot.qc.get("rules", []), list[dict], "qc.rules"):  # type: ignore[type-arg]
         if not {"reason", "signal", "bound", "review", "reject"} <= rule.keys():
             raise ValueError(f"qc.rules holds {rule!r}, which is no rule")
     return snapshot

@@ -18,8 +18,7 @@ from labeling.qc.rules import judge
 from labeling.store import schemas
 from labeling.store.reader import read_mask_rows, rles_by_frame
 from labeling.store.records import flags_to_cells, signals_from_row
-from labeling.store.schemas import TableRow
-from labeling.types import Decision, ReviewDecision, Verdict
+from labeling.types import Decision, ReviewDecision, TableRow, Verdict
 
 Track = tuple[str, str, int]  # video_id, track_id, label_version
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import pyarrow as pa
 
@@ -20,7 +19,7 @@ from labeling.objects import Objects
 from labeling.store import layout, schemas
 from labeling.store.parquet import conform, open_writer, sha256_of
 from labeling.store.records import MASK_CELLS, TrackRow, mask_to_row, track_to_row, video_to_row
-from labeling.types import FrameMask, Video
+from labeling.types import Cell, FrameMask, TableRow, Video
 
 __all__ = ["GROUP_ROWS", "BatchWriter", "TrackRow", "WrittenBatch"]
 
@@ -42,7 +41,7 @@ class _TrackBuffer:
 
     label_version: int
     key: str
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    rows: list[tuple[Cell, ...]] = field(default_factory=list)
     first_frame_idx: int | None = None
     last_frame_idx: int | None = None
     num_masks: int = 0
@@ -135,7 +134,7 @@ class BatchWriter:
         return self._folder / f"{table}.parquet"
 
     def _write_group(self, object_id: int, track: _TrackBuffer) -> None:
-        columns: dict[str, Any] = dict(zip(MASK_CELLS, map(list, zip(*track.rows, strict=True)), strict=True))
+        columns: dict[str, list[Cell]] = dict(zip(MASK_CELLS, map(list, zip(*track.rows, strict=True)), strict=True))
         ids: dict[str, str | int] = {
             "video_id": self._video.ref.video_id, "track_id": str(object_id),
             "label_version": track.label_version, "key": track.key,
@@ -166,21 +165,21 @@ class BatchWriter:
             with open_writer(self._path(table), schema) as writer:
                 writer.write_table(conform(pa.Table.from_pylist(rows, schema=schema), schema))
 
-    def _track_row(self, row: TrackRow) -> schemas.TableRow:
+    def _track_row(self, row: TrackRow) -> TableRow:
         track = self._tracks[row.object_id]
         counts = {
             "first_frame_idx": track.first_frame_idx, "last_frame_idx": track.last_frame_idx,
             "num_masks": track.num_masks, "num_visible": track.num_visible,
         }
-        return track_to_row(row) | counts | {"video_id": self._video.ref.video_id, "batch": self._batch}
+        return {**track_to_row(row), **counts, "video_id": self._video.ref.video_id, "batch": self._batch}
 
-    def _put(self, table: str, rows: int) -> schemas.TableRow:
+    def _put(self, table: str, rows: int) -> TableRow:
         path, key = self._path(table), layout.data_file(table, self._video.ref.video_id, self._batch)
         described = {"file": key, "rows": rows, "num_bytes": path.stat().st_size, "sha256": sha256_of(path)}
         self._objects.put_file(key, path)
         return described
 
-    def _marker(self, files: Sequence[schemas.TableRow], tracks: Sequence[TrackRow], now: str) -> bytes:
+    def _marker(self, files: Sequence[TableRow], tracks: Sequence[TrackRow], now: str) -> bytes:
         covered = [
             {
                 "object_id": t.object_id, "label_version": t.label_version, "key": t.key,

@@ -13,9 +13,9 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from labeling.errors import BadConfiguration, BadInput, Unavailable
@@ -211,7 +211,7 @@ def _is_end(error: urllib.error.HTTPError, part: BinaryIO, note: Path) -> bool:
     return whole
 
 
-def _total_of(answer: Any, have: int) -> int | None:
+def _total_of(answer: HTTPResponse, have: int) -> int | None:
     length = answer.headers.get("Content-Length")
     return have + int(length) if length else None
 

@@ -10,7 +10,6 @@ import logging
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +20,7 @@ from labeling.store import layout
 from labeling.store.documents import plain, read_document, warned
 from labeling.store.parquet import sha256_of_object
 from labeling.store.snapshots import Contents, Snapshot, list_versions, read_contents, read_snapshot
+from labeling.types import JsonObject
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _PROMISED = ("sentence", "promise", "error", "confidence", "bound", "threshold",
 _SIZES = {"1K": 10**3, "10K": 10**4, "100K": 10**5, "1M": 10**6, "10M": 10**7, "100M": 10**8, "1B": 10**9}
 
 
-def write_card(objects: Objects, snapshot: Snapshot, contents: Contents) -> dict[str, Any]:
+def write_card(objects: Objects, snapshot: Snapshot, contents: Contents) -> JsonObject:
     """Put card.json and README.md beside a snapshot and return what card.json says."""
     card = card_of(objects, snapshot, contents)
     beside = layout.snapshot_folder(snapshot.version)
@@ -59,13 +59,13 @@ def mend_cards(objects: Objects) -> None:
 
 def _is_card(objects: Objects, key: str) -> bool:
     try:
-        read_document(objects, key, lambda card: plain(card["counts"], dict, "counts"))
+        read_document(objects, key, lambda card: plain(plain(card, dict, "card")["counts"], dict, "counts"))
     except (DamagedStore, FileNotFoundError):
         return False
     return True
 
 
-def card_of(objects: Objects, snapshot: Snapshot, contents: Contents) -> dict[str, Any]:
+def card_of(objects: Objects, snapshot: Snapshot, contents: Contents) -> JsonObject:
     """Return a card as plain values."""
     tracks, videos = contents.tracks, contents.videos
     probed = videos.group_by("video_id").aggregate([("duration_seconds", "max"), ("num_frames", "max")])
@@ -85,7 +85,7 @@ def card_of(objects: Objects, snapshot: Snapshot, contents: Contents) -> dict[st
     }
 
 
-def _certificate(objects: Objects, snapshot: Snapshot) -> dict[str, Any] | None:
+def _certificate(objects: Objects, snapshot: Snapshot) -> JsonObject | None:
     """What is promised of the accepted masklets, in short; `certificate.json` beside the snapshot says all of it."""
     try:
         return read_document(objects, layout.certificate(snapshot.version), _in_short)
@@ -93,8 +93,9 @@ def _certificate(objects: Objects, snapshot: Snapshot) -> dict[str, Any] | None:
         return None
 
 
-def _in_short(document: Any) -> dict[str, Any]:
-    return {name: document[name] for name in _PROMISED}
+def _in_short(document: object) -> JsonObject:
+    certificate = plain(document, dict, "certificate")
+    return {name: certificate[name] for name in _PROMISED}
 
 
 def data_checksum(files: pa.Table) -> str:
@@ -108,7 +109,7 @@ def _counted(column: pa.ChunkedArray) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _made_by(tracks: pa.Table) -> list[dict[str, Any]]:
+def _made_by(tracks: pa.Table) -> list[JsonObject]:
     grouped = tracks.group_by(list(_MADE_BY), use_threads=False).aggregate([([], "count_all")])
     return [{**row, "tracks": row.pop("count_all")} for row in grouped.to_pylist()]
 
@@ -119,7 +120,7 @@ def _files(files: pa.Table) -> dict[str, dict[str, int]]:
     return {r["table"]: {"files": r["file_count"], "rows": r["rows_sum"], "num_bytes": r["num_bytes_sum"]} for r in rows}
 
 
-def card_text(card: Mapping[str, Any]) -> str:
+def card_text(card: JsonObject) -> str:
     """Return a card as Markdown with front matter."""
     counts, name = card["counts"], f"{card['name']} {card['snapshot']}"
     verdicts = ", ".join(f"{counts.get(v, 0):,} {v}" for v in ("accept", "review", "reject"))
@@ -147,7 +148,7 @@ def card_text(card: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _promise(certificate: Mapping[str, Any] | None) -> str:
+def _promise(certificate: JsonObject | None) -> str:
     if certificate is None:
         return "## Certificate\n\nNothing is promised of the accepted masklets.\n"
     facts = {
@@ -187,7 +188,7 @@ def _file_cell(counted: Mapping[str, int]) -> str:
     return f"{counted['files']:,} files, {counted['rows']:,} rows, {counted['num_bytes']:,} bytes"
 
 
-def _made_by_table(makers: list[Mapping[str, Any]]) -> str:
+def _made_by_table(makers: list[JsonObject]) -> str:
     rows = {
         f"{m['model']} (`{m['checkpoint_sha256'][:16]}`), {m['tracker']}, {m['precision']} at {m['image_size']}, "
         f"{m['direction']}, semantics {m['semantics_version']}, code {m['code_version']}": f"{m['tracks']:,}"
@@ -196,7 +197,7 @@ def _made_by_table(makers: list[Mapping[str, Any]]) -> str:
     return _table("network", "masklets", rows)
 
 
-def _rules(rules: list[Mapping[str, Any]]) -> str:
+def _rules(rules: list[JsonObject]) -> str:
     return "".join(
         f"- `{r['reason']}`: {r['signal']} {str(r['bound']).replace('_', ' ')} {r['review']}, rejected past {r['reject']}\n"
         for r in rules

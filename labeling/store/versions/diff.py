@@ -12,9 +12,8 @@ from labeling import rle
 from labeling.objects import Objects
 from labeling.store.parquet import iterate_rows
 from labeling.store.reader import MaskReader, rles_by_frame
-from labeling.store.schemas import TableRow
 from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_videos
-from labeling.types import RLE
+from labeling.types import RLE, TableRow
 
 _TRACK = ["video_id", "object_id", "track_id", "label_version", "batch", "category", "masks_file"]
 
