@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from labeling.export.outputs import replaced_file
 from labeling.export.selection import ACCEPTED, SelectedVideo, Selection, masks_of, select
@@ -20,7 +20,7 @@ from labeling.objects import open_objects
 from labeling.store.reader import MaskReader
 from labeling.types import FrameMask
 
-Entry = Mapping[str, Any]
+Entry = Mapping[str, object]
 DESCRIPTION = "Masklets by samurai-labeling"
 BEGINS = f'{{"info": {{"description": "{DESCRIPTION}"'  # what every export begins with
 # Made once: `json.dumps` with separators makes one for every call.

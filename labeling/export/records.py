@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from labeling.config import QCConfig
 from labeling.errors import require
@@ -107,7 +106,7 @@ class RunReport:
     checkpoint_sha256: str | None = None
     tracker: str = ""
     device: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, object] = field(default_factory=dict)
     replay_command: str = ""
     notes: tuple[str, ...] = ()
     review: Throughput | None = None

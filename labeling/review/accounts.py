@@ -111,8 +111,9 @@ class Accounts:
         row = self._database.row(_WHO, {"cookie": sha256(cookie)})
         if row is None:
             return None
-        ended = row.outdated or row.expires_at <= self._clock()
-        return None if ended else Reviewer(row.reviewer, row.role, row.csrf)
+        name, role, csrf, expires_at, outdated = row
+        ended = outdated or expires_at <= self._clock()
+        return None if ended else Reviewer(name, role, csrf)
 
     def sign_out(self, cookie: str) -> None:
         """End a session."""

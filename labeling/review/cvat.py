@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,24 @@ _MOST_IN_FILE = 1_000_000  # elements
 _MOST_ELEMENTS, _MOST_DEPTH = 10_000, 32  # inside one element of a track or of the meta data
 _MOST_RUNS = 1 << 20
 _RUNS = re.compile(r"\s*[0-9]{1,10}\s*(?:,\s*[0-9]{1,10}\s*)*")
+
+
+class LabelAttribute(TypedDict):
+    """An attribute of a task's label, in the words of CVAT's raw label editor."""
+
+    name: str
+    mutable: bool
+    input_type: str
+    default_value: str
+    values: list[str]
+
+
+class TaskLabel(TypedDict):
+    """A label that a task needs, in the same words."""
+
+    name: str
+    type: str
+    attributes: list[LabelAttribute]
 
 
 def cvat_xml(lent: Sequence[LentItem]) -> bytes:
@@ -55,15 +73,15 @@ def cvat_xml(lent: Sequence[LentItem]) -> bytes:
     return body + b"\n"
 
 
-def label_setup(lent: Sequence[LentItem]) -> list[dict[str, Any]]:
+def label_setup(lent: Sequence[LentItem]) -> list[TaskLabel]:
     """Return the labels that the task needs, as CVAT's raw label editor takes them."""
     kinds = (("item", "text", ""), ("accepted", "checkbox", "false"))
     attributes = [
-        {"name": name, "mutable": False, "input_type": kind, "default_value": default, "values": [default]}
+        LabelAttribute(name=name, mutable=False, input_type=kind, default_value=default, values=[default])
         for name, kind, default in kinds
     ]
     names = sorted({xml_text(lent_item.label) for lent_item in lent})
-    return [{"name": name, "type": "mask", "attributes": attributes} for name in names]
+    return [TaskLabel(name=name, type="mask", attributes=attributes) for name in names]
 
 
 def read_cvat(path: Path) -> list[ReturnedItem]:

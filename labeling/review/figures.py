@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 from labeling.metrics import Metric, counter, gauge
@@ -175,7 +174,7 @@ def step_for(length: timedelta) -> timedelta:
     return next((step for step in STEPS if length / step < MOST_STEPS), STEPS[-1])
 
 
-def _moments(rows: Iterable[Any], first: datetime, step: timedelta) -> Iterable[Moment]:
+def _moments(rows: Iterable[Row[tuple[int, str, datetime]]], first: datetime, step: timedelta) -> Iterable[Moment]:
     waiting: set[int] = set()
     for number, group in groupby(rows, key=lambda row: (row.happened_at - first) // step):
         decided = 0

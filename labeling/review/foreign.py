@@ -7,7 +7,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from labeling.errors import require, shown
 
@@ -67,7 +67,7 @@ def _require_short_directory(path: Path) -> None:
     require(num_bytes <= _MOST_DIRECTORY_BYTES, "the ZIP's list of members", f"{num_bytes} bytes", f"{_MOST_DIRECTORY_BYTES}")
 
 
-def objects_of(path: Path) -> Iterator[Any]:
+def objects_of(path: Path) -> Iterator[object]:
     """Yield what a JSON file's array holds, one thing at a time; ValueError says after which thing it breaks off.
 
     RecursionError for one that is nested too deep.
@@ -101,7 +101,7 @@ def _upto_value(reader: IO[str], text: str, at: int, *, first: bool) -> tuple[st
         require(bool(text), "the list", "broken off", "] at its end")
 
 
-def _next_value(reader: IO[str], decoder: json.JSONDecoder, text: str, at: int, number: int) -> tuple[Any, str, int]:
+def _next_value(reader: IO[str], decoder: json.JSONDecoder, text: str, at: int, number: int) -> tuple[object, str, int]:
     while True:
         try:
             value, end = decoder.raw_decode(text, at)

@@ -34,7 +34,7 @@ GOOD_JF, BAD_JF = 0.85, 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class GoldTruth:
     """What is known of an item: whether its masks are right, true masks by frame, and in words where that is known from."""
 
     good: bool
@@ -78,7 +78,7 @@ class Gold:
             last = session.scalars(settled.order_by(DecisionRow.seq.desc()).limit(1)).first()
             return None if last is None else (last.action, prompts_from_json(last.prompts))
 
-    def add(self, item: int | ItemKey, truth: Truth) -> None:
+    def add(self, item: int | ItemKey, truth: GoldTruth) -> None:
         """Make an open or decided item gold, or say its truth anew; who has decided it does not get it again.
 
         Errors: UnknownItem, AlreadySettled (closed), ItemHeld.
@@ -176,7 +176,7 @@ def _score(reviewer: str, answers: Sequence[DecisionRow], golds: Mapping[int, Go
     return GoldScore(reviewer, len(answers), right, sum(drawn) / len(drawn) if drawn else None)
 
 
-def truth_of_settled(queue: ReviewQueue, objects: Objects, name: str) -> tuple[QueuedItem, Truth]:
+def truth_of_settled(queue: ReviewQueue, objects: Objects, name: str) -> tuple[QueuedItem, GoldTruth]:
     """An item with the truth that its reviewers settled: an accepted masklet is right, what they drew is right.
 
     Raises BadInput for an item that nobody has settled, UnknownItem for one that is not there.
@@ -188,11 +188,11 @@ def truth_of_settled(queue: ReviewQueue, objects: Objects, name: str) -> tuple[Q
         raise BadInput(f"{problem}; expected a settled one, or true masks: --truth FOLDER", "no_truth")
     action, prompts = outcome
     if action == "accept":
-        return item, Truth(True, {f.frame_idx: f.rle for f in masklet_of(objects, item).frames}, "accepted")
-    return item, Truth(False, {p.frame_idx: p.mask for p in prompts if p.mask is not None}, f"{action}ed")
+        return item, GoldTruth(True, {f.frame_idx: f.rle for f in masklet_of(objects, item).frames}, "accepted")
+    return item, GoldTruth(False, {p.frame_idx: p.mask for p in prompts if p.mask is not None}, f"{action}ed")
 
 
-def truth_by_masks(objects: Objects, item: QueuedItem, true: Mapping[int, RLE]) -> tuple[Truth | None, float]:
+def truth_by_masks(objects: Objects, item: QueuedItem, true: Mapping[int, RLE]) -> tuple[GoldTruth | None, float]:
     """What true masks say of an item's masklet, with its mean J&F over the frames that both have; no truth in between.
 
     Raises BadInput where they have no frame in common, or masks of another size.
@@ -208,7 +208,7 @@ def truth_by_masks(objects: Objects, item: QueuedItem, true: Mapping[int, RLE]) 
     likeness = j_and_f(tracked_THW, true_THW).j_and_f
     if BAD_JF < likeness < GOOD_JF:
         return None, likeness
-    return Truth(likeness >= GOOD_JF, {f: true[f] for f in both}, f"true masks, J&F {likeness:.3f}"), likeness
+    return GoldTruth(likeness >= GOOD_JF, {f: true[f] for f in both}, f"true masks, J&F {likeness:.3f}"), likeness
 
 
 def masklet_of(objects: Objects, item: QueuedItem) -> StoredMasklet:

@@ -11,6 +11,7 @@ words as counted. Every channel holds 255 where the mask is on.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -42,7 +43,19 @@ _MOST_BYTES = 1 << 21
 _ON, _HALF = 255, 128
 
 
-def tasks_of(lent: Sequence[LentItem], *, image_url: str, every: int = 1) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What a task says of one frame: `seen` where an annotation was submitted, `mask` None where it holds no pixel."""
+
+    item: str
+    frame_idx: int
+    num_frames: int
+    seen: bool
+    mask: RLE | None
+    seconds: float
+
+
+def tasks_of(lent: Sequence[LentItem], *, image_url: str, every: int = 1) -> Iterator[Mapping[str, object]]:
     """Yield the tasks; a picture's address is `image_url` and its name. `every` n lends every n-th frame."""
     for lent_item in lent:
         frames = lent_item.masklet.frames[::every]
@@ -54,7 +67,7 @@ def tasks_of(lent: Sequence[LentItem], *, image_url: str, every: int = 1) -> Ite
             data = {"image": image_url + picture, "item": name, "frame": frame.frame_idx}
             data |= {"frames": len(frames), "video": lent_item.item.video_key}
             region_id = f"{lent_item.item.item_id}-{frame.frame_idx}"
-            region = {"id": region_id, "type": "brushlabels", "from_name": FROM_NAME, **beside}
+            region: dict[str, object] = {"id": region_id, "type": "brushlabels", "from_name": FROM_NAME, **beside}
             region["value"] = {"format": "rle", "rle": encode_brush(frame.rle), "brushlabels": [xml_text(lent_item.label)]}
             yield {"data": data, "predictions": [{"model_version": name, "result": [region] if frame.visible else []}]}
 
@@ -94,41 +107,42 @@ def read_label_studio(path: Path) -> list[ReturnedItem]:
 
     Raises BadInput that names the file and the first task in it that cannot be read.
     """
-    by_item: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    by_item: dict[str, list[_Task]] = defaultdict(list)
     try:
         require_file(path)
-        for number, task in enumerate(objects_of(path), start=1):
-            read = _checked(path, number, task)
-            by_item[read["item"]].append(read)
+        for number, value in enumerate(objects_of(path), start=1):
+            task = _checked(path, number, value)
+            by_item[task.item].append(task)
     except (ValueError, RecursionError, OSError) as error:
         if isinstance(error, BadInput):
             raise
         raise BadInput(f"{path} cannot be read: {_said(error)}; {_EXPECTED}", "bad_exchange_file") from error
     if not by_item:
         raise BadInput(f"{path} holds no list of tasks; {_EXPECTED}", "bad_exchange_file")
-    return [_returned(name, reads) for name, reads in by_item.items()]
+    return [_returned(name, tasks) for name, tasks in by_item.items()]
 
 
-def _checked(path: Path, number: int, task: Any) -> dict[str, Any]:
+def _checked(path: Path, number: int, value: object) -> _Task:
     try:
-        return _read_task(task)
+        return _read_task(value)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise BadInput(f"{path}, task {number}: {_said(error)}", "bad_exchange_file") from error
 
 
-def _returned(name: str, reads: Sequence[Mapping[str, Any]]) -> ReturnedItem:
-    seen = {read["frame"]: read for read in reads if read["seen"]}
+def _returned(name: str, tasks: Sequence[_Task]) -> ReturnedItem:
+    seen = {task.frame_idx: task for task in tasks if task.seen}
     return ReturnedItem(
         name,
-        {frame_idx: read["mask"] for frame_idx, read in seen.items() if read["mask"] is not None},
+        {frame_idx: task.mask for frame_idx, task in seen.items() if task.mask is not None},
         frames=frozenset(seen),
-        accepted=len(seen) == reads[0]["frames"],
-        seconds=sum(read["seconds"] for read in seen.values()),
+        accepted=len(seen) == tasks[0].num_frames,
+        seconds=sum(task.seconds for task in seen.values()),
     )
 
 
-def _read_task(task: Mapping[str, Any]) -> dict[str, Any]:
-    require(isinstance(task, Mapping), "task", task, "a mapping")
+def _read_task(task: object) -> _Task:
+    if not isinstance(task, Mapping):
+        raise ValueError(f"task is {shown(task)}; expected a mapping")
     data = task["data"]
     item, frame, frames = data["item"], data["frame"], data["frames"]
     require(isinstance(item, str) and bool(item), "item", item, "the item's identity")
@@ -149,7 +163,7 @@ def _read_task(task: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{error} (item {item}, frame {frame})") from error
     seconds = sum(float(a.get("lead_time") or 0.0) for a in submitted)
     require(0 <= seconds <= _MOST_SECONDS, "lead_time", seconds, f"seconds, 0 to {_MOST_SECONDS:.0f}")
-    return {"item": item, "frame": frame, "frames": frames, "seen": bool(submitted), "mask": mask, "seconds": seconds}
+    return _Task(item, frame, frames, bool(submitted), mask, seconds)
 
 
 def _mask(region: Mapping[str, Any]) -> RLE:

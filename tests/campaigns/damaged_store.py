@@ -304,12 +304,12 @@ def _composed_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    before = console.file
     console.file = io.StringIO()
     try:
         yield
     finally:
-        console.file = before
+        # None, as it was made: what it gives as its file is the stream of this moment, which later tests do not capture.
+        console.file = None
 
 
 def main() -> int:

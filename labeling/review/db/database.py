@@ -10,19 +10,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DatabaseError,
-    DisconnectionError,
-    InterfaceError,
-    NoSuchModuleError,
-    OperationalError,
-)
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DatabaseError, DisconnectionError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from labeling.errors import BadConfiguration, Unavailable
 from labeling.review.db.sqlite import advice, copy_of, path_of, reading_engine, refuse_foreign, writing_engine
@@ -30,6 +25,8 @@ from labeling.review.items import WrongRevision
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+Columns = TypeVar("Columns", bound=tuple[object, ...])
 
 VERSION_TABLE = "review_version"
 # Revisions are numbers, and a step's file begins with its own.
@@ -57,7 +54,7 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         # SQLite's own waiting is a sleep without a queue; inside one process a lock is fair and faster.
         self._writer = threading.Lock() if self.is_sqlite else nullcontext()
-        alone: dict[str, Any] = {"begins": False} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        alone = {"begins": False} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         self._alone = engine.execution_options(**alone)
 
     @contextmanager
@@ -66,7 +63,7 @@ class Database:
         with self._named_errors(), Session(self.engine) as session:
             yield session
 
-    def row(self, statement: Executable, parameters: Mapping[str, Any]) -> Row[Any] | None:
+    def row(self, statement: Select[Columns], parameters: Mapping[str, object]) -> Row[Columns] | None:
         """The first row of one statement that reads, without a transaction around it."""
         with self._named_errors(), self._alone.connect() as connection:
             return connection.execute(statement, parameters).first()
@@ -251,10 +248,10 @@ def _engine_of(url: URL) -> Engine:
 def _ask_idle_connections(engine: Engine) -> None:
     """Make the pool replace connections that died while nobody used them, as when the server was started again."""
 
-    def given_back(_raw: Any, record: Any) -> None:
+    def given_back(_raw: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         record.info["used_at"] = time.monotonic()
 
-    def taken_out(raw: Any, record: Any, _proxy: Any) -> None:
+    def taken_out(raw: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
         if time.monotonic() - record.info.get("used_at", float("-inf")) < IDLE_S:
             return
         try:

@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import ColumnElement, func, insert, select, update
@@ -18,21 +17,8 @@ from sqlalchemy.orm import Session
 from labeling.errors import BadInput
 from labeling.ingest.tables import require_like, write_rows
 from labeling.review.db.database import Database
-from labeling.review.db.rows import (
-    canonical,
-    key_of,
-    logged_decision,
-)
-from labeling.review.db.tables import (
-    AppliedRow,
-    ChainHeadRow,
-    DecisionRow,
-    EffortRow,
-    ItemRow,
-    OpinionRow,
-    UndoneRow,
-    table_of,
-)
+from labeling.review.db.rows import canonical, key_of, logged_decision
+from labeling.review.db.tables import AppliedRow, ChainHeadRow, DecisionRow, EffortRow, ItemRow, OpinionRow, UndoneRow, table_of
 from labeling.review.items import Correction, LoggedDecision
 from labeling.store.records import prompts_from_json
 from labeling.types import ReviewDecision
@@ -63,14 +49,15 @@ class ChainReport:
         return not self.problem
 
 
-def row_hash(previous_hash: str, content: Mapping[str, Any]) -> str:
+def row_hash(previous_hash: str, content: Mapping[str, object]) -> str:
     """SHA-256, in hex, of the hash before and the canonical JSON of a decision's columns."""
-    plain = {name: content[name] for name in _CONTENT}
-    plain["decided_at"] = plain["decided_at"].isoformat(timespec="microseconds")
+    decided_at = content["decided_at"]
+    assert isinstance(decided_at, datetime), "a decision's time"
+    plain = {name: content[name] for name in _CONTENT} | {"decided_at": decided_at.isoformat(timespec="microseconds")}
     return hashlib.sha256(f"{previous_hash}\n{canonical(plain)}".encode("ascii")).hexdigest()
 
 
-def append_decision(session: Session, content: Mapping[str, Any]) -> DecisionRow:
+def append_decision(session: Session, content: Mapping[str, object]) -> DecisionRow:
     """Add one decision at the end of the log and return it, apart from the session.
 
     Decisions queue up for the head's row, so the log has no gap and no fork.
@@ -134,7 +121,7 @@ def audit_log(database: Database, *, out: str | None = None, expected_head: str 
     return report
 
 
-def _values(row: DecisionRow) -> dict[str, Any]:
+def _values(row: DecisionRow) -> dict[str, object]:
     values = {name: getattr(row, name) for name in COLUMNS}
     return values | {"decided_at": row.decided_at.isoformat(timespec="microseconds")}
 

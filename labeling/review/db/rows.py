@@ -6,17 +6,16 @@ hashes exactly that text.
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from labeling.errors import BadInput
-from labeling.review.db.tables import DecisionRow, DraftRow, EventRow, ItemRow, ReasonRow, table_of
+from labeling.errors import BadInput, is_storable
+from labeling.review.db.tables import DecisionRow, DraftRow, EventRow, ItemRow, ReasonRow, StoredFlag, table_of
 from labeling.review.items import Draft, ItemEvent, ItemKey, ItemStatus, LoggedDecision, QueuedItem, ReviewItem, UnknownItem
 from labeling.store.records import prompt_to_dict, prompts_from_json
 from labeling.types import Decision, Prompt, PromptSource, QCFlag
@@ -57,13 +56,13 @@ def as_corrections(prompts: Iterable[Prompt], track_id: str) -> tuple[Prompt, ..
     return corrections
 
 
-def flags_to_json(flags: Iterable[QCFlag]) -> list[dict[str, Any]]:
+def flags_to_json(flags: Iterable[QCFlag]) -> list[StoredFlag]:
     """Write flags as plain values; a number that JSON has no word for becomes null."""
     return [
-        {
-            "reason": flag.reason, "signal": flag.signal, "value": _finite(flag.value),
-            "threshold": _finite(flag.threshold), "frame_span": list(flag.frame_span), "decision": flag.decision.value,
-        }
+        StoredFlag(
+            reason=flag.reason, signal=flag.signal, value=_finite(flag.value), threshold=_finite(flag.threshold),
+            frame_span=list(flag.frame_span), decision=flag.decision.value,
+        )
         for flag in flags
     ]
 
@@ -72,13 +71,13 @@ def _finite(number: float) -> float | None:
     return float(number) if math.isfinite(number) else None
 
 
-def _flag_of(fields: Mapping[str, Any]) -> QCFlag:
+def _flag_of(fields: StoredFlag) -> QCFlag:
     first, end = fields["frame_span"]
-    value, threshold = (math.nan if fields[name] is None else fields[name] for name in ("value", "threshold"))
+    value, threshold = (math.nan if number is None else number for number in (fields["value"], fields["threshold"]))
     return QCFlag(fields["reason"], fields["signal"], value, threshold, (first, end), Decision(fields["decision"]))
 
 
-def item_columns(item: ReviewItem) -> dict[str, Any]:
+def item_columns(item: ReviewItem) -> dict[str, object]:
     """The columns that a newer judgement of the same version may change."""
     return {
         "video_key": item.video_key, "category": item.category, "run_id": item.run_id, "snapshot": item.snapshot,
@@ -135,7 +134,7 @@ def checked_name(name: str) -> str:
 
 def checked_note(note: str) -> str:
     """A note that every database can keep; BadInput when it is too long or holds NUL or lone surrogates."""
-    if len(note) > MAX_NOTE or "\0" in note or any("\ud800" <= c <= "\udfff" for c in note):
+    if len(note) > MAX_NOTE or not is_storable(note):
         raise BadInput(f"note is {note[:40]!r}...; expected text of at most {MAX_NOTE} characters without NUL", "bad_note")
     return note
 
@@ -153,7 +152,7 @@ def find(session: Session, item: int | ItemKey, *, lock: bool = False) -> ItemRo
     return row
 
 
-def move(session: Session, item_ids: Collection[int], status: ItemStatus, **columns: Any) -> None:
+def move(session: Session, item_ids: Collection[int], status: ItemStatus, **columns: object) -> None:
     """Give items a status, and other columns with it; their reasons follow, so that filters stay right."""
     if not item_ids:
         return
@@ -162,7 +161,7 @@ def move(session: Session, item_ids: Collection[int], status: ItemStatus, **colu
     session.execute(update(ReasonRow).where(ReasonRow.item_id.in_(item_ids)).values(status=status.value))
 
 
-def move_one(session: Session, row: ItemRow, status: ItemStatus, **columns: Any) -> None:
+def move_one(session: Session, row: ItemRow, status: ItemStatus, **columns: object) -> None:
     """Give one locked item a status, and other columns with it, in the database and in `row`."""
     values = {"status": status.value, **columns}
     session.execute(_MOVE, {**values, "moved": row.item_id})

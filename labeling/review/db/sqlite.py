@@ -9,7 +9,6 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -139,7 +138,7 @@ def copy_of(path: Path, folder: Path) -> Path:
     return copy
 
 
-def _set_up(raw: Any, _record: Any) -> None:
+def _set_up(raw: sqlite3.Connection, _record: object) -> None:
     # None: the driver must not begin transactions behind our back; `_begin` does.
     raw.isolation_level = None
     raw.execute("PRAGMA foreign_keys=ON")
@@ -148,7 +147,7 @@ def _set_up(raw: Any, _record: Any) -> None:
     raw.execute("PRAGMA synchronous=FULL")
 
 
-def _switch_to_wal(raw: Any) -> None:
+def _switch_to_wal(raw: sqlite3.Connection) -> None:
     deadline_s = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:

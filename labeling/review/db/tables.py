@@ -4,24 +4,24 @@ Names start with `review_`, so that the queue can share a PostgreSQL database wi
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypedDict
 
-from sqlalchemy import (
-    BigInteger,
-    DateTime,
-    Double,
-    ForeignKey,
-    Index,
-    Integer,
-    String,
-    Table,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-)
+from sqlalchemy import BigInteger, DateTime, Double, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import JSON
+from sqlalchemy.types import JSON, TypeDecorator
+
+
+class StoredFlag(TypedDict):
+    """A flag of an item as JSON; a number that JSON has no word for is None, `frame_span` is half-open."""
+
+    reason: str
+    signal: str
+    value: float | None
+    threshold: float | None
+    frame_span: list[int]
+    decision: str
+
 
 # SQLite numbers rows by itself only where the key is spelled INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")
@@ -35,11 +35,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Turn an aware datetime into what the database keeps."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
+        if value is not None and value.tzinfo is None:
             raise ValueError(f"datetime is {value!r}; expected an aware one, as datetime.now(UTC) gives")
-        return value.astimezone(UTC)
+        return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Give the datetime its zone back."""
@@ -74,7 +72,7 @@ class ItemRow(Base):
     snapshot: Mapped[str] = mapped_column(Text)
     risk: Mapped[float]
     priority: Mapped[int]
-    flags: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    flags: Mapped[list[StoredFlag]] = mapped_column(JSON)
     first_frame: Mapped[int]
     end_frame: Mapped[int]
     status: Mapped[str] = mapped_column(String(8))
@@ -111,9 +109,8 @@ class ReasonRow(Base):
 
 
 Index(
-    "ix_review_item_reason_rank",
-    ReasonRow.reason, ReasonRow.status, ReasonRow.priority.desc(), ReasonRow.risk.desc(), ReasonRow.item_id,
-    ReasonRow.category, ReasonRow.run_id,
+    "ix_review_item_reason_rank", ReasonRow.reason, ReasonRow.status, ReasonRow.priority.desc(), ReasonRow.risk.desc(),
+    ReasonRow.item_id, ReasonRow.category, ReasonRow.run_id,
 )
 
 
@@ -128,8 +125,7 @@ class TallyRow(Base):
     name: Mapped[str] = mapped_column(Text)
     num_items: Mapped[int] = mapped_column(BigInteger)
 
-
-Index("ix_review_tally_name", TallyRow.facet, TallyRow.status, TallyRow.name)
+    __table_args__ = (Index("ix_review_tally_name", "facet", "status", "name"),)
 
 
 class DecisionRow(Base):
@@ -261,11 +257,8 @@ class OpinionRow(Base):
     __tablename__ = "review_opinion"
 
     item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), primary_key=True, autoincrement=False)
-    reviewer: Mapped[str] = mapped_column(Text, primary_key=True)
+    reviewer: Mapped[str] = mapped_column(Text, primary_key=True, index=True)
     seq: Mapped[int | None] = mapped_column(BigId, ForeignKey("review_decision.seq"), unique=True)
-
-
-Index("ix_review_opinion_reviewer", OpinionRow.reviewer)
 
 
 class GoldRow(Base):

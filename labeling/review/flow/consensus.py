@@ -10,7 +10,6 @@ for everybody a reviewer sees its openings and their own steps.
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from sqlalchemy import Select, bindparam, delete, select
@@ -20,16 +19,7 @@ from labeling import rle
 from labeling.errors import BadInput
 from labeling.geometry import boundary_f, region_similarity
 from labeling.review.db.rows import draft, find, item_event, key_of, logged_decision, queued_item
-from labeling.review.db.tables import (
-    ConsensusRow,
-    DecisionRow,
-    DisputeRow,
-    DraftRow,
-    EventRow,
-    GoldRow,
-    ItemRow,
-    OpinionRow,
-)
+from labeling.review.db.tables import ConsensusRow, DecisionRow, DisputeRow, DraftRow, EventRow, GoldRow, ItemRow, OpinionRow
 from labeling.review.flow.leases import described
 from labeling.review.items import (
     MAX_REVIEWERS,
@@ -134,12 +124,12 @@ OPENINGS = frozenset({"opened", "refreshed", "reopened"})
 OPINION = "opinion"
 
 
-def spoken_on(viewer: Viewer) -> Select[Any]:
+def spoken_on(viewer: Viewer) -> Select[tuple[int]]:
     """The query for the numbers of waiting items that a reviewer has had their say on."""
     return select(OpinionRow.item_id).where(OpinionRow.reviewer == viewer.name)
 
 
-def disputed() -> Select[Any]:
+def disputed() -> Select[tuple[int]]:
     """The query for the numbers of items whose reviewers disagree."""
     return select(DisputeRow.item_id)
 

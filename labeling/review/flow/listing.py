@@ -7,21 +7,18 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import TypeVar
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from labeling.review.db.rows import queued_item
-from labeling.review.db.tables import (
-    ItemRow,
-    OpinionRow,
-    ReasonRow,
-    TallyRow,
-)
+from labeling.review.db.tables import ItemRow, OpinionRow, ReasonRow, TallyRow
 from labeling.review.flow.consensus import as_seen, disputed, spoken_on
 from labeling.review.flow.leases import has_spoken
 from labeling.review.items import WAITING, ItemStatus, QueuedItem, Viewer
+
+Columns = TypeVar("Columns", bound=tuple[object, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class ItemFilter:
 
 # A queue is asked with the same few filters by the same people, and making the query costs more than running it.
 @lru_cache(maxsize=512)
-def ranked(chosen: ItemFilter, *, spoken: bool = False) -> Select[Any]:
+def ranked(chosen: ItemFilter, *, spoken: bool = False) -> Select[tuple[ItemRow]]:
     """The query for items, riskiest first; with `spoken` those of a status that the viewer has had their say on."""
     query = _ranked(chosen)
     if chosen.viewer is None or chosen.status not in WAITING:
@@ -54,18 +51,18 @@ def ranked(chosen: ItemFilter, *, spoken: bool = False) -> Select[Any]:
     return query if chosen.viewer.senior else query.where(ItemRow.item_id.not_in(disputed()))
 
 
-def _ranked(chosen: ItemFilter) -> Select[Any]:
+def _ranked(chosen: ItemFilter) -> Select[tuple[ItemRow]]:
     if chosen.reason is None:
         return _filtered(select(ItemRow), ItemRow, chosen)
     # The reason's rows carry rank and filters, so that a rare mix does not walk past every other item.
-    query: Select[Any] = select(ItemRow).join(ReasonRow, ReasonRow.item_id == ItemRow.item_id)
+    query = select(ItemRow).join(ReasonRow, ReasonRow.item_id == ItemRow.item_id)
     if chosen.status is not None:
         # Said of the item too, because this is the row that is locked and looked at again.
         query = query.where(ItemRow.status == chosen.status.value)
     return _filtered(query.where(ReasonRow.reason == chosen.reason), ReasonRow, chosen)
 
 
-def _filtered(query: Select[Any], table: type[ItemRow] | type[ReasonRow], chosen: ItemFilter) -> Select[Any]:
+def _filtered(query: Select[Columns], table: type[ItemRow] | type[ReasonRow], chosen: ItemFilter) -> Select[Columns]:
     if chosen.status is not None:
         query = query.where(table.status == chosen.status.value)
     if chosen.category is not None:
@@ -85,7 +82,7 @@ def list_items(session: Session, chosen: ItemFilter, *, limit: int, offset: int)
     return items if chosen.viewer is None else as_seen(session, items, chosen.viewer)
 
 
-def _parts(session: Session, chosen: ItemFilter) -> list[Select[Any]]:
+def _parts(session: Session, chosen: ItemFilter) -> list[Select[tuple[ItemRow]]]:
     """The queries that together give what is asked for: indexes begin with the status, so several statuses are merged."""
     if chosen.status is None:
         return [ranked(replace(chosen, status=status, viewer=None)) for status in ItemStatus]
@@ -96,7 +93,8 @@ def _parts(session: Session, chosen: ItemFilter) -> list[Select[Any]]:
 
 
 def _merged(
-    session: Session, parts: Sequence[Select[Any]], table: type[ItemRow] | type[ReasonRow], *, limit: int, offset: int
+    session: Session, parts: Sequence[Select[tuple[ItemRow]]], table: type[ItemRow] | type[ReasonRow], *, limit: int,
+    offset: int,
 ) -> list[QueuedItem]:
     # By rank alone, which the indexes hold.
     ranks: list[tuple[int, float, int]] = []
@@ -109,7 +107,7 @@ def _merged(
 
 
 @lru_cache(maxsize=512)
-def _first(chosen: ItemFilter) -> Select[Any]:
+def _first(chosen: ItemFilter) -> Select[tuple[ItemRow]]:
     return ranked(chosen).limit(1).with_for_update(of=ItemRow, skip_locked=True)
 
 
@@ -118,7 +116,7 @@ def next_open(session: Session, chosen: ItemFilter, *, skipping: Collection[int]
     query = _first(chosen)
     if skipping:
         query = query.where(ItemRow.item_id.not_in(list(skipping)))
-    row: ItemRow | None = session.scalars(query).one_or_none()
+    row = session.scalars(query).one_or_none()
     if row is None or chosen.viewer is None or not has_spoken(session, row.item_id, chosen.viewer.name):
         return row
     # They had their say while the row was being locked, which the query did not see.

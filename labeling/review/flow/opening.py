@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import Any
 
 from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.orm import Session
@@ -19,6 +18,7 @@ from labeling.review.db.tables import ConsensusRow, GoldRow, ItemRow, ReasonRow
 from labeling.review.flow.leases import NO_LEASE
 from labeling.review.items import WAITING, ItemKey, ItemStatus, ReviewItem
 from labeling.store.records import verdict_from_row
+from labeling.store.schemas import TableRow
 from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_videos
 from labeling.types import Decision
 
@@ -49,7 +49,7 @@ SUPERSEDED = "superseded by version"
 
 
 @dataclass(slots=True)
-class _Plan:
+class _ChunkChanges:
     """What one chunk will do, found out before anything is written."""
 
     new: list[ReviewItem] = field(default_factory=list)
@@ -92,53 +92,53 @@ def chunks_of(items: Iterable[ReviewItem]) -> Iterator[list[ReviewItem]]:
 
 def open_chunk(session: Session, items: list[ReviewItem], now: datetime) -> OpenCounts:
     """Open one chunk inside the caller's transaction."""
-    plan = _plan(session, items)
-    for version, item_ids in plan.superseded.items():
+    changes = _changes(session, items)
+    for version, item_ids in changes.superseded.items():
         _supersede(session, item_ids, version, now)
-    _insert(session, plan.new, now)
-    _rewrite(session, {**plan.refreshed, **plan.reopened})
-    move(session, plan.reopened, ItemStatus.OPEN, closed_because=None)
-    note_events(session, "refreshed", plan.refreshed, now)
-    note_events(session, "reopened", plan.reopened, now)
-    return plan.counts()
+    _insert(session, changes.new, now)
+    _rewrite(session, {**changes.refreshed, **changes.reopened})
+    move(session, changes.reopened, ItemStatus.OPEN, closed_because=None)
+    note_events(session, "refreshed", changes.refreshed, now)
+    note_events(session, "reopened", changes.reopened, now)
+    return changes.counts()
 
 
-def _plan(session: Session, items: list[ReviewItem]) -> _Plan:
-    plan, known = _Plan(), _known_versions(session, items)
+def _changes(session: Session, items: list[ReviewItem]) -> _ChunkChanges:
+    changes, known = _ChunkChanges(), _known_versions(session, items)
     rows = [row.item_id for versions in known.values() for row in versions.values()]
     gold = set(session.scalars(_gold().where(GoldRow.item_id.in_(rows))))
     for item in items:
         versions = known.get((item.key.video_id, item.key.track_id), {})
         if any(version > item.key.label_version for version in versions):
-            plan.stale += 1
+            changes.stale += 1
             continue
         for version, row in versions.items():
             if version < item.key.label_version and row.status in WAITING and row.item_id not in gold:
-                plan.superseded.setdefault(item.key.label_version, []).append(row.item_id)
+                changes.superseded.setdefault(item.key.label_version, []).append(row.item_id)
         known_row = versions.get(item.key.label_version)
         if known_row is not None and known_row.item_id in gold:
-            plan.settled += 1
+            changes.settled += 1
         else:
-            _place(plan, item, known_row)
-    return plan
+            _sort_in(changes, item, known_row)
+    return changes
 
 
-def _gold() -> Select[Any]:
+def _gold() -> Select[tuple[int]]:
     """The query for items of known truth: they stay in the queue as they are, whatever becomes of their masklets."""
     return select(GoldRow.item_id)
 
 
-def _place(plan: _Plan, item: ReviewItem, row: ItemRow | None) -> None:
+def _sort_in(changes: _ChunkChanges, item: ReviewItem, row: ItemRow | None) -> None:
     if row is None:
-        plan.new.append(item)
+        changes.new.append(item)
     elif row.status == ItemStatus.DECIDED or (row.closed_because or "").startswith(SUPERSEDED):
-        plan.settled += 1
+        changes.settled += 1
     elif row.status == ItemStatus.CLOSED:
-        plan.reopened[row.item_id] = item
+        changes.reopened[row.item_id] = item
     elif all(getattr(row, name) == value for name, value in item_columns(item).items()):
-        plan.unchanged += 1
+        changes.unchanged += 1
     else:
-        plan.refreshed[row.item_id] = item
+        changes.refreshed[row.item_id] = item
 
 
 def _known_versions(session: Session, items: list[ReviewItem]) -> Mapping[tuple[str, str], dict[int, ItemRow]]:
@@ -167,7 +167,7 @@ def _insert(session: Session, items: list[ReviewItem], now: datetime) -> None:
     note_events(session, "opened", list(ids.values()), now)
 
 
-def _reason_rows(item_id: int, item: ReviewItem, status: str = ItemStatus.OPEN.value) -> list[dict[str, Any]]:
+def _reason_rows(item_id: int, item: ReviewItem, status: str = ItemStatus.OPEN.value) -> list[dict[str, object]]:
     reasons = dict.fromkeys(flag.reason for flag in item.flags)
     beside = {
         "status": status, "priority": item.priority, "risk": float(item.risk), "category": item.category, "run_id": item.run_id,
@@ -249,7 +249,7 @@ def items_of(objects: Objects, snapshot: Snapshot, *, reviewers: int = 1) -> Sna
     )
 
 
-def _item_of(verdict: dict[str, Any], track: dict[str, Any], video_key: str, snapshot: str, reviewers: int) -> ReviewItem:
+def _item_of(verdict: TableRow, track: TableRow, video_key: str, snapshot: str, reviewers: int) -> ReviewItem:
     first, last = track["first_frame_idx"] or 0, track["last_frame_idx"] or 0
     return ReviewItem.of_verdict(
         verdict_from_row(verdict), video_key=video_key, run_id=track["run_id"], snapshot=snapshot,

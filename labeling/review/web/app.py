@@ -14,7 +14,7 @@ from labeling.review.accounts import SESSION_S, Reviewer
 from labeling.review.figures import figures_of
 from labeling.review.web import items, queue
 from labeling.review.web.guard import LOOPBACK, Guard, cookie_path, is_for_others, is_from_here, is_https
-from labeling.review.web.requests import Empty, Login, Refused, install
+from labeling.review.web.requests import Empty, Json, Login, Refused, install
 from labeling.review.web.services import COOKIE, Served, Services, Writing, reader
 from labeling.store.schemas import code_version
 
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/api")
 
 
 @router.get("/me")
-def me(request: Request, response: Response, services: Served) -> dict[str, Any]:
+def me(request: Request, response: Response, services: Served) -> Json:
     """Who is signed in; on this machine, without tokens, a server started for one reviewer signs them in."""
     try:
         return _greeting(reader(request, services), services)
@@ -38,7 +38,7 @@ def me(request: Request, response: Response, services: Served) -> dict[str, Any]
 
 
 @router.post("/login")
-def login(body: Login, request: Request, response: Response, services: Served) -> dict[str, Any]:
+def login(body: Login, request: Request, response: Response, services: Served) -> Json:
     """Begin a session: with a token, or by name alone on this machine while no token was ever made."""
     if _asks_for_token(request, services) or body.token:
         session = with_limit(request, services, lambda: services.accounts.sign_in(body.token, name=body.reviewer))
@@ -53,7 +53,7 @@ def login(body: Login, request: Request, response: Response, services: Served) -
 @router.post("/logout")
 def logout(
     request: Request, response: Response, services: Served, _who: Writing, _body: Empty | None = None
-) -> dict[str, Any]:
+) -> Json:
     """End the session."""
     services.accounts.sign_out(request.cookies.get(COOKIE, ""))
     response.delete_cookie(COOKIE, path=cookie_path(request), httponly=True, samesite="strict", secure=is_https(request))
@@ -88,7 +88,7 @@ def _set_cookie(request: Request, response: Response, cookie: str) -> None:
     )
 
 
-def _greeting(who: Reviewer, services: Services) -> dict[str, Any]:
+def _greeting(who: Reviewer, services: Services) -> Json:
     return {
         "reviewer": who.name, "role": who.role, "csrf": who.csrf, "lease_seconds": services.settings.lease_s,
         "dataset": services.settings.dataset, "server_version": code_version(),

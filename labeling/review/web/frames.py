@@ -36,7 +36,7 @@ FETCH_WAIT_S = 5.0
 
 
 @dataclass(slots=True, eq=False)
-class _VideoFile:
+class _OpenVideo:
     """One video's local file and its reader, one request at a time; `users` counts who holds it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -59,7 +59,7 @@ class FrameCache:
     ) -> None:
         self._scratch, self._source_root, self._cap_bytes = Path(scratch), source_root, cap_bytes
         self._most_open = open_videos
-        self._opened: OrderedDict[str, _VideoFile] = OrderedDict()
+        self._opened: OrderedDict[str, _OpenVideo] = OrderedDict()
         self._lock = threading.Lock()
         self._jpegs: LruCache[Key, bytes] = LruCache(jpeg_bytes, len)
 
@@ -114,10 +114,10 @@ class FrameCache:
                 yield reader
 
     @contextmanager
-    def _borrowed(self, video: Video) -> Iterator[_VideoFile]:
+    def _borrowed(self, video: Video) -> Iterator[_OpenVideo]:
         key = f"{video.ref.video_id} {video.ref.content_id}"
         with self._lock:
-            opened = self._opened.setdefault(key, _VideoFile())
+            opened = self._opened.setdefault(key, _OpenVideo())
             self._opened.move_to_end(key)
             opened.users += 1
         try:
@@ -129,7 +129,7 @@ class FrameCache:
             for video_file in idle:
                 video_file.stack.close()
 
-    def _idle(self) -> list[_VideoFile]:
+    def _idle(self) -> list[_OpenVideo]:
         """Take out the least used that nobody holds, until few enough are open."""
         taken = []
         for key in list(self._opened):
@@ -139,7 +139,7 @@ class FrameCache:
                 taken.append(self._opened.pop(key))
         return taken
 
-    def _local_path(self, video: Video, opened: _VideoFile) -> Path:
+    def _local_path(self, video: Video, opened: _OpenVideo) -> Path:
         if opened.path is None:
             self._scratch.mkdir(parents=True, exist_ok=True)
             ref = self._placed(video).ref

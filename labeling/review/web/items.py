@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
@@ -11,7 +11,7 @@ from labeling.qc.reasons import explanation, question
 from labeling.review.accounts import Reviewer, sha256
 from labeling.review.items import ItemHistory, QueuedItem
 from labeling.review.web.frames import MOST_FRAMES, ahead_of, shown_width
-from labeling.review.web.requests import BIGGEST, Refused
+from labeling.review.web.requests import BIGGEST, Json, Refused
 from labeling.review.web.services import PlainRoute, Reading, Served, Services, viewer_of
 from labeling.review.web.store_view import Neighbour, Track, suspicious_frames
 from labeling.types import RLE, Prompt, PromptSource, QCFlag
@@ -36,7 +36,7 @@ def item_with_track(services: Services, item_id: int) -> tuple[QueuedItem, Track
 @router.get("")
 def detail(
     item_id: ItemIdPath, services: Served, who: Reading, width: Annotated[int, Query(ge=16, le=4096)] = DEFAULT_WIDTH
-) -> dict[str, Any]:
+) -> Json:
     """Everything about one item; `width` is that of the frames to make ahead."""
     history, consensus = services.queue.history_for(item_id, viewer_of(who))
     item = history.item
@@ -66,7 +66,7 @@ def detail(
 def masks(
     item_id: ItemIdPath, services: Served, _who: Reading, start: FrameIdxQuery = 0, end: FrameIdxQuery = 2**31 - 1,
     track: Annotated[str, Query(max_length=20)] = "",
-) -> dict[str, Any]:
+) -> Json:
     """The masks of a half-open span of frames; `track` names another object of the same video."""
     item, item_track = item_with_track(services, item_id)
     chosen = item_track if track in ("", item.key.track_id) else services.store.other_track(item.key, item.snapshot, track)
@@ -95,7 +95,7 @@ def frame(
     return Response(body, media_type="image/jpeg", headers=headers)
 
 
-def _video(track: Track) -> dict[str, Any]:
+def _video(track: Track) -> Json:
     video = track.video
     return {
         "width": video.size_hw[1], "height": video.size_hw[0], "frame_rate": float(video.frame_rate),
@@ -115,7 +115,7 @@ def _number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 4)
 
 
-def _object(neighbour: Neighbour, item: QueuedItem) -> dict[str, Any]:
+def _object(neighbour: Neighbour, item: QueuedItem) -> Json:
     # Of the item itself only why it was opened: what was judged or decided since would tell what is known of it.
     is_item = neighbour.track_id == item.key.track_id
     return {
@@ -125,7 +125,7 @@ def _object(neighbour: Neighbour, item: QueuedItem) -> dict[str, Any]:
     }
 
 
-def as_flag(flag: QCFlag) -> dict[str, Any]:
+def as_flag(flag: QCFlag) -> Json:
     """A flag with its sentence."""
     return {
         "reason": flag.reason, "frame_start": flag.frame_span[0], "frame_end": flag.frame_span[1],
@@ -134,7 +134,7 @@ def as_flag(flag: QCFlag) -> dict[str, Any]:
     }
 
 
-def as_prompt(prompt: Prompt) -> dict[str, Any]:
+def as_prompt(prompt: Prompt) -> Json:
     """A prompt as the page gets it; an empty mask says that the object is not there."""
     points = [[x, y, label] for (x, y), label in zip(prompt.points_xy, prompt.labels, strict=True)]
     absent = prompt.mask is not None and not rle.area(prompt.mask)
@@ -145,23 +145,23 @@ def as_prompt(prompt: Prompt) -> dict[str, Any]:
     }
 
 
-def as_rle(mask: RLE) -> dict[str, Any]:
+def as_rle(mask: RLE) -> Json:
     """A mask's run lengths."""
     return {"size": list(mask.size_hw), "counts": mask.counts}
 
 
-def _notes(history: ItemHistory) -> list[dict[str, Any]]:
+def _notes(history: ItemHistory) -> list[Json]:
     return [{"reviewer": d.reviewer, "at": d.decided_at.isoformat(), "note": d.note} for d in history.decisions if d.note]
 
 
-def _events(history: ItemHistory) -> list[dict[str, Any]]:
+def _events(history: ItemHistory) -> list[Json]:
     return [
         {"at": event.happened_at.isoformat(), "kind": event.kind, "reviewer": event.reviewer, "detail": event.detail}
         for event in history.events
     ]
 
 
-def _drafts(services: Services, history: ItemHistory, who: Reviewer) -> list[dict[str, Any]]:
+def _drafts(services: Services, history: ItemHistory, who: Reviewer) -> list[Json]:
     """My work in hand, and my decisions that came too late."""
     work = services.page.work(history.item.item_id, who.name)
     mine = [] if work is None else [
@@ -178,7 +178,7 @@ def _drafts(services: Services, history: ItemHistory, who: Reviewer) -> list[dic
     return [*mine, *refused]
 
 
-def as_item(item: QueuedItem) -> dict[str, Any]:
+def as_item(item: QueuedItem) -> Json:
     """An item as the page gets it."""
     return {
         "item_id": item.item_id, "key": str(item.key), "video_key": item.video_key, "video_id": item.key.video_id,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from time import perf_counter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator
@@ -25,6 +25,7 @@ from labeling.review.web.requests import (
     Decide,
     DraftBody,
     Held,
+    Json,
     MaskRuns,
     Preview,
     Propagate,
@@ -49,7 +50,7 @@ Status = Literal["open", "claimed", "decided", "closed", "any"]
 def queue(
     services: Served, who: Reading, status: Status = "open", reason: Asked = "", category: Asked = "", run: Asked = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 50, offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
-) -> dict[str, Any]:
+) -> Json:
     """One page of items, riskiest first, with how many there are; what I have had my say on is decided for me."""
     chosen = ItemFilter(None if status == "any" else ItemStatus(status), reason or None, category or None, run or None)
     viewer = viewer_of(who)
@@ -67,7 +68,7 @@ def queue(
 
 
 @router.post("/claim")
-def claim(body: Claim, services: Served, who: Writing) -> dict[str, Any]:
+def claim(body: Claim, services: Served, who: Writing) -> Json:
     """Hold the riskiest item that nobody holds, or a named one."""
     lease = services.queue.claim(
         who.name, lease_s=services.settings.lease_s, item=body.item_id, reason=body.reason or None,
@@ -80,7 +81,7 @@ def claim(body: Claim, services: Served, who: Writing) -> dict[str, Any]:
 
 
 @router.post("/heartbeat")
-def heartbeat(body: Held, services: Served, who: Writing) -> dict[str, Any]:
+def heartbeat(body: Held, services: Served, who: Writing) -> Json:
     """Keep a lease."""
     holder_of(services, body.token, who)
     lease = services.queue.heartbeat(body.token, lease_s=services.settings.lease_s)
@@ -88,7 +89,7 @@ def heartbeat(body: Held, services: Served, who: Writing) -> dict[str, Any]:
 
 
 @router.post("/release")
-def release(body: Release, services: Served, who: Writing) -> dict[str, Any]:
+def release(body: Release, services: Served, who: Writing) -> Json:
     """Give an item back undecided."""
     holder_of(services, body.token, who)
     services.queue.release(body.token, note=body.note)
@@ -97,7 +98,7 @@ def release(body: Release, services: Served, who: Writing) -> dict[str, Any]:
 
 
 @router.get("/stats")
-def stats(services: Served, _who: Reading) -> dict[str, Any]:
+def stats(services: Served, _who: Reading) -> Json:
     """What settling an item takes, over all standing decisions, by reviewer, and by each one's kinds of decision."""
     efforts = services.efforts.of("", lambda: tuple(services.page.efforts()))
     people = by_reviewer(efforts)
@@ -120,13 +121,13 @@ def holder_of(services: Services, token: str, who: Reviewer, *, item_id: int | N
     return holder
 
 
-def as_lease(lease: Lease) -> dict[str, Any]:
+def as_lease(lease: Lease) -> Json:
     """A lease as the page gets it."""
     return {"token": lease.token, "expires_at": lease.expires_at.isoformat()}
 
 
 @router.post("/items/{item_id}/preview")
-def preview(item_id: ItemIdPath, body: Preview, services: Served, who: Writing) -> dict[str, Any]:
+def preview(item_id: ItemIdPath, body: Preview, services: Served, who: Writing) -> Json:
     """The mask that clicks give on one frame; nothing is stored."""
     started = perf_counter()
     holder_of(services, body.token, who, item_id=item_id, live=True)
@@ -146,7 +147,7 @@ def preview(item_id: ItemIdPath, body: Preview, services: Served, who: Writing) 
 
 
 @router.put("/items/{item_id}/draft")
-def draft(item_id: ItemIdPath, body: DraftBody, services: Served, who: Writing) -> dict[str, Any]:
+def draft(item_id: ItemIdPath, body: DraftBody, services: Served, who: Writing) -> Json:
     """Keep work in hand, even when the lease has run out meanwhile."""
     holder_of(services, body.token, who, item_id=item_id)
     try:
@@ -159,7 +160,7 @@ def draft(item_id: ItemIdPath, body: DraftBody, services: Served, who: Writing) 
 
 
 @router.post("/items/{item_id}/decision")
-def decision(item_id: ItemIdPath, body: Decide, services: Served, who: Writing) -> dict[str, Any]:
+def decision(item_id: ItemIdPath, body: Decide, services: Served, who: Writing) -> Json:
     """Settle an item; the same decision sent again is the one that stands, and one that comes too late is kept."""
     prompts: Sequence[Prompt] = ()
     if body.corrections:
@@ -176,7 +177,7 @@ def decision(item_id: ItemIdPath, body: Decide, services: Served, who: Writing) 
 
 
 @router.post("/undo")
-def undo(body: Undo, services: Served, who: Writing) -> dict[str, Any]:
+def undo(body: Undo, services: Served, who: Writing) -> Json:
     """Take back my last decision, unless somebody has gone on from it; I can have its item again."""
     logged = services.page.decision(body.seq)
     # An opinion is in no snapshot, though its masklet may be there by what others decided.
@@ -191,7 +192,7 @@ def undo(body: Undo, services: Served, who: Writing) -> dict[str, Any]:
 
 
 @router.post("/items/{item_id}/propagate")
-def propagate(item_id: ItemIdPath, body: Propagate, services: Served, who: Writing) -> dict[str, Any]:
+def propagate(item_id: ItemIdPath, body: Propagate, services: Served, who: Writing) -> Json:
     """Track the object from corrections through at most 120 frames, to be looked at; nothing is stored."""
     holder_of(services, body.token, who, item_id=item_id, live=True)
     item, track = item_with_track(services, item_id)
@@ -247,5 +248,5 @@ def _mask(runs: MaskRuns | None, size_hw: tuple[int, int]) -> RLE | None:
     return rle.from_runs(rle.runs_of(mask), size_hw)
 
 
-def _previewed(mask: FrameMask) -> dict[str, Any]:
+def _previewed(mask: FrameMask) -> Json:
     return {"mask": as_rle(mask.rle), "predicted_iou": mask.predicted_iou, "object_score": mask.object_score}

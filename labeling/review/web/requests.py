@@ -5,7 +5,7 @@ A refusal is {"error": {"code", "message", "hint"}} with a status of its own.
 
 import json
 import logging
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,10 +13,11 @@ from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from labeling.errors import BadConfiguration, BadInput, LabelingError, Unavailable
+from labeling.errors import BadConfiguration, BadInput, LabelingError, Unavailable, is_storable
 from labeling.review.db.rows import MAX_NAME, MAX_NOTE
 from labeling.review.items import AlreadySettled, ItemHeld, LostLease, NeedsSenior, OthersLease, UnknownItem
 
+Json = dict[str, object]  # an object of JSON, as it is sent
 BIGGEST = 2**63 - 1
 MAX_WORK_BYTES, MAX_WORK_DEPTH = 256 * 1024, 32
 MAX_POINTS, MAX_CORRECTIONS, MAX_SKIPPED = 200, 2_000, 1_000
@@ -24,7 +25,7 @@ MAX_POINTS, MAX_CORRECTIONS, MAX_SKIPPED = 200, 2_000, 1_000
 
 def storable(text: str) -> str:
     """Refuse what databases cannot keep: NUL, and halves of a pair of surrogates, which JSON can spell."""
-    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+    if not is_storable(text):
         raise ValueError("expected text without NUL or lone surrogates")
     return text
 
@@ -132,7 +133,7 @@ class Propagate(Held):
 class DraftBody(Held):
     """Work in hand, in the page's own words."""
 
-    work: dict[str, Any]
+    work: Json
 
     def as_text(self) -> str:
         """The work as it is kept; ValueError for what could not be sent back: NaN, lone surrogates, nesting too deep."""
@@ -148,7 +149,7 @@ class Undo(RequestBody):
     seq: ItemId
 
 
-def _is_within(value: Any, levels: int) -> bool:
+def _is_within(value: object, levels: int) -> bool:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return levels > 0 and all(_is_within(element, levels - 1) for element in inner)
 
@@ -173,7 +174,7 @@ _VIDEO_REASONS = {"missing_video", "not_a_video", "decode_error", "empty_video",
 class Refused(Exception):
     """A refusal with its status, code, and a hint what to do."""
 
-    def __init__(self, status: int, code: str, message: str, hint: str = "", **more: Any) -> None:
+    def __init__(self, status: int, code: str, message: str, hint: str = "", **more: object) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.hint, self.more = status, code, message, hint, more
         self.headers = {"Cache-Control": "no-store"}

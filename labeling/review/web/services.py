@@ -147,9 +147,9 @@ class PlainRoute(APIRoute):
     Left to itself FastAPI looks at each value again, twice, which costs more than most of these answers.
     """
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+    def __init__(self, path: str, endpoint: Callable[..., object], **options: Any) -> None:
         @wraps(endpoint)
-        def answered(*args: Any, **kwargs: Any) -> Response:
+        def answered(*args: object, **kwargs: object) -> Response:
             answer = endpoint(*args, **kwargs)
             return answer if isinstance(answer, Response) else JSONResponse(answer)
 

@@ -7,19 +7,19 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from labeling.objects import Objects
 from labeling.review.items import ItemKey, UnknownItem
 from labeling.review.web.cache import LruCache, TtlCache
-from labeling.store.reader import MaskReader, read_mask_rows
+from labeling.store.reader import MaskReader, Span, read_mask_rows
 from labeling.store.records import mask_from_row, prompts_from_json, verdict_from_row, video_from_row
+from labeling.store.schemas import TableRow
 from labeling.store.snapshots import Snapshot, newest_snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
 from labeling.types import FrameMask, Prompt, QCFlag, Verdict, Video
 
-Span = tuple[int, int]
 NEWEST_S = 2.0
 TRACKS_KEPT, VIDEOS_KEPT, SNAPSHOTS_KEPT = 12, 12, 2
 
@@ -59,13 +59,13 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Tables:
+class _SnapshotTables:
     snapshot: Snapshot
-    verdicts: Any
-    tracks: Any
-    videos: Any
+    verdicts: pa.Table
+    tracks: pa.Table
+    videos: pa.Table
 
-    def of_video(self, video_id: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    def of_video(self, video_id: str) -> list[tuple[TableRow, TableRow]]:
         """The rows (track, verdict) of one video; both tables are in the same order."""
         of_video = pc.equal(self.verdicts["video_id"], video_id)
         tracks, verdicts = self.tracks.filter(of_video).to_pylist(), self.verdicts.filter(of_video).to_pylist()
@@ -82,7 +82,7 @@ class StoreView:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._newest: TtlCache[str, Snapshot] = TtlCache(NEWEST_S)
-        self._tables: LruCache[str, _Tables] = LruCache(SNAPSHOTS_KEPT)
+        self._tables: LruCache[str, _SnapshotTables] = LruCache(SNAPSHOTS_KEPT)
         self._tracks: LruCache[ItemKey, Track] = LruCache(TRACKS_KEPT)
         self._neighbours: LruCache[tuple[str, str], tuple[Neighbour, ...]] = LruCache(VIDEOS_KEPT)
 
@@ -115,29 +115,29 @@ class StoreView:
         has_word = any(_key_of(track) == key and verdict["decided_by"] is not None for track, verdict in rows)
         return tables.snapshot.name if tables and has_word else None
 
-    def _find(self, key: ItemKey, snapshot: str) -> tuple[_Tables, tuple[dict[str, Any], dict[str, Any]]]:
+    def _find(self, key: ItemKey, snapshot: str) -> tuple[_SnapshotTables, tuple[TableRow, TableRow]]:
         for tables in (self._newest_tables(), self._named_tables(snapshot)):
             for rows in tables.of_video(key.video_id) if tables else ():
                 if tables and _key_of(rows[0]) == key:
                     return tables, rows
         raise UnknownItem(f"the store has no version {key.label_version} of object {key.track_id} any more")
 
-    def _newest_tables(self) -> _Tables | None:
+    def _newest_tables(self) -> _SnapshotTables | None:
         try:
             newest = self._newest.of("", lambda: _required(newest_snapshot(self._objects)))
         except LookupError:
             return None
         return self._tables.of(newest.name, lambda: self._read_tables(newest))
 
-    def _named_tables(self, name: str) -> _Tables | None:
+    def _named_tables(self, name: str) -> _SnapshotTables | None:
         try:
             return self._tables.of(name, lambda: self._read_tables(read_snapshot(self._objects, name)))
         except ValueError:
             return None
 
-    def _read_tables(self, snapshot: Snapshot) -> _Tables:
+    def _read_tables(self, snapshot: Snapshot) -> _SnapshotTables:
         verdicts, tracks, videos = (read(self._objects, snapshot) for read in (read_verdicts, read_tracks, read_videos))
-        return _Tables(snapshot, verdicts, tracks, videos)
+        return _SnapshotTables(snapshot, verdicts, tracks, videos)
 
     def _read_track(self, key: ItemKey, snapshot: str) -> Track:
         tables, (row, verdict) = self._find(key, snapshot)
@@ -153,7 +153,7 @@ class StoreView:
             positions={frame.frame_idx: position for position, frame in enumerate(frames)},
         )
 
-    def _read_neighbours(self, tables: _Tables, video_id: str) -> tuple[Neighbour, ...]:
+    def _read_neighbours(self, tables: _SnapshotTables, video_id: str) -> tuple[Neighbour, ...]:
         rows = tables.of_video(video_id)
         with MaskReader(self._objects) as masks:
             return tuple(
@@ -168,7 +168,7 @@ class StoreView:
             )
 
 
-def _visible(masks: MaskReader, track: Mapping[str, Any]) -> list[tuple[int, bool]]:
+def _visible(masks: MaskReader, track: TableRow) -> list[tuple[int, bool]]:
     """Where an object is visible, without reading a mask."""
     columns = masks.rows(track, columns=["video_id", "track_id", "frame_idx", "visible"])
     return list(zip(columns["frame_idx"].to_pylist(), columns["visible"].to_pylist(), strict=True))
@@ -191,7 +191,7 @@ def spans_of(visible_by_frame: Sequence[tuple[int, bool]]) -> tuple[Span, ...]:
     return tuple(spans)
 
 
-def _key_of(row: Mapping[str, Any]) -> ItemKey:
+def _key_of(row: TableRow) -> ItemKey:
     return ItemKey(row["video_id"], row["track_id"], row["label_version"])
 
 
@@ -201,7 +201,7 @@ def _required(snapshot: Snapshot | None) -> Snapshot:
     return snapshot
 
 
-def _iou_bound(qc: Mapping[str, Any]) -> float | None:
+def _iou_bound(qc: TableRow) -> float | None:
     rules = qc.get("rules") or []
     bounds = [rule.get("review") for rule in rules if str(rule.get("signal", "")).startswith("predicted_iou_softmin")]
     return next((float(bound) for bound in bounds if bound is not None), None)

@@ -12,7 +12,7 @@ from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
 from labeling.review.db.decision_log import audit_log
 from labeling.review.flow.listing import ItemFilter
-from labeling.review.gold import Gold, Truth, truth_by_masks, truth_of_settled
+from labeling.review.gold import Gold, GoldTruth, truth_by_masks, truth_of_settled
 from labeling.review.items import AlreadySettled, ItemHeld, ItemKey, ItemStatus, Viewer
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.services import PageQueue
@@ -35,7 +35,7 @@ def square(left: int) -> RLE:
     return rle.encode(mask_HW)
 
 
-GOOD, BAD = Truth(True, {4: square(5)}, "accepted"), Truth(False, {4: square(5), 9: square(6)}, "corrected")
+GOOD, BAD = GoldTruth(True, {4: square(5)}, "accepted"), GoldTruth(False, {4: square(5), 9: square(6)}, "corrected")
 
 
 def answer(queue: ReviewQueue, who: Viewer, action: str, *prompts: Prompt) -> int:

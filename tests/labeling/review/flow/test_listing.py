@@ -12,7 +12,7 @@ from sqlalchemy.dialects import sqlite
 from labeling.review.db.database import MIGRATION_LOCK, _alembic_config, open_database
 from labeling.review.db.tables import ItemRow, ReasonRow
 from labeling.review.flow.listing import ItemFilter, item_counts, ranked
-from labeling.review.gold import Gold, Truth
+from labeling.review.gold import Gold, GoldTruth
 from labeling.review.items import ItemStatus
 from labeling.review.queue import ReviewQueue
 from tests.labeling.review.samples import HandClock, item, video_id
@@ -95,7 +95,7 @@ def test_what_happens_to_items_is_counted(queue: ReviewQueue, clock: HandClock) 
     assert queue.claim("bob") is not None
     queue.open_items([item(8, category="bus", reasons=("flicker",)), item(7, version=2)])
     queue.withdraw([(video_id(6), "7", 1)], because="clear")
-    Gold(queue).add(next(one.item_id for one in queue.list("decided")), Truth(True, {}, "known"))
+    Gold(queue).add(next(one.item_id for one in queue.list("decided")), GoldTruth(True, {}, "known"))
     assert kept(queue) == counted(queue)
     assert queue.counts()[ItemStatus.CLOSED] > 0
 

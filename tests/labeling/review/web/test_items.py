@@ -10,7 +10,7 @@ from PIL import Image
 
 from labeling import rle
 from labeling.objects import FolderObjects
-from labeling.review.gold import Gold, Truth
+from labeling.review.gold import Gold, GoldTruth
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.services import Services
 from labeling.types import RLE
@@ -48,7 +48,7 @@ def test_an_item_has_all_that_a_decision_needs(browser: Browser, cat: int) -> No
 def test_gold_shows_what_any_item_shows(browser: Browser, queue: ReviewQueue) -> None:
     gold, plain = (item.item_id for item in queue.list(limit=2))
     queue.decide(gold, "accept", reviewer="evelyn", note="fine")
-    Gold(queue).add(gold, Truth(True, {}, "accepted"))
+    Gold(queue).add(gold, GoldTruth(True, {}, "accepted"))
     answers = [browser.get(f"/api/items/{item_id}") for item_id in (gold, plain)]
     assert all("gold" not in answer.text and "evelyn" not in answer.text for answer in answers)
     first, second = (answer.json() for answer in answers)
