@@ -18,9 +18,8 @@ from labeling.review.db.tables import ConsensusRow, GoldRow, ItemRow, ReasonRow
 from labeling.review.flow.leases import NO_LEASE
 from labeling.review.items import WAITING, ItemKey, ItemStatus, ReviewItem
 from labeling.store.records import verdict_from_row
-from labeling.store.schemas import TableRow
 from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_videos
-from labeling.types import Decision
+from labeling.types import Decision, TableRow
 
 
 @dataclass(frozen=True, slots=True)
