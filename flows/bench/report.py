@@ -11,7 +11,7 @@ from rich.table import Table
 
 from flows.bench.measure import STAGES
 from flows.bench.results import Bench, BenchRow, PeerRow
-from labeling.export.theme import LIGHT, dress, figure_png
+from labeling.export.plots import LIGHT, dress, figure_png
 
 LINES = (LIGHT.first, LIGHT.second, LIGHT.third, LIGHT.review, LIGHT.reject)
 # Okabe and Ito's hues, dark and light beside each other; what is not the network's is grey or brown.

@@ -1,35 +1,110 @@
-"""Plots of a report: one masklet's scores over time, and how a signal is spread over all masklets of a run."""
+"""Plots of a report: one masklet's scores over time, how a signal is spread over a run's masklets; as PNG or as SVG.
 
-from collections.abc import Iterable, Mapping, Sequence
+Hues are those of Okabe and Ito's palette ("Color Universal Design", 2008), told apart under the common forms of colour
+blindness. A figure meant for a page is drawn in placeholder colours, which `figure_svg` replaces with the page's CSS variables,
+so that it follows the light or dark scheme.
+"""
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from labeling.config import QCConfig
-from labeling.export.theme import LIGHT, Palette, dress, figure_png
 from labeling.geometry import runs
 from labeling.types import Decision, FrameMask, QCFlag
+
+FONT = "DejaVu Sans"
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The colours that a plot is drawn with, as `#rrggbb`."""
+
+    ink: str
+    muted: str
+    line: str
+    surface: str
+    first: str
+    second: str
+    third: str
+    review: str
+    reject: str
+    absent: str
+
+
+LIGHT = Palette(
+    ink="#1b2733", muted="#5a6875", line="#dfe4ea", surface="#ffffff",
+    first="#0072b2", second="#009e73", third="#7a4fa3", review="#b87400", reject="#c24a00", absent="#8c99a6",
+)
+PAGE = Palette(
+    ink="#010101", muted="#010102", line="#010103", surface="#010104",
+    first="#010105", second="#010106", third="#010107", review="#010108", reject="#010109", absent="#01010a",
+)
+
+
+def dress(axes: Axes, palette: Palette) -> None:
+    """Give axes the house look: a grid in the background, two quiet spines, small labels."""
+    axes.set_facecolor("none")
+    axes.grid(True, color=palette.line, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(palette.line)
+    axes.tick_params(colors=palette.muted, labelsize=8, length=0)
+    axes.yaxis.label.set(color=palette.muted, fontsize=8)
+    axes.xaxis.label.set(color=palette.muted, fontsize=8)
+
+
+def figure_png(figure: Figure, *, palette: Palette = LIGHT, dots_per_inch: int = 110) -> bytes:
+    """Render a figure as PNG bytes on the palette's surface; the same figure gives the same bytes."""
+    FigureCanvasAgg(figure)
+    body = io.BytesIO()
+    with rc_context({"font.family": FONT}):
+        figure.savefig(body, format="png", dpi=dots_per_inch, facecolor=palette.surface, metadata={"Software": None})
+    return body.getvalue()
+
+
+def figure_svg(figure: Figure, *, name: str) -> str:
+    """Render a figure drawn with `PAGE` as an inline `<svg>` that takes its colours and font from the page.
+
+    `name` goes in front of every id, so that several figures can stand in one document.
+    """
+    FigureCanvasSVG(figure)
+    body = io.StringIO()
+    with rc_context({"font.family": FONT, "svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(body, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = body.getvalue()
+    text = text[text.index("<svg"):]
+    for slot in Palette.__slots__:
+        text = text.replace(getattr(PAGE, slot), f"var(--{slot})")
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r"url\(#", f"url(#{name}-", text)
+    text = re.sub(r'xlink:href="#', f'href="#{name}-', text)
+    # Older matplotlib writes the family into `font`.
+    text = re.sub(r"(font-family: |font: [^;\"]*?px )[^;\"]*", r"\1var(--sans)", text)
+    # Its own style sheet would reach the whole page, and most of its bytes are indentation.
+    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)
+    text = re.sub(r"\s*\n\s*", " ", text)
+    return re.sub(r'^<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true" focusable="false">', text)
 
 # Above this a line is thinned to the lowest and highest value of each stretch, so that spikes stay.
 MAX_POINTS = 1200
 # What leads when more signals are held to a bound than there is room for.
 LEADING = (
-    "predicted_iou_softmin",
-    "object_score_median",
-    "compensated_iou_p5",
-    "innovation_p95",
-    "pointer_similarity_p5",
-    "area_min_share",
-    "presence_conflict",
-    "area_step",
-    "containment",
-    "tail_loss",
-    "unexplained_absence",
-    "gap_rate",
+    "predicted_iou_softmin", "object_score_median", "compensated_iou_p5", "innovation_p95", "pointer_similarity_p5",
+    "area_min_share", "presence_conflict", "area_step", "containment",
+    "tail_loss", "unexplained_absence", "gap_rate",
 )
 NUM_BINS = 24
 # What is decided, `at_least` or `at_most`, and the limit.
@@ -170,14 +245,6 @@ def bounds_of(qc: QCConfig, signal: str) -> tuple[Bound, ...]:
     return tuple(sorted(bounds, key=lambda bound: bound[2]))
 
 
-def num_past(values: Floats, bounds: Sequence[Bound]) -> int:
-    """Count the values (N,) that are on the wrong side of any bound."""
-    past = np.zeros(len(values), dtype=bool)
-    for _, bound, limit in bounds:
-        past |= values < limit if bound == "at_least" else values > limit
-    return int(past.sum())
-
-
 def _range(values: Floats, bounds: Sequence[Bound]) -> tuple[float, float]:
     """The axis holds 99 % of values and every bound; what lies beyond is counted in the outermost bars."""
     low, high = np.percentile(values, [0.5, 99.5])
@@ -223,15 +290,3 @@ def draw_histogram(
     axes.set_ylabel("masklets")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     return figure
-
-
-def finite_values(rows: Iterable[Mapping[str, float | None]], signal: str) -> Floats:
-    """Collect a signal's finite values (N,) from rows of signals; rows that lack it or hold null are left out."""
-    values = np.array([row[signal] for row in rows if row.get(signal) is not None], dtype=np.float64)
-    return values[np.isfinite(values)]
-
-
-def describe_bounds(bounds: Sequence[Bound]) -> str:
-    """Say bounds in words: `review below 0.7, reject below 0.4`."""
-    side = {"at_least": "below", "at_most": "above"}
-    return ", ".join(f"{decision} {side[bound]} {limit:g}" for decision, bound, limit in bounds)

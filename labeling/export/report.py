@@ -11,20 +11,12 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
-from labeling.export.plots import (
-    bounds_of,
-    describe_bounds,
-    draw_histogram,
-    draw_scores,
-    finite_values,
-    leading_signals,
-    num_past,
-)
+from labeling.export.plots import PAGE, Bound, Floats, bounds_of, draw_histogram, draw_scores, figure_svg, leading_signals
 from labeling.export.records import RunReport, TrackReport
-from labeling.export.theme import PAGE, figure_svg
 from labeling.objects import Objects
 from labeling.qc.reasons import REASONS
 from labeling.types import Decision, FrameMask
@@ -249,3 +241,23 @@ def track_view(track: TrackReport, *, position: int, embed_bytes: int) -> TrackV
         track, svg, _scores_summary(evidence.frames),
         uris["filmstrip"], strip_summary, uris["preview"], " ".join(notes),
     )
+
+
+def num_past(values: Floats, bounds: Sequence[Bound]) -> int:
+    """Count the values (N,) that are on the wrong side of any bound."""
+    past = np.zeros(len(values), dtype=bool)
+    for _, bound, limit in bounds:
+        past |= values < limit if bound == "at_least" else values > limit
+    return int(past.sum())
+
+
+def finite_values(rows: Iterable[Mapping[str, float | None]], signal: str) -> Floats:
+    """Collect a signal's finite values (N,) from rows of signals; rows that lack it or hold null are left out."""
+    values = np.array([row[signal] for row in rows if row.get(signal) is not None], dtype=np.float64)
+    return values[np.isfinite(values)]
+
+
+def describe_bounds(bounds: Sequence[Bound]) -> str:
+    """Say bounds in words: `review below 0.7, reject below 0.4`."""
+    side = {"at_least": "below", "at_most": "above"}
+    return ", ".join(f"{decision} {side[bound]} {limit:g}" for decision, bound, limit in bounds)
