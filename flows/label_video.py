@@ -23,7 +23,7 @@ from labeling import logs
 from labeling.config import LabelConfig, default_scratch
 from labeling.errors import BadInput, BadPrompt, record_of
 from labeling.ingest.decode import FrameReader, sampled_frames
-from labeling.ingest.fetch import fetch_video, own_folder, sweep_scratch
+from labeling.ingest.fetch import fetch_video, process_folder, sweep_scratch
 from labeling.ingest.probe import probe
 from labeling.jobs import Job, Receipt
 from labeling.objects import Objects, open_objects
@@ -136,7 +136,7 @@ class LabelVideo:
             FrameReader(path, video, indices) as frames,
             BatchWriter(
                 self.store, run_id=job.run_id, video=video, batch=job.batch,
-                scratch=own_folder(self.scratch, self.run_id), components=job.components,
+                scratch=process_folder(self.scratch, self.run_id), components=job.components,
             ) as writer,
             arithmetic(self.recipe.precision, device=self.device),
         ):

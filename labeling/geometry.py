@@ -146,13 +146,13 @@ def _share_near(points_HW: Bools, edge_HW: Bools, radius: int) -> float:
     # One row of zeros above and below stands for everything outside.
     count = np.zeros((bottom - top + 2, width + 1), np.int32)
     np.cumsum(edge_HW[top:bottom], axis=1, out=count[1:-1, 1:])
-    found_P = np.zeros(x_P.size, np.bool_)
+    near_P = np.zeros(x_P.size, np.bool_)
     for dy in range(-radius, radius + 1):
         reach = math.isqrt(radius * radius - dy * dy)
         row_P = np.clip(y_P + (dy - top + 1), 0, bottom - top + 1)
         left, right = np.maximum(x_P - reach, 0), np.minimum(x_P + (reach + 1), width)
-        found_P |= count[row_P, right] > count[row_P, left]
-    return int(np.count_nonzero(found_P)) / x_P.size
+        near_P |= count[row_P, right] > count[row_P, left]
+    return int(np.count_nonzero(near_P)) / x_P.size
 
 
 def _positions(flags_HW: Bools) -> tuple[Ints, Ints]:

@@ -278,8 +278,8 @@ def _expand(counts: str) -> Ints:
     num_groups = ends - starts + 1
     if int(num_groups.max()) > _MOST_GROUPS:
         raise ValueError(f"RLE counts {counts[:40]!r} hold a number of over {_MOST_GROUPS} groups; expected run lengths")
-    place_L = np.arange(codes_L.size) - np.repeat(starts, num_groups)
-    numbers: Ints = np.add.reduceat((codes_L & 0x1F) << (5 * place_L), starts)
+    group_L = np.arange(codes_L.size) - np.repeat(starts, num_groups)
+    numbers: Ints = np.add.reduceat((codes_L & 0x1F) << (5 * group_L), starts)
     negative = (codes_L[ends] & 0x10) != 0
     numbers = numbers - (negative.astype(np.int64) << (5 * num_groups))
     numbers[1::2] = np.cumsum(numbers[1::2])

@@ -47,7 +47,7 @@ def fetch_video(
     if not ref.uri.startswith("s3://"):
         yield Path(source.uri(key))
         return
-    path = own_folder(scratch, run_id) / f"{ref.video_id}-{uuid.uuid4().hex[:8]}{PurePath(key).suffix}"
+    path = process_folder(scratch, run_id) / f"{ref.video_id}-{uuid.uuid4().hex[:8]}{PurePath(key).suffix}"
     try:
         _reserve(path, stat.num_bytes, scratch, cap_bytes, wait_s)
         with _source_errors(ref):
@@ -59,7 +59,7 @@ def fetch_video(
         path.unlink(missing_ok=True)
 
 
-def own_folder(scratch: Path, run_id: str) -> Path:
+def process_folder(scratch: Path, run_id: str) -> Path:
     """Make and return this process's folder for one run under `scratch`; `sweep_scratch` removes it once both are gone."""
     folder = Path(scratch) / run_id / f"owner~{_host()}~{os.getpid()}~{process_start(os.getpid())}"
     for _ in range(_MADE_TRIES):

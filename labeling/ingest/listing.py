@@ -44,7 +44,7 @@ def list_videos(source: SourceConfig) -> Iterator[VideoRef]:
         return itertools.islice((ref for ref in refs if matches(ref.key)), source.limit)
     if not source.uri:
         raise BadConfiguration("source.uri and source.manifest are empty; expected a folder, s3://bucket/prefix or a manifest")
-    return itertools.islice(_found_under(source.uri, source.glob), source.limit)
+    return itertools.islice(_videos_under(source.uri, source.glob), source.limit)
 
 
 def why_source_is_gone(source: SourceConfig) -> str:
@@ -122,7 +122,7 @@ def _open_source(root: str) -> Objects:
     return objects
 
 
-def _found_under(root: str, glob: str) -> Iterator[VideoRef]:
+def _videos_under(root: str, glob: str) -> Iterator[VideoRef]:
     objects, matches, any_suffix = _open_source(root), compile_glob(glob).match, names_suffix(glob)
     top = os.path.realpath(objects.root) if isinstance(objects, FolderObjects) else None
     with Digests() as digests:
@@ -176,7 +176,7 @@ def _named_in(manifest: str, uri: str) -> Iterator[VideoRef]:
             if _only_sets_root(row):
                 continue
             at_root = roots.get(root) or roots.setdefault(root, _open_source(root).root)
-            key, location = _place_of(_video_of(row), at_root)
+            key, location = _location_of(_video_of(row), at_root)
         except ValueError as error:
             raise BadConfiguration(f"manifest {manifest}, line {row.line}: {error}") from error
         locations[key] = location
@@ -217,7 +217,7 @@ def _ref_or_missing(
     return _ref(key, uri, stat, digests)
 
 
-def _place_of(video: str, root: str) -> tuple[str, tuple[str, str]]:
+def _location_of(video: str, root: str) -> tuple[str, tuple[str, str]]:
     """A manifest's word for a video as (key, (root, key below that root)).
 
     A uri below the root gives the key below it; one elsewhere gives its own text without the colon, which stays a path.
@@ -234,10 +234,10 @@ def _place_of(video: str, root: str) -> tuple[str, tuple[str, str]]:
     return check_key(elsewhere), split_uri(full)
 
 
-def _stats_of(places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], ObjectStat | None]:
+def _stats_of(locations: Iterable[tuple[str, str]]) -> dict[tuple[str, str], ObjectStat | None]:
     """Look up each (root, key): by one listing for each root with many keys, else one by one, some at a time."""
     by_root: dict[str, set[str]] = {}
-    for root, key in places:
+    for root, key in locations:
         by_root.setdefault(root, set()).add(key)
     stats: dict[tuple[str, str], ObjectStat | None] = {}
     for root, keys in by_root.items():

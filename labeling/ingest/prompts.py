@@ -46,9 +46,9 @@ class PromptTable:
         if ref.key == ref.uri or not (by_key and by_uri):
             return by_key or by_uri
         log.warning("prompts for %s are given by key and by uri; both are taken", ref.uri)
-        spoken = {(p.object_id, p.frame_idx, kind) for p in by_key for kind in kinds_of(p)}
+        claimed = {(p.object_id, p.frame_idx, kind) for p in by_key for kind in kinds_of(p)}
         other = [p for p in by_uri if p not in by_key]
-        more = [p for p in other if spoken.isdisjoint((p.object_id, p.frame_idx, kind) for kind in kinds_of(p))]
+        more = [p for p in other if claimed.isdisjoint((p.object_id, p.frame_idx, kind) for kind in kinds_of(p))]
         if len(more) < len(other):
             log.warning(
                 "%d prompts for %s by uri say otherwise than those by key of the same object and frame; the key's are taken",
@@ -82,7 +82,7 @@ def read_prompts(uri: str) -> PromptTable:
     that is wrong, or that says again what an earlier row said (the same object, frame and kind), is a bad row and never an
     exception. Raises BadConfiguration where the table cannot be read at all.
     """
-    seen: dict[tuple[object, ...], tuple[int, str | None]] = {}
+    earlier: dict[tuple[object, ...], tuple[int, str | None]] = {}
     good: dict[str, list[Prompt]] = defaultdict(list)
     bad: list[BadRow] = []
     others: dict[str, tuple[int, str | None]] = {}
@@ -92,7 +92,7 @@ def read_prompts(uri: str) -> PromptTable:
             others[name] = row.line, column_like(name)
         try:
             prompt = prompt_of(row)
-            _require_new(seen, video, row.line, prompt)
+            _require_new(earlier, video, row.line, prompt)
         except ValueError as error:
             bad.append(BadRow(video, row.line, str(error)))
         else:
@@ -131,19 +131,21 @@ def _spelling(video: str, known: Collection[str], listed: Mapping[str, list[str]
     return alike[0] if len(alike) == 1 else video
 
 
-def _require_new(seen: dict[tuple[object, ...], tuple[int, str | None]], video: str, line: int, prompt: Prompt) -> None:
-    """Refuse what an earlier row said already, or said otherwise; `seen` keeps the line and category of each thing."""
+def _require_new(
+    earlier: dict[tuple[object, ...], tuple[int, str | None]], video: str, line: int, prompt: Prompt
+) -> None:
+    """Refuse what an earlier row said already, or said otherwise; `earlier` has the line and category by claim."""
     object_id, frame_idx = prompt.object_id, prompt.frame_idx
-    places = [(video, object_id, frame_idx, kind) for kind in kinds_of(prompt)]
-    for place in places:
-        if place in seen:
-            first = f"object {object_id} has a {place[-1]} prompt on frame {frame_idx} in line {seen[place][0]} already"
+    claims = [(video, object_id, frame_idx, kind) for kind in kinds_of(prompt)]
+    for claim in claims:
+        if claim in earlier:
+            first = f"object {object_id} has a {claim[-1]} prompt on frame {frame_idx} in line {earlier[claim][0]} already"
             raise ValueError(f"{first}; expected one row, or another frame")
     if prompt.category is not None:
-        first_line, category = seen.setdefault((video, object_id), (line, prompt.category))
+        first_line, category = earlier.setdefault((video, object_id), (line, prompt.category))
         expectation = f"{category!r}, as line {first_line} says of object {object_id}"
         require(category == prompt.category, "category", prompt.category, expectation)
-    seen.update(dict.fromkeys(places, (line, None)))
+    earlier.update(dict.fromkeys(claims, (line, None)))
 
 
 def _video_of(row: Row) -> str:

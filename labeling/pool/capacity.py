@@ -52,10 +52,10 @@ def capacity_of(cluster: ClusterConfig, nodes: Nodes, num_jobs: int | None = Non
             f"no actor fits: each wants {wants}, the cluster's nodes have: {has}. "
             f"{_advice(kinds, stocks)}, or add nodes"
         )
-    asked = len(fitting) if cluster.actors is None else cluster.actors
-    short = f"{asked} actors asked for, {len(fitting)} fit: each wants {wants}, the cluster's nodes have: {has}"
-    most = asked if num_jobs is None else min(asked, max(1, num_jobs))
-    return Capacity(tuple(fitting[:most]), short if asked > len(fitting) else "")
+    num_asked = len(fitting) if cluster.actors is None else cluster.actors
+    short = f"{num_asked} actors asked for, {len(fitting)} fit: each wants {wants}, the cluster's nodes have: {has}"
+    most = num_asked if num_jobs is None else min(num_asked, max(1, num_jobs))
+    return Capacity(tuple(fitting[:most]), short if num_asked > len(fitting) else "")
 
 
 def kinds_of(cluster: ClusterConfig) -> list[ActorResources]:

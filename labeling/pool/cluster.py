@@ -210,7 +210,7 @@ def _log_first_line(data: Mapping[str, Sequence[str]]) -> None:
 
 def shut_down() -> None:
     """Leave Ray; what it started here is waited for, so that neither a process nor a zombie stays behind."""
-    processes = private_ray.own_processes()
+    processes = private_ray.started_processes()
     ray.shutdown()
     for process in processes:
         try:
@@ -222,7 +222,7 @@ def shut_down() -> None:
 
 def abandon() -> None:
     """Let go of a Ray that is no more: end what is left of it here, and wait for nobody."""
-    processes = private_ray.own_processes()
+    processes = private_ray.started_processes()
     left = [child for process in processes for child in child_processes(process.pid)]
     for process in processes:
         process.kill()

@@ -17,12 +17,12 @@ from concurrent.futures import Future
 from ray.exceptions import RayError, RayTaskError
 
 from labeling.config import ClusterConfig
-from labeling.errors import ENDS_THE_RUN, ClusterFailed, ErrorKind, ErrorRecord, NoWorkersLeft, PoolStopped, record_of
-from labeling.jobs import Job, Receipt
+from labeling.errors import ENDS_THE_RUN, ClusterFailed, ErrorKind, ErrorRecord, PoolStopped, record_of
+from labeling.jobs import Receipt
 from labeling.pool.capacity import refit, to_start, to_stop
 from labeling.pool.queue import MAX_JOBS, Attempt, JobQueue, Limits, Pace, charge_failure, is_spent
 from labeling.pool.work import EventKind, PoolEvent, Response, failed
-from labeling.pool.worker import ActorResources, Request, Worker, record_of_death, record_of_lateness
+from labeling.pool.worker import ActorResources, Request, Worker, no_workers_left, record_of_death, record_of_lateness
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Driver:
             if not any(worker.requests for worker in self.workers) and self.queue.is_empty():
                 return
             if all(worker.given_up for worker in self.workers):
-                raise _no_workers_left(len(self.workers), self.last_failure, self.queue.left(pull_all=pull_all))
+                raise no_workers_left(len(self.workers), self.last_failure, self.queue.left(pull_all=pull_all))
             receipts = self._wait_for_receipts()
 
     def emit(self, kind: EventKind, worker: Worker | None = None, attempt: Attempt | None = None, message: str = "") -> None:
@@ -122,12 +122,13 @@ class Driver:
             for worker in self.workers:
                 if level and self.queue.num_waiting() < staffed:
                     return
-                if worker.ready and len(worker.requests) == level and not self._feed_one(worker):
+                if worker.ready and len(worker.requests) == level and not self._feed_worker(worker):
                     return
 
-    def _feed_one(self, worker: Worker) -> bool:
+    def _feed_worker(self, worker: Worker) -> bool:
         """Give a worker one more request if it may have one; False when nobody can have any."""
         now, alone = time.monotonic(), not worker.requests
+        # Nothing is put behind a suspect, nor behind anything else while one is due: it needs a worker to itself.
         if not alone and (self.queue.suspect_is_due(now) or worker.requests[0].attempts[0].suspect):
             return True
         attempt = self.queue.take(now, alone=alone, proven=worker.deaths == 0)
@@ -179,6 +180,7 @@ class Driver:
         try:
             response = request.answer.result()
         except RayTaskError as error:
+            # The actor lives, but its answer could not be made: of several jobs nobody knows whose fault that is.
             if len(request.attempts) > 1:
                 self._requeue(worker.pop_head())
                 self._emit_started(worker)
@@ -194,6 +196,7 @@ class Driver:
         done = request.attempts[: len(response.receipts)]
         # The actor stopped early: time was up, or its device failed.
         self.queue.give_back(request.attempts[len(done):])
+        # A job that failed half-way says nothing of how long such jobs take.
         if all(receipt.error is None for receipt in response.receipts):
             self.pace.learn(sum(attempt.cost for attempt in done), response.seconds)
         ended: list[Receipt] = []
@@ -213,6 +216,7 @@ class Driver:
             record = record_of(error)
         except RayError as error:
             record = record_of_death(error, worker)
+        # What is wrong here is wrong for every worker: another set-up would only say so again.
         if isinstance(record, ErrorRecord) and record.reason in ENDS_THE_RUN:
             raise ClusterFailed(record.message)
         if not isinstance(record, ErrorRecord):
@@ -275,6 +279,7 @@ class Driver:
     def _settle(self, worker: Worker, attempt: Attempt, receipt: Receipt) -> list[Receipt]:
         """Decide what a job's outcome means: over (its receipt), or to be tried again (nothing)."""
         if receipt.error is None:
+            # Only now is the job over: until its receipt is here, a death would have it done again.
             self.num_finished += 1
             self.emit(EventKind.FINISHED, worker, attempt)
             return [receipt]
@@ -282,18 +287,10 @@ class Driver:
         charge = charge_failure(attempt.failures, receipt.error.kind, self.limits)
         attempt.failures = charge.failures
         if charge.again:
+            # Not at once: what may pass needs time, and a poisonous job must not take every worker in a row.
             self.queue.retry(attempt, time.monotonic() + charge.delay_s)
             self.emit(EventKind.RETRIED, worker, attempt, receipt.error.message)
             return []
         self.num_failed += 1
         self.emit(EventKind.FAILED, worker, attempt, receipt.error.message)
         return [dataclasses.replace(receipt, error=dataclasses.replace(receipt.error, attempts=attempt.failures.total))]
-
-
-def _no_workers_left(num_workers: int, record: ErrorRecord | None, not_done: tuple[Job, ...]) -> NoWorkersLeft:
-    """Return the error of a pool whose places were all given up; `record` says why the last was."""
-    why = record.message if record else "unknown"
-    return NoWorkersLeft(
-        f"all {num_workers} workers were given up, {len(not_done)} jobs are not done; the last failed with: {why}",
-        record, not_done,
-    )

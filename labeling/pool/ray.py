@@ -171,7 +171,7 @@ def node() -> Any:
     return private(WORKER, "_global_node")
 
 
-def own_processes() -> list[subprocess.Popen[bytes]]:
+def started_processes() -> list[subprocess.Popen[bytes]]:
     """Return the processes that `ray.init` started here, as `Popen` objects."""
     groups = getattr(node(), "all_processes", {}).values()
     return [info.process for group in groups for info in group]

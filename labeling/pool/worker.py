@@ -13,7 +13,8 @@ import ray
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 
 from labeling.config import ClusterConfig
-from labeling.errors import ErrorKind, ErrorRecord
+from labeling.errors import ErrorKind, ErrorRecord, NoWorkersLeft
+from labeling.jobs import Job
 from labeling.pool.queue import CALL_S, Attempt
 from labeling.pool.work import Response, WorkerActor
 
@@ -82,7 +83,7 @@ class Worker:
 
     @property
     def name(self) -> str:
-        """what logs and events call the present actor of this place."""
+        """What logs and events call the present actor of this place."""
         return f"worker-{self.number}.{self.generation}"
 
     @property
@@ -126,11 +127,11 @@ class Worker:
         )
         self.handle = actor_class.remote(self.name)
         here = self.handle.begin.remote().future()
-        here.add_done_callback(partial(self._note_place, self.generation))
+        here.add_done_callback(partial(self._note_placed, self.generation))
         self.setup_answer = self.handle.setup.remote(pickled_work, self.resources.device).future()
         self.setup_answer.add_done_callback(wake)
 
-    def _note_place(self, generation: int, answer: "Future[None]") -> None:
+    def _note_placed(self, generation: int, answer: "Future[None]") -> None:
         if generation == self.generation and answer.exception() is None:
             self.placed_at = time.monotonic()
 
@@ -142,17 +143,17 @@ class Worker:
 
     def send(self) -> None:
         """Send the actor what it is to have by now: the head and, where nobody looks ahead, all behind it."""
-        for place, request in enumerate(self.requests):
-            held_back = self.looks_ahead and place > 0 and request.is_single
+        for position, request in enumerate(self.requests):
+            held_back = self.looks_ahead and position > 0 and request.is_single
             if not request.sent and not held_back:
-                self._send(request, self.requests[place + 1] if place + 1 < len(self.requests) else None)
+                self._send(request, self.requests[position + 1] if position + 1 < len(self.requests) else None)
 
     def _send(self, request: Request, behind: Request | None) -> None:
         if self.looks_ahead and behind is not None and request.is_single and behind.is_single:
             request.ahead = behind.attempts[0]
-        asked = [(attempt.job, attempt.timeout_s) for attempt in request.attempts]
+        jobs = [(attempt.job, attempt.timeout_s) for attempt in request.attempts]
         request.sent = True
-        answer = self.handle.run.remote(asked, CALL_S, request.ahead.job if request.ahead else None).future()
+        answer = self.handle.run.remote(jobs, CALL_S, request.ahead.job if request.ahead else None).future()
         answer.add_done_callback(lambda done: _pass_on(done, request.answer))
 
     def pop_head(self) -> Request:
@@ -212,3 +213,12 @@ def _doing(worker: Worker) -> str:
         return "in its set-up"
     first, *others = worker.requests[0].attempts
     return f"while it held one of {1 + len(others)} jobs" if others else f"while it held job {first.job.name}"
+
+
+def no_workers_left(num_workers: int, record: ErrorRecord | None, not_done: tuple[Job, ...]) -> NoWorkersLeft:
+    """Return the error of a pool whose places were all given up; `record` says why the last was."""
+    why = record.message if record else "unknown"
+    return NoWorkersLeft(
+        f"all {num_workers} workers were given up, {len(not_done)} jobs are not done; the last failed with: {why}",
+        record, not_done,
+    )

@@ -43,7 +43,8 @@ def commit(
 ) -> Snapshot | None:
     """Stage and commit the version after `parent`; None when another publisher committed it first.
 
-    `still_held` is called right before the commit (a `RunLock.check`).
+    Written are the tables of `after`, `snapshots/vNNNNNN.json` and its card. `still_held` is called right before the commit
+    (a `RunLock.check`); what it raises leaves staged tables that the next commit of that version removes.
     """
     version = parent.version + 1 if parent else 1
     beside = layout.snapshot_folder(version)
@@ -61,6 +62,7 @@ def commit(
         qc=qc,
         note=note,
     )
+    # As late as can be: staging takes long, and a lock that was lost meanwhile is another run's.
     still_held()
     # From this write on the version is there, whole: readers find it by this object alone.
     won = objects.put_if_absent(layout.snapshot(version), snapshot.to_json())
@@ -80,9 +82,9 @@ def _stage(objects: Objects, key: str, table: pa.Table) -> str:
     body = to_bytes(table)
     if objects.put_if_absent(key, body) or objects.get(key) == body:
         return key
-    own_key = key.replace(".parquet", f"-{hashlib.sha256(body).hexdigest()[:8]}.parquet")
-    objects.put(own_key, body)
-    return own_key
+    key_by_content = key.replace(".parquet", f"-{hashlib.sha256(body).hexdigest()[:8]}.parquet")
+    objects.put(key_by_content, body)
+    return key_by_content
 
 
 def _tidy(objects: Objects, version: int) -> None:

@@ -63,7 +63,7 @@ def of_objects(job: Job, ids: Set[int]) -> Job:
         keys={o: key for o, key in job.keys.items() if o in ids},
         label_versions={o: version for o, version in job.label_versions.items() if o in ids},
         components={o: parts for o, parts in job.components.items() if o in ids},
-        kept={o: kept for o, kept in job.kept.items() if o in ids},
+        kept={o: masks for o, masks in job.kept.items() if o in ids},
     )
 
 
@@ -149,7 +149,7 @@ def job_to_dict(job: Job) -> JsonObject:
         "keys": {str(o): key for o, key in job.keys.items()},
         "label_versions": {str(o): v for o, v in job.label_versions.items()},
         "components": {str(o): dict(parts) for o, parts in job.components.items()},
-        "kept": {str(o): asdict(kept) for o, kept in job.kept.items()},
+        "kept": {str(o): asdict(masks) for o, masks in job.kept.items()},
     }
 
 
@@ -163,11 +163,11 @@ def job_from_dict(values: JsonObject) -> Job:
         label_versions={int(o): v for o, v in values["label_versions"].items()},
         batch=values["batch"],
         components={int(o): parts for o, parts in values.get("components", {}).items()},
-        kept={int(o): _kept(kept) for o, kept in values.get("kept", {}).items()},
+        kept={int(o): _kept_masks(masks) for o, masks in values.get("kept", {}).items()},
     )
 
 
-def _kept(values: JsonObject) -> KeptMasks:
+def _kept_masks(values: JsonObject) -> KeptMasks:
     return KeptMasks(values["masks_file"], tuple((first, end) for first, end in values["spans"]), tuple(values["starts"]))
 
 

@@ -67,12 +67,12 @@ def typed(kind: type[T], values: object) -> T:
     Raises:
         ValueError: with the name, the value and the type.
     """
-    given = plain(values, dict, kind.__name__)
+    document = plain(values, dict, kind.__name__)
     hints = get_type_hints(kind)
     arguments: dict[str, Any] = {}
     for field in fields(kind):  # type: ignore[arg-type]
-        if field.name in given:
-            arguments[field.name] = _of_type(given[field.name], hints[field.name], field.name)
+        if field.name in document:
+            arguments[field.name] = _of_type(document[field.name], hints[field.name], field.name)
         elif field.default is MISSING and field.default_factory is MISSING:
             raise KeyError(field.name)
     return kind(**arguments)

@@ -85,7 +85,7 @@ class KeyParts:
 
 def recipe_for(choice: ModelChoice, source: SourceConfig, track: TrackConfig) -> LabelRecipe:
     """Gather a run's recipe from the resolved model and the configuration."""
-    given = source.time_range
+    time_range = source.time_range
     model = {
         "config": choice.model,
         "image_size": choice.image_size,
@@ -96,7 +96,7 @@ def recipe_for(choice: ModelChoice, source: SourceConfig, track: TrackConfig) ->
     return LabelRecipe(
         model=model,
         tracker={"name": choice.tracker, "overrides": dict(choice.overrides)},
-        time_range=(given[0], given[1]) if given else None,
+        time_range=(time_range[0], time_range[1]) if time_range else None,
         frame_stride=source.frame_stride,
         direction=track.direction.value,
         semantics_version=choice.semantics_version,

@@ -120,7 +120,10 @@ class Ledger:
 
 
 def read_ledger(objects: Objects) -> Ledger:
-    """Read what a store holds: every pending marker and the compact ledger of the newest snapshot."""
+    """Read what a store holds: every pending marker and the compact ledger of the newest snapshot.
+
+    A marker that is not as it was written is in `bad`; DamagedStore where the snapshot or its compact ledger is not.
+    """
     # Markers first: they are deleted after the snapshot that takes them in, so one that has gone is in what is read next.
     markers, bad = read_markers(objects)
     base = newest_snapshot(objects)

@@ -47,16 +47,18 @@ class RunLock:
 
     def acquire(self) -> None:
         """Take the lock, or raise StoreBusy naming its holder."""
+        # A lock that changes between the look and the write is looked at again, never taken by guess.
         for _ in range(_TRIES):
             if self._take():
                 break
         else:
             raise StoreBusy(f"{self._objects.uri(LOCK)} keeps changing hands; try again in a moment")
-        self._etag = self._own_etag()
+        self._etag = self._held_etag()
         self._thread.start()
 
     def check(self) -> None:
         """Raise StoreBusy if another run took the lock over, or if heartbeats failed for so long that one may have."""
+        # Who takes over waits at least this long (`_free_because`), so it cannot have begun before this is seen here.
         silent_s = time.monotonic() - self._beaten_at
         if not self._lost and silent_s > self._stale_s:
             self._lost = f"no heartbeat could be written for {silent_s:.0f} s"
@@ -73,7 +75,7 @@ class RunLock:
             self._thread.join()
         try:
             # Written, not deleted: a delete could not tell whether the lock is still this holder's.
-            self._objects.put_if_match(LOCK, self._body(released=True), self._own_etag())
+            self._objects.put_if_match(LOCK, self._body(released=True), self._held_etag())
         except StoreBusy as error:
             log.warning("the lock of %s was not given back: %s", self._objects.root, error)
         except Exception as error:  # what the block raised matters more, and the lock goes stale by itself
@@ -120,7 +122,7 @@ class RunLock:
             try:
                 # A beat whose answer got lost was written all the same: the etag is asked for anew, with whose lock it is.
                 beaten = self._objects.put_if_match(LOCK, self._body(), self._etag)
-                self._etag = self._own_etag()
+                self._etag = self._held_etag()
             except (StoreBusy, DamagedStore) as error:
                 self._lost = str(error)
                 return
@@ -130,7 +132,7 @@ class RunLock:
             if beaten:
                 self._beaten_at = time.monotonic()
 
-    def _own_etag(self) -> str:
+    def _held_etag(self) -> str:
         """Return the lock's etag after making sure that it is this holder's; StoreBusy names who holds it instead."""
         # Asked in this order, an etag that is another's comes with a body that is another's.
         stat = self._objects.stat(LOCK)

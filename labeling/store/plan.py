@@ -88,6 +88,7 @@ def make_plan(
         entries.append(entry)
         if job is not None:
             jobs.append(job)
+    # A bad row costs no more than itself: its letter stands beside the job of the video's good rows.
     bad = _rows_by_video(table).items()
     dead = [_bad_rows(video, rows, ids.get(video), run_id) for video, rows in bad if whole_source or video in ids]
     # Of a part of the source nobody can say that a video is not there.
@@ -186,19 +187,21 @@ def limit_to_corrected_spans(objects: Objects, ledger: Ledger, plan: Plan) -> Pl
     Where anything else differs (a seed, the model, a correction of all frames), the whole object is tracked. Reads the
     newest snapshot's tracks where a job has such corrections; nothing is written.
     """
+    # A look at the prompts costs nothing; only where a span is named are tables of the snapshot read.
     limited = [(job, o) for job in plan.jobs for o in sorted({p.object_id for p in job.prompts if p.span is not None})]
     if not limited:
         return plan
     tracks = read_tracks(objects, ledger.snapshot) if ledger.snapshot else None
-    kept_by_job: dict[str, dict[int, KeptMasks]] = defaultdict(dict)
+    kept: dict[str, dict[int, KeptMasks]] = defaultdict(dict)  # by job and object
     for job, object_id in limited:
         before = _version_before(objects, ledger, tracks, job, object_id)
+        # Without an earlier version, or with another model or video, no mask of it may stay.
         if before is None:
             continue
-        kept = unchanged_part(before.masks_file, before.prompts, [p for p in job.prompts if p.object_id == object_id])
-        if kept is not None:
-            kept_by_job[job.name][object_id] = kept
-    return replace(plan, jobs=tuple(replace(j, kept=kept_by_job[j.name]) if j.name in kept_by_job else j for j in plan.jobs))
+        masks = unchanged_part(before.masks_file, before.prompts, [p for p in job.prompts if p.object_id == object_id])
+        if masks is not None:
+            kept[job.name][object_id] = masks
+    return replace(plan, jobs=tuple(replace(j, kept=kept[j.name]) if j.name in kept else j for j in plan.jobs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +217,7 @@ def _version_before(
 ) -> _Version | None:
     """Return the newest version of an object of which nothing differs but the prompts."""
     video_id = job.video.video_id
+    # The ledger says which version that is; the snapshot may be behind it, by what waits to be published.
     result = ledger.newest(video_id, object_id)
     if result is None or _differing(result, job.components.get(object_id, {})) != {"prompts"}:
         return None

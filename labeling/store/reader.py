@@ -199,6 +199,7 @@ def read_masklets(
 
     Raises:
         ValueError: there is no such snapshot or verdict, or the root was never published.
+        DamagedStore: a file or row is not as it was written; what was yielded before it stands.
     """
     objects = open_objects(root) if isinstance(root, str) else root
     version = snapshot if isinstance(snapshot, Snapshot) else read_snapshot(objects, snapshot)

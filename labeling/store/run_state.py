@@ -91,7 +91,7 @@ class RunState:
 
 
 def write_state(objects: Objects, state: RunState) -> str:
-    """Keep how far a run is; returns the key."""
+    """Write how far a run is to `state.json` of its folder; returns the key."""
     return write_run_file(objects, state.run_id, STATE, asdict(state))
 
 
@@ -132,7 +132,7 @@ class Scope:
 
 
 def write_scope(objects: Objects, scope: Scope) -> str:
-    """Keep what a run looked at; returns the key."""
+    """Write what a run looked at to `scope.json` of its folder; returns the key."""
     return write_run_file(objects, scope.run_id, SCOPE, asdict(scope))
 
 

@@ -63,12 +63,15 @@ def write_run_file(objects: Objects, run_id: str, name: str, content: JsonObject
 
 
 def write_config(objects: Objects, run_id: str, config: JsonObject) -> str:
-    """Keep a run's resolved configuration."""
+    """Write a run's resolved configuration to `config.json` of its folder; returns the key."""
     return write_run_file(objects, run_id, CONFIG, config)
 
 
 def write_plan(objects: Objects, plan: Plan) -> str:
-    """Keep what a run was to do: every video that will run, and of the others how many there are for each reason."""
+    """Write what a run was to do to `plan.json` of its folder; returns the key.
+
+    Of the videos those that will run, of the others how many there are for each reason, and what was refused.
+    """
     will_run = [asdict(entry) for entry in plan.entries if entry.will_run]
     dead = [{"video": held_out(d.video), "reason": d.error.reason, "message": redact(d.error.message)} for d in plan.dead]
     document = {
@@ -78,7 +81,7 @@ def write_plan(objects: Objects, plan: Plan) -> str:
 
 
 def write_summary(objects: Objects, summary: RunSummary) -> str:
-    """Keep what came of a run."""
+    """Write what came of a run to `summary.json` of its folder; returns the key."""
     return write_run_file(objects, summary.run_id, SUMMARY, asdict(summary))
 
 
@@ -88,12 +91,12 @@ def list_runs(objects: Objects) -> list[str]:
 
 
 def read_config(objects: Objects, run_id: str) -> JsonObject:
-    """Read a run's resolved configuration."""
+    """Read a run's resolved configuration; BadConfiguration names the latest runs where it left none."""
     return _read(objects, run_id, CONFIG, lambda document: plain(document, dict, CONFIG))
 
 
 def read_plan(objects: Objects, run_id: str) -> JsonObject:
-    """Read what a run was to do, as `write_plan` put it."""
+    """Read what a run was to do, as `write_plan` put it; BadConfiguration names the latest runs where it left no plan."""
     return _read(objects, run_id, PLAN, _plan)
 
 
@@ -105,7 +108,7 @@ def _plan(document: object) -> JsonObject:
 
 
 def read_summary(objects: Objects, run_id: str) -> RunSummary:
-    """Read what came of a run; ValueError names the runs that are there when it left no summary."""
+    """Read what came of a run; BadConfiguration names the latest runs where it left no summary."""
     return _read(objects, run_id, SUMMARY, _summary)
 
 
@@ -145,7 +148,7 @@ def recent_files(
     `on_damage` is told of a file that is not as it was written; it is left out.
     """
 
-    def read_one(stat: ObjectStat) -> T | None:
+    def read_file(stat: ObjectStat) -> T | None:
         try:
             return read_document(objects, stat.key, make, advice=ASIDE)
         except FileNotFoundError:
@@ -156,7 +159,7 @@ def recent_files(
 
     stats = [stat for stat in objects.list("runs/") if layout.is_run_file(stat.key, name)]
     newest = sorted(stats, key=lambda stat: stat.modified_at, reverse=True)[:at_most]
-    return [content for content in map_objects(objects, read_one, newest) if content is not None]
+    return [content for content in map_objects(objects, read_file, newest) if content is not None]
 
 
 def _read(objects: Objects, run_id: str, name: str, make: Callable[[object], T]) -> T:

@@ -145,8 +145,8 @@ class BatchWriter:
         track.rows = []
 
     def _check(self, tracks: Sequence[TrackRow]) -> None:
-        given = {t.object_id for t in tracks}
-        if len(given) != len(tracks) or not given or not set(self._tracks) <= given:
+        object_ids = {t.object_id for t in tracks}
+        if len(object_ids) != len(tracks) or not object_ids or not set(self._tracks) <= object_ids:
             raise ValueError(
                 f"tracks are of objects {sorted(t.object_id for t in tracks)}; "
                 f"expected each object once, those with masks among them: {sorted(self._tracks)}"

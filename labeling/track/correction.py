@@ -67,6 +67,7 @@ def follow_from(
     Errors are those of `follow`.
     """
     ends = frames.frame_indices[0], frames.frame_indices[-1] + 1
+    # Backward first: its masks come turned round, and so before those of the way forward.
     ways = {Direction.backward: (ends[0], start + 1), Direction.forward: (start, ends[1])}
     for direction, span in ways.items():
         if direction is Direction.backward and ends[0] == start:
@@ -74,6 +75,7 @@ def follow_from(
         prompts_within = [p for p in prompts if span[0] <= p.frame_idx < span[1]]
         part = FramesWithin(frames, span)
         for tracked in follow(predictor, part, prompts_within, size_hw=size_hw, direction=direction, deadline=deadline):
+            # Both ways have the frame that they start from; it is the forward one's.
             if direction is Direction.forward or tracked.mask.frame_idx < start:
                 yield tracked
 

@@ -54,9 +54,7 @@ class Packer:
     `files` are rows of `schemas.FILES` of what was put.
     """
 
-    def __init__(
-        self, objects: Objects, table: str, bucket: str, *, schema: pa.Schema, scratch: Path, target_bytes: int
-    ) -> None:
+    def __init__(self, objects: Objects, table: str, bucket: str, *, schema: pa.Schema, scratch: Path, target_bytes: int) -> None:
         self._objects, self._table, self._bucket, self._schema = objects, table, bucket, schema
         self._path, self._target_bytes = scratch / f"{table}-{bucket}.parquet", target_bytes
         self._writer: pq.ParquetWriter | None = None
@@ -142,9 +140,11 @@ def compact(
     """Pack the newest snapshot's small files and commit the next one; None when there is nothing to pack.
 
     A file that is not as it was written is passed over. `still_held` is called before each bucket and before the commit.
+    Written are packed files under their content's names and the snapshot; what they replace stays for older snapshots.
 
     Raises:
-        ValueError: the store was never published.
+        BadConfiguration: the store was never published.
+        DamagedStore: a track has other rows than it counts; no version was made.
         StoreBusy: another publisher committed meanwhile; what was packed is left to `vacuum`.
     """
     parent, limits = newest_snapshot(objects), limits or CompactLimits()
@@ -157,6 +157,7 @@ def compact(
         for table, schema in (("tracks", schemas.TRACKS), ("videos", schemas.VIDEOS)):
             _pack_small(objects, before, table, schema, limits, Path(folder), packed, still_held)
     after = _advance(before, packed)
+    # A version that says nothing new would only push older ones out of what `vacuum` keeps.
     if after.same_as(before):
         return None
     snapshot = commit(objects, parent, after, parent.qc, run_id=run_id, note="compacted", still_held=still_held)

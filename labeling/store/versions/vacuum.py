@@ -74,13 +74,13 @@ def plan_vacuum(objects: Objects, retention: Retention, *, now: float | None = N
     dropped = {s.version for s in snapshots} - {s.version for s in retained}
     before = now - retention.min_age_hours * _HOUR_S
     beside = [stat for stat in _beside(objects) if stat.key not in needed]
-    going = [stat for stat in beside if _version_of(stat.key) in dropped or stat.modified_at < before]
+    removable = [stat for stat in beside if _version_of(stat.key) in dropped or stat.modified_at < before]
     commits = {layout.snapshot(version) for version in dropped}
     # Commits first: stopped half-way, there is no snapshot left that names what is gone.
-    going.sort(key=lambda stat: stat.key not in commits)
-    going += [stat for stat in _data_files(objects) if stat.key not in needed and stat.modified_at < before]
+    removable.sort(key=lambda stat: stat.key not in commits)
+    removable += [stat for stat in _data_files(objects) if stat.key not in needed and stat.modified_at < before]
     names = tuple(s.name for s in snapshots if s.version in dropped)
-    return Vacuum(tuple(s.name for s in retained), names, tuple(going))
+    return Vacuum(tuple(s.name for s in retained), names, tuple(removable))
 
 
 def vacuum(objects: Objects, planned: Vacuum) -> None:

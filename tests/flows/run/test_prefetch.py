@@ -16,7 +16,7 @@ from flows.configure import load_config
 from flows.label_video import LabelVideo, Stopwatch
 from flows.run.prefetch import NextVideos, Opened
 from labeling.errors import BadInput, DeadlineExceeded
-from labeling.ingest.fetch import own_folder
+from labeling.ingest.fetch import process_folder
 from labeling.jobs import Job
 from labeling.store.keys import digest
 from labeling.track.predictor import recipe_of
@@ -122,7 +122,7 @@ def test_a_video_lies_here_before_its_turn_and_goes_with_it(
     work.prepare(job)
     threads_end()
     # A worker that is killed now leaves it where the next one sweeps.
-    assert [path.parent for path in copies(work)] == [own_folder(work.scratch, RUN)]
+    assert [path.parent for path in copies(work)] == [process_folder(work.scratch, RUN)]
     assert work.coming
     assert take(work.coming, job) == [True, False]
     assert not copies(work)

@@ -11,7 +11,7 @@ import pytest
 
 from labeling.config import SourceConfig
 from labeling.errors import BadCredentials, BadInput, ErrorKind, Unavailable, record_of
-from labeling.ingest.fetch import fetch_video, own_folder, sweep_scratch
+from labeling.ingest.fetch import fetch_video, process_folder, sweep_scratch
 from labeling.ingest.listing import MISSING, list_videos, ref_of
 from labeling.objects import open_objects
 from labeling.types import VideoRef
@@ -133,8 +133,8 @@ def test_one_waits_until_another_is_done(s3: str, scratch: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from labeling.ingest.fetch import own_folder
-(own_folder(Path(sys.argv[1]), "old-run") / "half.mp4").write_bytes(b"x" * 500)
+from labeling.ingest.fetch import process_folder
+(process_folder(Path(sys.argv[1]), "old-run") / "half.mp4").write_bytes(b"x" * 500)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -142,7 +142,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_what_a_killed_process_left_is_swept_and_what_lives_stays(scratch: Path) -> None:
     run = subprocess.run([sys.executable, "-c", KILLED, str(scratch)], check=False)
     assert run.returncode == -9
-    alive = own_folder(scratch, "new-run") / "mine.mp4"
+    alive = process_folder(scratch, "new-run") / "mine.mp4"
     alive.write_bytes(b"y")
     assert [p.name for p in files_under(scratch / "old-run")] == ["half.mp4"]
     assert sweep_scratch(scratch, "new-run") == 500
@@ -159,7 +159,7 @@ def test_what_a_killed_process_left_gives_its_room_back(s3: str, scratch: Path) 
 
 
 def test_an_id_that_was_given_again_is_not_taken_for_the_owner(scratch: Path) -> None:
-    mine = own_folder(scratch, "run")
+    mine = process_folder(scratch, "run")
     host, pid, _ = mine.name.rsplit("~", 2)
     reused = mine.with_name(f"{host}~{pid}~1")
     reused.mkdir()
