@@ -54,7 +54,9 @@ class Packer:
     `files` are rows of `schemas.FILES` of what was put.
     """
 
-    def __init__(self, objects: Objects, table: str, bucket: str, *, schema: pa.Schema, scratch: Path, target_bytes: int) -> None:
+    def __init__(
+        self, objects: Objects, table: str, bucket: str, *, schema: pa.Schema, scratch: Path, target_bytes: int
+    ) -> None:
         self._objects, self._table, self._bucket, self._schema = objects, table, bucket, schema
         self._path, self._target_bytes = scratch / f"{table}-{bucket}.parquet", target_bytes
         self._writer: pq.ParquetWriter | None = None
@@ -164,8 +166,7 @@ def compact(
     # Not tried again: the winner may hold other rows, and packing them is as much work as this was.
     if snapshot is None:
         raise StoreBusy(f"{objects.root}: another publisher committed meanwhile; compact again")
-    masks = [row for row in packed.files if row["table"] == "masks"]
-    num_masks, num_bytes = sum(row["rows"] for row in masks), sum(row["num_bytes"] for row in masks)
+    num_masks, num_bytes = (sum(row[n] for row in packed.files if row["table"] == "masks") for n in ("rows", "num_bytes"))
     return Compacted(snapshot, len(before.files), len(after.files), num_masks, num_bytes, tuple(packed.passed_over))
 
 
@@ -178,8 +179,7 @@ def _pack_masks(
     for row, track in enumerate(tracks):
         rows_of[masks_file(track)].append(row)
     described = {row["file"]: row for row in before.files.filter(pc.equal(before.files["table"], "masks")).to_pylist()}
-    # Files that no current track has masks in: older snapshots name them still, this one need not.
-    packed.replaced |= described.keys() - rows_of.keys()
+    packed.replaced |= described.keys() - rows_of.keys()  # older snapshots name them still, this one need not
     for bucket, files in _worth_packing([described[file] for file in rows_of if file in described], limits):
         still_held()
         with Packer(
