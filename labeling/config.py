@@ -139,14 +139,17 @@ class AuditConfig:
 
 @dataclass
 class QCConfig:
-    """The judge: named rules.
+    """The judge: named rules, and `judge`, the fitted one that gives risk and verdict.
 
+    `judge` is `auto` (what was set for the store, else what is shipped for the weights), `none` (rules alone), the name of a
+    shipped judge, or a file; see `labeling/store/judges.py`.
     With `accept_risk` masklets up to that risk are accepted, and none above it; null leaves it to a certificate that stands,
     and without one to the rules.
     """
 
     name: str = "default"
     rules: list[RuleConfig] = field(default_factory=list)
+    judge: str = "auto"
     accept_risk: float | None = None
     audit: AuditConfig = field(default_factory=AuditConfig)
 

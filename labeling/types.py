@@ -255,7 +255,11 @@ class QCFlag:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the rules say of one masklet; `risk` in [0, 1] orders review, the worst flag first in `flags`."""
+    """What is said of one masklet; `risk` in [0, 1] orders review, the worst flag first in `flags`.
+
+    `judge` is the digest of the fitted judge that gave the risk, `novelty` how unlike good masklets it finds this one; None
+    where the rules gave it.
+    """
 
     video_id: str
     track_id: str
@@ -263,6 +267,8 @@ class Verdict:
     decision: Decision
     risk: float
     flags: tuple[QCFlag, ...] = ()
+    judge: str | None = None
+    novelty: float | None = None
 
     def __post_init__(self) -> None:
         require(0.0 <= self.risk <= 1.0, "risk", self.risk, "a number in [0, 1]")

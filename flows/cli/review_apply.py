@@ -16,6 +16,7 @@ from flows.run.review_queue import queue_at_hand
 from labeling.config import LabelConfig, QCConfig, RuleConfig
 from labeling.errors import BadConfiguration
 from labeling.objects import open_objects
+from labeling.store.judges import choice_of
 from labeling.store.runs import list_runs
 from labeling.store.snapshots import newest_snapshot
 
@@ -72,7 +73,9 @@ def config_for(overrides: Sequence[str]) -> LabelConfig:
         raise BadConfiguration(f"{objects.root} has no run to take settings from; expected a root that `labeling run` wrote")
     of_run = config_of_run(objects, runs[-1], config)
     # `labeling qc` may have judged by other rules since.
-    of_run.qc = QCConfig(snapshot.qc["name"], [RuleConfig(**rule) for rule in snapshot.qc["rules"]])
+    rules = [RuleConfig(**rule) for rule in snapshot.qc["rules"]]
+    judge = choice_of(objects, snapshot.qc.get("judges", {}))
+    of_run.qc = QCConfig(snapshot.qc["name"], rules, judge, snapshot.qc.get("accept_risk"))
     return of_run
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from labeling.errors import require
 from labeling.qc.reasons import REASONS
 from labeling.qc.trees import Floats, Trees
+from labeling.types import Decision
 
 BAD = "bad"  # the head of any failure
 NOVEL_RANKS = 3  # tail ranks that make up novelty
@@ -90,6 +91,28 @@ class Assessment:
     novelty_R: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a judge says of one masklet, and `judge`, whose digest and thresholds stand for it."""
+
+    risk: float
+    reason: str
+    novelty: float
+    judge: "Judge"
+
+    @property
+    def decision(self) -> Decision:
+        """What follows from the risk alone."""
+        if self.risk < self.judge.accept_below:
+            return Decision.ACCEPT
+        return Decision.REVIEW if self.risk < self.judge.reject_from else Decision.REJECT
+
+    @property
+    def novel(self) -> bool:
+        """Whether the masklet would be accepted but is unlike the good ones that the judge was fitted on."""
+        return self.decision is Decision.ACCEPT and self.novelty >= self.judge.usual.review_from
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Judge:
     """A fitted judge: see the module. Risk below `accept_below` is accepted, from `reject_from` on rejected.
@@ -147,6 +170,12 @@ class Judge:
         likeliest = logits_RH[:, reasons].argmax(axis=1) if reasons else np.zeros(len(rows), int)
         names = tuple(self.heads[reasons[k]].name if reasons else "low_predicted_iou" for k in likeliest)
         return Assessment(self.calibration.risk(self.score(logits_RH)), names, self.usual.novelty(values_RF))
+
+    def opinions(self, rows: Sequence[Mapping[str, float | None]]) -> list[Opinion]:
+        """Return what `assess` says, masklet by masklet."""
+        told = self.assess(rows)
+        parts = zip(told.risk_R.tolist(), told.reason_R, told.novelty_R.tolist(), strict=True)
+        return [Opinion(risk, reason, novelty, self) for risk, reason, novelty in parts]
 
 
 def matrix_of(rows: Sequence[Mapping[str, float | None]], features: Sequence[str]) -> Floats:

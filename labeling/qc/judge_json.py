@@ -14,7 +14,7 @@ from labeling.qc.judge import Calibration, Head, Judge, Usual
 from labeling.qc.trees import Trees
 
 FORMAT = 1
-SHIPPED = ("nano",)
+SHIPPED: tuple[str, ...] = ()
 
 
 def to_json(document: Mapping[str, Any]) -> str:

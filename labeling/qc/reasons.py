@@ -19,6 +19,8 @@ class Reason:
     question: str
 
 
+UNUSUAL = "unusual"  # the fitted judge's own: no rule gives it
+
 _ALL = (
     Reason(
         "object_lost", "the tracker stopped seeing the object",
@@ -109,6 +111,11 @@ _ALL = (
         "too_small", "too few pixels to be sure of",
         "The mask is very small.",
         "Can the object be told from its surroundings?",
+    ),
+    Reason(
+        UNUSUAL, "unlike the good masklets that the judge knows",
+        "The judge finds nothing wrong, but good masklets that it knows do not look like this one.",
+        "Is anything wrong that has no name yet?",
     ),
 )
 REASONS = {reason.name: reason for reason in _ALL}

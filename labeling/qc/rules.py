@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 from labeling.config import QCConfig, RuleConfig
 from labeling.errors import BadConfiguration
-from labeling.qc.reasons import REASONS
+from labeling.qc.judge import Opinion
+from labeling.qc.reasons import REASONS, UNUSUAL
 from labeling.qc.signals import COLUMNS
 from labeling.types import Decision, QCFlag, Verdict
 
@@ -82,12 +83,15 @@ def judge(
     spans: Mapping[str, tuple[int, int]],
     num_frames_span: tuple[int, int],
     qc: QCConfig,
+    opinion: Opinion | None = None,
 ) -> Verdict:
-    """Judge one masklet by its signals.
+    """Judge one masklet by its signals, and by a fitted judge's opinion of them where there is one.
 
     `values` are signals by column name, null where they have no meaning, with `containment` where it was measured; `spans`
     the half-open source frames of those that name a place; `num_frames_span` the span of the whole masklet, which stands
-    for the place of all others. Raises BadConfiguration when a rule is not one.
+    for the place of all others. With an opinion the risk and the verdict are its; rules give reasons, and reject what they
+    reject. What it finds novel has a flag, and waits for `with_novel` to find a place in the queue. Raises
+    BadConfiguration when a rule is not one.
     """
     raised: list[tuple[float, QCFlag]] = []
     for rule in checked_rules(qc):
@@ -100,7 +104,26 @@ def judge(
     raised.sort(key=lambda pair: (pair[1].decision is Decision.REJECT, pair[0]), reverse=True)
     risk = max((risk for risk, _ in raised), default=0.0)
     decision = raised[0][1].decision if raised else Decision.ACCEPT
-    return Verdict(video_id, track_id, label_version, decision, risk, tuple(flag for _, flag in raised))
+    flags = tuple(flag for _, flag in raised)
+    if opinion is None:
+        return Verdict(video_id, track_id, label_version, decision, risk, flags)
+    rejected = decision is Decision.REJECT
+    flags += _flags_of(opinion, num_frames_span)
+    return Verdict(
+        video_id, track_id, label_version, decision if rejected else opinion.decision,
+        max(risk, opinion.risk) if rejected else opinion.risk, flags, opinion.judge.digest, opinion.novelty,
+    )
+
+
+def _flags_of(opinion: Opinion, span: tuple[int, int]) -> tuple[QCFlag, ...]:
+    """Return the flag that says why a judge doubts a masklet, or finds it novel."""
+    judge, decision = opinion.judge, opinion.decision
+    if decision is not Decision.ACCEPT:
+        bound = judge.reject_from if decision is Decision.REJECT else judge.accept_below
+        return (QCFlag(opinion.reason, "risk", opinion.risk, bound, span, decision),)
+    if opinion.novel:
+        return (QCFlag(UNUSUAL, "novelty", opinion.novelty, judge.usual.review_from, span),)
+    return ()
 
 
 def _checked(rule: RuleConfig, place: str) -> Rule:

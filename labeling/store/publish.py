@@ -20,6 +20,7 @@ from labeling.errors import BadConfiguration, DamagedStore, StoreBusy
 from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
 from labeling.store.commit import commit, delete_all
+from labeling.store.judges import Judges, judges_of, keep
 from labeling.store.keys import canonical_json
 from labeling.store.ledger import BadMarker, Ledger, Marker, read_ledger
 from labeling.store.parquet import concat, newest, read
@@ -32,6 +33,7 @@ from labeling.store.verdicts import (
     judge_tracks,
     measure_overlaps,
     overlaps_in,
+    with_novel,
 )
 from labeling.store.versions.card import mend_cards
 from labeling.types import JsonObject, ReviewDecision
@@ -72,7 +74,8 @@ def publish(
         Unavailable: the store does not answer; what was published before stands.
     """
     layout.check_run_id(run_id)
-    human = human_verdicts_of(decisions)
+    human, judges = human_verdicts_of(decisions), judges_of(objects, qc.judge)
+    plain_qc = _plain(qc, judges)
     for _ in range(_TRIES):
         ledger = read_ledger(objects)
         before = read_contents(objects, ledger.snapshot)
@@ -82,12 +85,12 @@ def publish(
             still_held()
             _set_aside(objects, [*ledger.bad, *bad])
             continue
-        after = _advance(objects, ledger, before, batches, qc, human)
+        after = _advance(objects, ledger, before, batches, qc, judges, human)
         # A version that says nothing new would only push older ones out of what `vacuum` keeps.
-        if ledger.snapshot is not None and after.same_as(before) and ledger.snapshot.qc == _plain(qc):
+        if ledger.snapshot is not None and after.same_as(before) and ledger.snapshot.qc == plain_qc:
             snapshot: Snapshot | None = ledger.snapshot
         else:
-            snapshot = commit(objects, ledger.snapshot, after, _plain(qc), run_id=run_id, still_held=still_held)
+            snapshot = commit(objects, ledger.snapshot, after, plain_qc, run_id=run_id, still_held=still_held)
         # None: another publisher was faster, so what was staged has another parent than the newest; start over from that one.
         if snapshot is not None:
             # Only now: until the commit the markers are all that says that these results exist.
@@ -123,7 +126,7 @@ def nothing_to_publish(objects: Objects, qc: QCConfig, *, decisions: Iterable[Re
     """
     ledger = read_ledger(objects)
     snapshot = ledger.snapshot
-    if snapshot is None or ledger.markers or ledger.bad or snapshot.qc != _plain(qc):
+    if snapshot is None or ledger.markers or ledger.bad or snapshot.qc != _plain(qc, judges_of(objects, qc.judge)):
         return None
     verdicts = read_contents(objects, snapshot).verdicts
     decided = human_verdicts_in(verdicts)
@@ -147,6 +150,7 @@ def _advance(
     before: Contents,
     batches: Sequence[_PendingBatch],
     qc: QCConfig,
+    judges: Judges,
     human: Mapping[Track, HumanVerdict],
 ) -> Contents:
     """Return what the next snapshot holds."""
@@ -159,7 +163,7 @@ def _advance(
         files=_files(before.files, [batch.marker for batch in batches]),
         tracks=tracks,
         videos=_videos_of(videos, tracks),
-        verdicts=_verdicts(objects, before, tracks, qc, human, all_anew=old_qc != _plain(qc)),
+        verdicts=_verdicts(objects, before, tracks, qc, judges, human, all_anew=old_qc != _plain(qc, judges)),
     )
 
 
@@ -236,6 +240,7 @@ def _verdicts(
     before: Contents,
     tracks: pa.Table,
     qc: QCConfig,
+    judges: Judges,
     human: Mapping[Track, HumanVerdict],
     *,
     all_anew: bool,
@@ -254,13 +259,23 @@ def _verdicts(
     # Masks are read of videos with new results alone; elsewhere what was measured still holds.
     overlaps = {track: overlap for track, overlap in overlaps_in(before.verdicts).items() if track[0] not in relabelled}
     overlaps |= measure_overlaps(objects, [row for row in rows if row["video_id"] in relabelled])
-    judged = judge_tracks(rows, overlaps, decided | new_decisions, qc)
+    judged = judge_tracks(rows, overlaps, decided | new_decisions, qc, judges)
+    asked = set(judged["judge"].to_pylist())
+    for judge in judges.all:
+        if judge.digest in asked:
+            keep(objects, judge)
     order = [("video_id", "ascending"), ("object_id", "ascending")]
-    return concat([untouched, judged], schemas.VERDICTS).sort_by(order).combine_chunks()
+    verdicts = concat([untouched, judged], schemas.VERDICTS).sort_by(order).combine_chunks()
+    # With a bound on risk that somebody set, that alone decides.
+    return verdicts if qc.accept_risk is not None or not judges.all else with_novel(verdicts).combine_chunks()
 
 
-def _plain(qc: QCConfig) -> JsonObject:
-    """What verdicts depend on; an audit judges nothing, and what is not set is left out as it was before it could be."""
+def _plain(qc: QCConfig, judges: Judges) -> JsonObject:
+    """What verdicts depend on; an audit judges nothing, and what is not set is left out as it was before it could be.
+
+    `judges` holds the digest of each fitted judge by its name, wherever its file was.
+    """
     plain = dict(json.loads(canonical_json(dataclasses.asdict(qc))))
-    del plain["audit"]
-    return plain if qc.accept_risk is not None else {name: value for name, value in plain.items() if name != "accept_risk"}
+    for name in ("audit", "judge", *(() if qc.accept_risk is not None else ("accept_risk",))):
+        del plain[name]
+    return plain | ({"judges": judges.digests} if judges.all else {})

@@ -212,4 +212,5 @@ def verdict_from_row(row: TableRow) -> Verdict:
         )
         for f in row["flags"]
     )
-    return Verdict(row["video_id"], row["track_id"], row["label_version"], Decision(row["verdict"]), row["risk"], flags)
+    ids = row["video_id"], row["track_id"], row["label_version"]
+    return Verdict(*ids, Decision(row["verdict"]), row["risk"], flags, row.get("judge"), row.get("novelty"))

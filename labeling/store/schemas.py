@@ -97,9 +97,10 @@ VERDICTS = _schema(
         "video_id": _TEXT, "track_id": _TEXT, "object_id": _INT, "label_version": pa.int32(), "batch": _TEXT,
         "verdict": _TEXT, "risk": _REAL, "flags": pa.list_(FLAG),
         "overlap": _REAL, "overlap_track_id": _TEXT, "overlap_first_frame_idx": _INT, "overlap_stop_frame_idx": _INT,
-        "decided_by": _TEXT, "decided_at": _TEXT,
+        "decided_by": _TEXT, "decided_at": _TEXT, "judge": _TEXT, "novelty": _REAL,
     },
     "overlap", "overlap_track_id", "overlap_first_frame_idx", "overlap_stop_frame_idx", "decided_by", "decided_at",
+    "judge", "novelty",
 )
 
 # One row a file; `video_id` and `batch` are empty for one that holds many batches.

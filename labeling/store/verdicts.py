@@ -14,13 +14,18 @@ import pyarrow.compute as pc
 from labeling.config import QCConfig
 from labeling.objects import Objects, map_objects
 from labeling.qc.containment import Overlap, containment
+from labeling.qc.judge import Opinion
+from labeling.qc.reasons import UNUSUAL
 from labeling.qc.rules import judge
 from labeling.store import schemas
+from labeling.store.judges import Judges
 from labeling.store.reader import read_mask_rows, rles_by_frame
 from labeling.store.records import flags_to_cells, signals_from_row
 from labeling.types import Decision, ReviewDecision, TableRow, Verdict
 
 Track = tuple[str, str, int]  # video_id, track_id, label_version
+NOVEL_SHARE = 0.15  # of the queue's places
+REVIEW = Decision.REVIEW.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +95,39 @@ def judge_tracks(
     overlaps: Mapping[Track, Overlap],
     human: Mapping[Track, HumanVerdict],
     qc: QCConfig,
+    judges: Judges,
 ) -> pa.Table:
     """Judge rows of `tracks` by their stored signals; returns rows of `verdicts` in the same order."""
-    rows = [_row(t, overlaps.get(_track(t)), human.get(_track(t)), qc) for t in tracks]
+    tracks = list(tracks)
+    values = [judged_values(track, overlaps.get(_track(track))) for track in tracks]
+    told = zip(tracks, values, judges.opinions(tracks, values), strict=True)
+    rows = [_row(t, of, overlaps.get(_track(t)), human.get(_track(t)), qc, opinion) for t, of, opinion in told]
     return pa.Table.from_pylist(rows, schema=schemas.VERDICTS)
+
+
+def judged_values(track: TableRow, overlap: Overlap | None) -> dict[str, float | None]:
+    """Return everything that rules and judges read of a masklet: its signals, and what it shares with others."""
+    return {**signals_from_row(track).values, "containment": overlap.value if overlap else None}
+
+
+def with_novel(verdicts: pa.Table) -> pa.Table:
+    """Send the most novel of the accepted masklets to review, as many as get 15 % of the queue's places.
+
+    What people decided stays. The same for the same rows, whichever of them are new: so it goes by all rows of a snapshot.
+    """
+    names = ("verdict", "novelty", "decided_by", "flags")
+    verdict, novelty, decided_by, flags = (verdicts[name].to_pylist() for name in names)
+    doubted = {index for index, of in enumerate(flags) if any(f["signal"] == "risk" and f["decision"] == REVIEW for f in of)}
+    novel = [index for index, of in enumerate(flags) if any(f["reason"] == UNUSUAL for f in of)]
+    if not novel:
+        return verdicts
+    places = max(1, round(len(doubted) * NOVEL_SHARE / (1 - NOVEL_SHARE)))
+    for place, index in enumerate(sorted(novel, key=lambda index: -novelty[index])):
+        if decided_by[index] is None:
+            verdict[index] = Decision.REVIEW.value if place < places else Decision.ACCEPT.value
+    at = verdicts.schema.get_field_index("verdict")
+    field = schemas.VERDICTS.field("verdict")
+    return verdicts.set_column(at, field, pa.array(verdict, field.type))
 
 
 def _overlaps_of_video(objects: Objects, rows: Sequence[TableRow]) -> dict[Track, Overlap]:
@@ -102,17 +136,21 @@ def _overlaps_of_video(objects: Objects, rows: Sequence[TableRow]) -> dict[Track
     return {tracks[track_id]: overlap for track_id, overlap in containment(masks).items()}
 
 
-def _row(track: TableRow, overlap: Overlap | None, human: HumanVerdict | None, qc: QCConfig) -> TableRow:
+def _row(
+    track: TableRow, values: Mapping[str, float | None], overlap: Overlap | None, human: HumanVerdict | None, qc: QCConfig,
+    opinion: Opinion | None,
+) -> TableRow:
     signals = signals_from_row(track)
     span = overlap.frame_span if overlap else None
     verdict = judge(
         track["video_id"],
         track["track_id"],
         track["label_version"],
-        {**signals.values, "containment": overlap.value if overlap else None},
+        values,
         {**signals.spans, **({"containment": span} if span else {})},
         (track["first_frame_idx"] or 0, (track["last_frame_idx"] or 0) + 1),
         qc,
+        opinion,
     )
     ids = {name: track[name] for name in ("video_id", "track_id", "object_id", "label_version", "batch")}
     return ids | {
@@ -121,6 +159,7 @@ def _row(track: TableRow, overlap: Overlap | None, human: HumanVerdict | None, q
         "overlap": overlap.value if overlap else None, "overlap_track_id": overlap.other if overlap else None,
         "overlap_first_frame_idx": span[0] if span else None, "overlap_stop_frame_idx": span[1] if span else None,
         "decided_by": human.decided_by if human else None, "decided_at": human.decided_at if human else None,
+        "judge": verdict.judge, "novelty": verdict.novelty,
     }
 
 
