@@ -12,21 +12,11 @@ from labeling.certify.certificate import Certificate, accepted_in, certificate_o
 from labeling.certify.thresholds import Finding, Promise, Terms, find_threshold, judge_lot
 from labeling.errors import BadConfiguration
 from labeling.objects import Objects
+from labeling.review.audits import AuditAnswer
 from labeling.review.items import ItemKey
 from labeling.store.snapshots import Snapshot, read_snapshot, read_verdicts
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a person said of one masklet: whether it is bad, when, and in how many seconds."""
-
-    bad: bool
-    reviewer: str
-    decided_at: datetime
-    seconds: float
-
-
-Answers = Mapping[ItemKey, Answer]
+Answers = Mapping[ItemKey, AuditAnswer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +50,7 @@ def examine(
     given = [answers.get(masklet.key) for masklet in drawn]
     bad = [answer is None or answer.bad for answer in given]
     waiting = sum(answer is None for answer in given)
-    answered = [answer for answer in given if answer is not None]
+    answered = [answer for answer in given if answer is not None and answer.reviewer]
     pace = sum(answer.seconds for answer in answered) / len(answered) if answered else None
     names = tuple(one.name for one in draws)
     lot = _lot_of(objects, draws) if terms.promise is Promise.LOT else frozenset()

@@ -56,12 +56,17 @@ class GoldItem:
 
 @dataclass(frozen=True, slots=True)
 class GoldScore:
-    """A reviewer's answers to gold: how many, how many right, and mean J&F of what they drew, None where nothing compares."""
+    """A reviewer's answers to gold: how many, how many right, and mean J&F of what they drew, None where nothing compares.
+
+    Of the answers `known_bad` were to items that are bad, of which `caught` were not accepted.
+    """
 
     reviewer: str
     answers: int
     right: int
     mask_jf: float | None
+    known_bad: int = 0
+    caught: int = 0
 
 
 class Gold:
@@ -173,7 +178,8 @@ def _score(reviewer: str, answers: Sequence[DecisionRow], golds: Mapping[int, Go
         likeness for row in answers
         if (likeness := mask_likeness(prompts_from_json(row.prompts), prompts_from_json(golds[row.item_id].truth))) is not None
     ]
-    return GoldScore(reviewer, len(answers), right, sum(drawn) / len(drawn) if drawn else None)
+    to_bad = [row.action != "accept" for row in answers if not golds[row.item_id].good]
+    return GoldScore(reviewer, len(answers), right, sum(drawn) / len(drawn) if drawn else None, len(to_bad), sum(to_bad))
 
 
 def truth_of_settled(queue: ReviewQueue, objects: Objects, name: str) -> tuple[QueuedItem, GoldTruth]:

@@ -97,7 +97,10 @@ class ReviewItem:
 
 @dataclass(frozen=True, slots=True)
 class QueuedItem:
-    """An item as it stands in the queue; `reviewer` and `lease_expires_at` are the lease's, or None."""
+    """An item as it stands in the queue; `reviewer` and `lease_expires_at` are the lease's, or None.
+
+    One that is `blind` is shown for a verdict alone, and has no risk and no flags that could be told.
+    """
 
     item_id: int
     key: ItemKey
@@ -114,6 +117,7 @@ class QueuedItem:
     reviewer: str | None = None
     lease_expires_at: datetime | None = None
     closed_because: str | None = None
+    blind: bool = False
 
     @property
     def reasons(self) -> tuple[str, ...]:

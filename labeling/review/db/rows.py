@@ -98,6 +98,7 @@ def queued_item(row: ItemRow) -> QueuedItem:
         snapshot=row.snapshot, risk=row.risk, priority=row.priority, flags=tuple(_flag_of(f) for f in row.flags),
         frame_span=(row.first_frame, row.end_frame), status=ItemStatus(row.status), opened_at=row.opened_at,
         reviewer=row.lease_reviewer, lease_expires_at=row.lease_expires_at, closed_because=row.closed_because,
+        blind=row.blind,
     )
 
 

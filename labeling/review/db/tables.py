@@ -6,7 +6,7 @@ Names start with `review_`, so that the queue can share a PostgreSQL database wi
 from datetime import UTC, datetime
 from typing import TypedDict
 
-from sqlalchemy import BigInteger, DateTime, Double, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, DateTime, Double, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint, false
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import JSON, TypeDecorator
@@ -58,7 +58,10 @@ def table_of(kind: type[Base]) -> Table:
 
 
 class ItemRow(Base):
-    """A review item with its lease; token, reviewer and expiry change together, by compare and set."""
+    """A review item with its lease; token, reviewer and expiry change together, by compare and set.
+
+    A `blind` item is shown for a verdict alone: its row has neither risk nor flags, so that none can be told.
+    """
 
     __tablename__ = "review_item"
 
@@ -78,6 +81,7 @@ class ItemRow(Base):
     status: Mapped[str] = mapped_column(String(8))
     opened_at: Mapped[datetime]
     closed_because: Mapped[str | None] = mapped_column(Text)
+    blind: Mapped[bool] = mapped_column(default=False, server_default=false())
     lease_token: Mapped[str | None] = mapped_column(String(64), unique=True)
     lease_reviewer: Mapped[str | None] = mapped_column(Text)
     lease_started_at: Mapped[datetime | None]
@@ -272,6 +276,17 @@ class GoldRow(Base):
     source: Mapped[str] = mapped_column(Text)
     after_seq: Mapped[int] = mapped_column(BigInteger)
     added_at: Mapped[datetime]
+
+
+class AuditRow(Base):
+    """An item that a draw of the random audit holds, and the probability with which it was drawn."""
+
+    __tablename__ = "review_audit"
+
+    draw: Mapped[str] = mapped_column(Text, primary_key=True)
+    item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), primary_key=True, autoincrement=False)
+    inclusion: Mapped[float]
+    drawn_at: Mapped[datetime]
 
 
 class TokenRow(Base):

@@ -122,6 +122,9 @@ def decide_item(session: Session, item: int | ItemKey, viewer: Viewer, decision:
 
 
 def _log(session: Session, row: ItemRow, decision: NewDecision, now: datetime) -> LoggedDecision:
+    if row.blind and decision.action == "correct":
+        problem = f"item {key_of(row)} is asked for a verdict alone and {len(decision.prompts)} prompts came"
+        raise BadInput(f"{problem}; expected accept or reject", "verdict_only")
     started_at = row.lease_started_at or now
     seconds = (now - started_at).total_seconds() if decision.seconds is None else decision.seconds
     logged = append_decision(session, {

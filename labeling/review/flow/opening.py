@@ -4,7 +4,7 @@ One chunk of items is one transaction, so a run that is killed in between opens 
 snapshot doubts goes in, and what it no longer does goes out.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -117,6 +117,9 @@ def _changes(session: Session, items: list[ReviewItem]) -> _ChunkChanges:
         known_row = versions.get(item.key.label_version)
         if known_row is not None and known_row.item_id in gold:
             changes.settled += 1
+        elif known_row is not None and known_row.blind and known_row.status in WAITING:
+            # Its risk and flags are not to be told, whatever a newer judgement says.
+            changes.unchanged += 1
         else:
             _sort_in(changes, item, known_row)
     return changes
@@ -209,10 +212,13 @@ def close_superseded(session: Session, current: Mapping[tuple[str, str], int], n
 
 
 def withdraw(session: Session, keys: Iterable[tuple[str, str, int]], because: str, now: datetime) -> int:
-    """Close open items that are no longer in doubt; a claimed one stays with its reviewer, and doubt opens it again."""
+    """Close open items that are no longer in doubt; a claimed one stays with its reviewer, and doubt opens it again.
+
+    Those that wait for a verdict alone stay: an audit asks of what is clear too.
+    """
     clear = set(keys)
     query = select(ItemRow.item_id, ItemRow.video_id, ItemRow.track_id, ItemRow.label_version)
-    query = query.where(ItemRow.status == ItemStatus.OPEN.value, ItemRow.item_id.not_in(_gold()))
+    query = query.where(ItemRow.status == ItemStatus.OPEN.value, ItemRow.item_id.not_in(_gold()), ItemRow.blind.is_(False))
     rows = session.execute(query.order_by(ItemRow.item_id).with_for_update())
     due = [item_id for item_id, *key in rows if tuple(key) in clear]
     for start in range(0, len(due), CHUNK):
@@ -245,6 +251,20 @@ def items_of(objects: Objects, snapshot: Snapshot, *, reviewers: int = 1) -> Sna
     return SnapshotItems(
         current={(key.video_id, key.track_id): key.label_version for key in keys}, doubted=doubted,
         clear=tuple(key for key, decision in keys.items() if decision != Decision.REVIEW),
+    )
+
+
+def items_named(
+    objects: Objects, snapshot: Snapshot, keys: Collection[ItemKey], *, reviewers: int = 1
+) -> tuple[ReviewItem, ...]:
+    """The items of certain masklets of a snapshot, whatever their verdicts."""
+    verdicts, tracks = (read(objects, snapshot).to_pylist() for read in (read_verdicts, read_tracks))
+    videos = read_videos(objects, snapshot).select(["video_id", "video_key"]).to_pylist()
+    video_keys, wanted = {row["video_id"]: row["video_key"] for row in videos}, set(keys)
+    return tuple(
+        _item_of(verdict, track, video_keys[verdict["video_id"]], snapshot.name, reviewers)
+        for verdict, track in zip(verdicts, tracks, strict=True)
+        if ItemKey(verdict["video_id"], verdict["track_id"], verdict["label_version"]) in wanted
     )
 
 

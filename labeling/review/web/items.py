@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from labeling import rle
 from labeling.qc.reasons import explanation, question
 from labeling.review.accounts import Reviewer, sha256
-from labeling.review.items import ItemHistory, QueuedItem
+from labeling.review.items import Consensus, ItemHistory, QueuedItem
 from labeling.review.web.frames import MOST_FRAMES, ahead_of, shown_width
 from labeling.review.web.requests import BIGGEST, Json, Refused
 from labeling.review.web.services import PlainRoute, Reading, Served, Services, viewer_of
@@ -45,6 +46,9 @@ def detail(
     ahead = ahead_of(track.frame_indices, doubted, most=MOST_FRAMES)
     services.prefetcher.wish(track.video, ahead, width=shown_width(width, track.video), later=track.frame_indices)
     neighbours = services.store.neighbours(item.key, item.snapshot)
+    if item.blind:
+        return _blind_detail(item, track, neighbours, consensus)
+    blind = services.page.blind_tracks(item.key.video_id)
     return {
         "item": as_item(item),
         "video": _video(track),
@@ -52,12 +56,27 @@ def detail(
         "thresholds": {"predicted_iou": track.iou_bound, "object_score": track.presence_threshold},
         "flags": [as_flag(flag) for flag in item.flags],
         "suspicious": list(doubted),
-        "objects": [_object(neighbour, item) for neighbour in neighbours],
+        "objects": [
+            _object(neighbour, item) | ({"flags": []} if neighbour.track_id in blind else {}) for neighbour in neighbours
+        ],
         "prompts": [as_prompt(p) for p in track.prompts if p.source is PromptSource.SEED],
         "corrections": [as_prompt(p) for p in track.prompts if p.source is PromptSource.CORRECTION],
         "notes": _notes(history),
         "history": _events(history),
         "drafts": _drafts(services, history, who),
+        "consensus": {"wanted": consensus.wanted, "have": consensus.have},
+    }
+
+
+def _blind_detail(
+    item: QueuedItem, track: Track, neighbours: Sequence[Neighbour], consensus: Consensus
+) -> Json:
+    """What is shown of an item that waits for a verdict alone: frames and masks, and nothing that says how it was judged."""
+    objects = [_object(neighbour, item) | {"flags": []} for neighbour in neighbours]
+    return {
+        "item": as_item(item), "video": _video(track), "scores": {}, "thresholds": {}, "flags": [], "suspicious": [],
+        "objects": objects, "prompts": [as_prompt(p) for p in track.prompts if p.source is PromptSource.SEED],
+        "corrections": [], "notes": [], "history": [], "drafts": [],
         "consensus": {"wanted": consensus.wanted, "have": consensus.have},
     }
 
@@ -179,11 +198,12 @@ def _drafts(services: Services, history: ItemHistory, who: Reviewer) -> list[Jso
 
 
 def as_item(item: QueuedItem) -> Json:
-    """An item as the page gets it."""
+    """An item as the page gets it; of one that is blind neither risk nor place."""
     return {
         "item_id": item.item_id, "key": str(item.key), "video_key": item.video_key, "video_id": item.key.video_id,
         "track_id": item.key.track_id, "label_version": item.key.label_version, "category": item.category,
-        "run_id": item.run_id, "risk": item.risk, "priority": item.priority, "reasons": list(item.reasons),
+        "run_id": item.run_id, "risk": None if item.blind else item.risk, "priority": None if item.blind else item.priority,
+        "reasons": list(item.reasons), "blind": item.blind,
         "frame_span": list(item.frame_span), "status": item.status.value, "reviewer": item.reviewer,
         "lease_expires_at": item.lease_expires_at.isoformat() if item.lease_expires_at else None,
     }

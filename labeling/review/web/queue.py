@@ -132,6 +132,7 @@ def preview(item_id: ItemIdPath, body: Preview, services: Served, who: Writing) 
     started = perf_counter()
     holder_of(services, body.token, who, item_id=item_id, live=True)
     item, track = item_with_track(services, item_id)
+    refuse_blind(item)
     position = track.positions.get(body.frame_idx)
     if position is None:
         raise Refused(400, "bad_request", f"frame {body.frame_idx} was not tracked", "choose one of the video's frames")
@@ -196,6 +197,7 @@ def propagate(item_id: ItemIdPath, body: Propagate, services: Served, who: Writi
     """Track the object from corrections through at most 120 frames, to be looked at; nothing is stored."""
     holder_of(services, body.token, who, item_id=item_id, live=True)
     item, track = item_with_track(services, item_id)
+    refuse_blind(item)
     prompts = corrections_of(body.corrections, item, track)
     corrected = [prompt.frame_idx for prompt in prompts]
     indices = window(track.frame_indices, corrected, direction=Direction(body.direction), span=body.span)
@@ -206,6 +208,12 @@ def propagate(item_id: ItemIdPath, body: Propagate, services: Served, who: Writi
             frames, [*prompts, *standing], min(corrected), size_hw=track.video.size_hw, who=who.name
         )
     return {"frames": {str(i): _previewed(mask) for i, mask in sorted(tracked.items())}, "complete": complete}
+
+
+def refuse_blind(item: QueuedItem) -> None:
+    """Refuse to ask the network about an item that waits for a verdict alone: its answer would tell how sure it is."""
+    if item.blind:
+        raise Refused(409, "verdict_only", f"item {item.key} is asked for a verdict alone", "accept or reject it")
 
 
 def corrections_of(bodies: Sequence[CorrectionBody], item: QueuedItem, track: Track) -> tuple[Prompt, ...]:

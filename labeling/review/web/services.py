@@ -14,7 +14,7 @@ from sqlalchemy import Select, select
 
 from labeling.review.accounts import SENIOR, Accounts, Guesses, Reviewer
 from labeling.review.db.rows import find, logged_decision
-from labeling.review.db.tables import DecisionRow, OpinionRow, WorkRow
+from labeling.review.db.tables import DecisionRow, ItemRow, OpinionRow, WorkRow
 from labeling.review.figures import Effort, QueueFigures, efforts
 from labeling.review.flow.leases import LeaseHolder, holder_of
 from labeling.review.flow.listing import ItemFilter, QueueCounts, counts_as_seen, queue_counts
@@ -65,6 +65,12 @@ class PageQueue:
         with self._database.read() as session:
             row = session.scalars(_work(item_id, reviewer)).first()
             return None if row is None else WorkInHand(row.work_id, row.work, row.kept_at)
+
+    def blind_tracks(self, video_id: str) -> frozenset[str]:
+        """The objects of a video that wait for a verdict alone, whoever looks at the others."""
+        blind = select(ItemRow.track_id).where(ItemRow.video_id == video_id, ItemRow.blind.is_(True))
+        with self._database.read() as session:
+            return frozenset(session.scalars(blind))
 
     def is_opinion(self, seq: int) -> bool:
         """Whether a row of the log settles nothing by itself."""

@@ -9,10 +9,11 @@ import pytest
 from labeling.certify.audit import Draw, draw, number_of
 from labeling.certify.bounds import Sensitivity, most_bad_in_lot
 from labeling.certify.certificate import accepted_in
-from labeling.certify.examine import Answer, Answers, alarm_since, examine
+from labeling.certify.examine import Answers, alarm_since, examine
 from labeling.certify.thresholds import Promise, Terms
 from labeling.errors import BadConfiguration
 from labeling.objects import Objects
+from labeling.review.audits import AuditAnswer
 from labeling.review.items import ItemKey
 from labeling.store import layout
 from labeling.store.snapshots import Snapshot, read_verdicts
@@ -37,7 +38,7 @@ def answered(made: Draw, bad: Collection[ItemKey], *, skipping: int = 0) -> Answ
     """A reviewer who sees every bad one, twelve seconds each; the last `skipping` are left without an answer."""
     keys = [masklet.key for masklet in made.masklets]
     return {
-        key: Answer(key in bad, "ada", NOON + timedelta(seconds=12 * n), 12.0)
+        key: AuditAnswer(key in bad, "ada", NOON + timedelta(seconds=12 * n), 12.0)
         for n, key in enumerate(keys[: len(keys) - skipping])
     }
 

@@ -59,12 +59,13 @@ export class DecisionPanel {
 
   show(state) {
     this.state = state;
-    const { canDecide, editing = false, hasWork = false, busy = false, canUndo = false, undoes = "decision" } = state;
+    const { canDecide, editing = false, hasWork = false, busy = false, canUndo = false, undoes = "decision", blind = false } = state;
     const disabled = !canDecide || busy;
     const make = (id, label, kind, off = disabled, title = label) => button({ label, title, key: this.keymap.label(id),
       class: `decision ${kind}`, disabled: off, onClick: () => this.run(id), "data-action": id });
     const edit = make("edit", "Edit", "edit");
     edit.setAttribute("aria-pressed", String(editing));
+    edit.hidden = blind;
     this.#replace([make("accept", hasWork ? "Save correction" : "Accept", hasWork ? "save" : "accept"),
       make("reject", "Reject", "reject"), make("skip", "Skip", "skip"), edit,
       make("undo", "Undo", "undo", busy || !canUndo, `Undo the last ${undoes}`)]);

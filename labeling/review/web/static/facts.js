@@ -20,7 +20,8 @@ export function itemFacts({ item, video }) {
 }
 
 /** Why an item waits, in a line: "area jump, object lost". */
-export function reasonsOf({ reasons }) {
+export function reasonsOf({ reasons, blind }) {
+  if (blind) return "verdict only";
   return visible(reasons.map(words).join(", "));
 }
 

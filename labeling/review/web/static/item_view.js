@@ -32,6 +32,8 @@ export class ItemView extends EventTarget {
   get frameIdx() { return this.player.frameIdx; }
   get detail() { return this.bundle?.detail ?? null; }
   get editing() { return this.stage.editing; }
+  /** Whether a verdict alone is asked for. */
+  get blind() { return Boolean(this.detail?.item.blind); }
 
   /** Shows an item. */
   open(bundle) {
@@ -149,7 +151,8 @@ export class ItemView extends EventTarget {
   }
 
   #numbers(held) {
-    const { scores } = this.detail;
+    const { scores, item } = this.detail;
+    if (item.blind) return [`frame ${this.frameIdx}`, this.#shape()].join("   ");
     const work = this.#workMask();
     const score = (name) => short((work ?? {})[name] ?? scores[name]?.[this.player.at]);
     const state = held?.absent ? "marked absent" : work ? "not saved yet" : this.#stored();
@@ -161,6 +164,13 @@ export class ItemView extends EventTarget {
     if (!masks.has(this.frameIdx)) return "mask on its way";
     const area = this.detail.scores.area?.[this.player.at] ?? 0;
     return area > 0 ? `${short(area)} px` : "no mask here";
+  }
+
+  /** Of an item that waits for a verdict alone: whether there is a mask, and no number of it. */
+  #shape() {
+    const { masks } = this.bundle;
+    if (!masks.has(this.frameIdx)) return "mask on its way";
+    return boxOf(masks.rle(this.frameIdx)) ? "mask" : "no mask here";
   }
 
   #say(text) {

@@ -68,7 +68,7 @@ const RUN = {
   nextFlag: () => suspicious(1),
   first: () => player.step(-player.at),
   last: () => player.step(player.frames.length),
-  edit: () => review.canDecide && itemView.setEditing(!itemView.editing),
+  edit: () => mayCorrect() && itemView.setEditing(!itemView.editing),
   absent: () => markAbsent(),
   propagate: () => track(),
   spanFrom: () => limit("from"),
@@ -79,8 +79,8 @@ const RUN = {
   cursorDown: () => crosshair(0, 1),
   cursorLeft: () => crosshair(-1, 0),
   cursorRight: () => crosshair(1, 0),
-  pointOn: () => review.canDecide && itemView.clickAtCursor(1),
-  pointOff: () => review.canDecide && itemView.clickAtCursor(0),
+  pointOn: () => mayCorrect() && itemView.clickAtCursor(1),
+  pointOff: () => mayCorrect() && itemView.clickAtCursor(0),
   mask: () => { stage.maskOn = !stage.maskOn; transport.showMask(stage.maskOn); stage.redraw(); },
   others: () => { itemView.showOthers(!stage.othersOn); transport.showOthers(stage.othersOn); },
   zoomIn: () => stage.zoomBy(ZOOM),
@@ -100,15 +100,20 @@ function suspicious(direction) {
   if (!player.seekAmong(frames, direction)) notices.say(`No ${direction > 0 ? "later" : "earlier"} suspicious frame.`);
 }
 
+/** Of an item that waits for a verdict alone nothing is corrected. */
+function mayCorrect() {
+  return review.canDecide && !itemView.blind;
+}
+
 function markAbsent() {
-  if (!review.canDecide) return;
+  if (!mayCorrect()) return;
   if (!itemView.editing) itemView.setEditing(true);
   editor.toggleAbsent(itemView.frameIdx);
 }
 
 /** The correction changes nothing before (or behind) this frame. */
 function limit(name) {
-  if (!review.canDecide) return;
+  if (!mayCorrect()) return;
   if (!itemView.editing) itemView.setEditing(true);
   const { frames } = player;
   const { from, to } = { from: frames[0], to: frames.at(-1), ...known(editor.reach), [name]: itemView.frameIdx };
@@ -121,7 +126,7 @@ function known({ from, to }) {
 }
 
 async function track() {
-  if (!review.canDecide || editor.isEmpty) return;
+  if (!mayCorrect() || editor.isEmpty) return;
   try {
     const tracked = await previews.propagate();
     const cut = tracked?.complete === false ? " The time was up before the end." : "";
@@ -138,7 +143,7 @@ function refused(error) {
 }
 
 function crosshair(dx, dy) {
-  if (!review.canDecide) return;
+  if (!mayCorrect()) return;
   const [x, y] = itemView.moveCursor(dx, dy);
   notices.say(`Crosshair at ${Math.round(x)}, ${Math.round(y)}.`);
 }
@@ -146,7 +151,7 @@ function crosshair(dx, dy) {
 function showState() {
   const hasWork = !editor.isEmpty;
   const canUndo = editor.canUndo || review.last !== null;
-  decisions.show({ canDecide: review.canDecide, editing: itemView.editing, hasWork, busy: review.busy, canUndo,
+  decisions.show({ canDecide: review.canDecide, editing: itemView.editing, hasWork, busy: review.busy, canUndo, blind: itemView.blind,
     undoes: editor.canUndo ? "click" : "decision" });
   editBar.show({ editing: itemView.editing, editor, frameIdx: itemView.frameIdx });
   byId("start").disabled = review.busy;
@@ -158,6 +163,7 @@ function showItem() {
   byId("item-title").textContent = detail ? titleOf(detail.item) : "No item in hand";
   byId("item-facts").textContent = detail ? itemFacts(detail) : "";
   byId("item-why").textContent = detail ? reasonsOf(detail.item) : "";
+  document.body.dataset.mode = itemView.blind ? "verdict" : "review";
   byId("lease").hidden = !detail;
   byId("lease").textContent = detail && !lease.token ? "read only" : "";
   byId("empty-text").textContent = `${review.last ? "Nothing in hand. " : ""}Take the riskiest item that waits.`;

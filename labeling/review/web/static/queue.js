@@ -121,7 +121,7 @@ export class QueuePanel extends EventTarget {
       title: item.video_key, "aria-current": this.#isCurrent(item) ? "true" : null, on: { click: pick } },
     el("span", { class: "queue-name" }, el("b", { text: baseName(item.video_key) }),
       el("span", { class: "muted", text: `object ${item.track_id}` })),
-    el("span", { class: "queue-risk" }, riskBar(item.risk), el("span", { text: item.category ?? "no category" }), holder),
+    el("span", { class: "queue-risk" }, item.blind ? el("b", { text: "verdict only" }) : riskBar(item.risk), el("span", { text: item.category ?? "no category" }), holder),
     el("span", { class: "chips" }, ...chips)));
   }
 }

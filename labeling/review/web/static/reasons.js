@@ -14,7 +14,7 @@ export class ReasonsPanel extends EventTarget {
   show(detail) {
     const { flags, consensus } = detail;
     this.verdict.textContent = consensus?.wanted > 1 ? `${consensus.have} of ${consensus.wanted} reviewers` : "";
-    const cards = flags.map((flag) => this.#card(flag));
+    const cards = detail.item.blind ? [verdictOnly()] : flags.map((flag) => this.#card(flag));
     if (!cards.length) cards.push(el("p", { class: "muted none", text: "No reason is given. Judge the whole masklet." }));
     this.root.replaceChildren(...cards);
     this.notes.textContent = detail.notes?.length ? visible(`Notes so far: ${noted(detail.notes)}`) : "";
@@ -47,6 +47,16 @@ export class ReasonsPanel extends EventTarget {
     if (!rows.length) rows.push(el("li", { class: "muted none", text: "Nobody has had it yet." }));
     this.history.replaceChildren(...rows);
   }
+}
+
+/** What is asked for where nothing may tell how the item was judged. */
+function verdictOnly() {
+  return el("article", { class: "reason verdict-only" },
+    el("header", {}, el("h3", { text: "Only your verdict is asked" })),
+    el("p", { text: "Look at the filmstrip, play what is unclear, then accept or reject. Accept what you would keep as it is; reject "
+      + "a mask that is on something else, or that misses or adds more than a quarter of the object for a good part of the time." }),
+    el("p", { class: "muted", text: "Risk, flags and scores are hidden from everybody here. Some of these items are certain, "
+      + "some are in doubt, some are known; what you skip counts as bad." }));
 }
 
 function clock(at) {

@@ -11,8 +11,9 @@ const PANELS = [
   { name: "area", label: "Area, px", range: null },
 ];
 
-export function stripHeight() {
-  return RULER + PANELS.length * (PANEL + GAP);
+/** Of an item that waits for a verdict alone no score is shown, and the ruler stands by itself. */
+export function stripHeight(blind = false) {
+  return RULER + (blind ? 0 : PANELS.length * (PANEL + GAP));
 }
 
 /** Draws the strip anew; `at` is the position whose numbers are written beside it. */
@@ -21,6 +22,7 @@ export function drawStrip(canvas, { detail, axis, width, height, at, tracked, co
   pen.font = "11px system-ui, sans-serif";
   pen.textBaseline = "middle";
   drawRuler(pen, { detail, axis, colours });
+  if (detail.item.blind) return;
   PANELS.forEach((panel, row) => {
     const values = detail.scores[panel.name] ?? [];
     const top = RULER + row * (PANEL + GAP);

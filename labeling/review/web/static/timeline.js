@@ -55,7 +55,7 @@ export class Timeline extends EventTarget {
   open(detail, { film, maskOf, colour }) {
     this.#detail = detail;
     this.#extra = NO_WORK;
-    this.film.open(detail.video, { cache: film, maskOf, colour });
+    this.film.open(detail.video, { cache: film, maskOf, colour, large: detail.item.blind });
     this.lanes.open(detail);
     this.slider.setAttribute("aria-valuemin", detail.video.frames[0] ?? 0);
     this.slider.setAttribute("aria-valuemax", detail.video.frames.at(-1) ?? 0);
@@ -87,7 +87,8 @@ export class Timeline extends EventTarget {
   }
 
   #spoken(frameIdx, at) {
-    const { scores } = this.#detail;
+    const { scores, item } = this.#detail;
+    if (item.blind) return `frame ${frameIdx}`;
     const say = (name, values) => `${name} ${short(values?.[at])}`;
     return [`frame ${frameIdx}`, say("predicted IoU", scores.predicted_iou), say("object score", scores.object_score),
       say("area", scores.area)].join(", ");
@@ -105,8 +106,9 @@ export class Timeline extends EventTarget {
   }
 
   #drawStrip() {
+    if (!this.#detail) return;
     const width = this.body.clientWidth;
-    drawStrip(this.strip, { detail: this.#detail, axis: this.axis, width, height: stripHeight(), at: this.at ?? 0,
+    drawStrip(this.strip, { detail: this.#detail, axis: this.axis, width, height: stripHeight(this.#detail.item.blind), at: this.at ?? 0,
       tracked: this.#extra.tracked, colours: themeColours() });
   }
 

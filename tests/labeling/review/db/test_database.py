@@ -70,11 +70,11 @@ def test_a_database_of_newer_code_is_refused(queue_url: str) -> None:
     with database.write() as session:
         session.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
     try:
-        with pytest.raises(WrongRevision, match="'9999'; expected one of 0001, 0002, 0003, 0004"):
+        with pytest.raises(WrongRevision, match="'9999'; expected one of 0001, 0002, 0003, 0004, 0005"):
             open_database(queue_url)
     finally:
         with database.write() as session:
-            session.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0004'"))
+            session.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0005'"))
         database.close()
 
 

@@ -10,9 +10,12 @@ from PIL import Image
 
 from labeling import rle
 from labeling.objects import FolderObjects
+from labeling.review.audits import Audits
+from labeling.review.flow.opening import items_named
 from labeling.review.gold import Gold, GoldTruth
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.services import Services
+from labeling.store.snapshots import read_snapshot
 from labeling.types import RLE
 from tests.labeling.review.web.served import NUM_FRAMES, SEEN, Browser, refusal, services_of
 from tests.labeling.store.made_store import SIZE_HW, mask_of
@@ -131,3 +134,40 @@ def test_a_video_that_is_gone_is_said_to_be_and_may_be_elsewhere(
     assert Browser.of(moved).sign_in().get(f"/api/items/{cat}/frames/4.jpg").status_code == 200
     for services in (gone, moved):
         services.close()
+
+
+def test_what_waits_for_a_verdict_alone_tells_nothing_of_how_it_was_judged(
+    browser: Browser, queue: ReviewQueue, objects: FolderObjects
+) -> None:
+    cat = queue.list(category="cat")[0]
+    beside = next(item for item in queue.list() if item.video_key == "a.mp4" and item.item_id != cat.item_id)
+    drawn = items_named(objects, read_snapshot(objects), [cat.key])
+    Audits(queue).open(drawn, draw="d000001", inclusion=0.5, mixed_in=0)
+    listed = browser.get("/api/queue").json()
+    (blind,) = [item for item in listed["items"] if item["blind"]]
+    assert listed["items"][0] == blind
+    assert (blind["item_id"], blind["risk"], blind["priority"], blind["reasons"]) == (cat.item_id, None, None, [])
+    assert sum(listed["reasons"].values()) == 2
+    token, item_id = browser.claim()
+    assert item_id == cat.item_id
+    answer = browser.get(f"/api/items/{item_id}")
+    said = answer.json()
+    assert (said["scores"], said["thresholds"], said["flags"], said["suspicious"], said["history"]) == ({}, {}, [], [], [])
+    assert all(thing["flags"] == [] for thing in said["objects"])
+    for word in ("object_lost", "d000001", "audit", "visible share"):
+        assert word not in answer.text, word
+    assert len(browser.get(f"/api/items/{item_id}/masks").json()["frames"]) == NUM_FRAMES
+    # Nor is it told by the other object of its video, which is in doubt as before.
+    others = browser.get(f"/api/items/{beside.item_id}").json()
+    flags = {thing["track_id"]: bool(thing["flags"]) for thing in others["objects"]}
+    assert flags == {"1": False, "10": True}
+    click = {"token": token, "frame_idx": 2, "points": [[5, 5, 1]]}
+    refusal(browser.send(f"/api/items/{item_id}/preview", click), 409, "verdict_only")
+    corrections = [{"frame_idx": 2, "points": [[5, 5, 1]]}]
+    refusal(browser.send(f"/api/items/{item_id}/propagate", {"token": token, "corrections": corrections}), 409, "verdict_only")
+    body = {"token": token, "action": "correct", "corrections": corrections}
+    refusal(browser.send(f"/api/items/{item_id}/decision", body), 400, "bad_request")
+    assert browser.send(f"/api/items/{item_id}/decision", {"token": token, "action": "reject"}).status_code == 200
+    # Settled, it tells as little: a decision can be taken back.
+    assert browser.get(f"/api/items/{item_id}").json()["flags"] == []
+    assert Audits(queue).answers([cat.key])[cat.key].bad

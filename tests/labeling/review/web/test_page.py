@@ -12,9 +12,12 @@ from sqlalchemy import text
 from labeling import rle
 from labeling.objects import FolderObjects
 from labeling.review.accounts import Accounts
+from labeling.review.audits import Audits
+from labeling.review.flow.opening import items_named
 from labeling.review.items import ItemStatus
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.corrections import Clicker
+from labeling.store.snapshots import read_snapshot
 from tests.labeling.review.samples import HandClock
 from tests.labeling.review.web.page_looks import PATIENCE_MS, amiss, at, check_masks, go_to, leaves, pixel, says, start
 from tests.labeling.review.web.page_server import CHROMIUM, FLAGS, filled_queue, page_services, serving, small_network
@@ -493,3 +496,39 @@ def test_masks_are_read_and_traced_as_the_package_does(chromium: Any, address: s
     opened.goto(address)
     check_masks(opened)
     context.close()
+
+
+def test_of_what_waits_for_a_verdict_alone_the_page_shows_no_judgement(
+    page: Any, page_queue: ReviewQueue, page_objects: FolderObjects
+) -> None:
+    keys = [queued.key for queued in page_queue.list()[:2]]
+    drawn = items_named(page_objects, read_snapshot(page_objects), keys)
+    Audits(page_queue).open(drawn, draw="d000001", inclusion=0.5, mixed_in=1)
+    page.reload()
+    page.locator("body[data-ready]").wait_for()
+    playwright.expect(page.locator("#queue li", has_text="verdict only")).to_have_count(3)
+    start(page)
+    says(page, "#reasons", "Only your verdict is asked")
+    says(page, "#item-why", "verdict only")
+    shown = page.locator("main").inner_text() + page.locator("#reasons").inner_text() + page.locator("#hud").inner_text()
+    for word in ("IoU", "risk 0", "bound", "area jump", "score "):
+        assert word not in shown, word
+    playwright.expect(page.locator("#decide").get_by_role("button", name="Edit")).to_have_count(0)
+    playwright.expect(page.locator('[data-action="nextFlag"]')).to_be_hidden()
+    assert page.locator("canvas.film").bounding_box()["height"] == 108
+    assert page.locator("canvas.strip").bounding_box()["height"] < 20
+    page.keyboard.press("e")
+    playwright.expect(page.locator("#edit-bar")).to_be_hidden()
+    title = page.locator("#item-title").text_content()
+    page.keyboard.press("r")
+    says(page, "#status", "Rejected")
+    playwright.expect(page.locator("#item-title")).not_to_have_text(title)
+    page.keyboard.press("a")
+    says(page, "#status", "Accepted")
+    assert [logged.action for logged in page_queue.decisions_since()] == ["reject", "accept"]
+    page.keyboard.press("a")
+    says(page, "#status", "Accepted")
+    # The last one is an item like any other: scores and flags are back.
+    says(page, "#hud", "IoU")
+    playwright.expect(page.locator("#decide").get_by_role("button", name="Edit")).to_be_visible()
+    assert page.locator("canvas.film").bounding_box()["height"] == 54

@@ -1,0 +1,63 @@
+"""Frames to correct first, worked by hand on short tracks."""
+
+from math import exp
+
+import pytest
+
+from labeling.review.frame_gain import FADES_OVER, ONSET, best_positions, damage_of, expected_gains, worth_of
+from labeling.types import RLE, FrameMask
+
+
+def frame(index: int, *, iou: float = 0.9, score: float = 5.0, visible: bool = True) -> FrameMask:
+    area, counts = (12, "0<") if visible else (0, "<")
+    return FrameMask(index, index / 24, RLE((3, 4), counts), area, (0.0, 0.0, 4.0, 3.0) if visible else None, iou, score)
+
+
+def test_damage_is_what_the_scores_doubt() -> None:
+    frames = [frame(0, iou=1.0), frame(1, iou=0.4), frame(2, visible=False, score=2.0), frame(3, visible=False, score=-9.0),
+              frame(4, visible=False, score=-1.5)]
+    assert damage_of(frames) == pytest.approx((0.0, 0.6, 1.0, 0.0, 0.25))
+    assert damage_of(frames[2:3], presence_threshold=2.5) == pytest.approx(((1 - 0.5 / 3) / 2,))
+
+
+def test_gain_is_the_damage_around_fading_with_distance() -> None:
+    fades = exp(-1 / FADES_OVER)
+    assert expected_gains([0.1, 0.2, 0.1]) == pytest.approx((
+        0.1 + 0.2 * fades + 0.1 * fades**2, 0.2 + 0.2 * fades, 0.1 + 0.2 * fades + 0.1 * fades**2,
+    ))
+
+
+def test_frames_that_a_person_has_seen_are_walls() -> None:
+    assert expected_gains([0.1, 0.0, 0.2], seen=[1]) == pytest.approx((0.1, 0.0, 0.2))
+
+
+def test_where_damage_begins_counts_for_more() -> None:
+    gains = expected_gains([0.0, 0.5, 0.5])
+    fades = exp(-1 / FADES_OVER)
+    assert gains[1] == pytest.approx(ONSET * (0.5 + 0.5 * fades))
+    assert gains[2] == pytest.approx(0.5 + 0.5 * fades)
+
+
+def test_a_long_stretch_of_doubt_goes_before_one_frame_of_much() -> None:
+    damage = [0.0] * 100
+    damage[10] = 0.9
+    damage[50:80] = [0.3] * 30
+    first, *others = best_positions(damage)
+    assert 50 <= first < 80
+    assert 10 in others or any(abs(p - 10) <= 5 for p in others)
+
+
+def test_four_are_offered_and_none_beside_another() -> None:
+    chosen = best_positions([0.2] * 200)
+    assert len(chosen) == 4
+    assert min(abs(a - b) for a in chosen for b in chosen if a != b) >= 10
+    assert best_positions([0.0] * 50) == ()
+    assert best_positions([]) == ()
+    assert set(best_positions([0.5, 0.5, 0.5], seen=[0, 1])) == {2}
+
+
+def test_worth_is_a_share() -> None:
+    assert worth_of([]) == 0.0
+    bad = [frame(i, iou=0.0) for i in range(500)]
+    assert 0.7 < worth_of(bad) < 1.0
+    assert worth_of(bad[:1]) < worth_of(bad[:50])
