@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from labeling.errors import ErrorRecord, require
-from labeling.types import Prompt, VideoRef
+from labeling.types import Prompt, Span, VideoRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class KeptMasks:
     """
 
     masks_file: str
-    spans: tuple[tuple[int, int], ...]
+    spans: tuple[Span, ...]
     starts: tuple[int, ...]
 
     def __post_init__(self) -> None:

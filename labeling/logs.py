@@ -11,14 +11,16 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypeVar, cast
 from urllib.parse import quote, urlsplit
 
 from labeling.config import LogFormat
+
+T = TypeVar("T")
 
 # Control characters, those that turn text round and what is no text, as signs that stand for them: no name that somebody
 # else chose writes to a terminal.
@@ -30,6 +32,7 @@ VISIBLE = {
 ALWAYS = ("run", "chunk", "video")
 _NAMES = (*ALWAYS, "worker", "job")
 _named: ContextVar[Mapping[str, object]] = ContextVar("labeling_log_names", default={})  # noqa: B039 - never changed in place
+
 MASK = "***"
 # A shorter value would be found inside ordinary words.
 LEAST_LENGTH = 8
@@ -112,22 +115,26 @@ def redact(text: str) -> str:
     return _IN_QUERY.sub(rf"\1={MASK}", _IN_URL.sub(rf"\1:{MASK}@", text))
 
 
-def redacted(value: Any) -> Any:
-    """Return plain values with every text in them redacted."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {name: redacted(v) for name, v in value.items()}
-    return [redacted(v) for v in value] if isinstance(value, list | tuple) else value
+def redacted(value: T) -> T:
+    """Return plain values with every text in them redacted; tuples come as lists."""
+    return cast(T, _each_text(value, redact))
 
 
-def held_out(value: Any) -> Any:
+def held_out(value: T) -> T:
     """Return plain values without the passwords and signatures in their URLs, to be kept and read back."""
+    return cast(T, _each_text(value, _without_secrets))
+
+
+def _each_text(value: object, change: Callable[[str], str]) -> object:
     if isinstance(value, str):
-        return _IN_QUERY.sub(r"\1=", _IN_URL.sub(r"\1@", value)) if "://" in value else value
+        return change(value)
     if isinstance(value, Mapping):
-        return {name: held_out(v) for name, v in value.items()}
-    return [held_out(v) for v in value] if isinstance(value, list | tuple) else value
+        return {name: _each_text(v, change) for name, v in value.items()}
+    return [_each_text(v, change) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _without_secrets(text: str) -> str:
+    return _IN_QUERY.sub(r"\1=", _IN_URL.sub(r"\1@", text)) if "://" in text else text
 
 
 def _known(environment: Mapping[str, str]) -> set[str]:

@@ -17,6 +17,7 @@ from labeling.errors import require
 Cell = Any  # of a table, as a plain value: text, a number, a list, a mapping or None
 TableRow = Mapping[str, Cell]  # cells of a row by column
 JsonObject = Mapping[str, Any]  # a JSON object as plain values
+Span = tuple[int, int]  # half-open, of frames
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 
@@ -124,7 +125,7 @@ class Prompt:
     mask: RLE | None = None
     category: str | None = None
     source: PromptSource = PromptSource.SEED
-    span: tuple[int, int] | None = None
+    span: Span | None = None
 
     def __post_init__(self) -> None:
         require(-(2**63) <= self.object_id < 2**63, "object_id", self.object_id, "an int64")
@@ -238,7 +239,7 @@ class Signals:
     """
 
     values: Mapping[str, float | None]
-    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    spans: Mapping[str, Span] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +250,7 @@ class QCFlag:
     signal: str
     value: float
     threshold: float
-    frame_span: tuple[int, int]
+    frame_span: Span
     decision: Decision = Decision.REVIEW
 
 

@@ -14,8 +14,7 @@ from PIL import Image
 
 from labeling import rle
 from labeling.review.overlays import CELL_WIDTH, colour_of, draw_label, draw_mask, filmstrip, write_video
-from labeling.store.reader import Span
-from labeling.types import RLE
+from labeling.types import RLE, Span
 
 Rgb = npt.NDArray[np.uint8]
 Masks = Mapping[int, Mapping[int, RLE]]  # object id -> source frame index -> mask

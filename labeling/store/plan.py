@@ -20,10 +20,10 @@ from labeling.store.dead_letters import DeadLetter
 from labeling.store.keys import COMPONENTS, Keyer, LabelRecipe
 from labeling.store.ledger import Ledger, Result, components_of
 from labeling.store.parquet import open_file
-from labeling.store.reader import Span, masks_file
+from labeling.store.reader import masks_file
 from labeling.store.records import prompts_from_json
 from labeling.store.snapshots import read_tracks
-from labeling.types import Prompt, TableRow, VideoRef
+from labeling.types import Prompt, Span, TableRow, VideoRef
 
 NEW, DONE, NO_PROMPTS = "new", "done", "no prompts"
 CHANGED = "inputs changed"  # for a result whose marker does not say what it was made of

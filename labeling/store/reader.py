@@ -29,9 +29,8 @@ from labeling.store.records import (
     video_from_row,
 )
 from labeling.store.snapshots import Snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
-from labeling.types import RLE, Decision, FrameMask, Masklet, Signals, TableRow, Verdict, Video
+from labeling.types import RLE, Decision, FrameMask, Masklet, Signals, Span, TableRow, Verdict, Video
 
-Span = tuple[int, int]
 _HEX = frozenset("0123456789abcdef")
 _BOUNDED = ("video_id", "track_id", "frame_idx")
 

@@ -26,14 +26,13 @@ from labeling.geometry import clipped
 from labeling.jobs import KeptMasks
 from labeling.track.follow import PromptArrays, SampledFrames, Tracked, check_coordinates, follow, prompt_arrays
 from labeling.track.predictor import Predictor, arithmetic, mask_of
-from labeling.types import RLE, Box, FrameMask, Point, Prompt
+from labeling.types import RLE, Box, FrameMask, Point, Prompt, Span
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from sam2.tracking.state import VideoState
 
-Span = tuple[int, int]
 OBJECT, FRAME = 1, 0
 
 

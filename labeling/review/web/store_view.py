@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from labeling.objects import Objects
 from labeling.review.items import ItemKey, UnknownItem
 from labeling.review.web.cache import LruCache, TtlCache
-from labeling.store.reader import MaskReader, Span, read_mask_rows
+from labeling.store.reader import MaskReader, read_mask_rows
 from labeling.store.records import mask_from_row, prompts_from_json, verdict_from_row, video_from_row
 from labeling.store.snapshots import Snapshot, newest_snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
-from labeling.types import FrameMask, Prompt, QCFlag, TableRow, Verdict, Video
+from labeling.types import FrameMask, Prompt, QCFlag, Span, TableRow, Verdict, Video
 
 NEWEST_S = 2.0
 TRACKS_KEPT, VIDEOS_KEPT, SNAPSHOTS_KEPT = 12, 12, 2
