@@ -1,8 +1,10 @@
-"""Reading weights: files in the released format, or safetensors, strictly."""
+"""Read weights, strictly: the released format, safetensors, and those that the package itself holds."""
 
+import hashlib
 import os
 import pickle
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -102,3 +104,26 @@ def _listed(what: str, names: list[str]) -> list[str]:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+FOLDER = Path(__file__).parent / "weights"
+
+
+def embedded_weights(variant: str) -> Path | None:
+    """Return the file with a variant's weights, or None where the package has none.
+
+    Raises ValueError where the file is not the one whose SHA-256 is written beside it.
+    """
+    path = FOLDER / f"{variant}.safetensors"
+    if not path.is_file():
+        return None
+    digest, expected = embedded_digest(path), path.with_suffix(".sha256").read_text().split()[0]
+    if digest != expected:
+        raise ValueError(f"{path} has SHA-256 {digest}; expected {expected}. Install the package again")
+    return path
+
+
+@lru_cache(maxsize=4)
+def embedded_digest(path: Path) -> str:
+    """Return the SHA-256 of a file of the package, which does not change while it is installed."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -14,9 +14,15 @@ from PIL.Image import Image
 from torch import Tensor
 
 from sam2.build_sam import build_sam2_hf
-from sam2.image_inputs import checked_boxes, checked_image, checked_mask_prompt, checked_points, corners_and_points
 from sam2.modeling.sam2_base import SAM2Base
-from sam2.transforms import SAM2Transforms
+from sam2.utils.transforms import (
+    SAM2Transforms,
+    checked_boxes,
+    checked_image,
+    checked_mask_prompt,
+    checked_points,
+    corners_and_points,
+)
 
 Answer = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 LOGIT_LIMIT = 32.0      # of the low-resolution logits handed back as the next call's mask prompt

@@ -18,7 +18,7 @@ from flows.learn.data import open_source, training_data
 from flows.learn.train_ray import train_replicas
 from labeling.errors import BadConfiguration
 from labeling.track.predictor import default_device
-from sam2.embedded import embedded_weights
+from sam2.checkpoint import embedded_weights
 from sam2.training.curves import draw_curves
 from sam2.training.recipe import Recipe, Stage
 from sam2.training.trainer import CHECKPOINT, METRICS, WEIGHTS, StepReport, train

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from labeling.config import ModelConfig, PrecisionConfig, TrackConfig, TrackerConfig
 from labeling.errors import BadConfiguration, BadInput
 from labeling.track.checkpoints import sha256_of, verify_checkpoint
-from sam2.embedded import embedded_digest, embedded_weights
+from sam2.checkpoint import embedded_digest, embedded_weights
 from sam2.overrides import apply_overrides
 from sam2.variants import CONFIGS, find_config
 

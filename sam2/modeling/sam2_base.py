@@ -12,15 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sam2.modeling.backbones.image_encoder import ImageEncoder, ImageFeatures
+from sam2.modeling.components import Components, config_of, make_components
 from sam2.modeling.config import ModelConfig
-from sam2.modeling.fpn_neck import ImageEncoder, ImageFeatures
 from sam2.modeling.layers import MLP
-from sam2.modeling.mask_decoder import Decoded
-from sam2.modeling.parts import Parts, config_of, parts_of
 from sam2.modeling.position_encoding import sine_map, sine_of_offsets
-from sam2.modeling.prompt_encoder import PADDING
+from sam2.modeling.released_methods import NO_OBJ_SCORE, StepByHand
+from sam2.modeling.sam.mask_decoder import Decoded
+from sam2.modeling.sam.prompt_encoder import PADDING
 from sam2.modeling.settings import with_settings
-from sam2.modeling.step_by_hand import NO_OBJ_SCORE, StepByHand
 
 __all__ = ["ABSENT_LOGIT", "NO_OBJ_SCORE", "Decoded", "ImageFeatures", "SAM2Base"]
 
@@ -47,11 +47,11 @@ class SAM2Base(StepByHand):
         super().__init__()
         if config is None:
             config = config_of(image_encoder, memory_attention, memory_encoder, keys)
-            parts = Parts.around(config, image_encoder, memory_attention, memory_encoder)
+            parts = Components.around(config, image_encoder, memory_attention, memory_encoder)
         elif keys or image_encoder is not None:
             raise ValueError(f"config says all of the network: got {[*keys] or 'parts'} beside it")
         else:
-            parts = parts_of(config)
+            parts = make_components(config)
         if config.proj_tpos_enc_in_obj_ptrs and not config.add_tpos_enc_to_obj_ptrs:
             raise ValueError("proj_tpos_enc_in_obj_ptrs=true needs add_tpos_enc_to_obj_ptrs=true")
         self.config = config

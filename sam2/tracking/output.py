@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sam2.modeling.step_by_hand import without_overlap
+from sam2.modeling.released_methods import without_overlap
 from sam2.tracking.postprocess import resize_logits
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from sam2.errors import NotThere
+from sam2.modeling.released_methods import without_overlap
 from sam2.modeling.sam2_base import ImageFeatures, SAM2Base
-from sam2.modeling.step_by_hand import without_overlap
 from sam2.tracking import by_hand
 from sam2.tracking.bank import Lookback, Vantage, look_back
 from sam2.tracking.entry import FrameEntry

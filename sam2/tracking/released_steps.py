@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sam2.modeling.released_methods import without_overlap
 from sam2.modeling.sam2_base import SAM2Base
-from sam2.modeling.step_by_hand import without_overlap
 from sam2.tracking import prompting
 from sam2.tracking.adopting import over_state
 from sam2.tracking.features import backbone_of

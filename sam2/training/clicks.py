@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torchvision.ops import masks_to_boxes
 
-from sam2.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
+from sam2.modeling.sam.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
 
 BOX_NOISE, BOX_NOISE_PIXELS = 0.1, 20.0     # of a box's side, and the most at an image of 1024 pixels
 INNER_WINDOW = 31                           # of an image of 256 pixels: how far a click looks for the middle of its part

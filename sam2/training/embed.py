@@ -4,8 +4,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from sam2.checkpoint import load_weights, read_weights
-from sam2.embedded import FOLDER
+from sam2.checkpoint import FOLDER, load_weights, read_weights
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.training.saving import save_half
 from sam2.variants import find_config

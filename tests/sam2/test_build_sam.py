@@ -3,6 +3,7 @@
 import inspect
 import logging
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,15 @@ from sam2.build_sam import (
     build_sam2_hf,
     build_sam2_video_predictor,
     build_sam2_video_predictor_hf,
+    compile_network,
 )
-from sam2.modeling.parts import parts_of, released_keys
+from sam2.modeling.components import make_components, released_keys
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor
+from sam2.tracking.output import FrameOutput
 from sam2.variants import find_config
+from tests.sam2.clips import NANO, assert_equal_outputs, drawn_clip, predictor
 
 SMALL = ["++model.image_size=64"]
 
@@ -164,7 +168,7 @@ def test_a_class_of_the_caller_s_is_built_as_the_released_one(monkeypatch: pytes
 @pytest.mark.parametrize("variant", ["sam2_hiera_t", "sam2.1_hiera_t", "configs/samurai/sam2.1_hiera_t.yaml"])
 def test_released_keys_say_all_of_a_network(variant: str) -> None:
     config = replace(find_config(variant), image_size=64, dynamic_multimask_via_stability=True, fill_hole_area=8)
-    parts = parts_of(config)
+    parts = make_components(config)
     built = SAM2Base(parts.image_encoder, parts.memory_attention, parts.memory_encoder, **released_keys(config))
     assert replace(built.config, variant=config.variant) == config
     assert {name: t.shape for name, t in built.state_dict().items()} == {
@@ -188,7 +192,7 @@ def test_a_class_that_is_no_network_is_refused(target: str) -> None:
     ],
 )
 def test_a_network_from_parts_checks_its_keys(keys: dict[str, object], words: str) -> None:
-    parts = parts_of(replace(find_config("sam2.1_nano"), image_size=64))
+    parts = make_components(replace(find_config("sam2.1_nano"), image_size=64))
     made = {name: getattr(parts, name) for name in ("image_encoder", "memory_attention", "memory_encoder")}
     with pytest.raises(ValueError, match=re.escape(words)):
         SAM2Base(**made | keys)
@@ -202,3 +206,39 @@ def test_untrained_weights_are_drawn_as_released() -> None:
     assert torch.equal(model.memory_encoder.fuser.layers[0].gamma, torch.full((256,), 1e-6))
     again = build_sam2("sam2.1_hiera_t", device="cpu", hydra_overrides_extra=SMALL)
     assert not torch.equal(model.no_mem_embed, again.no_mem_embed)
+
+
+def boxed(model: SAM2VideoPredictor, num_frames: int, objects: int) -> list[FrameOutput]:
+    state = model.init_state(drawn_clip(num_frames))
+    for obj_id in range(objects):
+        model.add_new_points_or_box(state, 0, obj_id, box=[8 + 4 * obj_id, 8, 40 + 4 * obj_id, 40])
+    return list(model.propagate(state))
+
+
+def test_parts_are_compiled_for_one_and_for_any_number() -> None:
+    plain, compiled = predictor(NANO), predictor(NANO)
+    torch._dynamo.reset()
+    compile_network(compiled, backend="eager")
+    assert_equal_outputs(boxed(compiled, 3, 3), boxed(plain, 3, 3), 2e-3)
+    for objects in (1, 2):
+        boxed(compiled, 3, objects)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        assert len(boxed(compiled, 10, 5)) == 10
+
+
+def test_what_a_machine_lacks_shows_before_the_first_frame() -> None:
+    with pytest.raises(RuntimeError, match=r"does not work here on cpu; it needs a C\+\+ compiler"):
+        compile_network(predictor(NANO), backend="no_such_backend")
+
+
+def test_the_released_name_of_the_choice_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+    monkeypatch.setattr("sam2.build_sam.compile_network", compiled.append)
+    models = [build_sam2_video_predictor("sam2.1_nano", device="cpu", vos_optimized=asked) for asked in (False, True)]
+    assert compiled == models[1:]
+
+
+def test_torchs_compiler_is_loaded_by_those_who_ask_for_it() -> None:
+    # It takes seconds, and every actor, command and notebook would pay them.
+    program = "import sys, sam2.build_sam, sam2.sam2_image_predictor; sys.exit('torch._dynamo' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,5 +1,6 @@
 """Checkpoints load strictly; one that does not fit says what it looks like."""
 
+import hashlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from sam2 import checkpoint
 from sam2.build_sam import build_sam2
-from sam2.checkpoint import guess_variant, read_weights
+from sam2.checkpoint import FOLDER, embedded_weights, guess_variant, read_weights
 from sam2.modeling.config import ModelConfig
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.variants import NANO, VARIANTS
@@ -146,3 +148,25 @@ def test_loading_under_inference_mode_leaves_weights_that_can_be_trained(
     assert NANO.image_size == model.image_size
     assert not any(p.is_inference() for p in model.parameters())
     assert all(p.requires_grad for p in model.parameters())
+
+
+def test_the_file_is_the_one_its_digest_names() -> None:
+    path = embedded_weights("sam2.1_nano")
+    assert path is not None
+    digest, name = path.with_suffix(".sha256").read_text().split()
+    assert (name, digest) == (path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+    assert path.stat().st_size <= 8 * 2**20
+
+
+def test_other_variants_have_none() -> None:
+    assert embedded_weights("sam2.1_hiera_t") is None
+
+
+def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = bytearray((FOLDER / "sam2.1_nano.safetensors").read_bytes())
+    held[-1] ^= 1
+    (tmp_path / "sam2.1_nano.safetensors").write_bytes(held)
+    (tmp_path / "sam2.1_nano.sha256").write_text((FOLDER / "sam2.1_nano.sha256").read_text())
+    monkeypatch.setattr(checkpoint, "FOLDER", tmp_path)
+    with pytest.raises(ValueError, match="Install the package again"):
+        embedded_weights("sam2.1_nano")

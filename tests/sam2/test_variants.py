@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import sam2
+from sam2.modeling.backbones.hieradet import plan_blocks
 from sam2.modeling.config import ModelConfig
-from sam2.modeling.hiera import plan_blocks
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.variants import CONFIGS, NANO, VARIANTS, find_config
 

@@ -13,7 +13,7 @@ import torch
 from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
 from labeling.errors import BadConfiguration, BadInput
 from labeling.track.predictor import UNTRAINED, TrackerRecipe, ahead, build_predictor, recipe_of
-from sam2.embedded import embedded_weights
+from sam2.checkpoint import embedded_weights
 
 
 def recipe(tracker: str = "samurai", **model: object) -> TrackerRecipe:

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
+from sam2.modeling.components import make_components
 from sam2.modeling.memory_encoder import MaskDownSampler, MemoryEncoder
-from sam2.modeling.parts import parts_of
 from sam2.variants import NANO
 
 
 def make_encoder() -> MemoryEncoder:
-    return parts_of(NANO).memory_encoder
+    return make_components(NANO).memory_encoder
 
 
 def remembered(encoder: MemoryEncoder, frame: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:

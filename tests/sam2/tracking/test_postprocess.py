@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from sam2.modeling.step_by_hand import without_overlap
+from sam2.modeling.released_methods import without_overlap
 from sam2.tracking.postprocess import (
     boxes_of_masks,
     fill_holes,

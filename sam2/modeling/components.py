@@ -1,4 +1,4 @@
-"""The parts of a network: made from a config, or handed in and read back into one."""
+"""The components of a network: made from a config, or handed in and read back into one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -7,15 +7,15 @@ from typing import Any
 from torch import nn
 
 from sam2.modeling import settings
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.config import ModelConfig
-from sam2.modeling.fpn_neck import FpnNeck, ImageEncoder
-from sam2.modeling.hiera import Hiera
-from sam2.modeling.mask_decoder import MaskDecoder
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer, RoPEAttention
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
-from sam2.modeling.prompt_encoder import PromptEncoder
-from sam2.modeling.two_way_transformer import TwoWayTransformer
+from sam2.modeling.sam.mask_decoder import MaskDecoder
+from sam2.modeling.sam.prompt_encoder import PromptEncoder
+from sam2.modeling.sam.transformer import TwoWayTransformer
 
 # released keys that have one value where a network is built: another would be another network
 FIXED = settings.KEYS_FIXED
@@ -41,7 +41,7 @@ _SIZES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Components:
     """What a network is made of, but for its own few weights."""
 
     image_encoder: nn.Module
@@ -53,14 +53,14 @@ class Parts:
     @staticmethod
     def around(
         config: ModelConfig, image_encoder: nn.Module, memory_attention: nn.Module, memory_encoder: nn.Module
-    ) -> "Parts":
+    ) -> "Components":
         """Return parts that were made elsewhere with the prompt encoder and mask decoder that go with them."""
-        return Parts(image_encoder, memory_attention, memory_encoder, _prompt_encoder(config), _mask_decoder(config))
+        return Components(image_encoder, memory_attention, memory_encoder, _prompt_encoder(config), _mask_decoder(config))
 
 
-def parts_of(config: ModelConfig) -> Parts:
+def make_components(config: ModelConfig) -> Components:
     """Make all parts of a network."""
-    return Parts.around(config, _image_encoder(config), _memory_attention(config), _memory_encoder(config))
+    return Components.around(config, _image_encoder(config), _memory_attention(config), _memory_encoder(config))
 
 
 def config_of(

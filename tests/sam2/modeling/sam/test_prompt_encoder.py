@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sam2.modeling.prompt_encoder import PromptEncoder
+from sam2.modeling.sam.prompt_encoder import PromptEncoder
 
 
 @pytest.fixture

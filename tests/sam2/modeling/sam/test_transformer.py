@@ -2,7 +2,7 @@
 
 import torch
 
-from sam2.modeling.two_way_transformer import TwoWayTransformer
+from sam2.modeling.sam.transformer import TwoWayTransformer
 
 
 def test_one_image_serves_several_prompts() -> None:

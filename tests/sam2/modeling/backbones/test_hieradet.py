@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sam2.modeling.hiera import Hiera, MultiScaleAttention, cut_windows, do_pool, join_windows
+from sam2.modeling.backbones.hieradet import Hiera, MultiScaleAttention, cut_windows, do_pool, join_windows
 
 
 def test_windows_are_put_back_where_they_were() -> None:

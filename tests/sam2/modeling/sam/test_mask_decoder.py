@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sam2.modeling.mask_decoder import Decoded, MaskDecoder
-from sam2.modeling.two_way_transformer import TwoWayTransformer
+from sam2.modeling.sam.mask_decoder import Decoded, MaskDecoder
+from sam2.modeling.sam.transformer import TwoWayTransformer
 
 
 def asked(prompts: int = 1) -> dict[str, object]:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sam2.modeling.fpn_neck import FpnNeck, ImageEncoder
-from sam2.modeling.hiera import Hiera
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 
 DIMS = (4, 8, 16, 32)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sam2.modeling.fpn_neck import ImageFeatures
+from sam2.modeling.backbones.image_encoder import ImageFeatures
 from sam2.tracking.bank import Vantage, look_back
 
 NO_OBJ_SCORE = -1024.0      # the mask logit of an object that is not there
