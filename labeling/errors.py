@@ -154,6 +154,7 @@ def record_of(error: BaseException) -> ErrorRecord:
     message = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError) or "out of memory" in message.lower():
         return ErrorRecord(ErrorKind.DEVICE, "out_of_memory", message, text)
+    # By its text: a device that fails shows itself in plain RuntimeErrors.
     if "CUDA" in message or "cuDNN" in message:
         return ErrorRecord(ErrorKind.DEVICE, "device_error", message, text)
     if isinstance(error, BadCredentials):

@@ -71,6 +71,7 @@ class FrameReader(Sequence[Image8]):
         _check_indices(self._frame_indices, video)
         with as_bad_input():
             self._decoder = FrameDecoder(path, video.ref.uri, sampled=frozenset(self._frame_indices), kept_bytes=kept_bytes)
+        # With another count of frames, masks would lie on other frames than those that were planned.
         num_frames = self._decoder.index.num_frames
         if num_frames != video.num_frames:
             self.close()

@@ -51,6 +51,7 @@ def fetch_video(
     try:
         _reserve(path, stat.num_bytes, scratch, cap_bytes, wait_s)
         with _source_errors(ref):
+            # Looked up before and after: a file that is replaced during the copy must not be labelled under the old key.
             source.download(key, path)
             _unchanged(ref, source, key)
             _check_length(path, stat)

@@ -97,6 +97,7 @@ def read_prompts(uri: str) -> PromptTable:
             bad.append(BadRow(video, row.line, str(error)))
         else:
             good[video].append(prompt)
+    # What stands in a misspelt column is lost, so each such name is said once.
     for name, (line, meant) in others.items():
         if meant:
             message = "prompt table %s, line %d: the column %s is not read; was %s meant?"
@@ -136,6 +137,7 @@ def _require_new(
 ) -> None:
     """Refuse what an earlier row said already, or said otherwise; `earlier` has the line and category by claim."""
     object_id, frame_idx = prompt.object_id, prompt.frame_idx
+    # Of two rows that say the same thing nobody can tell which one is meant.
     claims = [(video, object_id, frame_idx, kind) for kind in kinds_of(prompt)]
     for claim in claims:
         if claim in earlier:

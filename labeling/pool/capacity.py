@@ -39,6 +39,7 @@ def capacity_of(cluster: ClusterConfig, nodes: Nodes, num_jobs: int | None = Non
     _check(cluster)
     kinds = kinds_of(cluster)
     stocks = [node["Resources"] for node in nodes if node["Alive"]]
+    # An actor runs on one node: what several have left over adds up to nothing.
     fitting = [actor for actor in kinds for node_resources in stocks for _ in range(_fit(actor, node_resources))]
     wants = " or ".join(map(_wish, kinds))
     has = "; ".join(map(_stock, stocks)) or "none"
@@ -119,6 +120,7 @@ def refit(workers: list[Worker], actors: Sequence[ActorResources]) -> list[Worke
     for worker in workers:
         if worker.given_up:
             worker.given_up, worker.deaths = False, 0
+    # Whoever runs, or begins on a node, stays there; only actors that wait for room are asked for anew.
     placed = [worker.resources for worker in workers if worker.handle is not None and worker.placed_at is not None]
     free, moved = list(missing(actors, placed)), list[Worker]()
     waiting = [worker for worker in workers if worker.handle is None or worker.placed_at is None]

@@ -54,6 +54,7 @@ def run_jobs(
         workers = [Worker(number, resources, looks_ahead=looks_ahead) for number, resources in enumerate(capacity.actors)]
         pickled: bytes = ray.cloudpickle.dumps(work)  # type: ignore[no-untyped-call]
         driver = Driver(pickled, workers, JobQueue(attempts, num_jobs), limits, cluster, on_event, stop, watch.joined)
+        # From a Ray that is gone no answer comes, so nothing else would end the wait for one.
         driver.checks.append(pulse_of_ray().check)
         if isinstance(work, Proves):
             driver.accept = work.accept

@@ -77,6 +77,7 @@ def charge_failure(failures: Failures, kind: ErrorKind, limits: Limits) -> Charg
 
     A death counts as `device`: both cost a worker. Poison is never tried again.
     """
+    # The same input would fail in the same way.
     if kind is ErrorKind.POISON:
         return Charge(Failures(failures.errors + 1, failures.deaths), again=False)
     if kind is ErrorKind.DEVICE:

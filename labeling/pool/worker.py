@@ -186,6 +186,7 @@ def _pass_on(done: "Future[Response]", to: "Future[Response]") -> None:
 def record_of_death(error: RayError, worker: Worker) -> ErrorRecord:
     """Return the record of an actor's death, with the line of Ray's report that says of what."""
     text = str(error)
+    # Ray's last line says of what it died; those before it are about the actor.
     cause = next((line for line in reversed(text.splitlines()) if line.strip()), type(error).__name__)
     reason = "out_of_memory" if isinstance(error, OutOfMemoryError) or "memory monitor" in text else "worker_died"
     unstarted = isinstance(error, ActorDiedError) and error.actor_init_failed

@@ -139,6 +139,7 @@ def ledger_of(
     """Make a ledger from rows of `schemas.LEDGER`; of rows that a snapshot and a marker both have, one stays."""
     rows = _without_twins(table) if markers else table
     withdrawn = pc.fill_null(rows["withdrawn"], False)
+    # Of withdrawn results the version alone matters: the object's next one has to be above it.
     current, gone = newest(rows.filter(pc.invert(withdrawn))), newest(rows.filter(withdrawn))
     names = ("video_id", "object_id", "label_version", "key", "components")
     results = {(v, o): Result(n, k, c) for v, o, n, k, c in _zipped(current, *names)}
@@ -176,6 +177,7 @@ def _marker(key: str, content: object, uri: str) -> Marker:
     document = plain(content, dict, "the marker")
     schemas.check_stamp(plain(document["storage_version"], int, "storage_version"), str(document["written_by"]), uri)
     shared = {name: plain(document[name], str, name) for name in ("video_id", "batch", "run_id", "written_at")}
+    # A marker that was copied to another key would be taken in twice.
     if key != layout.marker(shared["run_id"], shared["video_id"], shared["batch"]):
         raise ValueError(f"it is of {shared['video_id']}-{shared['batch']}, run {shared['run_id']}; expected what its key says")
     objects = [plain(o, dict, "objects") for o in plain(document["objects"], list, "objects")]

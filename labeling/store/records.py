@@ -39,6 +39,7 @@ def _named(table: str) -> Callable[[Callable[[TableRow], R]], Callable[[TableRow
     def of(read: Callable[[TableRow], R]) -> Callable[[TableRow], R]:
         @wraps(read)
         def named(row: TableRow) -> R:
+            # A value of the right type may still be nonsense; a person is told which row holds it.
             try:
                 return read(row)
             except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
@@ -72,6 +73,7 @@ class TrackRow:
 
 def prompt_to_dict(prompt: Prompt) -> JsonObject:
     """Return a prompt as plain values; parts that it lacks are left out."""
+    # What a prompt lacks is left out: most are a click or a box, and the text lies in every row of `tracks`.
     parts: dict[str, Cell] = {"object_id": prompt.object_id, "frame_idx": prompt.frame_idx}
     if prompt.points_xy:
         parts |= {"points_xy": [list(p) for p in prompt.points_xy], "labels": list(prompt.labels)}
@@ -166,6 +168,7 @@ def video_from_row(row: TableRow) -> Video:
 
 def track_to_row(track: TrackRow) -> dict[str, Cell]:
     """Return what a track's row of `tracks` says apart from its masks; ValueError for a signal that has no column."""
+    # A signal without a column would be measured and lost in silence.
     unknown = sorted(set(track.signals.values) - set(SIGNAL_COLUMNS))
     require(not unknown, "signals", unknown, f"names among {', '.join(SIGNAL_COLUMNS)}")
     spans = {name: list(span) for name, span in track.signals.spans.items()}

@@ -87,6 +87,7 @@ class RunState:
             pace = seconds_per_byte / max(1, self.num_workers)
         else:
             return None
+        # The state is as old as its last write: what has passed since is taken off.
         return min(_LONGEST_S, max(0.0, pace * (self.due_bytes - self.handled_bytes) - (now - self.at)))
 
 
@@ -144,6 +145,7 @@ def recent_scopes(objects: Objects, *, at_most: int = 50, on_damage: OnDamage = 
 
 def looked_at_since(letter: DeadLetter, scopes: Sequence[Scope]) -> bool:
     """Whether a later plan looked at what a letter without a job speaks of: what it could not use has a letter of its own."""
+    # A job's letter is closed by its result in the ledger (`still_open`), never by a look.
     if letter.replayable:
         return False
     part = next((scope.part for scope in scopes if scope.run_id == letter.run_id), "")

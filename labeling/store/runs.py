@@ -121,6 +121,7 @@ def seconds_per_byte(summaries: Iterable[RunSummary]) -> float | None:
     useful = [s for s in summaries if s.labelled_bytes > 0 and s.worker_seconds > 0]
     if not useful:
         return None
+    # By bytes, because that is all that a plan knows of a video before it is fetched.
     return sum(s.worker_seconds for s in useful) / sum(s.labelled_bytes for s in useful)
 
 
@@ -130,6 +131,7 @@ def estimate(plan: Plan, summaries: Iterable[RunSummary], *, num_workers: int) -
     per_byte = seconds_per_byte(useful)
     if per_byte is None:
         return None
+    # A video is never shared among workers.
     workers = max(1, min(num_workers, len(plan.jobs)))
     num_jobs = sum(s.num_jobs - s.num_failed for s in useful)
     return Estimate(per_byte * plan.due_bytes / workers, workers, num_jobs)
@@ -157,6 +159,7 @@ def recent_files(
             on_damage(error)
             return None
 
+    # By the store's own clock: ids of runs are chosen by people and need not ascend.
     stats = [stat for stat in objects.list("runs/") if layout.is_run_file(stat.key, name)]
     newest = sorted(stats, key=lambda stat: stat.modified_at, reverse=True)[:at_most]
     return [content for content in map_objects(objects, read_file, newest) if content is not None]

@@ -66,6 +66,7 @@ def _checked(content: object, name: str) -> Snapshot:
     snapshot = typed(Snapshot, document)
     if not name.endswith(f"/{layout.snapshot(snapshot.version)}"):
         raise ValueError(f"version is {snapshot.version}; expected that of its name")
+    # Readers follow these keys wherever they lead, so each has to be a table of this version's own.
     for part in ("ledger", "files", "tracks", "videos", "verdicts"):
         if layout.staged_version(getattr(snapshot, part)) != snapshot.version:
             raise ValueError(f"{part} is {getattr(snapshot, part)!r}; expected the key of a table of this version")
@@ -185,6 +186,7 @@ def verify_files(
     """
     rows = read_files(objects, snapshot).select(["file", "num_bytes", "sha256"]).to_pylist()
     if at_most_bytes is not None:
+        # Another order for each seed, so that the samples of many runs come to cover every file.
         random.Random(seed).shuffle(rows)
         before = accumulate((row["num_bytes"] for row in rows), initial=0)
         rows = [row for row, read in zip(rows, before, strict=False) if read < at_most_bytes]

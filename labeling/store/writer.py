@@ -107,6 +107,7 @@ class BatchWriter:
         track.num_visible += mask.visible
         track.rows.append(mask_to_row(mask))
         if len(track.rows) == GROUP_ROWS:
+            # A row group holds one object, so that a reader of one track decodes no other.
             self._write_group(object_id, track)
 
     def finish(self, tracks: Sequence[TrackRow]) -> WrittenBatch:

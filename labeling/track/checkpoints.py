@@ -157,6 +157,7 @@ def _fill(part: BinaryIO, url: str, progress: Progress, pause_s: float) -> None:
             problem = f"{error.code} {error.reason}"
         except (OSError, HTTPException) as error:
             problem = str(error) or type(error).__name__
+        # A line that breaks often still brings the file; only one that brings nothing several times in a row is given up.
         tries = 0 if part.tell() > before else tries + 1
         if tries >= _TRIES_WITHOUT_PROGRESS:
             remainder = f"{part.tell()} bytes are kept in {part.name}; a later call goes on from there"
@@ -174,6 +175,7 @@ def _fetch_rest(part: BinaryIO, url: str, progress: Progress) -> bool:
             raise
         return _is_end(error, part, note)
     with answer:
+        # It sends all of the file: this is another version, or it knows no ranges.
         if answer.status != 206:
             part.truncate(0)
         total = _total_of(answer, part.seek(0, os.SEEK_END))

@@ -47,6 +47,7 @@ def mend_cards(objects: Objects) -> None:
     versions = list_versions(objects)
     for version in versions:
         keys = {f"{layout.snapshot_folder(version)}{name}" for name in (CARD, README)}
+        # The newest card alone is read; of the others a look at the listing has to do, or every publish would read them all.
         if keys <= stored and (version != versions[-1] or _is_card(objects, f"{layout.snapshot_folder(version)}{CARD}")):
             continue
         try:
