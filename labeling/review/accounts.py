@@ -1,8 +1,7 @@
 """Who may review: tokens that a person is given once, and the sessions of browsers that signed in with them.
 
-Both are secrets of 32 random bytes; the database holds only their SHA-256. A token is looked up by it, so no answer's time
-tells of one, and nobody guesses one. Signing in with tokens that do not work is limited all the same, so that who tries does
-not fill the log and the database's time; a session that is open goes on.
+Both are secrets of 32 random bytes; the database stores only their SHA-256 and looks them up by it, so response times reveal
+nothing. Tokens that do not work are limited by address and in all, which bounds the load of guessing; open sessions go on.
 """
 
 import hashlib
@@ -28,12 +27,12 @@ from labeling.review.queue import Clock, ReviewQueue
 SENIOR = "senior"
 ROLES = ("reviewer", SENIOR)
 SESSION_S = 14 * 24 * 3600.0
-# Tokens that do not work: so many from one address, and so many in all, within some minutes.
+# Tokens that do not work, within `WINDOW_S` seconds: from one address, and in all.
 WINDOW_S = 300.0
 MOST_OF_ONE, MOST_IN_ALL = 10, 200
 MOST_ADDRESSES = 4096
 
-# What each request asks first, in one statement.
+# Each request begins with this, so it is one statement.
 _WHO = select(
     SessionRow.reviewer, SessionRow.role, SessionRow.csrf, SessionRow.expires_at,
     (SessionRow.token_sha256.is_(None) & exists(select(TokenRow.token_sha256))).label("outdated"),
@@ -137,8 +136,8 @@ def sha256(secret: str) -> str:
 
 
 @dataclass(slots=True)
-class Guesses:
-    """Counts what did not work; safe to share between threads. `clock` gives seconds that only grow."""
+class SignInLimit:
+    """Counts tokens that did not work; safe to share between threads. `clock` gives monotonic seconds."""
 
     of_one: int = MOST_OF_ONE
     in_all: int = MOST_IN_ALL
@@ -173,7 +172,7 @@ class Guesses:
 
 
 def network_of(address: str) -> str:
-    """What is counted as one: an IPv4 address, or the /64 network of an IPv6 one, which is what one customer gets."""
+    """The network that is counted as one client: an IPv4 address, or an IPv6 address's /64, which is what one customer gets."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

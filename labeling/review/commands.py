@@ -1,4 +1,4 @@
-"""What `labeling review` prints and does: queue in, rich tables or records out; the command line's frame is elsewhere."""
+"""Prints the queue for `labeling review` as rich tables, and claims and decides items by the names that people type."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime

@@ -1,8 +1,7 @@
-"""Items lent to another annotation tool and taken back: a changed mask is a correction, an unchanged item can be accepted.
+"""Exports items to another annotation tool and decides what comes back: a changed mask is a correction.
 
-A mask that was taken away says that the object is not on that frame, as the page's "absent here" does.
-
-What a tool's file holds is read in full before anything is decided, so a bad file changes nothing.
+A mask that was removed says that the object is absent on that frame, as the page's "absent here" does. An item without changes
+is accepted where the tool says so. A tool's file is read in full before anything is decided, so a bad file changes nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,7 +41,7 @@ class LentItem:
 
 @dataclass(frozen=True, slots=True)
 class ReturnedItem:
-    """What a tool's file says of one item: `name` is its number or identity, `masks` by frame, those that are not empty.
+    """One item of a tool's file: `name` is its number or identity, `masks` by frame, those that are not empty.
 
     `frames` are the frames that were looked at, None for all of them; `accepted` says that whoever did so found it good.
     `certain` is False where the item is known by a number alone that the tool may have given anew.
@@ -90,7 +89,8 @@ def take_back(
 ) -> Iterator[TakenItem]:
     """Decide what came back: correct where masks changed, accept where it was accepted; the rest is left with a reason.
 
-    Repeatable. Raises BadInput, before anything is decided, for an item that is not there or a mask that does not fit.
+    Repeatable: settled items are left. Raises BadInput, before anything is decided, for an unknown item or a mask that does not
+    fit.
     """
     waiting, settled = [], []
     for returned_item in returned:
@@ -128,9 +128,11 @@ def _compare(lent: LentItem, returned: ReturnedItem) -> _Change:
 def _decide(queue: ReviewQueue, change: _Change, reviewer: str, note: str) -> TakenItem:
     item, changed, returned = change.lent.item, change.changed, change.returned
     name = str(item.key)
+    # A tool may have numbered groups anew, so a number alone names an item only where some mask is still the item's.
     if not returned.certain and not any(change.lent.masks.get(f) == mask for f, mask in returned.masks.items()):
         why = "a group alone names it and no mask is as it was lent: give its masks the attribute `item`"
         return TakenItem(name, "left", why)
+    # An item without any mask is more likely a deleted track than an object that is absent throughout.
     if change.lost and not returned.masks:
         return TakenItem(name, "left", f"all of its masks are gone, on frames {_listed(change.lost)}: reject the item")
     masks = _masks_of(change)
@@ -148,7 +150,7 @@ def _decide(queue: ReviewQueue, change: _Change, reviewer: str, note: str) -> Ta
 
 
 def _masks_of(change: _Change) -> Mapping[int, RLE]:
-    """What a correction says, by frame: the masks that changed, and an empty one where the mask was taken away."""
+    """A correction's masks by frame: those that changed, and an empty one where the mask was removed."""
     nothing = rle.empty(change.lent.masklet.video.size_hw)
     return dict(sorted({**change.changed, **dict.fromkeys(change.lost, nothing)}.items()))
 

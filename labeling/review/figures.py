@@ -42,7 +42,7 @@ class QueueFigures:
 
 
 def figures_of(queue: ReviewQueue) -> QueueFigures:
-    """Count a queue; two short reads of the database."""
+    """Count a queue's items, leases and decisions now, and the age of its oldest waiting item in seconds."""
     now = queue.clock()
     ordinary = ItemRow.item_id.not_in(select(GoldRow.item_id))
     live = (ItemRow.status == ItemStatus.CLAIMED.value) & (ItemRow.lease_expires_at > now)
@@ -59,7 +59,7 @@ def figures_of(queue: ReviewQueue) -> QueueFigures:
         decisions=dict.fromkeys(("accept", "reject", "correct"), 0) | {row[0]: row[1] for row in actions},
     )
 
-# What an event says of its item: that it waits for a decision, or no longer does.
+# Whether an item waits for a decision after an event of this kind.
 WAITS = {
     "opened": True, "reopened": True, "claimed": True, "released": True, "expired": True, "undone": True,
     "decided": False, "closed": False,
@@ -91,7 +91,7 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class BacklogStep:
     """How many items waited at the end of a stretch of time, and how many decisions were made in it."""
 
     until: datetime
@@ -104,7 +104,7 @@ class Throughput:
     """The efforts of all reviewers, and how the queue went from its first item to its newest event."""
 
     efforts: tuple[Effort, ...]
-    backlog: tuple[Moment, ...]
+    backlog: tuple[BacklogStep, ...]
 
     @property
     def rows(self) -> Sequence[tuple[str, str, Rates]]:
@@ -118,7 +118,7 @@ class Throughput:
 
 
 def throughput(queue: ReviewQueue) -> Throughput:
-    """Read both from a queue."""
+    """Read a queue's efforts and backlog in one transaction."""
     with queue.database.read() as session:
         return Throughput(tuple(efforts(session)), tuple(backlog(session)))
 
@@ -158,7 +158,7 @@ def rates_of(efforts: Sequence[Effort]) -> Rates:
     )
 
 
-def backlog(session: Session) -> Sequence[Moment]:
+def backlog(session: Session) -> Sequence[BacklogStep]:
     """Return how many items waited after each stretch of time in which something happened, oldest first."""
     first, last = session.execute(select(func.min(EventRow.happened_at), func.max(EventRow.happened_at))).one()
     if first is None:
@@ -166,7 +166,7 @@ def backlog(session: Session) -> Sequence[Moment]:
     step = step_for(last - first)
     query = select(EventRow.item_id, EventRow.kind, EventRow.happened_at).where(EventRow.kind.in_(WAITS))
     rows = session.execute(query.order_by(EventRow.happened_at, EventRow.event_id).execution_options(yield_per=10_000))
-    return list(_moments(rows, first, step))
+    return list(_backlog_steps(rows, first, step))
 
 
 def step_for(length: timedelta) -> timedelta:
@@ -174,7 +174,7 @@ def step_for(length: timedelta) -> timedelta:
     return next((step for step in STEPS if length / step < MOST_STEPS), STEPS[-1])
 
 
-def _moments(rows: Iterable[Row[tuple[int, str, datetime]]], first: datetime, step: timedelta) -> Iterable[Moment]:
+def _backlog_steps(rows: Iterable[Row[tuple[int, str, datetime]]], first: datetime, step: timedelta) -> Iterable[BacklogStep]:
     waiting: set[int] = set()
     for number, group in groupby(rows, key=lambda row: (row.happened_at - first) // step):
         decided = 0
@@ -184,4 +184,4 @@ def _moments(rows: Iterable[Row[tuple[int, str, datetime]]], first: datetime, st
             else:
                 decided += row.kind == "decided"
                 waiting.discard(row.item_id)
-        yield Moment(first + (number + 1) * step, len(waiting), decided)
+        yield BacklogStep(first + (number + 1) * step, len(waiting), decided)

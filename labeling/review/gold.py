@@ -1,8 +1,7 @@
 """Gold: items of known truth in the queue, unmarked, whose answers score reviewers and never enter the dataset.
 
-Gold is an item that the judge doubted, like any other, with the reasons that it was opened with, so that nothing tells it
-apart: one that was settled (its outcome is the truth) or one whose true masks are at hand beside the masklet's own. Everybody
-answers it once.
+A gold item was opened because the judge doubted it, like any other, and shows nothing else. Its truth is what settled it, or
+true masks compared with the masklet's own. Everybody answers it once.
 """
 
 from collections import defaultdict
@@ -29,7 +28,7 @@ from labeling.store.reader import StoredMasklet, read_masklets
 from labeling.store.records import prompts_from_json
 from labeling.types import RLE, Prompt
 
-# What lies between is neither right nor wrong, and makes no gold.
+# Mean J&F with true masks: a masklet between the two is neither right nor wrong, and makes no gold.
 GOOD_JF, BAD_JF = 0.85, 0.6
 
 

@@ -27,7 +27,7 @@ class ItemStatus(StrEnum):
     CLOSED = "closed"
 
 
-# Of an item that nobody has settled.
+# The statuses of an item that nobody has settled.
 WAITING = (ItemStatus.OPEN, ItemStatus.CLAIMED)
 
 
@@ -183,7 +183,7 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Work of a reviewer that was refused, kept so that nobody has to do it again."""
+    """A refused decision's work, stored so that nobody has to do it again."""
 
     draft_id: int
     item_id: int

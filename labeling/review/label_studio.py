@@ -1,4 +1,4 @@
-"""Label Studio JSON: one task for each frame of an item, its mask as a pre-annotation that BrushLabels can edit.
+"""Label Studio JSON: a task for each frame of an item, its mask as a pre-annotation that BrushLabels can edit.
 
 Label Studio has boxes on videos and no masks, so frames go there as pictures. A submitted annotation says that a frame was
 looked at; an item all of whose tasks are submitted is accepted, or corrected where a mask was changed.

@@ -117,12 +117,6 @@ def draw_label(
     return np.asarray(picture)
 
 
-def label_text(frame_idx: int, **measured: float | None) -> str:
-    """A label's text: the frame and what was measured on it, `-` where there is nothing."""
-    parts = [f"{name} {'-' if value is None else format(value, '.2f')}" for name, value in measured.items()]
-    return "  ".join([f"frame {frame_idx}", *parts])
-
-
 def filmstrip(frames: Sequence[Rgb], *, width: int, gap_px: int = 2) -> Rgb:
     """Frames side by side in one picture of `width` pixels, each in a cell of the first one's shape.
 

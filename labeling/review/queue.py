@@ -67,12 +67,12 @@ class ReviewQueue:
 
     @property
     def database(self) -> Database:
-        """What the queue stands on."""
+        """The queue's database."""
         return self._database
 
     @property
     def clock(self) -> Clock:
-        """What the queue takes for the time."""
+        """The clock that leases and events are timed by."""
         return self._clock
 
     def open_items(self, items: Iterable[ReviewItem]) -> OpenCounts:
@@ -151,7 +151,7 @@ class ReviewQueue:
         self, reviewer: str, *, lease_s: float = 600.0, item: int | ItemKey | None = None, reason: str | None = None,
         category: str | None = None, run: str | None = None, skipping: Collection[int] = (), senior: bool = False,
     ) -> Lease | None:
-        """Hold the riskiest item that nobody holds, or the named one; None when nothing waits.
+        """Lease the riskiest item that nobody holds, or the named one, for `lease_s` seconds; None when nothing waits.
 
         Nobody gets an item twice that they have had their say on; a `senior` also gets those on which others disagree.
         `skipping` are numbers of items to pass over. Errors for a named one: UnknownItem, AlreadySettled, NeedsSenior,
@@ -162,6 +162,7 @@ class ReviewQueue:
         with self._database.write() as session:
             if item is not None:
                 return leases.lease_of(leases.take(session, item, viewer, now, expires_at))
+            # First, so that an item whose lease just ran out is handed out by its rank.
             leases.expire_leases(session, now)
             chosen = ItemFilter(ItemStatus.OPEN, reason, category, run, viewer)
             row = listing.next_open(session, chosen, skipping=skipping)
@@ -197,7 +198,7 @@ class ReviewQueue:
                 outcome = decisions.decide_lease(session, token, decision, now, reviewer=reviewer, item_id=item_id)
             else:
                 outcome = decisions.decide_item(session, held, Viewer(checked_name(reviewer or ""), senior), decision, now)
-        # Raised after the commit, so that the draft is kept.
+        # Raised after the commit, so that the draft is stored.
         if isinstance(outcome, decisions.RefusedDecision):
             raise LostLease(outcome.message, draft_id=outcome.draft_id)
         return outcome

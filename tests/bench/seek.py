@@ -65,7 +65,7 @@ def made_ahead(shelf: FrameCache, video: Video) -> tuple[float, float]:
     """Open an item of all frames and wait until they are there; wall and processor seconds."""
     began = time.perf_counter(), time.process_time()
     prefetcher, width, frames = Prefetcher(shelf), shown_width(WIDTH, video), range(video.num_frames)
-    prefetcher.wish(video, frames[:1], width=width, later=frames)
+    prefetcher.request(video, frames[:1], width=width, later=frames)
     while not all(shelf.has_jpeg(video, frame_idx, width=width) for frame_idx in frames):
         threading.Event().wait(0.1)
     prefetcher.close()

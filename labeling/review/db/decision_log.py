@@ -45,7 +45,7 @@ class ChainReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every row fits the one before it and the kept head."""
+        """Whether every row fits the one before it and the stored head."""
         return not self.problem
 
 
@@ -58,9 +58,9 @@ def row_hash(previous_hash: str, content: Mapping[str, object]) -> str:
 
 
 def append_decision(session: Session, content: Mapping[str, object]) -> DecisionRow:
-    """Add one decision at the end of the log and return it, apart from the session.
+    """Write one decision at the end of the log and return it, detached from the session.
 
-    Decisions queue up for the head's row, so the log has no gap and no fork.
+    `content` has the columns of `_CONTENT` but `seq`. Writers wait for the head's row lock, so the log has no gap and no fork.
     """
     num_decisions, previous_hash = session.execute(_READ_HEAD).one()
     full = {**content, "seq": num_decisions + 1}
@@ -71,7 +71,7 @@ def append_decision(session: Session, content: Mapping[str, object]) -> Decision
 
 
 def verify_chain(session: Session, *, expected_head: str | None = None) -> ChainReport:
-    """Recompute every hash from the first row on; `expected_head` is a hash kept elsewhere that the log must contain."""
+    """Recompute every hash from the first row on; `expected_head` is a hash stored elsewhere that the log must contain."""
     previous, count, seen = FIRST_HASH, 0, expected_head in (None, FIRST_HASH)
     for row in session.execute(select(DecisionRow).order_by(DecisionRow.seq)).yield_per(1000).scalars():
         problem = _problem_of(row, previous, count + 1)
@@ -109,7 +109,8 @@ COLUMNS: Mapping[str, pa.DataType] = {
 def audit_log(database: Database, *, out: str | None = None, expected_head: str | None = None) -> ChainReport:
     """Recompute the log's hashes, and write the log as it is to `out` (.jsonl, .csv or .parquet; a path or s3://).
 
-    `expected_head` is a hash that was kept elsewhere and that the log must contain.
+    `expected_head` is a hash that was stored elsewhere and that the log must contain. Raises BadConfiguration
+    where `out` is there and is no earlier log.
     """
     if out is not None:
         require_like(out, COLUMNS)
@@ -130,7 +131,7 @@ PAGE = 1000
 
 
 def decisions_after(session: Session, seq: int) -> Iterator[LoggedDecision]:
-    """The log's rows after one, oldest first."""
+    """At most `PAGE` rows of the log after `seq`, oldest first."""
     query = select(DecisionRow).where(DecisionRow.seq > seq).order_by(DecisionRow.seq).limit(PAGE)
     for row in session.execute(query).scalars():
         yield logged_decision(row)
@@ -188,7 +189,7 @@ def mark_applied(session: Session, seqs: Collection[int], run_id: str, now: date
 
 
 def counted_clicks(session: Session, seqs: Collection[int]) -> Mapping[int, int]:
-    """Return the clicks of those decisions for which somebody counted them."""
+    """Return the clicks by row of the log, for rows whose clicks were counted."""
     query = select(EffortRow.seq, EffortRow.clicks).where(EffortRow.seq.in_(sorted(seqs)))
     return {row.seq: row.clicks for row in session.execute(query)}
 

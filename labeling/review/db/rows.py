@@ -1,4 +1,4 @@
-"""Rows of the tables: found, moved and noted in the caller's transaction, and read as the records of `items.py`.
+"""Finds, moves and reads rows in the caller's transaction: rows become the records of `items.py`, steps become events.
 
 Prompts and flags travel as JSON; prompts as canonical text (sorted keys, no spaces), because the decision log
 hashes exactly that text.

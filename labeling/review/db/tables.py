@@ -64,7 +64,6 @@ class ItemRow(Base):
     """
 
     __tablename__ = "review_item"
-
     item_id: Mapped[int] = mapped_column(BigId, primary_key=True)
     video_id: Mapped[str] = mapped_column(String(16))
     track_id: Mapped[str] = mapped_column(String(20))
@@ -102,7 +101,6 @@ class ReasonRow(Base):
     """One reason of one item, with what items are ranked and filtered by, so that any mix of filters is one index's work."""
 
     __tablename__ = "review_item_reason"
-
     item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), primary_key=True)
     reason: Mapped[str] = mapped_column(Text, primary_key=True)
     status: Mapped[str] = mapped_column(String(8))
@@ -122,7 +120,6 @@ class TallyRow(Base):
     """How many items of a status have a reason, category or run; triggers keep it. Rows of one name add up."""
 
     __tablename__ = "review_tally"
-
     tally_id: Mapped[int] = mapped_column(BigId, primary_key=True)
     facet: Mapped[str] = mapped_column(String(8))
     status: Mapped[str] = mapped_column(String(8))
@@ -136,7 +133,6 @@ class DecisionRow(Base):
     """The decision log: rows are only ever added (a trigger refuses the rest), each chained by hash to the one before."""
 
     __tablename__ = "review_decision"
-
     seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), index=True)
     video_id: Mapped[str] = mapped_column(String(16))
@@ -157,7 +153,6 @@ class ChainHeadRow(Base):
     """The log's length and last hash: one row, locked while a decision is added, so that a cut tail shows."""
 
     __tablename__ = "review_chain_head"
-
     head_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     num_decisions: Mapped[int] = mapped_column(BigInteger)
     row_hash: Mapped[str] = mapped_column(String(64))
@@ -167,7 +162,6 @@ class AppliedRow(Base):
     """A correction that a run has tracked from; apart from the log, which never changes."""
 
     __tablename__ = "review_applied"
-
     seq: Mapped[int] = mapped_column(BigId, ForeignKey("review_decision.seq"), primary_key=True, autoincrement=False)
     run_id: Mapped[str] = mapped_column(Text)
     applied_at: Mapped[datetime]
@@ -177,7 +171,6 @@ class DraftRow(Base):
     """A refused decision's work."""
 
     __tablename__ = "review_draft"
-
     draft_id: Mapped[int] = mapped_column(BigId, primary_key=True)
     item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), index=True)
     reviewer: Mapped[str] = mapped_column(Text)
@@ -193,7 +186,6 @@ class EventRow(Base):
     """One step in an item's life; `lease_token` finds the item of a lease that is gone."""
 
     __tablename__ = "review_event"
-
     event_id: Mapped[int] = mapped_column(BigId, primary_key=True)
     item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), index=True)
     kind: Mapped[str] = mapped_column(String(16))
@@ -207,7 +199,6 @@ class EffortRow(Base):
     """What a decision took beside its seconds; apart from the log, whose hashes cover its own columns only."""
 
     __tablename__ = "review_effort"
-
     seq: Mapped[int] = mapped_column(BigId, ForeignKey("review_decision.seq"), primary_key=True, autoincrement=False)
     clicks: Mapped[int]
 
@@ -216,7 +207,6 @@ class UndoneRow(Base):
     """A decision that its reviewer took back, and the row of the log that says so."""
 
     __tablename__ = "review_undone"
-
     seq: Mapped[int] = mapped_column(BigId, ForeignKey("review_decision.seq"), primary_key=True, autoincrement=False)
     undone_by: Mapped[int] = mapped_column(BigId, ForeignKey("review_decision.seq"), unique=True)
 
@@ -225,7 +215,6 @@ class WorkRow(Base):
     """What a reviewer has on the page and not yet decided: one for each item and reviewer, as the page's own JSON."""
 
     __tablename__ = "review_work"
-
     work_id: Mapped[int] = mapped_column(BigId, primary_key=True)
     item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"))
     reviewer: Mapped[str] = mapped_column(Text)
@@ -239,7 +228,6 @@ class ConsensusRow(Base):
     """How many reviewers an item asks for, where it is more than one."""
 
     __tablename__ = "review_consensus"
-
     item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), primary_key=True, autoincrement=False)
     wanted: Mapped[int]
 
@@ -248,7 +236,6 @@ class DisputeRow(Base):
     """An item whose reviewers disagree: it waits for a senior."""
 
     __tablename__ = "review_dispute"
-
     item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), primary_key=True, autoincrement=False)
 
 
@@ -259,7 +246,6 @@ class OpinionRow(Base):
     """
 
     __tablename__ = "review_opinion"
-
     item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), primary_key=True, autoincrement=False)
     reviewer: Mapped[str] = mapped_column(Text, primary_key=True, index=True)
     seq: Mapped[int | None] = mapped_column(BigId, ForeignKey("review_decision.seq"), unique=True)
@@ -269,7 +255,6 @@ class GoldRow(Base):
     """An item of known truth: whether its masks are `good`, and true masks as prompts; the log after `after_seq` answers it."""
 
     __tablename__ = "review_gold"
-
     item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), primary_key=True, autoincrement=False)
     good: Mapped[bool]
     truth: Mapped[str] = mapped_column(Text)
@@ -282,7 +267,6 @@ class AuditRow(Base):
     """An item that a draw of the random audit holds, and the probability with which it was drawn."""
 
     __tablename__ = "review_audit"
-
     draw: Mapped[str] = mapped_column(Text, primary_key=True)
     item_id: Mapped[int] = mapped_column(BigId, ForeignKey("review_item.item_id"), primary_key=True, autoincrement=False)
     inclusion: Mapped[float]
@@ -293,7 +277,6 @@ class TokenRow(Base):
     """A reviewer's token: its SHA-256 alone, so that who reads the database cannot sign in."""
 
     __tablename__ = "review_token"
-
     token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     reviewer: Mapped[str] = mapped_column(Text)
     role: Mapped[str] = mapped_column(String(8))
@@ -305,7 +288,6 @@ class SessionRow(Base):
     """A signed-in browser: the SHA-256 of its cookie; `token_sha256` is what it signed in with, None where none was asked."""
 
     __tablename__ = "review_session"
-
     session_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     token_sha256: Mapped[str | None] = mapped_column(String(64))
     reviewer: Mapped[str] = mapped_column(Text)

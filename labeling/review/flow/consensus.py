@@ -45,10 +45,11 @@ _ASKED = select(*(
 
 
 def settles(session: Session, row: ItemRow, logged: DecisionRow) -> bool:
-    """Whether a decision just logged is the outcome of its locked item.
+    """Return whether a decision settles its item; called once for each, after the log has it, under the item's lock.
 
-    Written where it is not: an opinion, and a dispute where it disagrees with one before. A senior's decision on a disputed
-    item settles it and ends the dispute.
+    True for the only reviewer an item asks for, for the last of several who agree, and for a senior on a disputed item, whose
+    dispute is deleted. False for the others: the decision is written as an opinion, with a dispute where it disagrees with an
+    earlier opinion. Answers to gold never settle it. The item's status is the caller's to write.
     """
     gold, reviewers, dispute = session.execute(_ASKED, {"item_id": row.item_id}).one()
     if gold is not None:
@@ -60,6 +61,7 @@ def settles(session: Session, row: ItemRow, logged: DecisionRow) -> bool:
         # Only a senior could claim it.
         session.execute(delete(DisputeRow).where(DisputeRow.item_id == row.item_id))
         return True
+    # Opinions on one item follow each other by its lock, so two reviewers cannot both count themselves as the last.
     others = opinions(session, row.item_id)
     if not all(agree(other, logged) for other in others):
         session.add(DisputeRow(item_id=row.item_id))
@@ -68,18 +70,19 @@ def settles(session: Session, row: ItemRow, logged: DecisionRow) -> bool:
 
 
 def _add_opinion(session: Session, logged: DecisionRow) -> bool:
+    """Write that a decision settles nothing by itself; False, so that callers can return it."""
     session.add(OpinionRow(item_id=logged.item_id, reviewer=logged.reviewer, seq=logged.seq))
     return False
 
 
 def opinions(session: Session, item_id: int) -> Sequence[DecisionRow]:
-    """The decisions on an item that settle nothing by themselves, oldest first."""
+    """The decisions on an item that await others to agree, oldest first; answers to gold are among them."""
     query = select(DecisionRow).join(OpinionRow, OpinionRow.seq == DecisionRow.seq).where(OpinionRow.item_id == item_id)
     return session.scalars(query.order_by(DecisionRow.seq)).all()
 
 
 def reconsider(session: Session, item_id: int) -> None:
-    """Say anew whether reviewers disagree on an item, after one took a decision back."""
+    """Write or delete an item's dispute by the opinions that are left, after a reviewer took one back."""
     dispute, logged = session.get(DisputeRow, item_id), opinions(session, item_id)
     disagree = not all(agree(first, second) for k, first in enumerate(logged) for second in logged[:k])
     if dispute is not None and not disagree:
@@ -89,11 +92,15 @@ def reconsider(session: Session, item_id: int) -> None:
 
 
 def ask(session: Session, item: int | ItemKey, reviewers: int) -> None:
-    """Ask for so many reviewers of one waiting item; BadInput for fewer than another opinion could still bring about."""
+    """Write how many reviewers a waiting item asks for.
+
+    Errors: UnknownItem, AlreadySettled, BadInput unless `reviewers` is above the opinions it has and at most `MAX_REVIEWERS`.
+    """
     row = find(session, item, lock=True)
     if row.status not in WAITING:
         raise AlreadySettled(f"item {key_of(row)} is {described(row)}; expected one that waits for a decision")
     have = len(opinions(session, row.item_id))
+    # With as many as it has, no decision would come that settles it.
     if not have < reviewers <= MAX_REVIEWERS:
         problem = f"reviewers is {reviewers} for item {key_of(row)}, which {have} have decided"
         raise BadInput(f"{problem}; expected {have + 1} to {MAX_REVIEWERS}", "bad_reviewers")
@@ -101,7 +108,7 @@ def ask(session: Session, item: int | ItemKey, reviewers: int) -> None:
 
 
 def agree(first: DecisionRow, second: DecisionRow) -> bool:
-    """Whether two decisions on one item say the same."""
+    """Whether two decisions on one item have the same action and, for corrections, masks with a mean J&F of `AGREEMENT_JF`."""
     if first.action != second.action:
         return False
     if first.action != "correct":
@@ -111,7 +118,7 @@ def agree(first: DecisionRow, second: DecisionRow) -> bool:
 
 
 def mask_likeness(first: Sequence[Prompt], second: Sequence[Prompt]) -> float | None:
-    """Mean J&F over the frames for which both give a mask, None where there is no such frame."""
+    """Mean J&F in [0, 1] over the frames for which both give a mask of one size, None where there is no such frame."""
     others = {prompt.frame_idx: prompt.mask for prompt in second if prompt.mask is not None}
     pairs = [(p.mask, others[p.frame_idx]) for p in first if p.mask is not None and p.frame_idx in others]
     both = [(rle.decode(mask), rle.decode(other)) for mask, other in pairs if mask.size_hw == other.size_hw]
@@ -140,7 +147,7 @@ def is_gold(session: Session, item_id: int) -> bool:
 
 
 def as_seen(session: Session, items: Collection[QueuedItem], viewer: Viewer) -> list[QueuedItem]:
-    """The items as a reviewer sees them."""
+    """The items as a reviewer sees them: one that awaits others, or gold, is decided to who has decided it."""
     waiting = [item.item_id for item in items if item.status in WAITING]
     theirs = set(session.scalars(spoken_on(viewer).where(OpinionRow.item_id.in_(waiting)))) if waiting else set()
     return [_settled(item) if item.item_id in theirs else item for item in items]

@@ -1,4 +1,7 @@
-"""Decides items and takes decisions back, each logged in the same transaction; what comes too late is kept as a draft."""
+"""Decides items and takes decisions back; the log gets a row in the same transaction.
+
+A decision that comes after its lease ended changes no item: its work is stored as a draft for its reviewer.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,7 +82,10 @@ def decide_lease(
     session: Session, token: str, decision: NewDecision, now: datetime, *, reviewer: str | None = None,
     item_id: int | None = None,
 ) -> LoggedDecision | RefusedDecision:
-    """Decide the item that a token holds; a repeated call with the same decision gives the decision that stands.
+    """Decide the item that a token holds; a repeated call with the same decision returns the row that is logged.
+
+    Written: the log's row, the item's status and event, clicks; or a draft and its event, with RefusedDecision returned and not
+    raised, so that the caller's commit stores the draft.
 
     Errors: AlreadySettled when this lease decided otherwise, OthersLease and BadInput for a lease that is not `reviewer`'s
     or not on `item_id`, BadInput for prompts of another object.
@@ -107,7 +113,7 @@ def _require_theirs(holder: str | None, held_id: int, reviewer: str | None, item
 
 
 def decide_item(session: Session, item: int | ItemKey, viewer: Viewer, decision: NewDecision, now: datetime) -> LoggedDecision:
-    """Claim and decide one named item; repeated by the same reviewer it gives the decision that stands.
+    """Claim and decide one named item; repeated by the same reviewer it returns the row that is logged.
 
     Errors: UnknownItem, AlreadySettled, NeedsSenior, ItemHeld (another reviewer's live lease), BadInput for prompts of
     another object.
@@ -122,10 +128,12 @@ def decide_item(session: Session, item: int | ItemKey, viewer: Viewer, decision:
 
 
 def _log(session: Session, row: ItemRow, decision: NewDecision, now: datetime) -> LoggedDecision:
+    """Log a decision on a locked, leased item and end its lease: decided where that settles it, else open to others."""
     if row.blind and decision.action == "correct":
         problem = f"item {key_of(row)} is asked for a verdict alone and {len(decision.prompts)} prompts came"
         raise BadInput(f"{problem}; expected accept or reject", "verdict_only")
     started_at = row.lease_started_at or now
+    # Without the page's own count, the time since the claim, which an idle reviewer lengthens.
     seconds = (now - started_at).total_seconds() if decision.seconds is None else decision.seconds
     logged = append_decision(session, {
         **key_of(row)._asdict(), "item_id": row.item_id, "action": decision.action, "reviewer": row.lease_reviewer,
@@ -137,7 +145,7 @@ def _log(session: Session, row: ItemRow, decision: NewDecision, now: datetime) -
     # After the log has it, for reviewers are compared by their rows of the log.
     settled = consensus.settles(session, row, logged)
     note_event(session, "decided" if settled else OPINION, row, now, detail=decision.action)
-    # Its work in hand went into it; left behind it would be offered again when the decision is taken back.
+    # Its unfinished work went into it; left behind it would be offered again when the decision is taken back.
     session.execute(_DROP_WORK, {"item_id": row.item_id, "reviewer": row.lease_reviewer})
     move_one(session, row, ItemStatus.DECIDED if settled else ItemStatus.OPEN, **NO_LEASE)
     return logged_decision(logged)
@@ -174,7 +182,7 @@ def _keep(session: Session, row: ItemRow, reviewer: str, decision: NewDecision, 
         DraftRow.prompts == prompts, DraftRow.note == decision.note,
     )
     draft = session.execute(same).scalars().first()
-    if draft is not None:
+    if draft is not None:  # a repeated request
         return draft
     draft = DraftRow(
         item_id=row.item_id, reviewer=reviewer, action=decision.action, prompts=prompts, note=decision.note,
@@ -207,6 +215,8 @@ def undo(session: Session, seq: int, reviewer: str, now: datetime) -> QueuedItem
         # The item waits as it did: only the reviewer's say goes.
         _require_unanswered(session, row, last)
         session.delete(opinion)
+    # The log only grows: the row that is taken back stays, and this one says so. Its token is unique, so no decision is
+    # taken back twice, whatever requests race.
     logged = append_decision(session, {
         **key_of(row)._asdict(), "item_id": row.item_id, "action": "undo", "reviewer": reviewer, "decided_at": now,
         "seconds": 0.0, "note": f"takes back row {seq}", "prompts": "[]", "lease_token": f"undo-{seq}",
@@ -218,7 +228,7 @@ def undo(session: Session, seq: int, reviewer: str, now: datetime) -> QueuedItem
 
 
 def _require_unanswered(session: Session, row: ItemRow, last: DecisionRow) -> None:
-    """An opinion can be taken back until others go on from it; nobody does from an answer to gold."""
+    """AlreadySettled once others have decided after an opinion, or the item is claimed; gold's answers are never built on."""
     if is_gold(session, row.item_id):
         return
     if row.status != ItemStatus.OPEN or _newest(session, row) != last.seq:

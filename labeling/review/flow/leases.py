@@ -1,4 +1,4 @@
-"""Leases: who holds an item, until when, and what became of a lease that is gone; each in the caller's transaction."""
+"""Leases: who holds an item and until when, and why a lease ended. Every function runs in the caller's transaction."""
 
 import secrets
 from collections.abc import Mapping
@@ -77,13 +77,14 @@ def expire_leases(session: Session, now: datetime) -> None:
 
 
 def put_back(session: Session, row: ItemRow, kind: str, now: datetime, *, detail: str = "") -> None:
-    """End an item's lease and open it again."""
+    """End an item's lease and open it again; `kind` is the event that is written: expired or released."""
+    # Before the lease is cleared: the event names its reviewer and token.
     note_event(session, kind, row, now, detail=detail)
     move_one(session, row, ItemStatus.OPEN, **NO_LEASE)
 
 
 def grant(session: Session, row: ItemRow, reviewer: str, now: datetime, expires_at: datetime) -> ItemRow:
-    """Give a locked, free item to a reviewer under a new token."""
+    """Write a lease of a locked, free item under a new token of 32 characters, with its event."""
     move_one(
         session, row, ItemStatus.CLAIMED, lease_token=secrets.token_urlsafe(24),
         lease_reviewer=reviewer, lease_started_at=now, lease_expires_at=expires_at,
@@ -93,13 +94,14 @@ def grant(session: Session, row: ItemRow, reviewer: str, now: datetime, expires_
 
 
 def take(session: Session, item: int | ItemKey, viewer: Viewer, now: datetime, expires_at: datetime) -> ItemRow:
-    """Give one named item to a reviewer; who holds it already keeps it, with the same token.
+    """Lease one named item to a reviewer; who holds it already keeps the token, with a later end.
 
     Errors: UnknownItem, AlreadySettled (decided, by this reviewer or for good, or closed), NeedsSenior, ItemHeld (another
     reviewer's live lease).
     """
     # Locked first: what is looked at below stays so until the lease is written.
     row = find(session, item, lock=True)
+    # An item that waits for others, or is gold, is decided to who has decided it: nobody counts twice.
     spoken = has_spoken(session, row.item_id, viewer.name)
     if row.status not in WAITING or spoken:
         status = ItemStatus.DECIDED.value if spoken else described(row)
@@ -118,7 +120,7 @@ def take(session: Session, item: int | ItemKey, viewer: Viewer, now: datetime, e
 
 
 def has_spoken(session: Session, item_id: int, reviewer: str) -> bool:
-    """Whether a reviewer has had their say on an item that goes on waiting."""
+    """Whether a reviewer has decided an item that waits on, for others or as gold."""
     return session.execute(_SPOKEN, {"item_id": item_id, "reviewer": reviewer}).first() is not None
 
 
@@ -166,7 +168,8 @@ def holder_of(session: Session, token: str, now: datetime) -> LeaseHolder:
 
 
 def keep(session: Session, token: str, now: datetime, expires_at: datetime) -> ItemRow:
-    """Set the end of a live lease; LostLease when it ran out or the item is no longer held by it."""
+    """Write a live lease's new end, earlier ones too; LostLease when it ran out or another lease holds the item."""
+    # One statement compares and sets, so a heartbeat cannot revive a lease that ran out while it was on its way.
     item_id = session.execute(_KEEP, {"token": token, "now": now, "until": expires_at}).scalar_one_or_none()
     if item_id is None:
         raise LostLease("lease is lost: it ran out, was released, or its item is settled; claim the item again")
@@ -181,8 +184,9 @@ def release(session: Session, token: str, now: datetime, *, note: str) -> None:
 
 
 def lost_because(session: Session, token: str, row: ItemRow) -> str:
-    """What became of a lease that is no longer live."""
+    """Say why a lease is no longer live, for the message of a refused decision."""
     if row.lease_token == token:
+        # Nobody has claimed the item since, so no sweep has written the event yet.
         return "it ran out"
     ended = session.execute(
         select(EventRow.kind).where(EventRow.lease_token == token, EventRow.kind.in_(("released", "expired")))

@@ -1,7 +1,7 @@
-"""Opens items in bulk: no twins, newer versions close older ones, what is decided stays.
+"""Opens items in bulk: one for each version of a masklet, newer versions close older ones, decided items stay.
 
-One chunk of items is one transaction, so a run that is killed in between opens the rest the next time. What a published
-snapshot doubts goes in, and what it no longer does goes out.
+A published snapshot's masklets under review become items, and open items that it judges clear are closed. One chunk of items
+is one transaction: a run that is killed in between opens the rest the next time.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -49,7 +49,7 @@ SUPERSEDED = "superseded by version"
 
 @dataclass(slots=True)
 class _ChunkChanges:
-    """What one chunk will do, found out before anything is written."""
+    """What one chunk will write, decided before anything is written."""
 
     new: list[ReviewItem] = field(default_factory=list)
     reopened: dict[int, ReviewItem] = field(default_factory=dict)
@@ -90,7 +90,7 @@ def chunks_of(items: Iterable[ReviewItem]) -> Iterator[list[ReviewItem]]:
 
 
 def open_chunk(session: Session, items: list[ReviewItem], now: datetime) -> OpenCounts:
-    """Open one chunk inside the caller's transaction."""
+    """Write one chunk's items, reasons and events; a second call with the same items writes nothing."""
     changes = _changes(session, items)
     for version, item_ids in changes.superseded.items():
         _supersede(session, item_ids, version, now)
@@ -108,9 +108,11 @@ def _changes(session: Session, items: list[ReviewItem]) -> _ChunkChanges:
     gold = set(session.scalars(_gold().where(GoldRow.item_id.in_(rows))))
     for item in items:
         versions = known.get((item.key.video_id, item.key.track_id), {})
+        # A run that published late must not bring back what a newer one has replaced.
         if any(version > item.key.label_version for version in versions):
             changes.stale += 1
             continue
+        # Claimed ones too: a decision on masks that are gone would be lost, so their lease ends here with a message.
         for version, row in versions.items():
             if version < item.key.label_version and row.status in WAITING and row.item_id not in gold:
                 changes.superseded.setdefault(item.key.label_version, []).append(row.item_id)
@@ -131,6 +133,7 @@ def _gold() -> Select[tuple[int]]:
 
 
 def _sort_in(changes: _ChunkChanges, item: ReviewItem, row: ItemRow | None) -> None:
+    """Add an item to what its own version's row asks for; a row withdrawn as clear opens again, a superseded one does not."""
     if row is None:
         changes.new.append(item)
     elif row.status == ItemStatus.DECIDED or (row.closed_because or "").startswith(SUPERSEDED):

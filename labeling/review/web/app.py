@@ -63,7 +63,7 @@ def logout(
 def with_limit(request: Request, services: Services, look_up: Callable[[], T]) -> T:
     """What a token opens; what opens nothing counts against its address, and too much of it is refused for some minutes."""
     address = request.client.host if request.client else ""
-    wait_s = services.guesses.wait_s(address)
+    wait_s = services.sign_in_limit.wait_s(address)
     if wait_s:
         refused = Refused(
             429, "too_many", "too many tokens that do not work have come from your address, or to this server",
@@ -73,7 +73,7 @@ def with_limit(request: Request, services: Services, look_up: Callable[[], T]) -
         raise refused
     opened = look_up()
     if not opened:
-        services.guesses.missed(address)
+        services.sign_in_limit.missed(address)
     return opened
 
 

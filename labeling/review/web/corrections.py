@@ -1,4 +1,4 @@
-"""The network at the reviewer's hand: a mask from clicks on one frame, and a short span tracked from corrections."""
+"""Runs the network for the page: a mask from clicks on one frame, and a short span tracked from corrections."""
 
 import threading
 import time
@@ -35,7 +35,7 @@ class Network:
 class Clicker:
     """Answers clicks and short propagations with a network that is built when first asked for.
 
-    `build` None means that this server has no network; `why` is what is told then.
+    `build` None means that this server has no network; `why` is the message of Unavailable then.
     """
 
     def __init__(self, build: Callable[[], Network] | None, *, why: str = "") -> None:
@@ -71,7 +71,8 @@ class Clicker:
     ) -> tuple[Mapping[int, FrameMask], bool]:
         """Track one object both ways from frame `start`; the masks by frame, and whether that is all of them.
 
-        What `who` asked for before is given up: a page that asks again no longer waits for it.
+        An earlier request of `who` ends early, for its page no longer waits. At most `DEADLINE_S` seconds; Unavailable after
+        `WAIT_S` seconds of waiting for another reviewer's tracking.
         """
         network = self.network()
         masks: dict[int, FrameMask] = {}
@@ -88,7 +89,7 @@ class Clicker:
         return masks, True
 
     def _newest_of(self, who: str) -> threading.Event:
-        """Give up what a reviewer asked for before; the event that a later question will set."""
+        """End a reviewer's earlier request; returns the event that a later one sets."""
         with self._building:
             before, self._newest[who] = self._newest.get(who), threading.Event()
             if before is not None:

@@ -81,7 +81,7 @@ class FrameCache:
         return self._jpegs.get((video.ref.content_id, frame_idx, width)) is not None
 
     def keep_jpeg(self, video: Video, frame_idx: int, rgb_HW3: Rgb) -> int:
-        """Make the JPEG of a frame, given in the size that it is shown in, before somebody asks; its bytes."""
+        """Encode a frame (H, W, 3), already of the shown size, and cache it; returns the JPEG's length in bytes."""
         key = (video.ref.content_id, frame_idx, rgb_HW3.shape[1])
         return len(self._jpegs.put(key, to_jpeg(rgb_HW3)))
 
@@ -130,7 +130,7 @@ class FrameCache:
                 video_file.stack.close()
 
     def _idle(self) -> list[_OpenVideo]:
-        """Take out the least used that nobody holds, until few enough are open."""
+        """Remove and return the least recently used files that no request holds, until few enough are open."""
         taken = []
         for key in list(self._opened):
             if len(self._opened) <= self._most_open:
@@ -148,7 +148,7 @@ class FrameCache:
         return opened.path
 
     def _placed(self, video: Video) -> Video:
-        """The video where it is now."""
+        """The video with the address that it has now, under `source_root`."""
         if not self._source_root:
             return video
         uri = f"{self._source_root.rstrip('/')}/{video.ref.key}"
@@ -159,7 +159,7 @@ class FrameCache:
 
 
 def shown_width(asked: int, video: Video) -> int:
-    """The width that a frame is sent with: the next one at hand from the asked one on, never more than the video has."""
+    """The width in pixels that a frame is sent with: the next of `WIDTHS` from `asked` on, at most the video's own."""
     native = video.size_hw[1]
     return min(native, next((width for width in WIDTHS if width >= asked), native))
 
@@ -179,8 +179,8 @@ MOST_BYTES = 128 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """Frames of one video that will be looked at soon."""
+class FrameRequest:
+    """Frames of one video, `width` pixels across, that a reviewer is about to see; `later` ones yield to all others."""
 
     video: Video
     frame_indices: tuple[int, ...]
@@ -189,25 +189,25 @@ class Wish:
 
 
 class Prefetcher:
-    """Takes wishes and fills the cache of frames; `close` ends its thread."""
+    """Encodes requested frames into the cache in one background thread; `close` ends it."""
 
     def __init__(self, frames: FrameCache) -> None:
         self._frames = frames
-        self._wishes: list[Wish] = []
-        # Whether a wish came since the one in work was begun.
+        self._requests: list[FrameRequest] = []
+        # Whether a request came since the current one was begun.
         self._anew = False
         self._changed = threading.Condition()
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def wish(self, video: Video, frame_indices: Sequence[int], *, width: int, later: Sequence[int] = ()) -> None:
-        """Ask for frames, and for others `later`; of each kind the older wishes are dropped when more than two wait."""
-        wishes = (Wish(video, tuple(later), width, later=True), Wish(video, tuple(frame_indices), width))
+    def request(self, video: Video, frame_indices: Sequence[int], *, width: int, later: Sequence[int] = ()) -> None:
+        """Queue frames, and others for `later`; returns at once. The two newest requests of each kind wait, others go."""
+        requests = (FrameRequest(video, tuple(later), width, later=True), FrameRequest(video, tuple(frame_indices), width))
         with self._changed:
-            fresh = [wish for wish in wishes if wish.frame_indices and wish not in self._wishes]
+            fresh = [request for request in requests if request.frame_indices and request not in self._requests]
             if self._closed or not fresh:
                 return
-            self._wishes = _newest([*self._wishes, *fresh])
+            self._requests = _newest([*self._requests, *fresh])
             self._anew = True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="review-frames", daemon=True)
@@ -223,51 +223,51 @@ class Prefetcher:
             self._thread.join(timeout=5.0)
 
     def _work(self) -> None:
-        while (wish := self._next()) is not None:
+        while (request := self._next()) is not None:
             try:
-                self._fill(wish)
-            except Exception as error:  # what is asked for meets the same error and tells it
-                log.debug("frames of %s are not made ahead: %s", wish.video.ref.uri, error)
+                self._fill(request)
+            except Exception as error:  # a request for the frame itself meets the same error and answers with it
+                log.debug("frames of %s are not made ahead: %s", request.video.ref.uri, error)
 
-    def _next(self) -> Wish | None:
+    def _next(self) -> FrameRequest | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or bool(self._wishes))
+            self._changed.wait_for(lambda: self._closed or bool(self._requests))
             if self._closed:
                 return None
-            soon = [wish for wish in self._wishes if not wish.later]
-            self._wishes.remove(chosen := soon[-1] if soon else self._wishes[0])
+            soon = [request for request in self._requests if not request.later]
+            self._requests.remove(chosen := soon[-1] if soon else self._requests[0])
             self._anew = False
             return chosen
 
-    def _interrupted(self, wish: Wish) -> bool:
-        """Whether something that is looked at sooner waits; the wish goes on after it, unless two newer ones do too."""
+    def _interrupted(self, request: FrameRequest) -> bool:
+        """Whether a more urgent request waits; this one is queued again behind it, unless two newer ones of its kind wait."""
         with self._changed:
-            if not self._closed and not (self._anew and any(not other.later for other in self._wishes)):
+            if not self._closed and not (self._anew and any(not other.later for other in self._requests)):
                 return False
-            if wish not in self._wishes:
-                self._wishes = _newest([wish, *self._wishes])
+            if request not in self._requests:
+                self._requests = _newest([request, *self._requests])
             return True
 
-    def _fill(self, wish: Wish) -> None:
-        missing = [i for i in wish.frame_indices if not self._frames.has_jpeg(wish.video, i, width=wish.width)]
+    def _fill(self, request: FrameRequest) -> None:
+        missing = [i for i in request.frame_indices if not self._frames.has_jpeg(request.video, i, width=request.width)]
         if not missing:
             return
         left = MOST_BYTES
-        with self._frames.reading(wish.video, missing) as reader:
+        with self._frames.reading(request.video, missing) as reader:
             for position, frame_idx in enumerate(missing):
-                if left < 0 or self._interrupted(wish):
+                if left < 0 or self._interrupted(request):
                     return
-                if not self._frames.has_jpeg(wish.video, frame_idx, width=wish.width):
-                    left -= self._frames.keep_jpeg(wish.video, frame_idx, reader.scaled(position, width=wish.width))
+                if not self._frames.has_jpeg(request.video, frame_idx, width=request.width):
+                    left -= self._frames.keep_jpeg(request.video, frame_idx, reader.scaled(position, width=request.width))
 
 
-def _newest(wishes: Sequence[Wish]) -> list[Wish]:
-    """The last wishes of each kind, oldest first."""
-    return [last for later in (True, False) for last in [wish for wish in wishes if wish.later is later][-WAITING:]]
+def _newest(requests: Sequence[FrameRequest]) -> list[FrameRequest]:
+    """The last requests of each kind, oldest first."""
+    return [last for later in (True, False) for last in [request for request in requests if request.later is later][-WAITING:]]
 
 
 def ahead_of(frame_indices: Sequence[int], focus: Iterable[int], *, most: int) -> list[int]:
-    """The frames to make ahead, in ascending order: `most` of them, from a little before the first one in doubt."""
+    """Return the frames to encode ahead, ascending: `most` of them, from `most // 8` before the first one of `focus`."""
     first = min(focus, default=frame_indices[0] if frame_indices else 0)
     position = next((k for k, frame_idx in enumerate(frame_indices) if frame_idx >= first), 0)
     start = max(0, min(position - most // 8, len(frame_indices) - most))

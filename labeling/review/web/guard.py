@@ -1,11 +1,11 @@
-"""What every request passes before it is looked at: its host, its origin, its kind and its length; and headers on the way out.
+"""Checks every request's host, origin, content type and length before any route sees it, and sets headers of responses.
 
 A page of another site must not reach a server on this machine: its name may lead here (so the host is checked), and its
 forms may be sent here (so a write must be JSON, with an origin of ours where the browser says one).
 
-A proxy in front tells the path that it has the page under, the name that the browser asked for, and for whom it asks. None of
-it opens a door: a path that is wrong hurts only who sent it, a name only says where a page may come from, and the address of a
-browser is believed only from proxies that were named (uvicorn's `forwarded_allow_ips`).
+A proxy in front sends the path that it has the page under, the name that the browser asked for, and the browser's address.
+None of these grants access: a wrong path breaks only its sender's page, a name only says where a page may come from, and an
+address is believed only from proxies that were named (uvicorn's `forwarded_allow_ips`).
 """
 
 import ipaddress

@@ -1,4 +1,4 @@
-"""One item with all that a decision needs: scores, flags, masks, frames, the other objects, what was done before."""
+"""Routes of one item: scores, flags, masks, frames, the video's other objects, history."""
 
 import json
 import math
@@ -38,13 +38,13 @@ def item_with_track(services: Services, item_id: int) -> tuple[QueuedItem, Track
 def detail(
     item_id: ItemIdPath, services: Served, who: Reading, width: Annotated[int, Query(ge=16, le=4096)] = DEFAULT_WIDTH
 ) -> Json:
-    """Everything about one item; `width` is that of the frames to make ahead."""
+    """Everything about one item; `width` is that of the frames to encode ahead."""
     history, consensus = services.queue.history_for(item_id, viewer_of(who))
     item = history.item
     track = services.store.track(item.key, item.snapshot)
     doubted = suspicious_frames(track.frames, item.flags, iou_bound=track.iou_bound)
     ahead = ahead_of(track.frame_indices, doubted, most=MOST_FRAMES)
-    services.prefetcher.wish(track.video, ahead, width=shown_width(width, track.video), later=track.frame_indices)
+    services.prefetcher.request(track.video, ahead, width=shown_width(width, track.video), later=track.frame_indices)
     neighbours = services.store.neighbours(item.key, item.snapshot)
     if item.blind:
         return _blind_detail(item, track, neighbours, consensus)
@@ -181,7 +181,7 @@ def _events(history: ItemHistory) -> list[Json]:
 
 
 def _drafts(services: Services, history: ItemHistory, who: Reviewer) -> list[Json]:
-    """My work in hand, and my decisions that came too late."""
+    """The reviewer's unfinished work, and their decisions that came after a lease ended."""
     work = services.page.work(history.item.item_id, who.name)
     mine = [] if work is None else [
         {"draft_id": work.work_id, "kind": "work", "kept_at": work.kept_at.isoformat(), "work": json.loads(work.work)}

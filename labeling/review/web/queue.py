@@ -1,4 +1,4 @@
-"""A reviewer's way through the queue: list, claim, click, draft, decide, take back; and what reviewing takes."""
+"""Routes of the queue: list, claim, heartbeat, release, preview, draft, decide, undo, propagate, and figures of reviewing."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -149,7 +149,7 @@ def preview(item_id: ItemIdPath, body: Preview, services: Served, who: Writing) 
 
 @router.put("/items/{item_id}/draft")
 def draft(item_id: ItemIdPath, body: DraftBody, services: Served, who: Writing) -> Json:
-    """Keep work in hand, even when the lease has run out meanwhile."""
+    """Store unfinished work, even when the lease has run out meanwhile."""
     holder_of(services, body.token, who, item_id=item_id)
     try:
         text = body.as_text()
@@ -181,7 +181,8 @@ def decision(item_id: ItemIdPath, body: Decide, services: Served, who: Writing) 
 def undo(body: Undo, services: Served, who: Writing) -> Json:
     """Take back my last decision, unless somebody has gone on from it; I can have its item again."""
     logged = services.page.decision(body.seq)
-    # An opinion is in no snapshot, though its masklet may be there by what others decided.
+    # Readers of a snapshot may have acted on a published accept or reject. A correction counts once a run tracks from it, which
+    # the queue checks; an opinion is in no snapshot, though its masklet may be there by what others decided.
     asked = logged is not None and logged.action != "correct" and not services.page.is_opinion(logged.seq)
     published = services.store.published(logged.key) if logged is not None and asked else None
     if published is not None:
@@ -201,7 +202,7 @@ def propagate(item_id: ItemIdPath, body: Propagate, services: Served, who: Writi
     prompts = corrections_of(body.corrections, item, track)
     corrected = [prompt.frame_idx for prompt in prompts]
     indices = window(track.frame_indices, corrected, direction=Direction(body.direction), span=body.span)
-    # What was said before of other frames holds, here as when the correction is applied.
+    # Earlier prompts on other frames hold, here as when the correction is applied.
     standing = [p for p in track.prompts if p.frame_idx in set(indices) - set(corrected)]
     with services.frames.reading(track.video, indices) as frames:
         tracked, complete = services.clicker.track(

@@ -1,4 +1,4 @@
-"""What the page may send, checked in form before anything is done with it, and the one shape of every refusal.
+"""Bodies of the page's requests, checked in form before a route sees them, and the one shape of every refusal.
 
 A refusal is {"error": {"code", "message", "hint"}} with a status of its own.
 """
@@ -131,12 +131,12 @@ class Propagate(Held):
 
 
 class DraftBody(Held):
-    """Work in hand, in the page's own words."""
+    """Unfinished work, as the page's own JSON."""
 
     work: Json
 
     def as_text(self) -> str:
-        """The work as it is kept; ValueError for what could not be sent back: NaN, lone surrogates, nesting too deep."""
+        """The work as it is stored; ValueError for what could not be sent back: NaN, lone surrogates, nesting too deep."""
         if not _is_within(self.work, MAX_WORK_DEPTH):
             raise ValueError(f"nested more than {MAX_WORK_DEPTH} deep")
         text = json.dumps(self.work, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
@@ -188,7 +188,7 @@ class Refused(Exception):
 
 
 def refusal_of(error: Exception) -> Refused:
-    """What is told of an error; one that nobody expected is logged and said to be so, without its text."""
+    """Map an error to a refusal; one of no known class is logged in full and sent without its text."""
     if isinstance(error, Refused):
         return error
     if isinstance(error, BadInput) and error.reason in _VIDEO_REASONS:
@@ -205,14 +205,14 @@ def refusal_of(error: Exception) -> Refused:
 
 
 def of_validation(error: RequestValidationError) -> Refused:
-    """What is told of a request that does not have the expected form: the first places and why."""
+    """Map a request of another form to a refusal that names the first five places and why."""
     problems = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()[:5]]
     message = "; ".join(problems) or "the request has another form than expected"
     return Refused(400, "bad_request", message, "see /api/openapi.json")
 
 
 def of_http(error: HTTPException) -> Refused:
-    """What is told of an error that the framework found."""
+    """Map an error of the framework to a refusal."""
     return Refused(error.status_code, _CODES.get(error.status_code, "bad_request"), str(error.detail))
 
 

@@ -1,4 +1,4 @@
-"""What requests are served with: parts made once and handed to every route, the page's own reads and writes, and who asks."""
+"""What every route is given: the queue, store, frames and network of the server, and the signed-in reviewer."""
 
 import hmac
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from sqlalchemy import Select, select
 
-from labeling.review.accounts import SENIOR, Accounts, Guesses, Reviewer
+from labeling.review.accounts import SENIOR, Accounts, Reviewer, SignInLimit
 from labeling.review.db.rows import find, logged_decision
 from labeling.review.db.tables import DecisionRow, ItemRow, OpinionRow, WorkRow
 from labeling.review.figures import Effort, QueueFigures, efforts
@@ -29,7 +29,7 @@ from labeling.review.web.store_view import StoreView
 
 @dataclass(frozen=True, slots=True)
 class WorkInHand:
-    """A reviewer's work in hand on an item, as the page's own JSON."""
+    """A reviewer's unfinished work on an item, as the page's own JSON."""
 
     work_id: int
     work: str
@@ -48,9 +48,9 @@ class PageQueue:
             return holder_of(session, token, self._clock())
 
     def keep_work(self, item_id: int, reviewer: str, work: str) -> int:
-        """Keep a reviewer's work in hand in place of what was kept before; returns its number."""
+        """Write a reviewer's unfinished work on an item over what was there; returns its number. UnknownItem for no item."""
         with self._database.write() as session:
-            # Locked, so that two pages of one reviewer do not both find nothing kept.
+            # Locked, so that two pages of one reviewer do not both insert a row.
             find(session, item_id, lock=True)
             row = session.scalars(_work(item_id, reviewer)).first()
             if row is None:
@@ -61,7 +61,7 @@ class PageQueue:
             return row.work_id
 
     def work(self, item_id: int, reviewer: str) -> WorkInHand | None:
-        """A reviewer's work in hand on an item."""
+        """A reviewer's unfinished work on an item, or None."""
         with self._database.read() as session:
             row = session.scalars(_work(item_id, reviewer)).first()
             return None if row is None else WorkInHand(row.work_id, row.work, row.kept_at)
@@ -73,12 +73,12 @@ class PageQueue:
             return frozenset(session.scalars(blind))
 
     def is_opinion(self, seq: int) -> bool:
-        """Whether a row of the log settles nothing by itself."""
+        """Whether a row of the log is an opinion: it awaits others, or answers gold."""
         with self._database.read() as session:
             return session.scalars(select(OpinionRow.seq).where(OpinionRow.seq == seq)).first() is not None
 
     def decision(self, seq: int) -> LoggedDecision | None:
-        """A row of the log."""
+        """A row of the log, or None."""
         with self._database.read() as session:
             row = session.get(DecisionRow, seq)
             return None if row is None else logged_decision(row)
@@ -108,7 +108,7 @@ COUNTS_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """How the server behaves; `reviewer` signs in whoever opens the page on this machine while there is no token."""
+    """How the server behaves. `reviewer` signs in whoever opens the page on this machine while there is no token."""
 
     lease_s: float = 600.0
     reviewer: str | None = None
@@ -128,7 +128,7 @@ class Services:
     prefetcher: Prefetcher
     clicker: Clicker
     settings: ServerSettings
-    guesses: Guesses = field(default_factory=Guesses)
+    sign_in_limit: SignInLimit = field(default_factory=SignInLimit)
     counts: TtlCache[ItemFilter, QueueCounts] = field(default_factory=lambda: TtlCache(COUNTS_S))
     figures: TtlCache[str, QueueFigures] = field(default_factory=lambda: TtlCache(COUNTS_S))
     efforts: TtlCache[str, tuple[Effort, ...]] = field(default_factory=lambda: TtlCache(COUNTS_S))

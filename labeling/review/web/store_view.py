@@ -108,13 +108,14 @@ class StoreView:
         )
 
     def published(self, key: ItemKey) -> str | None:
-        """The snapshot that has a person's word on this version, or None."""
+        """The name of the newest snapshot if its verdict on this version is a person's, else None."""
         tables = self._newest_tables()
         rows = tables.of_video(key.video_id) if tables else []
         has_word = any(_key_of(track) == key and verdict["decided_by"] is not None for track, verdict in rows)
         return tables.snapshot.name if tables and has_word else None
 
     def _find(self, key: ItemKey, snapshot: str) -> tuple[_SnapshotTables, tuple[TableRow, TableRow]]:
+        # The newest snapshot first: its verdict counts. A superseded version stands in the one that its item was opened from.
         for tables in (self._newest_tables(), self._named_tables(snapshot)):
             for rows in tables.of_video(key.video_id) if tables else ():
                 if tables and _key_of(rows[0]) == key:
@@ -168,7 +169,7 @@ class StoreView:
 
 
 def _visible(masks: MaskReader, track: TableRow) -> list[tuple[int, bool]]:
-    """Where an object is visible, without reading a mask."""
+    """(frame index, visible) for each tracked frame; no mask is read."""
     columns = masks.rows(track, columns=["video_id", "track_id", "frame_idx", "visible"])
     return list(zip(columns["frame_idx"].to_pylist(), columns["visible"].to_pylist(), strict=True))
 
@@ -206,7 +207,7 @@ def _iou_bound(qc: TableRow) -> float | None:
     return next((float(bound) for bound in bounds if bound is not None), None)
 
 MOST = 40
-# In natural logarithms of the area: about what the rules call a jump.
+# Natural logarithm of the ratio of areas of two frames: about what the rules call a jump.
 AREA_JUMP = 0.6
 IOU_BOUND = 0.75
 

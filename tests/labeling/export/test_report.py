@@ -27,7 +27,7 @@ from labeling.export.report import (
     write_report,
 )
 from labeling.objects import open_objects
-from labeling.review.figures import Effort, Moment, Throughput
+from labeling.review.figures import BacklogStep, Effort, Throughput
 from labeling.types import RLE, Decision, FrameMask, QCFlag
 
 QC = QCConfig("default", [RuleConfig("predicted_iou_softmin", "low_predicted_iou", "at_least", 0.75, 0.4)])
@@ -199,7 +199,7 @@ def test_pictures_past_the_cap_stay_beside_the_page_and_the_page_says_so(
 def test_what_reviewing_took_is_shown_where_there_was_any(run: RunReport, text: str) -> None:
     assert 'id="review"' not in text
     begun = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    review = Throughput((Effort("<ada>", "correct", 2, 30.0, 2, 7),), (Moment(begun, 5, 0), Moment(begun, 3, 2)))
+    review = Throughput((Effort("<ada>", "correct", 2, 30.0, 2, 7),), (BacklogStep(begun, 5, 0), BacklogStep(begun, 3, 2)))
     page = Page(render_report(replace(run, review=review), []))
     words = " ".join(page.text.split())
     assert "<ada> correct 2 15 3.5 240" in words

@@ -17,7 +17,6 @@ from labeling.review.overlays import (
     draw_mask,
     draw_points,
     filmstrip,
-    label_text,
     write_video,
 )
 from labeling.rle import empty, encode
@@ -79,10 +78,6 @@ def test_labels_stay_inside_the_picture_and_can_be_read() -> None:
     assert not changed_HW[:10].any()
     assert (drawn_HW3 > 200).any()
     assert (drawn_HW3 < 40).any()
-
-
-def test_label_text_names_what_is_absent() -> None:
-    assert label_text(12, iou=0.876, motion=None) == "frame 12  iou 0.88  motion -"
 
 
 def test_clicks_differ_in_shape_and_boxes_are_hollow() -> None:

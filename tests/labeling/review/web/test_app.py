@@ -9,7 +9,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from labeling.errors import BadInput
 from labeling.objects import FolderObjects
-from labeling.review.accounts import MOST_ADDRESSES, Guesses, network_of
+from labeling.review.accounts import MOST_ADDRESSES, SignInLimit, network_of
 from labeling.review.figures import figures_of
 from labeling.review.queue import ReviewQueue
 from labeling.review.web.app import create_app
@@ -153,28 +153,28 @@ class Seconds:
 
 def test_an_address_that_misses_too_often_waits_until_the_first_miss_is_old() -> None:
     clock = Seconds()
-    guesses = Guesses(of_one=3, in_all=100, window_s=60.0, clock=clock)
+    sign_in_limit = SignInLimit(of_one=3, in_all=100, window_s=60.0, clock=clock)
     for second in (0.0, 10.0, 20.0):
         clock.now = second
-        assert guesses.wait_s("192.0.2.7") == 0
-        guesses.missed("192.0.2.7")
-    assert guesses.wait_s("192.0.2.7") == 40
-    assert guesses.wait_s("192.0.2.8") == 0
+        assert sign_in_limit.wait_s("192.0.2.7") == 0
+        sign_in_limit.missed("192.0.2.7")
+    assert sign_in_limit.wait_s("192.0.2.7") == 40
+    assert sign_in_limit.wait_s("192.0.2.8") == 0
     clock.now = 60.0
-    assert guesses.wait_s("192.0.2.7") == 0
+    assert sign_in_limit.wait_s("192.0.2.7") == 0
 
 
 def test_many_addresses_together_are_held_up_too_and_forgotten_in_turn() -> None:
     clock = Seconds()
-    guesses = Guesses(of_one=3, in_all=5, window_s=60.0, clock=clock)
+    sign_in_limit = SignInLimit(of_one=3, in_all=5, window_s=60.0, clock=clock)
     for number in range(5):
-        guesses.missed(f"192.0.2.{number}")
-    assert guesses.wait_s("198.51.100.1") == 60
+        sign_in_limit.missed(f"192.0.2.{number}")
+    assert sign_in_limit.wait_s("198.51.100.1") == 60
     clock.now = 61.0
-    assert guesses.wait_s("198.51.100.1") == 0
+    assert sign_in_limit.wait_s("198.51.100.1") == 0
     for number in range(MOST_ADDRESSES + 10):
-        guesses.missed(f"host-{number}")
-    assert len(guesses._missed) == MOST_ADDRESSES
+        sign_in_limit.missed(f"host-{number}")
+    assert len(sign_in_limit._missed) == MOST_ADDRESSES
 
 
 @pytest.mark.parametrize(("address", "network"), [
@@ -187,7 +187,7 @@ def test_what_counts_as_one_address(address: str, network: str) -> None:
 
 def test_who_guesses_is_told_to_wait_and_others_work_on(services: Services) -> None:
     clock = Seconds()
-    services = replace(services, guesses=Guesses(of_one=3, clock=clock))
+    services = replace(services, sign_in_limit=SignInLimit(of_one=3, clock=clock))
     token = services.accounts.make_token("eve")
     app = create_app(services)
     guesser = TestClient(app, base_url=HERE, client=("192.0.2.7", 50000))
@@ -208,7 +208,7 @@ def test_who_guesses_is_told_to_wait_and_others_work_on(services: Services) -> N
 
 
 def test_a_guesser_cannot_give_another_address_unless_a_known_proxy_says_it(services: Services) -> None:
-    services = replace(services, guesses=Guesses(of_one=2, in_all=100))
+    services = replace(services, sign_in_limit=SignInLimit(of_one=2, in_all=100))
     services.accounts.make_token("eve")
     app = create_app(services)
     direct = TestClient(app, base_url=HERE, client=("127.0.0.1", 50000))

@@ -108,12 +108,12 @@ def test_what_is_in_doubt_is_made_ahead() -> None:
     assert ahead_of([], [], most=4) == []
 
 
-def test_a_wish_is_filled_in_the_background_and_a_bad_one_is_passed_over(clip: Clip, tmp_path: Path) -> None:
+def test_a_request_is_filled_in_the_background_and_a_bad_one_is_passed_over(clip: Clip, tmp_path: Path) -> None:
     good, bad = video_at(str(clip("good.mp4"))), video_at(str(clip("bad.mp4")), num_frames=99)
     cache = FrameCache(tmp_path / "scratch")
     prefetcher = Prefetcher(cache)
-    prefetcher.wish(bad, [0, 98], width=64)
-    prefetcher.wish(good, [2, 3, 20], width=64)
+    prefetcher.request(bad, [0, 98], width=64)
+    prefetcher.request(good, [2, 3, 20], width=64)
     waiting = threading.Event()
     for _ in range(600):
         if all(cache.has_jpeg(good, i, width=64) for i in (2, 3, 20)):
@@ -122,8 +122,8 @@ def test_a_wish_is_filled_in_the_background_and_a_bad_one_is_passed_over(clip: C
     prefetcher.close()
     assert [cache.has_jpeg(good, i, width=64) for i in (2, 3, 20, 4)] == [True, True, True, False]
     assert abs(level(cache.jpeg(good, 20, width=64)) - 96) < 2.5
-    prefetcher.wish(good, [5], width=64)
-    assert prefetcher._wishes == []
+    prefetcher.request(good, [5], width=64)
+    assert prefetcher._requests == []
     cache.close()
 
 
@@ -141,8 +141,8 @@ def test_what_is_in_doubt_comes_first_then_the_rest_of_the_item_in_hand(clip: Cl
     first = video_at(str(clip("first.mp4")))
     second = video_at(str(clip("second.mp4", num_frames=25)), num_frames=25)
     prefetcher = Prefetcher(cache)
-    prefetcher.wish(first, [3, 4], width=64, later=range(24))
-    prefetcher.wish(second, [9], width=64, later=range(25))
+    prefetcher.request(first, [3, 4], width=64, later=range(24))
+    prefetcher.request(second, [9], width=64, later=range(25))
     begun.set()
     give_up_at = time.monotonic() + 60
     while len(made) < 49 and time.monotonic() < give_up_at:
