@@ -12,13 +12,12 @@ from torch import Tensor
 
 from sam2.build_sam import build_sam2_video_predictor_hf
 from sam2.errors import NotThere
-from sam2.tracking import by_hand, prompting
-from sam2.tracking.adopting import over_state, state_of
-from sam2.tracking.output import FrameOutput
-from sam2.tracking.portions import Portion, objects_at_once
+from sam2.tracking import conditioning, released_methods
+from sam2.tracking.features import BatchLimit, objects_at_once
 from sam2.tracking.prompts import mask_prompt, point_prompt
-from sam2.tracking.propagating import propagate
-from sam2.tracking.released_steps import ReleasedSteps
+from sam2.tracking.propagation import FrameOutput, propagate
+from sam2.tracking.released_methods import ReleasedPredictor
+from sam2.tracking.released_state import over_state, state_of
 from sam2.tracking.state import VideoState
 from sam2.tracking.track import ObjectTrack
 from sam2.video.frames import open_frames
@@ -28,16 +27,16 @@ MEMORY_KINDS = ("all", "window")
 Prompted = tuple[int, list[int], Tensor]
 
 
-class SAM2VideoPredictor(ReleasedSteps):
+class SAM2VideoPredictor(ReleasedPredictor):
     """Follows prompted objects through a video; what it knows of one lies in the state that `init_state` returns.
 
-    A subclass may replace public methods and those of `sam2.tracking.by_hand`, which then act; replacing one that could
-    not act is a TypeError.
+    A subclass may replace public methods and those of `sam2.tracking.released_methods`, which then act; replacing one
+    that could not act is a TypeError.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        by_hand.check_replaced(self)
+        released_methods.check_replaced(self)
 
     @torch.inference_mode()
     def init_state(
@@ -56,7 +55,7 @@ class SAM2VideoPredictor(ReleasedSteps):
         every frame's entry, so that any frame can be corrected; `memory="window"` keeps what tracking in one direction
         can still select. Raises ValueError for a video that is empty or cannot be read.
         """
-        by_hand.check_replaced(self)
+        released_methods.check_replaced(self)
         if memory not in MEMORY_KINDS:
             raise ValueError(f"memory={memory!r}: expected one of {MEMORY_KINDS}")
         windowed = memory == "window"
@@ -68,8 +67,8 @@ class SAM2VideoPredictor(ReleasedSteps):
             storage_device=torch.device("cpu") if offload_state_to_cpu else self.device,
             known_length=frames.num_frames,
             windowed=windowed,
-            frames_at_once=Portion("frames", self.config.encode_batch),
-            objects_at_once=Portion("objects", objects_at_once(self.config, self.device)),
+            frames_at_once=BatchLimit("frames", self.config.encode_batch),
+            objects_at_once=BatchLimit("objects", objects_at_once(self.config, self.device)),
             others={"offload_video_to_cpu": offload_video_to_cpu, "offload_state_to_cpu": offload_state_to_cpu},
         )
 
@@ -93,7 +92,7 @@ class SAM2VideoPredictor(ReleasedSteps):
         (N, 1, H, W). Raises ValueError for what the frame or the prompt cannot be.
         """
         obj_id = _plain_id(obj_id)
-        with prompting.placed(obj_id, frame_idx):
+        with conditioning.error_context(obj_id, frame_idx):
             frame_idx, track = self._prompted_track(inference_state, frame_idx, obj_id)
             if box is not None and not clear_old_points:
                 raise ValueError("a box comes before clicks: pass it with clear_old_points=True")
@@ -108,7 +107,7 @@ class SAM2VideoPredictor(ReleasedSteps):
             )
         if not clear_old_points and frame_idx in track.points:
             prompt = track.points[frame_idx].followed_by(prompt)
-        prompting.add_points(self, inference_state, track, frame_idx, prompt)
+        conditioning.add_points(self, inference_state, track, frame_idx, prompt)
         inference_state.tracks.setdefault(obj_id, track)
         return self._answer(inference_state, frame_idx)
 
@@ -121,10 +120,10 @@ class SAM2VideoPredictor(ReleasedSteps):
     def add_new_mask(self, inference_state: VideoState, frame_idx: int, obj_id: int, mask: object) -> Prompted:
         """Give an object's mask (H, W) on a frame; it is believed as it stands. Returns as `add_new_points_or_box`."""
         obj_id = _plain_id(obj_id)
-        with prompting.placed(obj_id, frame_idx):
+        with conditioning.error_context(obj_id, frame_idx):
             frame_idx, track = self._prompted_track(inference_state, frame_idx, obj_id)
             mask_11SS = mask_prompt(mask, image_size=self.image_size, device=inference_state.device)
-        prompting.add_mask(self, inference_state, track, frame_idx, mask_11SS)
+        conditioning.add_mask(self, inference_state, track, frame_idx, mask_11SS)
         inference_state.tracks.setdefault(obj_id, track)
         return self._answer(inference_state, frame_idx)
 
@@ -132,7 +131,7 @@ class SAM2VideoPredictor(ReleasedSteps):
     @over_state
     def propagate_in_video_preflight(self, inference_state: VideoState) -> None:
         """Encode the prompts into memory; `propagate_in_video` does it by itself."""
-        prompting.settle(self, inference_state)
+        conditioning.encode_pending(self, inference_state)
 
     @torch.inference_mode()
     def propagate_in_video(
@@ -183,10 +182,10 @@ class SAM2VideoPredictor(ReleasedSteps):
         Returns as `add_new_points_or_box` if `need_output`.
         """
         obj_id = _plain_id(obj_id)
-        with prompting.placed(obj_id, frame_idx):
-            frame_idx = prompting.checked_index(inference_state, frame_idx)
+        with conditioning.error_context(obj_id, frame_idx):
+            frame_idx = conditioning.checked_index(inference_state, frame_idx)
             track = inference_state.tracks.setdefault(obj_id, ObjectTrack())
-        prompting.clear_prompts(track, frame_idx)
+        conditioning.clear_prompts(track, frame_idx)
         return self._answer(inference_state, frame_idx) if need_output else None
 
     @torch.inference_mode()
@@ -216,7 +215,7 @@ class SAM2VideoPredictor(ReleasedSteps):
         """Forget all objects and their prompts; the video stays."""
         self._reset_tracking_results(inference_state)
         inference_state.tracks.clear()
-        inference_state.seen = {}
+        inference_state.features = {}
 
     @classmethod
     def from_pretrained(cls, model_id: str, **kwargs: object) -> "SAM2VideoPredictor":
@@ -224,9 +223,9 @@ class SAM2VideoPredictor(ReleasedSteps):
         return build_sam2_video_predictor_hf(model_id, **kwargs)
 
     def _prompted_track(self, state: VideoState, frame_idx: int, obj_id: int) -> tuple[int, ObjectTrack]:
-        index = prompting.checked_frame(state, frame_idx)
+        index = conditioning.checked_frame(state, frame_idx)
         track = state.tracks.get(obj_id) or ObjectTrack()
-        prompting.check_window(state, track, index)
+        conditioning.check_window(state, track, index)
         return index, track
 
     def _known_track(self, state: VideoState, obj_id: int) -> ObjectTrack:
@@ -235,7 +234,7 @@ class SAM2VideoPredictor(ReleasedSteps):
         return state.tracks[obj_id]
 
     def _answer(self, state: VideoState, frame_idx: int) -> Prompted:
-        return frame_idx, state.obj_ids, prompting.masks_on(self, state, frame_idx)
+        return frame_idx, state.obj_ids, conditioning.masks_on(self, state, frame_idx)
 
 
 class SAM2VideoPredictorVOS(SAM2VideoPredictor):
@@ -253,6 +252,5 @@ def _plain_id(obj_id: Any) -> Any:
     return obj_id
 
 
-by_hand.PLAIN.update(
-    {name: getattr(SAM2VideoPredictor, name, None) for name in (*by_hand.STEPS, *by_hand.FEATURES, *by_hand.UNUSED)}
-)
+METHODS = (*released_methods.STEPS, *released_methods.FEATURES, *released_methods.UNUSED)
+released_methods.ORIGINAL_METHODS.update({name: getattr(SAM2VideoPredictor, name, None) for name in METHODS})

@@ -24,7 +24,7 @@ from labeling.types import RLE, Box, FrameMask, MaskSource, Point, Prompt, Promp
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sam2.tracking.output import FrameOutput
+    from sam2.tracking.propagation import FrameOutput
     from sam2.tracking.state import VideoState
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sam2.sam2_video_predictor import Prompted
-    from sam2.tracking.output import FrameOutput
+    from sam2.tracking.propagation import FrameOutput
     from sam2.tracking.state import VideoState
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam2.modeling.backbones.image_encoder import ImageFeatures
-from sam2.tracking.bank import Vantage, look_back
+from sam2.tracking.memory_bank import Vantage, look_back
 
 NO_OBJ_SCORE = -1024.0      # the mask logit of an object that is not there
 GIVEN_MASK_LOGIT = 10.0     # a mask that is believed as it stands becomes logits of +10 and -10
@@ -23,7 +23,7 @@ SamOutputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 Answer = dict[str, Any]
 
 
-class StepByHand(nn.Module):
+class ReleasedNetwork(nn.Module):
     """The released methods that step a network one frame at a time; `SAM2Base` is the network."""
 
     def forward(self, *args: Any, **kwargs: Any) -> None:

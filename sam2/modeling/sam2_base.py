@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from sam2.modeling.backbones.image_encoder import ImageEncoder, ImageFeatures
 from sam2.modeling.components import Components, config_of, make_components
-from sam2.modeling.config import ModelConfig
+from sam2.modeling.config import NetworkConfig
 from sam2.modeling.layers import MLP
 from sam2.modeling.position_encoding import sine_map, sine_of_offsets
-from sam2.modeling.released_methods import NO_OBJ_SCORE, StepByHand
+from sam2.modeling.released_methods import NO_OBJ_SCORE, ReleasedNetwork
 from sam2.modeling.sam.mask_decoder import Decoded
 from sam2.modeling.sam.prompt_encoder import PADDING
 from sam2.modeling.settings import with_settings
@@ -28,7 +28,7 @@ ABSENT_LOGIT = NO_OBJ_SCORE
 
 
 @with_settings
-class SAM2Base(StepByHand):
+class SAM2Base(ReleasedNetwork):
     """The network under the released parameter names (Ravi et al. 2024, "SAM 2", figure 3).
 
     Built from a `config`, or under the released call: `image_encoder`, `memory_attention`, `memory_encoder` and released
@@ -41,7 +41,7 @@ class SAM2Base(StepByHand):
         memory_attention: nn.Module | None = None,
         memory_encoder: nn.Module | None = None,
         *,
-        config: ModelConfig | None = None,
+        config: NetworkConfig | None = None,
         **keys: Any,
     ) -> None:
         super().__init__()

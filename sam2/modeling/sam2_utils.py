@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sam2.modeling.layers import MLP, DropPath, LayerNorm2d
 from sam2.modeling.memory_attention import ACTIVATIONS
 from sam2.modeling.position_encoding import sine_of_offsets
-from sam2.tracking.bank import closest_conditioning
+from sam2.tracking.memory_bank import closest_conditioning
 
 __all__ = [
     "MLP", "DropPath", "LayerNorm2d", "get_1d_sine_pe", "get_activation_fn", "get_clones", "select_closest_cond_frames",

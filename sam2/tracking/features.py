@@ -1,45 +1,108 @@
-"""Image features of a state's frames, as the network uses them and under the released keys.
+"""Image features of a state's frames, encoded in batches that the device has memory for.
+
+What does not fit is tried again with less, and that is logged.
 
 Legend: h = w the feature side, S the side of the network's square image, C channels.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
 from torch import Tensor
 
+from sam2.modeling.backbones.image_encoder import ImageFeatures
+from sam2.modeling.config import NetworkConfig
 from sam2.modeling.position_encoding import sine_map
-from sam2.modeling.sam2_base import ImageFeatures
-from sam2.tracking.views import View
+from sam2.modeling.sam2_base import SAM2Base
 
 if TYPE_CHECKING:
     from sam2.tracking.state import VideoState
 
+
 Backbone = dict[str, Any]
 
+T = TypeVar("T")
 
-class CachedFeatures(View):
-    """Frames whose features are at hand: `(image (1, 3, S, S), the answer of forward_image)` by index.
+log = logging.getLogger(__name__)
 
-    The next frame that is not among them takes the place of all.
+CACHE_BYTES = 8 * 2**20     # of the widest map in the memory attention: beyond it a processor waits for its memory
+FEWEST = 2                  # objects, which still share the frame's first self-attention
+
+
+@dataclass(slots=True)
+class BatchLimit:
+    """How many of a kind are worked on at once, at most; smaller once the device has run out of memory."""
+
+    what: str
+    most: int
+
+    def __post_init__(self) -> None:
+        if self.most < 1:
+            raise ValueError(f"{self.what} at once: {self.most}; expected at least 1")
+
+
+def objects_at_once(config: NetworkConfig, device: torch.device) -> int:
+    """Return how many objects to track at once: on a processor those whose maps fit its cache, elsewhere all."""
+    if device.type != "cpu":
+        return sys.maxsize
+    bytes_each = 4 * config.feature_side**2 * config.memory_attention_ffn_dim
+    return max(FEWEST, CACHE_BYTES // bytes_each)
+
+
+def in_batches(limit: BatchLimit, count: int, work: Callable[[slice], T], *, make_room: Callable[[], bool]) -> list[T]:
+    """Return `work` of consecutive slices of `count` rows, in order.
+
+    Out of memory, the device is first relieved by `make_room` (which says whether it could), then batches are halved.
+    Raises torch.OutOfMemoryError where a single row does not fit.
     """
+    results: list[T] = []
+    first = 0
+    while first < count:
+        rows = slice(first, min(first + limit.most, count))
+        try:
+            results.append(work(rows))
+            first = rows.stop
+            continue
+        except torch.OutOfMemoryError:
+            if not (relieved := make_room()) and rows.stop - rows.start == 1:
+                raise
+        # out here the failed attempt's tensors are free again: the error that held them is gone
+        if not relieved:
+            limit.most = (rows.stop - rows.start) // 2
+            log.warning("the device is out of memory: going on with %d %s at once", limit.most, limit.what)
+    return results
 
-    def __init__(self, state: "VideoState") -> None:
-        self._state = state
 
-    def __getitem__(self, frame_idx: int) -> tuple[Tensor, Backbone]:
-        features = self._state.seen[frame_idx]
-        return self._state.image(frame_idx)[None], backbone_of(features)
+def encoded(network: SAM2Base, state: "VideoState", frame_idx: int, *, coming: Sequence[int] = ()) -> ImageFeatures:
+    """Return the image features of a frame; those of the last pass of the encoder are at hand.
 
-    def __setitem__(self, frame_idx: int, value: tuple[Tensor, Mapping[str, Any]]) -> None:
-        image_13SS, backbone = value
-        self._state.seen[frame_idx] = features_in(backbone)
+    `coming` are frames that will be asked for next: a pass takes along as many as the state has at once.
+    """
+    if frame_idx not in state.features:
+        state.features = {}
+        images = _readable(state, [frame_idx, *coming[: state.frames_at_once.most - 1]])
+        parts = in_batches(
+            state.frames_at_once, len(images), lambda rows: network.encode_image(torch.stack(images[rows])),
+            make_room=state.make_room,
+        )
+        features = [part[k] for part in parts for k in range(len(part))]
+        state.features = dict(zip([frame_idx, *coming], features, strict=False))
+    return state.features[frame_idx]
 
-    def __delitem__(self, frame_idx: int) -> None:
-        del self._state.seen[frame_idx]
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._state.seen)
+def _readable(state: "VideoState", indices: Sequence[int]) -> list[Tensor]:
+    """Return the images (3, S, S) of frames up to the first that cannot be read; its error waits until its turn."""
+    images = [state.image(indices[0])]
+    for frame_idx in indices[1:]:
+        try:
+            images.append(state.image(frame_idx))
+        except ValueError:
+            break
+    return images
 
 
 def backbone_of(features: ImageFeatures) -> Backbone:

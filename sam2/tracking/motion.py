@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2.modeling.config import ModelConfig
+from sam2.modeling.config import NetworkConfig
 
 Float64 = NDArray[np.float64]
 BoxXYXY = tuple[int, int, int, int]
@@ -51,7 +51,7 @@ class Choice:
     motion_score: float
 
 
-def choose(motion: Motion | None, boxes_xyxy: Sequence[BoxXYXY], predicted_iou_M: Float64, config: ModelConfig) -> Choice:
+def choose(motion: Motion | None, boxes_xyxy: Sequence[BoxXYXY], predicted_iou_M: Float64, config: NetworkConfig) -> Choice:
     """Return the best of M candidates and the filter after it; `predicted_iou_M` is float32.
 
     The filter has a say once it has been stable for `stable_frames_threshold` frames; until then the predicted IoU
@@ -70,7 +70,7 @@ def choose(motion: Motion | None, boxes_xyxy: Sequence[BoxXYXY], predicted_iou_M
     return Choice(best, sighting, advance(motion, sighting, config), motion_score)
 
 
-def advance(motion: Motion | None, sighting: Sighting, config: ModelConfig) -> Motion:
+def advance(motion: Motion | None, sighting: Sighting, config: NetworkConfig) -> Motion:
     """Return the filter one frame later, after `sighting`."""
     if motion is None or motion.stable_frames == 0:
         return _begin(sighting.box_xyxy)
@@ -110,22 +110,22 @@ def _box_of(mean_8: Float64) -> tuple[float, float, float, float]:
 def _begin(box_xyxy: BoxXYXY) -> Motion:
     measured_4 = _measure(box_xyxy)
     height = measured_4[3]
-    place, speed = 2 * POSITION_NOISE * height, 10 * VELOCITY_NOISE * height
-    deviation_8 = np.array([place, place, 1e-2, place, speed, speed, 1e-5, speed])
+    position, speed = 2 * POSITION_NOISE * height, 10 * VELOCITY_NOISE * height
+    deviation_8 = np.array([position, position, 1e-2, position, speed, speed, 1e-5, speed])
     return Motion(np.concatenate([measured_4, np.zeros(4)]), np.diag(deviation_8**2), 1)
 
 
 def _predict(motion: Motion) -> tuple[Float64, Float64]:
     height = motion.mean_8[3]
-    place, speed = POSITION_NOISE * height, VELOCITY_NOISE * height
-    deviation_8 = np.array([place, place, 1e-2, place, speed, speed, 1e-5, speed])
+    position, speed = POSITION_NOISE * height, VELOCITY_NOISE * height
+    deviation_8 = np.array([position, position, 1e-2, position, speed, speed, 1e-5, speed])
     covariance_88 = TRANSITION_88 @ motion.covariance_88 @ TRANSITION_88.T + np.diag(deviation_8**2)
     return TRANSITION_88 @ motion.mean_8, covariance_88
 
 
 def _update(mean_8: Float64, covariance_88: Float64, measured_4: Float64) -> tuple[Float64, Float64]:
-    place = POSITION_NOISE * mean_8[3]
-    noise_44 = np.diag(np.array([place, place, 1e-1, place]) ** 2)
+    position = POSITION_NOISE * mean_8[3]
+    noise_44 = np.diag(np.array([position, position, 1e-1, position]) ** 2)
     # the measurement is the state's first half, so projecting is slicing
     innovation_44 = covariance_88[:4, :4] + noise_44
     gain_84 = np.linalg.solve(innovation_44, covariance_88[:4, :]).T

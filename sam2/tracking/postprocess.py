@@ -36,7 +36,7 @@ def boxes_of_masks(mask_logits_BMSS: Tensor) -> list[list[BoxXYXY]]:
         columns_BMS.any(dim=-1),
     )
     table_BM5 = torch.stack([edge.long() for edge in edges], dim=-1).tolist()
-    return [[(x0, y0, x1, y1) if found else EMPTY_BOX for x0, y0, x1, y1, found in row] for row in table_BM5]
+    return [[(x0, y0, x1, y1) if filled else EMPTY_BOX for x0, y0, x1, y1, filled in row] for row in table_BM5]
 
 
 def stability(mask_logits_B1HW: Tensor) -> Tensor:
@@ -118,15 +118,15 @@ def _touching(
     stop = np.searchsorted(rows * pitch + starts, above + ends, side="right")
     touched = np.maximum(stop - first, 0)
     lower = np.repeat(np.arange(len(rows)), touched)
-    place = np.arange(len(lower)) - np.repeat(np.cumsum(touched) - touched, touched)
-    return np.repeat(first, touched) + place, lower
+    offset = np.arange(len(lower)) - np.repeat(np.cumsum(touched) - touched, touched)
+    return np.repeat(first, touched) + offset, lower
 
 
-def _components(count: int, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each of `count` nodes the least node of its component; `one` and `other` are the edges' ends."""
+def _components(count: int, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each of `count` nodes the least node of its component; `left` and `right` are the edges' ends."""
     least = np.arange(count)
     while True:
-        a, b = least[one], least[other]
+        a, b = least[left], least[right]
         if np.array_equal(a, b):
             return least
         np.minimum.at(least, a, b)

@@ -14,12 +14,10 @@ import torch
 from torch import Tensor
 
 from sam2.modeling.sam2_base import ImageFeatures
-from sam2.tracking.answers import OutputDict, frames_tracked, mask_inputs, point_inputs
-from sam2.tracking.features import CachedFeatures
-from sam2.tracking.images import FrameImages
-from sam2.tracking.portions import Portion
+from sam2.tracking.features import BatchLimit
+from sam2.tracking.output_views import OutputDict, frames_tracked, mask_inputs, point_inputs
+from sam2.tracking.state_views import CachedFeatures, FrameImages, Numbering, ObjectIds, PerObject, View
 from sam2.tracking.track import ObjectTrack
-from sam2.tracking.views import Numbering, ObjectIds, PerObject, View
 from sam2.video.frames import ReadAhead
 from sam2.video.source import FrameSource, normalised
 
@@ -50,9 +48,10 @@ class VideoState(MutableMapping[str, Any]):
 
     `storage_device` holds the maps of the memory bank. `known_length` is the length as it was known at the start: the
     pointers' time scale must not change on the way. `windowed`: the bank keeps what tracking in one direction can
-    still select; `reverse` is the direction that a window is bound to. `seen` holds the features of the frames that were
-    encoded last. `frames_at_once` and `objects_at_once` shrink when the device runs out of memory. `told` holds what was
-    assigned to `images`, `num_frames`, `video_height` and `video_width`, `put` single images; they go before the video.
+    still select; `reverse` is the direction that a window is bound to. `features` are those of the frames that were
+    encoded last. `frames_at_once` and `objects_at_once` shrink when the device runs out of memory. `assigned` holds what was
+    assigned to `images`, `num_frames`, `video_height` and `video_width`, `assigned_images` single images; they go before
+    the video.
     `others` are the keys that do not steer tracking, and a caller's own.
     """
 
@@ -63,11 +62,11 @@ class VideoState(MutableMapping[str, Any]):
     windowed: bool = False
     tracks: dict[Any, ObjectTrack] = field(default_factory=dict)
     reverse: bool | None = None
-    seen: dict[int, ImageFeatures] = field(default_factory=dict)
-    frames_at_once: Portion = field(default_factory=lambda: Portion("frames", 1))
-    objects_at_once: Portion = field(default_factory=lambda: Portion("objects", sys.maxsize))
-    told: dict[str, Any] = field(default_factory=dict)
-    put: dict[int, Tensor] = field(default_factory=dict)
+    features: dict[int, ImageFeatures] = field(default_factory=dict)
+    frames_at_once: BatchLimit = field(default_factory=lambda: BatchLimit("frames", 1))
+    objects_at_once: BatchLimit = field(default_factory=lambda: BatchLimit("objects", sys.maxsize))
+    assigned: dict[str, Any] = field(default_factory=dict)
+    assigned_images: dict[int, Tensor] = field(default_factory=dict)
     others: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -76,7 +75,7 @@ class VideoState(MutableMapping[str, Any]):
 
     @property
     def num_frames(self) -> int | None:
-        return self.told.get("num_frames", self.frames.num_frames)
+        return self.assigned.get("num_frames", self.frames.num_frames)
 
     @property
     def obj_ids(self) -> list[Any]:
@@ -85,27 +84,27 @@ class VideoState(MutableMapping[str, Any]):
     @property
     def size_hw(self) -> tuple[int, int]:
         height, width = self.frames.size_hw
-        return self.told.get("video_height", height), self.told.get("video_width", width)
+        return self.assigned.get("video_height", height), self.assigned.get("video_width", width)
 
     @property
     def one_pass(self) -> bool:
-        return self.frames.one_pass and "images" not in self.told
+        return self.frames.one_pass and "images" not in self.assigned
 
     def reaches(self, frame_idx: int) -> bool:
         """Return whether the video has this frame."""
-        if "images" in self.told or "num_frames" in self.told:
+        if "images" in self.assigned or "num_frames" in self.assigned:
             return 0 <= frame_idx < (self.num_frames or 0)
         return self.frames.reaches(frame_idx)
 
     def holds(self, frame_idx: int) -> bool:
         """Return whether the frame can be had without reading on."""
-        return "images" in self.told or frame_idx in self.put or self.frames.holds(frame_idx)
+        return "images" in self.assigned or frame_idx in self.assigned_images or self.frames.holds(frame_idx)
 
     def image(self, frame_idx: int) -> Tensor:
         """Return a frame (3, S, S) as the network sees it; ValueError where it cannot be read."""
-        if frame_idx in self.put:
-            return self.put[frame_idx].to(self.device).float()
-        images: Sequence[Tensor] | None = self.told.get("images")
+        if frame_idx in self.assigned_images:
+            return self.assigned_images[frame_idx].to(self.device).float()
+        images: Sequence[Tensor] | None = self.assigned.get("images")
         if images is None:
             return normalised(self.frames.rgb_SS3(frame_idx), self.device)
         if frame_idx >= len(images):
@@ -114,8 +113,8 @@ class VideoState(MutableMapping[str, Any]):
 
     def put_image(self, frame_idx: int, image_3SS: Tensor) -> None:
         """Have an image in the place of a frame."""
-        self.put[frame_idx] = image_3SS
-        self.seen.pop(frame_idx, None)
+        self.assigned_images[frame_idx] = image_3SS
+        self.features.pop(frame_idx, None)
 
     def close(self) -> None:
         """Stop reading frames ahead; what the frames are read from may be closed afterwards."""
@@ -136,8 +135,8 @@ class VideoState(MutableMapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         if key in VIEWS:
             return VIEWS[key](self)
-        if key in self.told:
-            return self.told[key]
+        if key in self.assigned:
+            return self.assigned[key]
         match key:
             case "images":
                 return FrameImages(self)
@@ -158,8 +157,8 @@ class VideoState(MutableMapping[str, Any]):
             case "images":
                 _take_images(self, value)
             case "num_frames" | "video_height" | "video_width":
-                self.told[key] = value.__index__()
-                self.known_length = self.told.get("num_frames", self.known_length)
+                self.assigned[key] = value.__index__()
+                self.known_length = self.assigned.get("num_frames", self.known_length)
             case "device" | "storage_device":
                 setattr(self, key, torch.device(value))
             case "obj_ids":
@@ -210,10 +209,10 @@ class VideoState(MutableMapping[str, Any]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "VideoState":
         """Return a state that goes its own way; both read the same frames."""
-        shared = ("frames", "seen")
+        shared = ("frames", "features")
         names = [f.name for f in fields(self)]
         return VideoState(
-            **{name: dict(self.seen) if name == "seen" else self.frames for name in shared},
+            **{name: dict(self.features) if name == "features" else self.frames for name in shared},
             **{name: copy.deepcopy(getattr(self, name), memo) for name in names if name not in shared},
         )
 
@@ -225,7 +224,7 @@ def _take_images(state: VideoState, images: Sequence[Tensor] | Tensor | FrameIma
         raise ValueError(
             f"images is a {type(images).__name__}: expected a tensor (frames, 3, S, S) or a list of (3, S, S), normalised"
         )
-    state.told.setdefault("num_frames", state.num_frames)
-    state.told["images"] = images
-    state.put.clear()
-    state.seen = {}
+    state.assigned.setdefault("num_frames", state.num_frames)
+    state.assigned["images"] = images
+    state.assigned_images.clear()
+    state.features = {}

@@ -1,4 +1,7 @@
-"""What is kept of one object: its prompts and its memory bank. A value, not a service.
+"""One object's prompts and memory bank, and the memory window that forgets what tracking can no longer select.
+
+Exact by construction: a window forgets a frame only when no later frame in this direction can select it, and refuses
+whatever would need it. "Behind" and "ahead" follow the direction of tracking.
 
 Legend: h = w the feature side, S the side of the network's square image.
 """
@@ -7,7 +10,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from sam2.tracking.entry import FrameEntry
+from sam2.modeling.config import NetworkConfig
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.tracking.memory_bank import FrameEntry, Vantage
 from sam2.tracking.prompts import PointPrompt
 
 
@@ -57,3 +62,96 @@ class ObjectTrack:
         for table in (self.points, self.masks, self.pending, self.conditioning, self.others, self.tracked):
             table.clear()
         self.newest = self.dropped = None
+
+
+REMEDY = 'use init_state(..., memory="all"), which keeps every frame'
+
+
+def forget(track: ObjectTrack, vantage: Vantage, config: NetworkConfig) -> None:
+    """Let go what neither this frame, should it be corrected, nor a later one can select."""
+    full = _selectable_maps(track, vantage, config)
+    pointer_reach = min(vantage.max_pointers, config.max_obj_ptrs_in_encoder)
+    for frame_idx in list(track.others):
+        distance = vantage.distance_to(frame_idx)
+        if frame_idx in full or frame_idx not in track.tracked:
+            continue
+        track.dropped = _widened(track.dropped, frame_idx)
+        if 0 <= distance < pointer_reach:
+            track.others[frame_idx] = track.others[frame_idx].thinned()
+            continue
+        del track.others[frame_idx]
+        del track.tracked[frame_idx]
+
+
+def forget_around(network: SAM2Base, track: ObjectTrack, frame_idx: int) -> None:
+    """Forget what was tracked as far from a frame as memories reach."""
+    reach = network.config.memory_temporal_stride_for_eval * network.config.num_maskmem
+    for near in range(frame_idx - reach, frame_idx + reach + 1):
+        track.others.pop(near, None)
+
+
+def check_click(track: ObjectTrack, frame_idx: int, *, reverse: bool) -> None:
+    """Raise ValueError where a prompt on this frame needs what was forgotten."""
+    if track.dropped is None or frame_idx == track.newest:
+        return
+    forgotten = track.dropped[0] <= frame_idx <= track.dropped[1] and not _whole(track, frame_idx)
+    passed = track.newest is not None and not _beyond(frame_idx, track.newest, reverse)
+    if forgotten or (passed and _behind_is_forgotten(track, frame_idx, reverse)):
+        raise ValueError(
+            f'frame {frame_idx} lies where memory="window" has forgotten frames {track.dropped[0]} to '
+            f"{track.dropped[1]}; it takes prompts on frame {track.newest} and on frames not yet tracked. "
+            f"To correct any frame, {REMEDY}"
+        )
+
+
+def check_start(track: ObjectTrack, frame_idx: int, *, reverse: bool) -> None:
+    """Raise ValueError where tracking from this frame on needs what was forgotten."""
+    if track.dropped is None or track.newest is None:
+        return
+    if frame_idx == track.newest or _beyond(frame_idx, track.newest, reverse):
+        return
+    if _behind_is_forgotten(track, frame_idx, reverse):
+        raise ValueError(
+            f'tracking cannot start at frame {frame_idx}: memory="window" has forgotten frames {track.dropped[0]} to '
+            f"{track.dropped[1]}; go on from frame {track.newest}, or {REMEDY}"
+        )
+
+
+def check_direction(bound: bool | None, reverse: bool) -> None:
+    """Raise ValueError where a window that was filled in one direction is asked to go in the other."""
+    if bound is not None and bound != reverse:
+        went, asked = ("backward", "forward") if bound else ("forward", "backward")
+        raise ValueError(
+            f'this state has tracked {went}, and memory="window" cannot turn {asked}; '
+            f"take a fresh state for each direction, or {REMEDY}"
+        )
+
+
+def _selectable_maps(track: ObjectTrack, vantage: Vantage, config: NetworkConfig) -> set[int]:
+    """Return the frames whose memory maps stay."""
+    stride = config.memory_temporal_stride_for_eval
+    behind = sorted((d, t) for t in track.others if (d := vantage.distance_to(t)) >= 0)
+    if not config.samurai_mode:
+        reach = (config.num_maskmem - 1) * stride + stride - 1
+        return {t for distance, t in behind if distance <= reach}
+    nearest = {t for distance, t in behind if distance <= 1}
+    chosen = [t for d, t in behind if d >= 1 and track.others[t].selectable and vantage.from_start(t) > 1]
+    return nearest | set(chosen[: config.num_maskmem - 1])
+
+
+def _whole(track: ObjectTrack, frame_idx: int) -> bool:
+    entry = track.entry_on(frame_idx)
+    return entry is not None and not entry.thin
+
+
+def _beyond(frame_idx: int, newest: int, reverse: bool) -> bool:
+    return frame_idx < newest if reverse else frame_idx > newest
+
+
+def _behind_is_forgotten(track: ObjectTrack, frame_idx: int, reverse: bool) -> bool:
+    assert track.dropped is not None
+    return track.dropped[1] > frame_idx if reverse else track.dropped[0] < frame_idx
+
+
+def _widened(span: tuple[int, int] | None, frame_idx: int) -> tuple[int, int]:
+    return (frame_idx, frame_idx) if span is None else (min(span[0], frame_idx), max(span[1], frame_idx))

@@ -1,6 +1,6 @@
 """The network on a batch of clips with gradients: prompt, track, correct, remember, as it will be used.
 
-What a frame looks back at is decided by the same rules as in tracking (`sam2.tracking.bank`), for all objects of the
+What a frame looks back at is decided by the same rules as in tracking (`sam2.tracking.memory_bank`), for all objects of the
 batch in step.
 
 Legend: V clips, T frames, B = V * O objects (O of each clip), S side of the model's image, M candidate masks,
@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from sam2.modeling.sam2_base import Decoded, ImageFeatures, SAM2Base
-from sam2.tracking.bank import Vantage, look_back
-from sam2.tracking.entry import FrameEntry
+from sam2.tracking.memory_bank import FrameEntry, Vantage, look_back
 from sam2.tracking.postprocess import resize_logits
 from sam2.tracking.step import GIVEN_MASK_LOGIT, MASK_PROMPT_LIMIT, wants_multimask
 from sam2.training.batches import Batch

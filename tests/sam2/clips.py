@@ -10,7 +10,7 @@ import torch
 
 from sam2.build_sam import build_sam2_video_predictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor
-from sam2.tracking.output import FrameOutput
+from sam2.tracking.propagation import FrameOutput
 from sam2.tracking.state import VideoState
 from tests.reference.formula import WINDOWED, formula_weights
 

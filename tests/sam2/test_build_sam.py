@@ -24,7 +24,7 @@ from sam2.modeling.components import make_components, released_keys
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor
-from sam2.tracking.output import FrameOutput
+from sam2.tracking.propagation import FrameOutput
 from sam2.variants import find_config
 from tests.sam2.clips import NANO, assert_equal_outputs, drawn_clip, predictor
 
@@ -149,7 +149,7 @@ class Own(SAM2VideoPredictor):
 
     def __init__(self, fill_hole_area: int = 0, my_key: float = 0.0, **kwargs: object) -> None:
         super().__init__(fill_hole_area=fill_hole_area, **kwargs)
-        self.my_key, self.seen = my_key, kwargs
+        self.my_key, self.features = my_key, kwargs
 
 
 def test_a_class_of_the_caller_s_is_built_as_the_released_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sam2.sam2_video_predictor import SAM2VideoPredictor
-from sam2.tracking.output import FrameOutput
+from sam2.tracking.propagation import FrameOutput
 from sam2.tracking.state import VideoState
 from tests.reference import video_steps
 from tests.reference.video_steps import NUM_FRAMES, STEPS

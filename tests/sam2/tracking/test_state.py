@@ -175,7 +175,7 @@ def test_features_can_be_handed_over(state: VideoState) -> None:
     other["cached_features"] = {0: wanted["cached_features"][0]}
     torch.testing.assert_close(model.add_new_points_or_box(other, 0, 1, box=BOX)[2], answer, rtol=0, atol=1e-5)
     other["cached_features"].clear()
-    assert not other.seen
+    assert not other.features
 
 
 def test_a_reset_by_hand(state: VideoState) -> None:

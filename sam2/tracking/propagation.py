@@ -1,29 +1,60 @@
-"""Objects followed through a video, frame by frame.
+"""Propagate objects through a video, frame by frame.
 
-Legend: N objects on a frame, C hidden channels.
+Legend: N objects on a frame, C hidden channels, h x w pixels of the low-resolution masks, H x W of the video.
 """
 
 import operator
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count, islice
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sam2.modeling.released_methods import without_overlap
 from sam2.modeling.sam2_base import SAM2Base
-from sam2.tracking import by_hand
-from sam2.tracking.bank import Vantage, look_back
-from sam2.tracking.entry import SCORES, FrameEntry
-from sam2.tracking.output import FrameOutput
-from sam2.tracking.portions import in_portions
-from sam2.tracking.prompting import features_of, motion_behind
+from sam2.tracking import released_methods
+from sam2.tracking.conditioning import motion_behind
+from sam2.tracking.features import in_batches
+from sam2.tracking.memory_bank import SCORES, FrameEntry, Vantage, look_back
+from sam2.tracking.postprocess import resize_logits
+from sam2.tracking.released_methods import features_of
 from sam2.tracking.state import VideoState
 from sam2.tracking.step import track_objects
-from sam2.tracking.track import ObjectTrack
-from sam2.tracking.window import check_direction, check_start, forget
+from sam2.tracking.track import ObjectTrack, check_direction, check_start, forget
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOutput:
+    """Masks and scores of the objects that were tracked on a frame, in the order of `obj_ids`.
+
+    `low_res_logits` (N, 1, h, w) float32. Per object, (N,) float32: `predicted_iou` of the chosen candidate (on a
+    prompted frame the decoder's, 1 for a mask prompt); `object_score_logits` (> 0: present); `motion_score` (IoU with
+    the motion filter's box, NaN where there is none); `stability` (area over logit +1 by area over -1 at low
+    resolution); `candidate_gap` (best minus second predicted IoU, NaN with one candidate); `pointer_similarity`
+    (cosine between the object's pointer and the mean pointer of its conditioning frames). `size_hw` is the video's.
+    """
+
+    frame_idx: int
+    obj_ids: list[int]
+    low_res_logits: Tensor
+    predicted_iou: Tensor
+    object_score_logits: Tensor
+    motion_score: Tensor
+    stability: Tensor
+    candidate_gap: Tensor
+    pointer_similarity: Tensor
+    size_hw: tuple[int, int]
+    non_overlap: bool = False
+
+    @property
+    def mask_logits(self) -> Tensor:
+        """Masks (N, 1, H, W) float32 at the video's size; made anew each time it is asked for, and not kept."""
+        with torch.inference_mode():
+            mask_logits_N1HW = resize_logits(self.low_res_logits, self.size_hw)
+            return without_overlap(mask_logits_N1HW) if self.non_overlap else mask_logits_N1HW
 
 
 def propagate(
@@ -37,12 +68,14 @@ def propagate(
 ) -> Iterator[FrameOutput]:
     """Yield what tracking says of each frame, after the prompts have been settled; see `SAM2VideoPredictor.propagate`."""
     asked, most = _whole("start_frame_idx", start_frame_idx), _whole("max_frame_num_to_track", max_frame_num_to_track)
-    first = {obj_id: _own_start(track, reverse) if each_from_its_prompt else None for obj_id, track in _items(state)}
+    first = {obj_id: _first_prompt(track, reverse) if each_from_its_prompt else None for obj_id, track in _items(state)}
     start = _start(state, asked, first, reverse)
     _check(state, start, first, reverse)
+    # a copy: an object that is prompted while a caller iterates joins the next call, not this one
     running = dict(state.tracks)
     order = _order(state, start, most, reverse, each_from_its_prompt)
     for frame_idx, coming in _with_coming(order, network.config.encode_batch - 1):
+        # the caller may remove or replace objects between two frames
         alive = {obj_id: track for obj_id, track in running.items() if state.tracks.get(obj_id) is track}
         if not alive:
             return
@@ -63,6 +96,7 @@ def _track_frame(
     network: SAM2Base, state: VideoState, tracks: Mapping[int, ObjectTrack], vantage: Vantage, coming: list[int]
 ) -> FrameOutput:
     frame_idx = vantage.frame_idx
+    # a prompted frame is not tracked: what the person gave is its output
     free = [track for track in tracks.values() if frame_idx not in track.conditioning]
     fresh = _follow(network, state, free, vantage, coming) if free else []
     for track, entry in zip(free, fresh, strict=True):
@@ -73,6 +107,7 @@ def _track_frame(
             _pass_prompt(network, track, vantage)
         track.tracked[frame_idx] = vantage.reverse
         track.newest = frame_idx
+        # only now: this frame's own entry is part of what the window counts
         if state.windowed:
             forget(track, vantage, network.config)
     entries = [new.get(id(track)) or track.conditioning[frame_idx] for track in tracks.values()]
@@ -82,15 +117,16 @@ def _track_frame(
 def _follow(
     network: SAM2Base, state: VideoState, tracks: list[ObjectTrack], vantage: Vantage, coming: list[int]
 ) -> list[FrameEntry]:
-    if by_hand.stepped(network):
-        return [by_hand.answer_of_frame(network, state, track, vantage) for track in tracks]
+    # a replaced step is written for one object, so that objects do not share a batch
+    if released_methods.steps_replaced(network):
+        return [released_methods.run_frame(network, state, track, vantage) for track in tracks]
     features = features_of(network, state, vantage.frame_idx, coming=coming)
 
     def follow(rows: slice) -> list[FrameEntry]:
         lookbacks = [look_back(track.conditioning, track.others, vantage, network.config) for track in tracks[rows]]
         return track_objects(network, features, lookbacks, [motion_behind(network, track, vantage) for track in tracks[rows]])
 
-    parts = in_portions(state.objects_at_once, len(tracks), follow, make_room=state.make_room)
+    parts = in_batches(state.objects_at_once, len(tracks), follow, make_room=state.make_room)
     return [replace(entry, reverse=vantage.reverse) for part in parts for entry in part]
 
 
@@ -98,6 +134,7 @@ def _pass_prompt(network: SAM2Base, track: ObjectTrack, vantage: Vantage) -> Non
     """Leave with a prompted frame the motion filter as it is after it, in this direction."""
     if not network.config.samurai_mode:
         return
+    # without a direction the entry counts as a sighting to be passed, not as a filter to go on from
     entry = replace(track.conditioning[vantage.frame_idx], motion=None, reverse=None)
     track.conditioning[vantage.frame_idx] = entry
     motion = motion_behind(network, track, replace(vantage, frame_idx=vantage.behind(-1)))
@@ -146,7 +183,7 @@ def _items(state: VideoState) -> list[tuple[int, ObjectTrack]]:
     return list(state.tracks.items())
 
 
-def _own_start(track: ObjectTrack, reverse: bool) -> int:
+def _first_prompt(track: ObjectTrack, reverse: bool) -> int:
     return max(track.conditioning) if reverse else min(track.conditioning)
 
 
@@ -155,10 +192,10 @@ def _has_begun(first: int | None, frame_idx: int, reverse: bool) -> bool:
 
 
 def _start(state: VideoState, asked: int | None, first: Mapping[int, int | None], reverse: bool) -> int:
-    own = [frame_idx for frame_idx in first.values() if frame_idx is not None]
+    prompts = [frame_idx for frame_idx in first.values() if frame_idx is not None]
     if asked is None:
-        if own:
-            return max(own) if reverse else min(own)
+        if prompts:
+            return max(prompts) if reverse else min(prompts)
         return min(frame_idx for track in state.tracks.values() for frame_idx in track.conditioning)
     if asked < 0 or (state.num_frames is not None and asked >= state.num_frames):
         raise ValueError(f"start_frame_idx={asked} is beyond the video: it has {state.num_frames} frames")
@@ -171,9 +208,10 @@ def _check(state: VideoState, start: int, first: Mapping[int, int | None], rever
     if not state.windowed:
         return
     check_direction(state.reverse, reverse)
+    # every object is checked before the state is bound, so that a refusal leaves it as it was
     for obj_id, track in state.tracks.items():
-        own = first[obj_id]
-        begin = start if own is None else (min(start, own) if reverse else max(start, own))
+        prompt = first[obj_id]
+        begin = start if prompt is None else (min(start, prompt) if reverse else max(start, prompt))
         check_start(track, begin, reverse=reverse)
     state.reverse = reverse
 
@@ -200,6 +238,7 @@ def _order(
     if reverse:
         if start == 0 and not each_from_its_prompt:
             return
+        # released: `max_frame_num_to_track` counts the frames after the first, in both directions
         last = 0 if most is None else max(start - most, 0)
         yield from range(start, last - 1, -1)
         return

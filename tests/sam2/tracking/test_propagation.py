@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sam2.tracking.output import FrameOutput
+from sam2.tracking.propagation import FrameOutput
 from tests.sam2.clips import BOX, NANO, SAMURAI, assert_equal_outputs, drawn_clip, predictor, prompt_three
 
 BOTH = pytest.mark.parametrize("config", [NANO, SAMURAI])

@@ -1,8 +1,19 @@
-"""Mappings that stand before what a state holds under the released names, so that what is written through them acts."""
+"""Live views of a state under the released keys: frames, features, object ids; what is written through them acts.
+
+Legend: h = w the feature side, S the side of the network's square image, C channels.
+"""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from sam2.tracking.features import Backbone, backbone_of, features_in
+
+if TYPE_CHECKING:
+    from sam2.tracking.state import VideoState
 
 
 class View(MutableMapping[Any, Any]):
@@ -145,3 +156,84 @@ class ObjectIds(list[Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return list, (list(self),)
+
+
+class FrameImages:
+    """Frames (3, S, S) float32, normalised, read when asked for; assigning one puts it in the video's place.
+
+    As a whole it answers as the tensor (frames, 3, S, S) that the released package holds, which is then made: 12 MiB a
+    frame at 1024 pixels.
+    """
+
+    def __init__(self, state: "VideoState") -> None:
+        self.state = state
+
+    def __len__(self) -> int:
+        if self.state.num_frames is None:
+            raise ValueError("the length of this video is open: it is known once its last frame has been read")
+        return self.state.num_frames
+
+    def __getitem__(self, index: Any) -> Tensor:
+        if isinstance(index, slice):
+            return torch.stack([self[k] for k in range(*index.indices(len(self)))])
+        if not hasattr(index, "__index__"):
+            return self.tensor()[index]
+        index = index.__index__()
+        frame_idx = index + len(self) if index < 0 else index
+        if not self.state.reaches(frame_idx):
+            raise IndexError(f"frame {index} is beyond the video's {len(self)} frames")
+        return self.state.image(frame_idx)
+
+    def __setitem__(self, index: int, image_3SS: Tensor) -> None:
+        self[index]     # which raises where there is no such frame
+        self.state.put_image(index % len(self), image_3SS)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[frame_idx] for frame_idx in range(len(self)))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or not hasattr(Tensor, name):
+            raise AttributeError(f"the frames of a state have no {name!r}")
+        return getattr(self.tensor(), name)
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size([len(self), *self[0].shape])
+
+    def tensor(self) -> Tensor:
+        """Return all frames (frames, 3, S, S)."""
+        return torch.stack(list(self))
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        return func(*_whole(args), **(kwargs or {}))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, FrameImages):
+        return value.tensor()
+    return type(value)(map(_whole, value)) if isinstance(value, list | tuple) else value
+
+
+class CachedFeatures(View):
+    """Frames whose features are at hand: `(image (1, 3, S, S), the answer of forward_image)` by index.
+
+    The next frame that is not among them takes the place of all.
+    """
+
+    def __init__(self, state: "VideoState") -> None:
+        self._state = state
+
+    def __getitem__(self, frame_idx: int) -> tuple[Tensor, Backbone]:
+        features = self._state.features[frame_idx]
+        return self._state.image(frame_idx)[None], backbone_of(features)
+
+    def __setitem__(self, frame_idx: int, value: tuple[Tensor, Mapping[str, Any]]) -> None:
+        image_13SS, backbone = value
+        self._state.features[frame_idx] = features_in(backbone)
+
+    def __delitem__(self, frame_idx: int) -> None:
+        del self._state.features[frame_idx]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._state.features)

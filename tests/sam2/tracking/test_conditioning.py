@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from sam2.sam2_video_predictor import SAM2VideoPredictor
-from sam2.tracking.bank import Vantage
+from sam2.tracking.conditioning import motion_behind
+from sam2.tracking.memory_bank import Vantage
 from sam2.tracking.motion import advance
-from sam2.tracking.prompting import motion_behind
 from tests.sam2.clips import BOX, HEIGHT, NANO, SAMURAI, WIDTH, assert_equal_outputs, drawn_clip, predictor, prompt_three
 
 KEPT, OVERWRITTEN = (), ("++model.add_all_frames_to_correct_as_cond=false",)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sam2.tracking.portions import Portion, in_portions, objects_at_once
+from sam2.tracking.features import BatchLimit, in_batches, objects_at_once
 from sam2.variants import find_config
 from tests.sam2.clips import NANO, SAMURAI, assert_equal_outputs, drawn_clip, predictor, prompt_three
 
@@ -28,21 +28,21 @@ def crowded(most: int, real: Callable[..., object], size: Callable[..., int]) ->
 
 def test_a_portion_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="frames at once: 0"):
-        Portion("frames", 0)
+        BatchLimit("frames", 0)
 
 
 def test_portions_are_halved_until_they_fit_and_stay_so() -> None:
-    portion = Portion("objects", 100)
+    portion = BatchLimit("objects", 100)
     seen: list[slice] = []
     work = crowded(2, lambda rows: seen.append(rows) or rows.stop - rows.start, lambda rows: rows.stop - rows.start)
-    assert in_portions(portion, 7, work, make_room=lambda: False) == [1] * 7
+    assert in_batches(portion, 7, work, make_room=lambda: False) == [1] * 7
     assert portion.most == 1
 
 
 def test_room_is_made_before_anything_is_halved() -> None:
-    portion, relief = Portion("objects", 100), iter([True, False])
+    portion, relief = BatchLimit("objects", 100), iter([True, False])
     work = crowded(3, lambda rows: rows, lambda rows: rows.stop - rows.start)
-    assert in_portions(portion, 6, work, make_room=lambda: next(relief)) == [slice(0, 3), slice(3, 6)]
+    assert in_batches(portion, 6, work, make_room=lambda: next(relief)) == [slice(0, 3), slice(3, 6)]
     assert portion.most == 3
 
 
@@ -55,7 +55,7 @@ def test_a_processor_takes_what_fits_its_cache_and_a_gpu_takes_all() -> None:
 
 def test_what_does_not_fit_alone_is_told() -> None:
     with pytest.raises(torch.OutOfMemoryError):
-        in_portions(Portion("frames", 4), 2, crowded(0, lambda rows: rows, lambda rows: 1), make_room=lambda: False)
+        in_batches(BatchLimit("frames", 4), 2, crowded(0, lambda rows: rows, lambda rows: 1), make_room=lambda: False)
 
 
 @BATCHES

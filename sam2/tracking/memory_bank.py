@@ -1,15 +1,63 @@
-"""The memory bank's rules: which entries a frame looks back at. Pure functions of what is there.
+"""The memory bank: what is stored of one object on one frame, and which entries a frame attends to.
 
-Forward and reverse are one rule: "behind" is the side that tracking comes from, and a distance counts frames
-behind. Source: Ravi et al. 2024, "SAM 2", section 4 (memory bank); Yang et al. 2024, "SAMURAI", section 3 (memory
-selection).
+The rules are pure functions of what is stored. Forward and reverse are one rule: "behind" is the side that tracking
+comes from, and a distance counts frames behind. Source: Ravi et al. 2024, "SAM 2", section 4 (memory bank); Yang et al.
+2024, "SAMURAI", section 3 (memory selection).
+
+Legend: C hidden channels, D memory channels, h = w = S/16 the feature side, H = W = S/4 the side of low-resolution
+masks, K the scores of `SCORES`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sam2.modeling.config import ModelConfig
-from sam2.tracking.entry import FrameEntry
+import torch
+from torch import Tensor
+
+from sam2.modeling.config import NetworkConfig
+from sam2.tracking.motion import Motion, Sighting
+
+SCORES = ("predicted_iou", "object_score_logits", "motion_score", "stability", "candidate_gap")
+PREDICTED_IOU, OBJECT_SCORE, MOTION_SCORE = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class FrameEntry:
+    """One object's answer on one frame, with what later frames may look back at.
+
+    `memory_1Dhw` (bfloat16) is None while a prompt waits to be encoded, and once a window has let it go, like
+    `mask_logits_11HW` (float32, holes filled). `scores_K` lies on the device in the order of `SCORES`. `selectable`:
+    SAMURAI's thresholds let later frames look at this one. `sighting` is what moved the motion filter here, None on
+    frames with a mask, a box or several clicks; `motion` is the filter after this frame, tracked in the direction
+    `reverse`; both None where neither applies.
+    """
+
+    memory_1Dhw: Tensor | None
+    mask_logits_11HW: Tensor | None
+    pointer_1C: Tensor
+    scores_K: Tensor
+    selectable: bool = False
+    sighting: Sighting | None = None
+    motion: Motion | None = None
+    reverse: bool | None = None
+
+    def stored_on(self, device: torch.device) -> "FrameEntry":
+        """Return the entry with its maps on `device`; the pointer and the scores are small and stay where they are."""
+        moved = {
+            name: value.to(device)
+            for name in ("memory_1Dhw", "mask_logits_11HW")
+            if (value := getattr(self, name)) is not None
+        }
+        return replace(self, **moved)
+
+    def thinned(self) -> "FrameEntry":
+        """Return the entry without its maps: pointer, scores and motion, which the next 15 frames still need."""
+        return replace(self, memory_1Dhw=None, mask_logits_11HW=None)
+
+    @property
+    def thin(self) -> bool:
+        return self.mask_logits_11HW is None
+
 
 ASSUMED_LENGTH = 16         # of a video whose length is open; the pointers' time scale does not grow beyond it
 
@@ -56,7 +104,7 @@ class Vantage:
 
 
 def look_back(
-    conditioning: Mapping[int, FrameEntry], others: Mapping[int, FrameEntry], vantage: Vantage, config: ModelConfig
+    conditioning: Mapping[int, FrameEntry], others: Mapping[int, FrameEntry], vantage: Vantage, config: NetworkConfig
 ) -> Lookback:
     """Return what `vantage` attends to, in the order in which it is concatenated."""
     chosen = closest_conditioning(conditioning, vantage.frame_idx, config.max_cond_frames_in_attn)
@@ -83,20 +131,20 @@ def closest_conditioning(
 
 
 def recent_memories(
-    others: Mapping[int, FrameEntry], spare: Mapping[int, FrameEntry], vantage: Vantage, config: ModelConfig
+    others: Mapping[int, FrameEntry], spare: Mapping[int, FrameEntry], vantage: Vantage, config: NetworkConfig
 ) -> list[tuple[int, FrameEntry]]:
     """Return the frames just behind, farthest first; a frame's slot tells its distance, and a gap leaves it empty."""
-    found = []
+    memories = []
     for slot in range(1, config.num_maskmem):
         frame_idx = _strided(vantage, config.num_maskmem - slot, config.memory_temporal_stride_for_eval)
         entry = others.get(frame_idx, spare.get(frame_idx))
         if entry is not None:
-            found.append((slot, entry))
-    return found
+            memories.append((slot, entry))
+    return memories
 
 
 def samurai_memories(
-    others: Mapping[int, FrameEntry], spare: Mapping[int, FrameEntry], vantage: Vantage, config: ModelConfig
+    others: Mapping[int, FrameEntry], spare: Mapping[int, FrameEntry], vantage: Vantage, config: NetworkConfig
 ) -> list[tuple[int, FrameEntry]]:
     """Return the newest selectable frames and, come what may, the one just behind; slots tell ranks, not distances.
 
@@ -113,8 +161,8 @@ def samurai_memories(
             ranked.append(frame_idx)
         distance += 1
     slots = zip(range(most, 0, -1), ranked, strict=False)
-    found = [(slot, entry) for slot, t in slots if (entry := others.get(t, spare.get(t))) is not None]
-    return found[::-1]
+    memories = [(slot, entry) for slot, t in slots if (entry := others.get(t, spare.get(t))) is not None]
+    return memories[::-1]
 
 
 def _strided(vantage: Vantage, distance: int, stride: int) -> int:
@@ -131,17 +179,17 @@ def _pointers(
     spare: Mapping[int, FrameEntry],
     others: Mapping[int, FrameEntry],
     vantage: Vantage,
-    config: ModelConfig,
+    config: NetworkConfig,
     max_pointers: int,
 ) -> list[tuple[int, FrameEntry]]:
-    found = []
+    pointers = []
     for frame_idx, entry in chosen.items():
         distance = vantage.distance_to(frame_idx)
         if distance >= 0 or not config.only_obj_ptrs_in_the_past_for_eval:
-            found.append((distance if config.use_signed_tpos_enc_to_obj_ptrs else abs(distance), entry))
+            pointers.append((distance if config.use_signed_tpos_enc_to_obj_ptrs else abs(distance), entry))
     for distance in range(1, max_pointers):
         frame_idx = vantage.behind(distance)
         entry = others.get(frame_idx, spare.get(frame_idx))
         if entry is not None:
-            found.append((distance, entry))
-    return found
+            pointers.append((distance, entry))
+    return pointers

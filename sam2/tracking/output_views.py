@@ -1,4 +1,4 @@
-"""An object's answers under the released keys, live: what is written through them acts.
+"""Live views of an object's outputs and prompts under the released keys; what is written through them acts.
 
 Legend: h = w the feature side, H = W the side of low-resolution masks, S the side of the network's square image.
 """
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from sam2.modeling.position_encoding import sine_map
-from sam2.tracking.entry import MOTION_SCORE, OBJECT_SCORE, PREDICTED_IOU, SCORES, FrameEntry
+from sam2.tracking.memory_bank import MOTION_SCORE, OBJECT_SCORE, PREDICTED_IOU, SCORES, FrameEntry
 from sam2.tracking.postprocess import stability
 from sam2.tracking.prompts import PointPrompt
+from sam2.tracking.state_views import ByFrame, Record, View
 from sam2.tracking.track import ObjectTrack, Pending
-from sam2.tracking.views import ByFrame, Record, View
 
 CONDITIONING, OTHERS = "cond_frame_outputs", "non_cond_frame_outputs"
 
@@ -36,14 +36,14 @@ class FrameAnswer(Record):
         if key in self.FIELDS:
             return getattr(self.entry, self.FIELDS[key])
         if key == "maskmem_pos_enc":
-            return place_of(self.entry.memory_1Dhw)
+            return memory_pos_enc(self.entry.memory_1Dhw)
         return self.entry.scores_K[self.SCORED[key]].view(1, 1)
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key not in list(self):
             raise KeyError(f"{key!r}: a frame's answer has {', '.join(self)}")
         if key == "maskmem_pos_enc":
-            check_place(value, self.entry.memory_1Dhw)
+            check_pos_enc(value, self.entry.memory_1Dhw)
             return
         if key in self.SCORED:
             scores_K = self.entry.scores_K.clone()
@@ -60,20 +60,23 @@ class FrameAnswer(Record):
             yield from ("best_iou_score", "kf_score")
 
 
-def place_of(memory_1Dhw: Tensor | None) -> list[Tensor] | None:
-    """Return the place encoding of a memory, which is the same for all."""
+def memory_pos_enc(memory_1Dhw: Tensor | None) -> list[Tensor] | None:
+    """Return the position encoding of a memory, which is the same for all."""
     if memory_1Dhw is None:
         return None
     _, dim, side, _ = memory_1Dhw.shape
     return [sine_map((side, side), dim, memory_1Dhw.device)]
 
 
-def check_place(value: Any, memory_1Dhw: Tensor | None) -> None:
-    """Raise ValueError for a place encoding that is not the memory's own: it follows from its size and cannot be set."""
-    place = place_of(memory_1Dhw)
-    if value is None or place is None:
+def check_pos_enc(value: Any, memory_1Dhw: Tensor | None) -> None:
+    """Raise ValueError for a position encoding that is not the memory's own: it follows from its size and cannot be set."""
+    pos_enc = memory_pos_enc(memory_1Dhw)
+    if value is None or pos_enc is None:
         return
-    if value[-1].shape[1:] != place[-1].shape[1:] or not torch.allclose(value[-1][:1].to(place[-1]), place[-1], atol=1e-4):
+    expected_1Dhw = pos_enc[-1]
+    if value[-1].shape[1:] != expected_1Dhw.shape[1:] or not torch.allclose(
+        value[-1][:1].to(expected_1Dhw), expected_1Dhw, atol=1e-4
+    ):
         raise ValueError("maskmem_pos_enc follows from the size of maskmem_features and cannot be set to anything else")
 
 
@@ -82,11 +85,11 @@ def entry_of(answer: Mapping[str, Any]) -> FrameEntry:
     if isinstance(answer, FrameAnswer):
         return answer.entry
     memory, mask_11HW, pointer_1C = (answer[key] for key in FrameAnswer.FIELDS)
-    check_place(answer.get("maskmem_pos_enc"), memory)
+    check_pos_enc(answer.get("maskmem_pos_enc"), memory)
     scores_K = torch.full((len(SCORES),), float("nan"), device=pointer_1C.device)
-    for key, place in FrameAnswer.SCORED.items():
+    for key, index in FrameAnswer.SCORED.items():
         if answer.get(key) is not None:
-            scores_K[place] = torch.as_tensor(answer[key], dtype=torch.float32).reshape(())
+            scores_K[index] = torch.as_tensor(answer[key], dtype=torch.float32).reshape(())
     if mask_11HW is not None:
         scores_K[SCORES.index("stability")] = stability(mask_11HW)[0]
     return FrameEntry(None if memory is None else memory.to(torch.bfloat16), mask_11HW, pointer_1C, scores_K)
@@ -186,7 +189,7 @@ class PointInputs(Record):
         return iter(self.FIELDS)
 
 
-class Direction(Record):
+class TrackedDirection(Record):
     """Which way a frame was tracked: `reverse`."""
 
     def __init__(self, tracked: dict[int, bool], frame_idx: int) -> None:
@@ -213,4 +216,4 @@ def mask_inputs(track: ObjectTrack) -> ByFrame:
 
 
 def frames_tracked(track: ObjectTrack) -> ByFrame:
-    return ByFrame(track.tracked, lambda t: Direction(track.tracked, t), lambda v: bool(v["reverse"]))
+    return ByFrame(track.tracked, lambda t: TrackedDirection(track.tracked, t), lambda v: bool(v["reverse"]))

@@ -1,4 +1,4 @@
-"""Prompts put into a state: run on their frame at once, encoded into memory when tracking begins.
+"""Conditioning frames: a prompt runs on its frame at once and is encoded into memory when tracking begins.
 
 Legend: h = w the feature side, S the side of the network's square image, H x W the video's pixels.
 """
@@ -8,27 +8,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from sam2.errors import NotThere
 from sam2.modeling.released_methods import without_overlap
 from sam2.modeling.sam2_base import ImageFeatures, SAM2Base
-from sam2.tracking import by_hand
-from sam2.tracking.bank import Lookback, Vantage, look_back
-from sam2.tracking.entry import FrameEntry
+from sam2.tracking import released_methods
+from sam2.tracking.memory_bank import FrameEntry, Lookback, Vantage, look_back
 from sam2.tracking.motion import Motion, advance
-from sam2.tracking.portions import in_portions
 from sam2.tracking.postprocess import absent_logits, resize_logits
 from sam2.tracking.prompts import PointPrompt
+from sam2.tracking.released_methods import features_of
 from sam2.tracking.state import VideoState
 from sam2.tracking.step import remember_prompts, segment_points, take_mask
-from sam2.tracking.track import ObjectTrack, Pending
-from sam2.tracking.window import check_click
+from sam2.tracking.track import ObjectTrack, Pending, check_click, forget_around
 
 
 @contextmanager
-def placed(obj_id: object, frame_idx: object) -> Iterator[None]:
+def error_context(obj_id: object, frame_idx: object) -> Iterator[None]:
     """Say in a ValueError which object and frame it is about."""
     try:
         yield
@@ -55,44 +52,6 @@ def checked_frame(state: VideoState, frame_idx: object) -> int:
     return index
 
 
-def features_of(
-    network: SAM2Base, state: VideoState, frame_idx: int, *, coming: Sequence[int] = ()
-) -> ImageFeatures:
-    """Return the image features of a frame, as a subclass's `_get_image_feature` says where there is one."""
-    if by_hand.replaced(network, "_get_image_feature"):
-        _, _, maps, places, sizes = network._get_image_feature(state, frame_idx, 1)
-        return by_hand.unflattened(maps, places, sizes)
-    return encoded(network, state, frame_idx, coming=coming)
-
-
-def encoded(network: SAM2Base, state: VideoState, frame_idx: int, *, coming: Sequence[int] = ()) -> ImageFeatures:
-    """Return the image features of a frame; those of the last pass of the encoder are at hand.
-
-    `coming` are frames that will be asked for next: a pass takes along as many as the state has at once.
-    """
-    if frame_idx not in state.seen:
-        state.seen = {}
-        images = _readable(state, [frame_idx, *coming[: state.frames_at_once.most - 1]])
-        parts = in_portions(
-            state.frames_at_once, len(images), lambda rows: network.encode_image(torch.stack(images[rows])),
-            make_room=state.make_room,
-        )
-        features = [part[k] for part in parts for k in range(len(part))]
-        state.seen = dict(zip([frame_idx, *coming], features, strict=False))
-    return state.seen[frame_idx]
-
-
-def _readable(state: VideoState, indices: Sequence[int]) -> list[Tensor]:
-    """Return the images (3, S, S) of frames up to the first that cannot be read; its error waits until its turn."""
-    images = [state.image(indices[0])]
-    for frame_idx in indices[1:]:
-        try:
-            images.append(state.image(frame_idx))
-        except ValueError:
-            break
-    return images
-
-
 def add_points(
     network: SAM2Base, state: VideoState, track: ObjectTrack, frame_idx: int, prompt: PointPrompt
 ) -> None:
@@ -101,8 +60,8 @@ def add_points(
     lookback, reverse = _correction(network, state, track, frame_idx)
     earlier = track.entry_on(frame_idx)
     earlier_mask_11HW = None if earlier is None or earlier.thin else earlier.mask_logits_11HW.to(state.device)
-    if by_hand.stepped(network):
-        entry = by_hand.answer_of_prompt(
+    if released_methods.steps_replaced(network):
+        entry = released_methods.run_prompt(
             network, state, track, frame_idx, initial=lookback is None, reverse=reverse, prompt=prompt,
             earlier=earlier_mask_11HW,
         )
@@ -113,23 +72,23 @@ def add_points(
         )
     track.points[frame_idx] = prompt
     track.masks.pop(frame_idx, None)
-    _wait(network, state, track, frame_idx, entry, features)
+    _hold_pending(network, state, track, frame_idx, entry, features)
 
 
 def add_mask(network: SAM2Base, state: VideoState, track: ObjectTrack, frame_idx: int, mask_11SS: Tensor) -> None:
     """Take the given mask as the object's on this frame."""
     features = features_of(network, state, frame_idx)
-    if by_hand.stepped(network):
+    if released_methods.steps_replaced(network):
         lookback, reverse = _correction(network, state, track, frame_idx)
-        entry = by_hand.answer_of_prompt(
+        entry = released_methods.run_prompt(
             network, state, track, frame_idx, initial=lookback is None, reverse=reverse, mask_11SS=mask_11SS
         )
     else:
         entry = take_mask(network, features, mask_11SS)
-    plain = bool(((mask_11SS == 0) | (mask_11SS == 1)).all())
-    track.masks[frame_idx] = (mask_11SS.bool() if plain else mask_11SS).to(state.storage_device)
+    binary = bool(((mask_11SS == 0) | (mask_11SS == 1)).all())
+    track.masks[frame_idx] = (mask_11SS.bool() if binary else mask_11SS).to(state.storage_device)
     track.points.pop(frame_idx, None)
-    _wait(network, state, track, frame_idx, entry, features)
+    _hold_pending(network, state, track, frame_idx, entry, features)
 
 
 def clear_prompts(track: ObjectTrack, frame_idx: int) -> None:
@@ -143,17 +102,17 @@ def clear_prompts(track: ObjectTrack, frame_idx: int) -> None:
         track.tracked.pop(frame_idx, None)
 
 
-def settle(network: SAM2Base, state: VideoState) -> None:
+def encode_pending(network: SAM2Base, state: VideoState) -> None:
     """Encode the prompts that wait into memory, all objects of a frame at once; NotThere without any prompt."""
     if not state.tracks:
         raise NotThere("nothing to track: add points, a box or a mask for at least one object first")
-    waiting = list(dict.fromkeys(frame_idx for track in state.tracks.values() for frame_idx in track.pending))
-    for frame_idx in waiting:
+    frames = list(dict.fromkeys(frame_idx for track in state.tracks.values() for frame_idx in track.pending))
+    for frame_idx in frames:
         tracks = [track for track in state.tracks.values() if frame_idx in track.pending]
         pendings = [track.pending.pop(frame_idx) for track in tracks]
         entries = _remembered(network, state, frame_idx, pendings)
         for track, pending, entry in zip(tracks, pendings, entries, strict=True):
-            _settle_one(network, state, track, frame_idx, entry, conditioning=pending.conditioning)
+            _store(network, state, track, frame_idx, entry, conditioning=pending.conditioning)
     for obj_id, track in state.tracks.items():
         if not track.conditioning:
             raise NotThere(f"object {obj_id} has no prompt left: add points, a box or a mask, or remove it")
@@ -164,8 +123,8 @@ def _remembered(
 ) -> Sequence[FrameEntry]:
     """Return entries with their memory, each made where it is not there yet."""
     bare = [pending for pending in pendings if pending.entry.memory_1Dhw is None]
-    if by_hand.stepped(network):
-        made = [by_hand.remembered(network, state, frame_idx, pending.entry) for pending in bare]
+    if released_methods.steps_replaced(network):
+        made = [released_methods.run_memory_encoder(network, state, frame_idx, pending.entry) for pending in bare]
     elif bare:
         vision_1Chw = bare[0].vision_1Chw
         if vision_1Chw is None:
@@ -173,8 +132,8 @@ def _remembered(
         made = remember_prompts(network, vision_1Chw, [pending.entry for pending in bare])
     else:
         made = []
-    fresh = iter(made)
-    return [next(fresh) if pending.entry.memory_1Dhw is None else pending.entry for pending in pendings]
+    remembered = iter(made)
+    return [next(remembered) if pending.entry.memory_1Dhw is None else pending.entry for pending in pendings]
 
 
 def masks_on(network: SAM2Base, state: VideoState, frame_idx: int) -> Tensor:
@@ -229,7 +188,7 @@ def _correction(
     return (lookback if lookback.memories else None), vantage.reverse
 
 
-def _wait(
+def _hold_pending(
     network: SAM2Base, state: VideoState, track: ObjectTrack, frame_idx: int, entry: FrameEntry, features: ImageFeatures
 ) -> None:
     conditioning = frame_idx not in track.tracked or network.config.add_all_frames_to_correct_as_cond
@@ -237,7 +196,7 @@ def _wait(
     track.pending[frame_idx] = Pending(stored, conditioning, features.vision_BChw)
 
 
-def _settle_one(
+def _store(
     network: SAM2Base, state: VideoState, track: ObjectTrack, frame_idx: int, entry: FrameEntry, *, conditioning: bool
 ) -> None:
     entry = entry.stored_on(state.storage_device)
@@ -250,15 +209,7 @@ def _settle_one(
         forget_around(network, track, frame_idx)
 
 
-def forget_around(network: SAM2Base, track: ObjectTrack, frame_idx: int) -> None:
-    """Forget what was tracked as far from a frame as memories reach."""
-    reach = network.config.memory_temporal_stride_for_eval * network.config.num_maskmem
-    for near in range(frame_idx - reach, frame_idx + reach + 1):
-        track.others.pop(near, None)
-
-
 def check_window(state: VideoState, track: ObjectTrack, frame_idx: int) -> None:
     """Raise ValueError where a memory window has forgotten what a prompt on this frame needs."""
     if state.windowed and state.reverse is not None:
         check_click(track, frame_idx, reverse=state.reverse)
-
