@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from labeling.errors import BadConfiguration, require
 from labeling.qc.calibration import calibrated, stacked
-from labeling.qc.judge import BAD, matrix_of
-from labeling.qc.judge_json import FORMAT, usual_of
+from labeling.qc.judge import BAD, Judge, matrix_of
+from labeling.qc.judge_json import FORMAT, document_of, usual_of
 from labeling.qc.trees import LEAF, Bools, Floats
 
 Ints = npt.NDArray[np.int64]
@@ -32,7 +32,7 @@ SIGNS: Mapping[str, int] = {
 }
 BAD_BELOW, USELESS_BELOW = 0.75, 0.5        # mean J
 J_BOUNDS = (0.5, 0.65, 0.75, 0.85)          # a head for each: together they rank by J
-LEAST_TRACKS = 25                           # of a kind, to fit a head to
+LEAST_TRACKS, LEAST_AUDITS = 25, 50         # of a kind, to fit a head to; in all, to calibrate on
 ACCEPTED_ERROR, REJECTED_USELESS, LEAST_REJECTED_RISK = 0.05, 0.97, 0.9
 NOVEL_SHARE = 0.15                          # of the queue's places
 LEVELS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
@@ -187,7 +187,8 @@ def fit_judge(
     score_R = logits_RH @ head_weights
     table = calibrated(score_R, known.bad_R, known.weight_R)
     risk_R = table.risk(score_R)
-    accept_below, reject_from = thresholds(risk_R, known.j_R, known.weight_R)
+    accept_below = most_accepted(risk_R, known.bad_R, known.weight_R)
+    reject_from = least_rejected(risk_R, known.j_R < USELESS_BELOW, known.weight_R)
     models = [_fit(values_RF, known, task, signs, shape) for task in tasks]
     heads = [
         {"name": task.name, "num_trees": len(fitted._predictors), "baseline": baseline_of(fitted), "weight": rounded(weight)}
@@ -198,7 +199,7 @@ def fit_judge(
         "heads": heads, "trees": nodes_of(models),
         "calibration": {"score": table.score_K.tolist(), "risk": table.risk_K.tolist()},
         "usual": _usual(values_RF, signs, known.bad_R, risk_R, accept_below), "facts": dict(facts),
-        "accept_below": accept_below, "reject_from": reject_from,
+        "accept_below": accept_below, "reject_from": max(reject_from, accept_below),
     }
     return FittedJudge(document, score_R, risk_R)
 
@@ -243,21 +244,48 @@ def _out_of_fold(
     return logits_RH
 
 
-def thresholds(risk_R: Floats, j_R: Floats, weight_R: Floats) -> tuple[float, float]:
-    """Return the risks below which masklets are accepted and from which on they are rejected, on held-out tracks.
+def most_accepted(risk_R: Floats, bad_R: Bools | Floats, weight_R: Floats) -> float:
+    """Return the risk below which masklets are accepted: as many as can be while at most 5 % of them are bad.
 
-    Accepted: as many as can be while at most 5 % of them are bad. Rejected: those from the least risk on at which at least
-    97 % are beyond use (J below 0.5); nothing (above 1) where no risk is so sure.
+    `bad_R` is what was so, of tracks that no tree has seen, or how likely it is.
     """
     order = np.argsort(risk_R, kind="stable")
-    risk_R, j_R, mass = risk_R[order], j_R[order], weight_R[order]
-    error = np.cumsum(mass * (j_R < BAD_BELOW)) / np.cumsum(mass)
+    error = np.cumsum((weight_R * bad_R)[order]) / np.cumsum(weight_R[order])
     within = np.flatnonzero(error <= ACCEPTED_ERROR)
-    accept_below = float(risk_R[min(within[-1] + 1, risk_R.size - 1)]) if within.size else 0.0
-    useless = np.cumsum((mass * (j_R < USELESS_BELOW))[::-1]) / np.cumsum(mass[::-1])
-    sure = np.flatnonzero((useless >= REJECTED_USELESS) & (np.arange(risk_R.size) >= LEAST_TRACKS))
-    reject_from = float(risk_R[::-1][sure[-1]]) if sure.size else 1.01
-    return rounded(accept_below), rounded(max(reject_from, accept_below, LEAST_REJECTED_RISK))
+    return rounded(float(risk_R[order][min(within[-1] + 1, risk_R.size - 1)])) if within.size else 0.0
+
+
+def least_rejected(risk_R: Floats, useless_R: Bools, weight_R: Floats) -> float:
+    """Return the risk from which on masklets are rejected: the least at which at least 97 % are beyond use (J below 0.5).
+
+    Above 1, so that none is, where no risk is so sure for at least 25 tracks.
+    """
+    order = np.argsort(-risk_R, kind="stable")
+    share = np.cumsum((weight_R * useless_R)[order]) / np.cumsum(weight_R[order])
+    sure = np.flatnonzero((share >= REJECTED_USELESS) & (np.arange(risk_R.size) + 1 >= LEAST_TRACKS))
+    return rounded(max(float(risk_R[order][sure[-1]]), LEAST_REJECTED_RISK)) if sure.size else 1.01
+
+
+def recalibrated(
+    judge: Judge, rows: Sequence[Mapping[str, float | None]], bad_R: Bools, weight_R: Floats, *, name: str,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return a judge as plain values with the same trees, whose risk and acceptance follow what people found; no scikit-learn.
+
+    `weight_R` is the inverse of the probability that a track was looked at. What is rejected stays as it was: people's good
+    or bad does not say what is beyond use. Raises BadConfiguration for fewer than 50 tracks.
+    """
+    if len(rows) < LEAST_AUDITS:
+        raise BadConfiguration(f"{len(rows)} masklets were judged by people; expected {LEAST_AUDITS} or more to calibrate on")
+    score_R = judge.score(judge.logits(judge.matrix(rows)))
+    table = calibrated(score_R, bad_R, weight_R)
+    risk_R = table.risk(score_R)
+    # By the risk, which is smooth, and not by the few answers themselves.
+    accept_below = most_accepted(risk_R, risk_R, weight_R)
+    return document_of(judge) | {
+        "name": name, "calibration": {"score": table.score_K.tolist(), "risk": table.risk_K.tolist()}, "facts": dict(facts),
+        "accept_below": accept_below, "reject_from": max(judge.reject_from, accept_below),
+    }
 
 
 def _usual(values_RF: Floats, signs: Sequence[int], bad_R: Bools, risk_R: Floats, accept_below: float) -> dict[str, Any]:

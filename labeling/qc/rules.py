@@ -26,6 +26,8 @@ from labeling.types import Decision, QCFlag, Verdict
 SIGNALS = (*COLUMNS, "containment")
 BOUNDS = ("at_most", "at_least")
 
+RISK = "risk"  # the signal of a flag that a fitted judge gives
+
 RISK_AT_REVIEW = 0.5
 RISK_AT_REJECT = 0.8
 
@@ -120,7 +122,7 @@ def _flags_of(opinion: Opinion, span: tuple[int, int]) -> tuple[QCFlag, ...]:
     judge, decision = opinion.judge, opinion.decision
     if decision is not Decision.ACCEPT:
         bound = judge.reject_from if decision is Decision.REJECT else judge.accept_below
-        return (QCFlag(opinion.reason, "risk", opinion.risk, bound, span, decision),)
+        return (QCFlag(opinion.reason, RISK, opinion.risk, bound, span, decision),)
     if opinion.novel:
         return (QCFlag(UNUSUAL, "novelty", opinion.novelty, judge.usual.review_from, span),)
     return ()

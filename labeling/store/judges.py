@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labeling.errors import BadConfiguration, DamagedStore
+from labeling.errors import BadConfiguration, DamagedStore, shown
 from labeling.objects import Objects
 from labeling.qc.judge import Judge, Opinion
 from labeling.qc.judge_json import SHIPPED, document_of, judge_from_json, shipped_judge, to_json
@@ -73,12 +73,17 @@ def judge_at(choice: str, objects: Objects | None = None) -> Judge:
     if objects is not None and _DIGEST.fullmatch(choice):
         return _kept(objects, choice)
     try:
-        return judge_from_json(Path(choice).expanduser().read_text(encoding="utf-8"), choice)
-    except (OSError, UnicodeDecodeError) as error:
+        path = Path(choice).expanduser()
+        if not path.is_file():      # a pipe would be waited for
+            raise FileNotFoundError("no such file")
+        return judge_from_json(path.read_text(encoding="utf-8"), choice)
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, BadConfiguration):
+            raise
         names = ", ".join((AUTO, NONE, *SHIPPED))
         raise BadConfiguration(
-            f"qc.judge is {choice!r} ({error}); expected {names}, a file that `labeling judge fit` wrote, or the digest of a "
-            "judge that the store keeps"
+            f"qc.judge is {shown(choice)} ({error}); expected {names}, a file that `labeling judge fit` wrote, or the digest "
+            "of a judge that the store keeps"
         ) from error
 
 

@@ -16,7 +16,7 @@ from labeling.objects import Objects, map_objects
 from labeling.qc.containment import Overlap, containment
 from labeling.qc.judge import Opinion
 from labeling.qc.reasons import UNUSUAL
-from labeling.qc.rules import judge
+from labeling.qc.rules import RISK, judge
 from labeling.store import schemas
 from labeling.store.judges import Judges
 from labeling.store.reader import read_mask_rows, rles_by_frame
@@ -110,6 +110,12 @@ def judged_values(track: TableRow, overlap: Overlap | None) -> dict[str, float |
     return {**signals_from_row(track).values, "containment": overlap.value if overlap else None}
 
 
+def was_doubted(verdict: TableRow) -> bool:
+    """Return whether a row of `verdicts` had doubts before people saw it, whatever they said; the most novel have none."""
+    own = [flag for flag in verdict["flags"] if flag["decision"] == REVIEW]
+    return bool(own) if verdict["judge"] is None else any(flag["signal"] == RISK for flag in own)
+
+
 def with_novel(verdicts: pa.Table) -> pa.Table:
     """Send the most novel of the accepted masklets to review, as many as get 15 % of the queue's places.
 
@@ -117,11 +123,11 @@ def with_novel(verdicts: pa.Table) -> pa.Table:
     """
     names = ("verdict", "novelty", "decided_by", "flags")
     verdict, novelty, decided_by, flags = (verdicts[name].to_pylist() for name in names)
-    doubted = {index for index, of in enumerate(flags) if any(f["signal"] == "risk" and f["decision"] == REVIEW for f in of)}
+    doubted = sum(was_doubted(row) for row in verdicts.select(["flags", "judge"]).to_pylist())
     novel = [index for index, of in enumerate(flags) if any(f["reason"] == UNUSUAL for f in of)]
     if not novel:
         return verdicts
-    places = max(1, round(len(doubted) * NOVEL_SHARE / (1 - NOVEL_SHARE)))
+    places = max(1, round(doubted * NOVEL_SHARE / (1 - NOVEL_SHARE)))
     for place, index in enumerate(sorted(novel, key=lambda index: -novelty[index])):
         if decided_by[index] is None:
             verdict[index] = Decision.REVIEW.value if place < places else Decision.ACCEPT.value

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from labeling.errors import BadConfiguration
-from labeling.qc.fit import SIGNS, fit_judge, folds_of, thresholds
+from labeling.qc.fit import SIGNS, fit_judge, folds_of, least_rejected, most_accepted, recalibrated
+from labeling.qc.judge_json import judge_from_json, to_json
 from labeling.qc.rules import SIGNALS
 from tests.labeling.qc.made_judges import KINDS, QUICK, fitted, known_tracks, made_judge
 
@@ -50,13 +51,33 @@ def test_clips_stay_whole():
 def test_thresholds_hold_the_error_and_reject_what_is_surely_useless():
     rng = np.random.default_rng(0)
     risk = rng.random(4000)
-    j = np.where(rng.random(4000) < risk**2, np.where(risk > 0.95, 0.2, 0.6), 0.9)
-    j[risk > 0.95] = 0.2
-    accept_below, reject_from = thresholds(risk, j, np.ones(4000))
-    assert (j[risk < accept_below] < 0.75).mean() == pytest.approx(0.05, abs=0.005)
-    assert 0.94 < reject_from < 0.96
-    assert thresholds(risk, np.full(4000, 0.6), np.ones(4000)) == (0.0, 1.01)
-    assert thresholds(risk, np.full(4000, 0.9), np.ones(4000))[0] > 0.99
+    even, bad, useless = np.ones(4000), rng.random(4000) < risk**2, risk > 0.95
+    accept_below = most_accepted(risk, bad, even)
+    assert bad[risk < accept_below].mean() == pytest.approx(0.05, abs=0.005)
+    assert 0.94 < least_rejected(risk, useless, even) < 0.96
+    assert most_accepted(risk, ~bad, even) == 0.0
+    assert most_accepted(risk, np.zeros(4000, bool), even) > 0.99
+    assert least_rejected(risk, np.zeros(4000, bool), even) > 1
+    assert least_rejected(risk, risk > 0.5, even) == 0.9
+
+
+def test_audits_of_other_footage_move_the_risk_and_leave_the_trees():
+    """There one in ten tracks is bad, whatever the signals of the good ones looked like before."""
+    judge, other = made_judge(), known_tracks(11, 3000)
+    rare = ~other.bad_R | (np.random.default_rng(0).random(3000) < 0.1)
+    at = np.flatnonzero(rare)
+    rows, bad = [other.rows[r] for r in at], other.bad_R[at]
+    again = judge_from_json(
+        to_json(recalibrated(judge, rows[:250], bad[:250], np.ones(250), name="audited", facts={})), "the audited judge"
+    )
+    gaps = [abs(one.assess(rows[250:]).risk_R.mean() - bad[250:].mean()) for one in (again, judge)]
+    assert gaps[0] < 0.04 < gaps[1]
+    assert again.trees.plain() == judge.trees.plain()
+    accepted = again.assess(rows[250:]).risk_R < again.accept_below
+    assert accepted.mean() > 0.5
+    assert bad[250:][accepted].mean() < 0.08
+    with pytest.raises(BadConfiguration, match="49 masklets were judged by people; expected 50"):
+        recalibrated(judge, rows[:49], bad[:49], np.ones(49), name="audited", facts={})
 
 
 def test_too_few_tracks_are_named():
