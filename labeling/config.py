@@ -115,7 +115,8 @@ class TrackConfig:
 class RuleConfig:
     """One QC rule: `signal` must stay `>= at_least` or `<= at_most`, else the masklet is flagged with `reason`.
 
-    `review` is the bound that sends to review, `reject` the one that rejects (either may be null).
+    `review` is the bound that sends to review, `reject` the one that rejects (either may be null). `risk` is the share of
+    bad masklets among those just past the first bound and among those from `far_at` on; without it 0.5 and 0.8 stand in.
     """
 
     signal: str = ""
@@ -123,6 +124,8 @@ class RuleConfig:
     bound: str = "at_most"
     review: float | None = None
     reject: float | None = None
+    risk: list[float] = field(default_factory=list)
+    far_at: float | None = None
 
 
 @dataclass

@@ -34,35 +34,43 @@ RISK_AT_REJECT = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One checked rule; `review` is None when it only rejects, `reject` None when it never does."""
+    """One checked rule; `review` is None when it only rejects, `reject` None when it never does.
+
+    `near` and `far` are its risk at the first bound and at `far_at` (the reject bound where that is None).
+    """
 
     signal: str
     reason: str
     upward: bool
     review: float | None
     reject: float | None
+    near: float = RISK_AT_REVIEW
+    far: float = RISK_AT_REJECT
+    far_at: float | None = None
 
     def past(self, value: float, bound: float) -> float:
         """Return how far a value lies past a bound, in the signal's unit; 0 or less when it keeps to it."""
         return value - bound if self.upward else bound - value
 
     def risk(self, value: float) -> float:
-        """Return 0 within bounds; from 0.5 at the review bound to 0.8 at the reject bound, and on towards 1 past that.
+        """Return 0 within bounds; from `near` at the first bound to `far` at `far_at`; past a reject bound on towards 1.
 
-        Past the last bound the risk nears its limit exponentially, on the scale of the distance between the bounds (of the
-        bound itself where there is one only), so a worse value never has a lower risk.
+        A worse value never has a lower risk: where nothing says how far is far, the risk nears `far` exponentially on the scale
+        of the bound, and past the reject bound it nears 1 on that of the distance between both.
         """
         review = self.reject if self.review is None else self.review
         assert review is not None, "checked_rules() refuses a rule without bounds"
-        beyond = self.past(value, review)
+        beyond, far_at = self.past(value, review), self.reject if self.far_at is None else self.far_at
         if beyond <= 0:
             return 0.0
-        if self.reject is None:
-            return RISK_AT_REVIEW + (RISK_AT_REJECT - RISK_AT_REVIEW) * _towards_one(beyond, abs(review))
-        way = self.past(self.reject, review)
-        if beyond <= way:
-            return RISK_AT_REVIEW + (RISK_AT_REJECT - RISK_AT_REVIEW) * beyond / way
-        return RISK_AT_REJECT + (1.0 - RISK_AT_REJECT) * _towards_one(beyond - way, way or abs(review))
+        if far_at is None:
+            return self.near + (self.far - self.near) * _towards_one(beyond, abs(review))
+        way = self.past(far_at, review)
+        risk = self.near + (self.far - self.near) * min(beyond / way, 1.0) if way else self.far
+        if self.reject is None or self.past(value, self.reject) <= 0:
+            return risk
+        least, scale = max(self.far, RISK_AT_REJECT), self.past(self.reject, review) or abs(review)
+        return max(risk, least + (1.0 - least) * _towards_one(self.past(value, self.reject), scale))
 
     def flag(self, value: float, span: tuple[int, int]) -> QCFlag | None:
         """Return the flag that a value raises, with the bound it passed, or None."""
@@ -143,7 +151,17 @@ def _checked(rule: RuleConfig, place: str) -> Rule:
         raise BadConfiguration(
             f"{place} ({rule.signal}, {rule.bound}) has review {rule.review} and reject {rule.reject}; expected {order}"
         )
-    return Rule(rule.signal, rule.reason, upward, rule.review, rule.reject)
+    near, far = _checked_risk(rule, upward, bounds[0], place)
+    return Rule(rule.signal, rule.reason, upward, rule.review, rule.reject, near, far, rule.far_at)
+
+
+def _checked_risk(rule: RuleConfig, upward: bool, first: float, place: str) -> tuple[float, float]:
+    risk = rule.risk or [RISK_AT_REVIEW, RISK_AT_REJECT]
+    if len(risk) != 2 or not 0 < risk[0] <= risk[1] <= 1:
+        raise BadConfiguration(f"{place} ({rule.signal}) has risk {rule.risk}; expected [near, far], 0 < near <= far <= 1")
+    if rule.far_at is not None and not (rule.far_at > first if upward else rule.far_at < first):
+        raise BadConfiguration(f"{place} ({rule.signal}) has far_at {rule.far_at}; expected a value past the bound {first}")
+    return risk[0], risk[1]
 
 
 def _require_known(what: str, name: str, known: Collection[str], place: str) -> None:

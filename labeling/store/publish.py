@@ -278,4 +278,8 @@ def _plain(qc: QCConfig, judges: Judges) -> JsonObject:
     plain = dict(json.loads(canonical_json(dataclasses.asdict(qc))))
     for name in ("audit", "judge", *(() if qc.accept_risk is not None else ("accept_risk",))):
         del plain[name]
+    for rule in plain["rules"]:
+        for name in ("risk", "far_at"):
+            if not rule[name]:
+                del rule[name]
     return plain | ({"judges": judges.digests} if judges.all else {})

@@ -107,6 +107,19 @@ def test_flags_tell_where_and_by_how_much_and_the_worst_leads():
     assert 0.8 <= verdict.risk <= 1.0
 
 
+def test_risks_of_rules_are_on_one_scale():
+    """Measured shares of bad masklets: two tracks on one object rank above a slight dip of predicted IoU."""
+    twin = RuleConfig("containment", "duplicate", "at_most", 0.8, None, [0.5, 0.9], 1.0)
+    dip = RuleConfig("predicted_iou_softmin", "low_predicted_iou", "at_least", 0.7, 0.3, [0.4, 0.95])
+    assert judged({"containment": 1.0, "predicted_iou_softmin": 0.9}, twin, dip).risk == pytest.approx(0.9)
+    assert judged({"containment": 0.9}, twin).risk == pytest.approx(0.7)
+    assert judged({"predicted_iou_softmin": 0.69}, dip).risk == pytest.approx(0.41, abs=0.01)
+    assert judged({"predicted_iou_softmin": 0.3}, dip).risk == pytest.approx(0.95)
+    refused = judged({"predicted_iou_softmin": 0.2}, dip)
+    assert refused.decision is Decision.REJECT
+    assert 0.95 < refused.risk < 1
+
+
 def test_a_bound_itself_is_kept_and_null_never_flags():
     rule = RuleConfig("tail_loss", "late_loss", "at_most", 0.1, 0.9)
     assert judged({"tail_loss": 0.1}, rule).decision is Decision.ACCEPT
@@ -157,6 +170,9 @@ def test_risk_of_the_whole_set_is_monotone_in_each_signal(values, signal, more):
         (RuleConfig("tail_loss", "late_loss", "at_most", float("nan")), "finite"),
         (RuleConfig("tail_loss", "late_loss", "at_most", 0.9, 0.1), "review <= reject"),
         (RuleConfig("area_median", "too_small", "at_least", 4, 25), "review >= reject"),
+        (RuleConfig("tail_loss", "late_loss", "at_most", 0.5, None, [0.9, 0.5]), "near <= far"),
+        (RuleConfig("tail_loss", "late_loss", "at_most", 0.5, None, [0.9]), r"risk \[0.9\]; expected \[near, far\]"),
+        (RuleConfig("tail_loss", "late_loss", "at_most", 0.5, None, [0.5, 0.9], 0.4), "far_at 0.4; expected a value past"),
         (RuleConfig("zzz", "leak", "at_most", 0.5), "expected one of num_frames"),
     ],
 )
