@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 
-class Direction(Enum):
+class TrackDirection(Enum):
     """Which way an object is tracked from its first prompt."""
 
     forward = "forward"
@@ -74,7 +74,7 @@ class RunConfig:
 
 
 @dataclass
-class ModelConfig:
+class NetworkConfig:
     """Which network, at what size, with which weights."""
 
     name: str = "nano"
@@ -106,7 +106,7 @@ class TrackerConfig:
 class TrackConfig:
     """How each object is followed, and how many objects, and frames for the image encoder, share a batch."""
 
-    direction: Direction = Direction.forward
+    direction: TrackDirection = TrackDirection.forward
     max_objects_per_batch: int = 16
     encode_batch: int = 1
 
@@ -226,7 +226,7 @@ class LabelConfig:
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     run: RunConfig = field(default_factory=RunConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: NetworkConfig = field(default_factory=NetworkConfig)
     precision: PrecisionConfig = field(default_factory=PrecisionConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     track: TrackConfig = field(default_factory=TrackConfig)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
+from labeling.config import NetworkConfig, PrecisionConfig, TrackerConfig
 
 
 @dataclass
@@ -16,7 +16,7 @@ class BenchConfig:
     folder for bench.json and bench.png.
     """
 
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: NetworkConfig = field(default_factory=NetworkConfig)
     precision: PrecisionConfig = field(default_factory=PrecisionConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     objects: list[int] = field(default_factory=lambda: [1])

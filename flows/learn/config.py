@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, make_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
-from labeling.config import ClusterConfig, ModelConfig, PrecisionConfig, TrackerConfig
+from labeling.config import ClusterConfig, NetworkConfig, PrecisionConfig, TrackerConfig
 from sam2.training.recipe import LossWeights, Recipe, Stage
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class EvaluateConfig:
     """
 
     data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: NetworkConfig = field(default_factory=NetworkConfig)
     precision: PrecisionConfig = field(default_factory=PrecisionConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     prompt: PromptKind = PromptKind.box
@@ -132,7 +132,7 @@ class TrainConfig:
     """
 
     data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: NetworkConfig = field(default_factory=NetworkConfig)
     precision: PrecisionConfig = field(default_factory=PrecisionConfig)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)

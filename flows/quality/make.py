@@ -22,7 +22,7 @@ from flows.quality.clips import Case, draw_case
 from flows.quality.prompts import RIGHT, WRONG, right_prompt, wrong_prompt
 from flows.quality.truth import SCHEMAS, Truth, has_piece, size_class, split_of, video_id_of, write_piece
 from labeling import rle
-from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
+from labeling.config import NetworkConfig, PrecisionConfig, TrackerConfig
 from labeling.qc.signals import SignalMeter
 from labeling.store.records import MASK_CELLS, TrackRow, mask_to_row, track_to_row
 from labeling.store.schemas import code_version
@@ -116,7 +116,7 @@ def make(root: Path, count: int, *, seen: Callable[[Progress, Piece], None], sha
 
 @cache
 def _predictor(tracker: str, image_size: int, device: str) -> tuple[TrackerRecipe, Predictor]:
-    model = ModelConfig(name="nano", config="sam2.1_nano", image_size=image_size)
+    model = NetworkConfig(name="nano", config="sam2.1_nano", image_size=image_size)
     recipe = recipe_of(model, PrecisionConfig(), TrackerConfig(name=tracker))
     return recipe, build_predictor(recipe, None, device=device)
 

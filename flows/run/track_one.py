@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from flows.cli.console import plain_console
 from flows.configure import as_configuration
 from flows.run.out_folder import check_folder
-from labeling.config import Direction, LabelConfig
+from labeling.config import LabelConfig, TrackDirection
 from labeling.errors import BadConfiguration
 from labeling.export.outputs import replaced_folder, require_made
 from labeling.export.plots import write_scores_png
@@ -98,9 +98,12 @@ def _tracked(
     return masks
 
 
-def _num_followed(direction: Direction, prompt: Prompt, indices: Sequence[int]) -> int:
+def _num_followed(direction: TrackDirection, prompt: Prompt, indices: Sequence[int]) -> int:
     after = sum(index >= prompt.frame_idx for index in indices)
-    return {Direction.forward: after, Direction.backward: len(indices) - after + 1, Direction.both: len(indices)}[direction]
+    num_frames = {
+        TrackDirection.forward: after, TrackDirection.backward: len(indices) - after + 1, TrackDirection.both: len(indices),
+    }
+    return num_frames[direction]
 
 
 def parse_box(text: str) -> Box:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labeling import rle
-from labeling.config import Direction
+from labeling.config import TrackDirection
 from labeling.errors import BadInput
 from labeling.geometry import clipped
 from labeling.jobs import KeptMasks
@@ -67,15 +67,15 @@ def follow_from(
     """
     ends = frames.frame_indices[0], frames.frame_indices[-1] + 1
     # Backward first: its masks come turned round, and so before those of the way forward.
-    ways = {Direction.backward: (ends[0], start + 1), Direction.forward: (start, ends[1])}
+    ways = {TrackDirection.backward: (ends[0], start + 1), TrackDirection.forward: (start, ends[1])}
     for direction, span in ways.items():
-        if direction is Direction.backward and ends[0] == start:
+        if direction is TrackDirection.backward and ends[0] == start:
             continue
         prompts_within = [p for p in prompts if span[0] <= p.frame_idx < span[1]]
         part = FramesWithin(frames, span)
         for tracked in follow(predictor, part, prompts_within, size_hw=size_hw, direction=direction, deadline=deadline):
             # Both ways have the frame that they start from; it is the forward one's.
-            if direction is Direction.forward or tracked.mask.frame_idx < start:
+            if direction is TrackDirection.forward or tracked.mask.frame_idx < start:
                 yield tracked
 
 

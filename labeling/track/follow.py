@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labeling import rle
-from labeling.config import Direction
+from labeling.config import TrackDirection
 from labeling.errors import BadInput, BadPrompt, DeadlineExceeded
 from labeling.geometry import clipped
 from labeling.track.predictor import Predictor, ahead, mask_of
@@ -61,7 +61,7 @@ def follow(
     prompts: Sequence[Prompt],
     *,
     size_hw: tuple[int, int],
-    direction: Direction = Direction.forward,
+    direction: TrackDirection = TrackDirection.forward,
     max_objects: int = 16,
     deadline: float = math.inf,
     refused: MutableMapping[int, BadInput] | None = None,
@@ -96,15 +96,15 @@ def _raise_first(errors: Mapping[int, BadInput]) -> None:
 
 
 def _follow_batch(
-    predictor: Predictor, frames: SampledFrames, batch: Mapping[int, Sequence[Prompt]], direction: Direction, deadline: float,
-    refused: MutableMapping[int, BadInput],
+    predictor: Predictor, frames: SampledFrames, batch: Mapping[int, Sequence[Prompt]], direction: TrackDirection,
+    deadline: float, refused: MutableMapping[int, BadInput],
 ) -> Iterator[Tracked]:
-    if direction is not Direction.forward:
+    if direction is not TrackDirection.forward:
         # Rows go to the store in ascending order, so the way back is kept as run lengths and turned round.
-        first = {o: prompts[0].frame_idx if direction is Direction.both else math.inf for o, prompts in batch.items()}
+        first = {o: prompts[0].frame_idx if direction is TrackDirection.both else math.inf for o, prompts in batch.items()}
         backward = _one_way(predictor, frames, batch, deadline, refused, reverse=True)
         yield from reversed([t for t in backward if t.mask.frame_idx < first[t.object_id]])
-    if direction is not Direction.backward:
+    if direction is not TrackDirection.backward:
         yield from _one_way(predictor, frames, batch, deadline, refused, reverse=False)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from labeling.config import ModelConfig, PrecisionConfig, TrackConfig, TrackerConfig
+from labeling.config import NetworkConfig, PrecisionConfig, TrackConfig, TrackerConfig
 from labeling.errors import BadConfiguration, BadInput
 from labeling.track.checkpoints import sha256_of, verify_checkpoint
 from sam2.checkpoint import embedded_digest, embedded_weights
@@ -101,7 +101,7 @@ def _as_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def recipe_of(model: ModelConfig, precision: PrecisionConfig, tracker: TrackerConfig) -> TrackerRecipe:
+def recipe_of(model: NetworkConfig, precision: PrecisionConfig, tracker: TrackerConfig) -> TrackerRecipe:
     """Resolve a configuration: find the weights' checksum and refuse what cannot be built.
 
     Raises:
@@ -134,7 +134,7 @@ def recipe_of(model: ModelConfig, precision: PrecisionConfig, tracker: TrackerCo
     return recipe
 
 
-def checkpoint_digest(model: ModelConfig) -> str:
+def checkpoint_digest(model: NetworkConfig) -> str:
     """Return the SHA-256 of the weights that `model` names, or that the package holds of it, or "untrained" where
     that is allowed."""
     if not model.checkpoint:

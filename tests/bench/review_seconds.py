@@ -18,7 +18,7 @@ from flows.learn.accuracy import most_interior
 from flows.learn.evaluate import ClipFrames
 from flows.quality.clips import Case, draw_case
 from labeling import rle
-from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
+from labeling.config import NetworkConfig, PrecisionConfig, TrackerConfig
 from labeling.geometry import j_and_f, region_similarity
 from labeling.review.frame_gain import best_positions, damage_of
 from labeling.track.correction import FramesWithin, click, follow_from, take_frame
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--image-size", type=int, default=256)
     given = parser.parse_args()
-    model = ModelConfig(name="nano", config="sam2.1_nano", image_size=given.image_size)
+    model = NetworkConfig(name="nano", config="sam2.1_nano", image_size=given.image_size)
     predictor = build_predictor(recipe_of(model, PrecisionConfig(), TrackerConfig(name="samurai")), None, device="cpu")
     areas: dict[str, list[float]] = {name: [] for name in POLICIES}
     started = time.monotonic()

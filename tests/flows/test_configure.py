@@ -20,7 +20,7 @@ from flows.configure import (
     require_settings,
     shown_config,
 )
-from labeling.config import Direction, LabelConfig
+from labeling.config import LabelConfig, TrackDirection
 from labeling.errors import BadConfiguration
 
 LOADERS = {
@@ -114,7 +114,7 @@ def test_missing_settings_are_named_together() -> None:
 
 def test_a_configuration_is_kept_as_json() -> None:
     config = load_config(["track.direction=both"])
-    assert config.track.direction is Direction.both
+    assert config.track.direction is TrackDirection.both
     assert json.loads(json.dumps(as_dict(config)))["track"]["direction"] == "both"
     assert config_from_dict(as_dict(config)) == config
     with pytest.raises(BadConfiguration, match="tmeout"):

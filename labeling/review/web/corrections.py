@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from labeling.config import Direction
+from labeling.config import TrackDirection
 from labeling.errors import BadInput, DeadlineExceeded, Unavailable
 from labeling.ingest.decode import FrameReader
 from labeling.review.web.cache import LruCache
@@ -107,7 +107,7 @@ class Clicker:
 
 
 def window(
-    frame_indices: Sequence[int], corrected: Sequence[int], *, direction: Direction, span: tuple[int, int] | None
+    frame_indices: Sequence[int], corrected: Sequence[int], *, direction: TrackDirection, span: tuple[int, int] | None
 ) -> tuple[int, ...]:
     """The frames to track through: at most 120 of those in `span`, from the corrections on the asked way.
 
@@ -124,7 +124,7 @@ def window(
         message = f"the corrections lie {last - first + 1} frames apart; at most {MAX_SPAN} are tracked as a preview"
         raise BadInput(f"{message}: preview fewer at a time", "bad_prompt")
     spare = MAX_SPAN - (last - first + 1)
-    before = {Direction.forward: 0, Direction.backward: spare, Direction.both: spare // 2}[direction]
+    before = {TrackDirection.forward: 0, TrackDirection.backward: spare, TrackDirection.both: spare // 2}[direction]
     start = max(0, first - before)
-    stop = last + 1 if direction is Direction.backward else min(len(inside), start + MAX_SPAN)
+    stop = last + 1 if direction is TrackDirection.backward else min(len(inside), start + MAX_SPAN)
     return tuple(inside[start:stop])

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator
 
 from labeling import rle
-from labeling.config import Direction
+from labeling.config import TrackDirection
 from labeling.errors import BadInput
 from labeling.review.accounts import Reviewer
 from labeling.review.figures import by_reviewer, rates_of
@@ -201,7 +201,7 @@ def propagate(item_id: ItemIdPath, body: Propagate, services: Served, who: Writi
     refuse_blind(item)
     prompts = corrections_of(body.corrections, item, track)
     corrected = [prompt.frame_idx for prompt in prompts]
-    indices = window(track.frame_indices, corrected, direction=Direction(body.direction), span=body.span)
+    indices = window(track.frame_indices, corrected, direction=TrackDirection(body.direction), span=body.span)
     # Earlier prompts on other frames hold, here as when the correction is applied.
     standing = [p for p in track.prompts if p.frame_idx in set(indices) - set(corrected)]
     with services.frames.reading(track.video, indices) as frames:

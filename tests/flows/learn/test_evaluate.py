@@ -6,7 +6,7 @@ import pytest
 from flows.learn.config import PromptKind
 from flows.learn.evaluate import ClipFrames, Evaluation, collect, follow_clip, prompt_of, tracked
 from labeling import rle
-from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
+from labeling.config import NetworkConfig, PrecisionConfig, TrackerConfig
 from labeling.geometry import boundary_f
 from labeling.track.predictor import arithmetic, build_predictor, recipe_of
 from sam2.training.scenes.scene import Scenes
@@ -149,7 +149,7 @@ def test_clip_frames_are_read_as_follow_reads_them():
 
 
 def test_the_network_itself_goes_through():
-    model = ModelConfig(allow_untrained=True, image_size=64)
+    model = NetworkConfig(allow_untrained=True, image_size=64)
     recipe = recipe_of(model, PrecisionConfig(), TrackerConfig())
     predictor = build_predictor(recipe, None, device="cpu")
     with arithmetic("fp32", device="cpu"):

@@ -7,7 +7,7 @@ import pytest
 from flows.label_video import LabelVideo, seen_from_anywhere
 from flows.run import shared_root as module
 from flows.run.shared_root import shared_root
-from labeling.config import LabelConfig, ModelConfig, RunConfig, StoreConfig
+from labeling.config import LabelConfig, NetworkConfig, RunConfig, StoreConfig
 from labeling.errors import BadInput, ClusterFailed, record_of
 from labeling.objects import open_objects
 
@@ -51,7 +51,7 @@ def test_another_endpoint_with_the_same_names_is_told_apart(s3: str) -> None:
 def test_what_goes_to_actors_is_named_from_the_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = LabelConfig(
-        store=StoreConfig(root="labels"), model=ModelConfig(checkpoint="w.pt"), run=RunConfig(scratch="s")
+        store=StoreConfig(root="labels"), model=NetworkConfig(checkpoint="w.pt"), run=RunConfig(scratch="s")
     )
     there = seen_from_anywhere(config)
     full = tuple(str(tmp_path / name) for name in ("labels", "w.pt", "s"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeling.config import Direction, SourceConfig, TrackConfig
+from labeling.config import SourceConfig, TrackConfig, TrackDirection
 from labeling.ingest.prompts import sort_prompts
 from labeling.store.keys import Keyer, KeyParts, LabelRecipe, batch_of, canonical_json, digest, object_key, recipe_for
 from labeling.types import RLE, Prompt, PromptSource
@@ -146,7 +146,7 @@ def test_a_batch_is_named_after_its_keys_in_any_order() -> None:
 
 def test_a_run_s_recipe_takes_all_that_decides_masks_from_its_settings() -> None:
     choice = Choice()
-    source, track = SourceConfig(time_range=[1.0, None], frame_stride=3), TrackConfig(direction=Direction.both)
+    source, track = SourceConfig(time_range=[1.0, None], frame_stride=3), TrackConfig(direction=TrackDirection.both)
     recipe = recipe_for(choice, source, track)
     others = [
         recipe_for(replace(choice, checkpoint_sha256="cd" * 32), source, track),

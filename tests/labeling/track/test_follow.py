@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from labeling import rle
-from labeling.config import Direction, ModelConfig, PrecisionConfig, TrackerConfig
+from labeling.config import NetworkConfig, PrecisionConfig, TrackDirection, TrackerConfig
 from labeling.errors import BadInput, DeadlineExceeded
 from labeling.track.follow import check_prompts, follow
 from labeling.track.predictor import Predictor, arithmetic, build_predictor, recipe_of
@@ -43,7 +43,7 @@ class DrawnFrames(Sequence[npt.NDArray[np.uint8]]):
 
 
 def nano() -> Predictor:
-    recipe = recipe_of(ModelConfig(allow_untrained=True), PrecisionConfig(), TrackerConfig())
+    recipe = recipe_of(NetworkConfig(allow_untrained=True), PrecisionConfig(), TrackerConfig())
     return build_predictor(recipe, None, device="cpu")
 
 
@@ -81,13 +81,13 @@ def test_each_object_has_rows_from_its_prompt_on(predictor: Predictor) -> None:
 
 
 def test_backward_rows_come_in_ascending_frames(predictor: Predictor) -> None:
-    assert indices(rows(predictor, [box(1, 10)], direction=Direction.backward)[1]) == [0, 2, 4, 6, 8, 10]
+    assert indices(rows(predictor, [box(1, 10)], direction=TrackDirection.backward)[1]) == [0, 2, 4, 6, 8, 10]
 
 
 def test_both_ways_is_the_two_joined_at_the_prompt(predictor: Predictor) -> None:
-    both = rows(predictor, [box(1, 8)], direction=Direction.both)[1]
+    both = rows(predictor, [box(1, 8)], direction=TrackDirection.both)[1]
     forward = rows(predictor, [box(1, 8)])[1]
-    backward = rows(predictor, [box(1, 8)], direction=Direction.backward)[1]
+    backward = rows(predictor, [box(1, 8)], direction=TrackDirection.backward)[1]
     assert indices(both) == SAMPLED
     assert both == backward[:-1] + forward
 
@@ -166,7 +166,7 @@ def test_what_the_predictor_refuses_costs_its_object_alone(predictor: Predictor)
 
     refused: dict[int, BadInput] = {}
     prompts = [box(1, 0), box(2, 0), box(2, 8), box(3, 2)]
-    for direction in (Direction.forward, Direction.both):
+    for direction in (TrackDirection.forward, TrackDirection.both):
         found = rows(Picky(), prompts, refused=refused, direction=direction)  # type: ignore[arg-type]
         assert (sorted(found), list(refused)) == ([1, 3], [2])
         assert indices(found[1]) == SAMPLED

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
+from labeling.config import NetworkConfig, PrecisionConfig, TrackerConfig
 from labeling.errors import BadConfiguration, BadInput
 from labeling.track.predictor import UNTRAINED, TrackerRecipe, ahead, build_predictor, recipe_of
 from sam2.checkpoint import embedded_weights
 
 
 def recipe(tracker: str = "samurai", **model: object) -> TrackerRecipe:
-    chosen = ModelConfig(**{"allow_untrained": True, **model})  # type: ignore[arg-type]
+    chosen = NetworkConfig(**{"allow_untrained": True, **model})  # type: ignore[arg-type]
     return recipe_of(chosen, PrecisionConfig(), TrackerConfig(tracker))
 
 
@@ -84,7 +84,7 @@ def test_an_actor_refuses_another_file_than_the_plans(weights: Path) -> None:
 @pytest.mark.parametrize(("precision", "tracker", "message"), [("fp8", "sam2", "'fp8'"), ("fp32", "sort", "'sort'")])
 def test_unknown_choices_are_named(precision: str, tracker: str, message: str) -> None:
     with pytest.raises(BadConfiguration, match=message):
-        recipe_of(ModelConfig(allow_untrained=True), PrecisionConfig(precision), TrackerConfig(tracker))
+        recipe_of(NetworkConfig(allow_untrained=True), PrecisionConfig(precision), TrackerConfig(tracker))
 
 
 def test_samurai_takes_the_released_config_of_its_size() -> None:
@@ -108,7 +108,7 @@ def test_presence_is_judged_by_the_trackers_own_threshold() -> None:
     assert recipe(config="sam2.1_hiera_t").presence_threshold == -1.0
     assert recipe("sam2").presence_threshold == 0.0
     lower = recipe_of(
-        ModelConfig(allow_untrained=True), PrecisionConfig(), TrackerConfig("samurai", {"min_obj_score_logits": -0.5})
+        NetworkConfig(allow_untrained=True), PrecisionConfig(), TrackerConfig("samurai", {"min_obj_score_logits": -0.5})
     )
     assert lower.presence_threshold == -0.5
     assert build_predictor(lower, None, device="cpu").config.min_obj_score_logits == -0.5  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from labeling.config import ModelConfig, PrecisionConfig, TrackerConfig
+from labeling.config import NetworkConfig, PrecisionConfig, TrackerConfig
 from labeling.objects import FolderObjects
 from labeling.review.queue import ReviewQueue, utc_now
 from labeling.review.web.app import create_app
@@ -33,7 +33,7 @@ FLAGS = (
 
 def small_network() -> Network:
     """The network that the package holds; without weights an untrained one, which answers all the same."""
-    model = ModelConfig(allow_untrained=True)
+    model = NetworkConfig(allow_untrained=True)
     recipe = recipe_of(model, PrecisionConfig(), TrackerConfig())
     return Network(build_predictor(recipe, None, device="cpu"))
 

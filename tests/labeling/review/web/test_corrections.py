@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from labeling import rle
-from labeling.config import Direction, ModelConfig, PrecisionConfig, TrackerConfig
+from labeling.config import NetworkConfig, PrecisionConfig, TrackDirection, TrackerConfig
 from labeling.errors import BadInput
 from labeling.ingest.decode import FrameReader
 from labeling.ingest.listing import ref_of
@@ -27,7 +27,7 @@ from tests.labeling.store.made_store import SIZE_HW
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    model = ModelConfig(allow_untrained=True)
+    model = NetworkConfig(allow_untrained=True)
     return build_predictor(recipe_of(model, PrecisionConfig(), TrackerConfig()), None, device="cpu")
 
 
@@ -116,11 +116,11 @@ def test_corrections_are_followed_and_nothing_is_kept(
 
 def test_a_preview_is_short_and_holds_every_correction() -> None:
     frames = range(0, 1000, 2)
-    asked = {"direction": Direction.both, "span": None}
+    asked = {"direction": TrackDirection.both, "span": None}
     assert window(frames, [500], **asked) == tuple(frames[250 - 59:250 - 59 + MAX_SPAN])
     assert window(frames, [990], **asked)[-1] == 998
-    assert window(frames, [500, 510], direction=Direction.forward, span=(400, 520)) == tuple(range(500, 520, 2))
-    assert window(frames, [500], direction=Direction.backward, span=None) == tuple(frames[250 - MAX_SPAN + 1:251])
+    assert window(frames, [500, 510], direction=TrackDirection.forward, span=(400, 520)) == tuple(range(500, 520, 2))
+    assert window(frames, [500], direction=TrackDirection.backward, span=None) == tuple(frames[250 - MAX_SPAN + 1:251])
     for corrected in ([501], [0, 998], [1000]):
         with pytest.raises(BadInput):
             window(frames, corrected, **asked)
