@@ -89,7 +89,7 @@ def import_items(
     with queue_of(config) as queue:
         note = f"from {tool.value}: {file.name}"
         for taken in take_back(queue, open_objects(config.store.root), returned, reviewer=reviewer, note=note):
-            console.print(f"{taken.name}: {taken.what}: {taken.detail}", soft_wrap=True, markup=False)
+            console.print(f"{taken.name}: {taken.action}: {taken.detail}", soft_wrap=True, markup=False)
 
 
 def audit(

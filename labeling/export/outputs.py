@@ -78,13 +78,13 @@ def replaced_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _beside(out: Path, what: str) -> Path:
+def _beside(out: Path, suffix: str) -> Path:
     """Return a name that nobody else has, after removing what killed writers left under such names an hour ago."""
     for name in os.listdir(out.parent):
         left = out.parent / name
-        if re.fullmatch(rf"\.{re.escape(out.name)}\.[0-9a-f]{{32}}\.{what}", name) and _age_s(left) > _LEFT_AFTER_S:
+        if re.fullmatch(rf"\.{re.escape(out.name)}\.[0-9a-f]{{32}}\.{suffix}", name) and _age_s(left) > _LEFT_AFTER_S:
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
-    return out.with_name(f".{out.name}.{uuid.uuid4().hex}.{what}")
+    return out.with_name(f".{out.name}.{uuid.uuid4().hex}.{suffix}")
 
 
 def _age_s(path: Path) -> float:
@@ -102,8 +102,8 @@ def require_made(out: Path) -> None:
         raise ValueError(f"out is {str(out)!r}, the folder of this command, or one above it; expected another")
     if not out.is_dir():
         raise ValueError(f"out is {str(out)!r}, a file; expected a folder to write")
-    made = set((out / MADE).read_text().splitlines()) if (out / MADE).is_file() else set()
-    strange = next((name for name in _names_in(out) if name not in made), None)
+    written = set((out / MADE).read_text().splitlines()) if (out / MADE).is_file() else set()
+    strange = next((name for name in _names_in(out) if name not in written), None)
     if strange is not None:
         raise ValueError(f"out is {str(out)!r}, a folder with other files in it ({strange!r}); {_ELSEWHERE}")
 

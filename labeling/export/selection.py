@@ -74,9 +74,9 @@ def folder_names(keys_by_video_id: Mapping[str, str]) -> dict[str, str]:
 
 def check_verdicts(verdicts: Collection[str]) -> tuple[str, ...]:
     """Return verdicts sorted; ValueError names one that is none, or says that there is none."""
-    known = {decision.value for decision in Decision}
+    names = {decision.value for decision in Decision}
     for verdict in verdicts:
-        if verdict not in known:
+        if verdict not in names:
             raise ValueError(f"verdict is {verdict!r}; expected accept, review or reject")
     if not verdicts:
         raise ValueError("verdicts is empty; expected at least one of accept, review, reject")

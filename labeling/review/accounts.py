@@ -68,10 +68,10 @@ class Accounts:
     def revoke(self, name: str) -> int:
         """Make all tokens of a reviewer useless and sign them out; how many tokens that were."""
         reviewer, now = checked_name(name), self._clock()
-        theirs = (TokenRow.reviewer == reviewer) & TokenRow.revoked_at.is_(None)
+        valid = (TokenRow.reviewer == reviewer) & TokenRow.revoked_at.is_(None)
         with self._database.write() as session:
-            count = session.execute(select(func.count()).select_from(TokenRow).where(theirs)).scalar_one()
-            session.execute(update(TokenRow).where(theirs).values(revoked_at=now))
+            count = session.execute(select(func.count()).select_from(TokenRow).where(valid)).scalar_one()
+            session.execute(update(TokenRow).where(valid).values(revoked_at=now))
             session.execute(delete(SessionRow).where(SessionRow.reviewer == reviewer))
         return int(count)
 

@@ -57,10 +57,10 @@ class ReturnedItem:
 
 @dataclass(frozen=True, slots=True)
 class TakenItem:
-    """What became of one returned item: `what` is correct, accept or left; `detail` says on which frames, or why."""
+    """What became of one returned item: `action` is correct, accept or left; `detail` says on which frames, or why."""
 
     name: str
-    what: str
+    action: str
     detail: str
 
 

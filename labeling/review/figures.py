@@ -110,9 +110,9 @@ class Throughput:
     def rows(self) -> Sequence[tuple[str, str, Rates]]:
         """(reviewer, kind of decision, figures): everybody first, then each reviewer; "all" stands for all kinds."""
         rows: list[tuple[str, str, Rates]] = []
-        for name, theirs in (("everybody", self.efforts), *by_reviewer(self.efforts).items()):
-            rows.append((name, "all", rates_of(theirs)))
-            kinds = [(action, [effort for effort in theirs if effort.action == action]) for action in ACTIONS]
+        for name, reviewer_efforts in (("everybody", self.efforts), *by_reviewer(self.efforts).items()):
+            rows.append((name, "all", rates_of(reviewer_efforts)))
+            kinds = [(action, [effort for effort in reviewer_efforts if effort.action == action]) for action in ACTIONS]
             rows += [(name, action, rates_of(efforts)) for action, efforts in kinds if efforts]
         return rows
 

@@ -91,16 +91,16 @@ class Gold:
         with self._database.write() as session:
             row = find(session, item, lock=True)
             masks = [Prompt(int(row.track_id), frame_idx, mask=mask) for frame_idx, mask in sorted(truth.masks.items())]
-            known = {
+            columns = {
                 "good": truth.good, "source": truth.source, "truth": prompts_to_json(as_corrections(masks, row.track_id)),
             }
             if is_gold(session, row.item_id):
-                session.execute(update(GoldRow).where(GoldRow.item_id == row.item_id).values(known))
+                session.execute(update(GoldRow).where(GoldRow.item_id == row.item_id).values(columns))
                 return
             _require_free(row, now)
             _open_again(session, row)
             head = session.get_one(ChainHeadRow, 1).num_decisions
-            session.add(GoldRow(item_id=row.item_id, after_seq=head, added_at=now, **known))
+            session.add(GoldRow(item_id=row.item_id, after_seq=head, added_at=now, **columns))
             note_event(session, "gold", row, now, detail=truth.source)
 
     def remove(self, item: int | ItemKey) -> None:
@@ -150,8 +150,8 @@ def _require_free(row: ItemRow, now: datetime) -> None:
 
 def _open_again(session: Session, row: ItemRow) -> None:
     """Put the item among the open ones; all that have decided it know it already."""
-    known = select(DecisionRow.reviewer).where(DecisionRow.item_id == row.item_id, stands()).distinct()
-    for reviewer in session.scalars(known).all():
+    reviewers = select(DecisionRow.reviewer).where(DecisionRow.item_id == row.item_id, stands()).distinct()
+    for reviewer in session.scalars(reviewers).all():
         if session.get(OpinionRow, (row.item_id, reviewer)) is None:
             session.add(OpinionRow(item_id=row.item_id, reviewer=reviewer))
     move_one(session, row, ItemStatus.OPEN, **NO_LEASE)

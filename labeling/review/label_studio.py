@@ -60,14 +60,14 @@ def tasks_of(lent: Sequence[LentItem], *, image_url: str, every: int = 1) -> Ite
     for lent_item in lent:
         frames = lent_item.masklet.frames[::every]
         height, width = lent_item.masklet.video.size_hw
-        beside = {"to_name": TO_NAME, "original_width": width, "original_height": height, "image_rotation": 0}
+        common = {"to_name": TO_NAME, "original_width": width, "original_height": height, "image_rotation": 0}
         for frame in frames:
             name = str(lent_item.item.key)
             picture = quote(picture_name(lent_item, frame.frame_idx))
             data = {"image": image_url + picture, "item": name, "frame": frame.frame_idx}
             data |= {"frames": len(frames), "video": lent_item.item.video_key}
             region_id = f"{lent_item.item.item_id}-{frame.frame_idx}"
-            region: dict[str, object] = {"id": region_id, "type": "brushlabels", "from_name": FROM_NAME, **beside}
+            region: dict[str, object] = {"id": region_id, "type": "brushlabels", "from_name": FROM_NAME, **common}
             region["value"] = {"format": "rle", "rle": encode_brush(frame.rle), "brushlabels": [xml_text(lent_item.label)]}
             yield {"data": data, "predictions": [{"model_version": name, "result": [region] if frame.visible else []}]}
 

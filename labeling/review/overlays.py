@@ -163,14 +163,14 @@ def write_video(
     require(rate > 0, "frame_rate", frame_rate, "frames per second above 0")
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(suffix=".mp4", prefix=f".{target.name}-", dir=target.parent)
+    handle, partial = tempfile.mkstemp(suffix=".mp4", prefix=f".{target.name}-", dir=target.parent)
     os.close(handle)
     try:
-        count = _encode(beside, frames, rate.limit_denominator(100_000), crf, threads)
-        os.chmod(beside, 0o644)
-        os.replace(beside, target)
+        count = _encode(partial, frames, rate.limit_denominator(100_000), crf, threads)
+        os.chmod(partial, 0o644)
+        os.replace(partial, target)
     finally:
-        Path(beside).unlink(missing_ok=True)
+        Path(partial).unlink(missing_ok=True)
     return count
 
 

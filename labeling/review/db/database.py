@@ -44,13 +44,13 @@ _one_migration = threading.Lock()
 class Database:
     """An engine with the two kinds of transaction that the queue uses; safe to share between threads.
 
-    `shown_url` is what people are told instead of the engine's own, as for a copy; `beside` is closed with it.
+    `shown_url` is what people are told instead of the engine's own, as for a copy; `cleanup` is closed with it.
     """
 
-    def __init__(self, engine: Engine, *, shown_url: str = "", beside: ExitStack | None = None) -> None:
+    def __init__(self, engine: Engine, *, shown_url: str = "", cleanup: ExitStack | None = None) -> None:
         self.engine = engine
         self.shown_url = shown_url or engine.url.render_as_string(hide_password=True)
-        self._beside = beside or ExitStack()
+        self._cleanup = cleanup or ExitStack()
         self.is_sqlite = engine.dialect.name == "sqlite"
         # SQLite's own waiting is a sleep without a queue; inside one process a lock is fair and faster.
         self._writer = threading.Lock() if self.is_sqlite else nullcontext()
@@ -84,7 +84,7 @@ class Database:
     def close(self) -> None:
         """Close the pooled connections."""
         self.engine.dispose()
-        self._beside.close()
+        self._cleanup.close()
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
@@ -100,8 +100,8 @@ class Database:
             raise self._unavailable(error.orig) from error
 
     def _unavailable(self, error: BaseException | None) -> Unavailable:
-        what = advice(error) if self.is_sqlite else "expected a reachable, writable database with a review queue"
-        return Unavailable(f"review queue {self.shown_url} did not answer: {error}; {what}", "review_unavailable")
+        remedy = advice(error) if self.is_sqlite else "expected a reachable, writable database with a review queue"
+        return Unavailable(f"review queue {self.shown_url} did not answer: {error}; {remedy}", "review_unavailable")
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision; one caller migrates, the others wait and find it done."""
@@ -162,12 +162,12 @@ def _opened_to_read(url: URL) -> Database:
 
 
 def _copied(url: URL, shown_url: str) -> Database:
-    with ExitStack() as beside:
-        folder = Path(beside.enter_context(tempfile.TemporaryDirectory(prefix="labeling-review-")))
+    with ExitStack() as cleanup:
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="labeling-review-")))
         engine = writing_engine(url.set(database=str(copy_of(path_of(url), folder))))
-        beside.callback(engine.dispose)
+        cleanup.callback(engine.dispose)
         Database(engine, shown_url=shown_url).migrate()
-        return Database(engine, shown_url=shown_url, beside=beside.pop_all())
+        return Database(engine, shown_url=shown_url, cleanup=cleanup.pop_all())
 
 
 def _known() -> list[str]:
@@ -175,9 +175,9 @@ def _known() -> list[str]:
 
 
 def _migrate(engine: Engine, shown_url: str) -> None:
-    known = _known()
+    revisions = _known()
     with engine.connect() as connection:
-        if _revision(connection) == known[-1]:
+        if _revision(connection) == revisions[-1]:
             return
     # Imported here, because most openings find nothing to do.
     from alembic import command
@@ -187,15 +187,15 @@ def _migrate(engine: Engine, shown_url: str) -> None:
         with connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            _refuse_newer(_revision(connection), known, shown_url)
+            _refuse_newer(_revision(connection), revisions, shown_url)
             command.upgrade(_alembic_config(connection), "head")
 
 
-def _refuse_newer(revision: str | None, known: list[str], shown_url: str) -> None:
-    if revision is not None and revision not in known:
+def _refuse_newer(revision: str | None, revisions: list[str], shown_url: str) -> None:
+    if revision is not None and revision not in revisions:
         raise WrongRevision(
-            f"review database {shown_url} is at revision {revision!r}; expected one of {', '.join(known)}: use the version of "
-            "samurai-labeling that wrote it, or a newer one"
+            f"review database {shown_url} is at revision {revision!r}; expected one of {', '.join(revisions)}: use the "
+            "version of samurai-labeling that wrote it, or a newer one"
         )
 
 

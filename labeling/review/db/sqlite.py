@@ -41,7 +41,7 @@ def path_of(url: URL) -> Path:
 def advice(error: BaseException | None) -> str:
     """What to do about an error of SQLite."""
     message = str(error).lower()
-    return next((what for word, what in _ADVICE if word in message), "expected a reachable, writable database")
+    return next((remedy for word, remedy in _ADVICE if word in message), "expected a reachable, writable database")
 
 
 def cannot_open(path: Path, error: OSError) -> Unavailable:
@@ -130,9 +130,9 @@ def copy_of(path: Path, folder: Path) -> Path:
     except sqlite3.OperationalError:
         copy.unlink(missing_ok=True)
         try:
-            for beside in ("", "-wal"):
-                if Path(f"{path}{beside}").exists():
-                    shutil.copyfile(f"{path}{beside}", f"{copy}{beside}")
+            for suffix in ("", "-wal"):
+                if Path(f"{path}{suffix}").exists():
+                    shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
         except OSError as error:
             raise cannot_open(path, error) from error
     return copy

@@ -149,8 +149,8 @@ def is_gold(session: Session, item_id: int) -> bool:
 def as_seen(session: Session, items: Collection[QueuedItem], viewer: Viewer) -> list[QueuedItem]:
     """The items as a reviewer sees them: one that awaits others, or gold, is decided to who has decided it."""
     waiting = [item.item_id for item in items if item.status in WAITING]
-    theirs = set(session.scalars(spoken_on(viewer).where(OpinionRow.item_id.in_(waiting)))) if waiting else set()
-    return [_settled(item) if item.item_id in theirs else item for item in items]
+    decided_ids = set(session.scalars(spoken_on(viewer).where(OpinionRow.item_id.in_(waiting)))) if waiting else set()
+    return [_settled(item) if item.item_id in decided_ids else item for item in items]
 
 
 def history_of(session: Session, row: ItemRow) -> ItemHistory:
@@ -169,11 +169,11 @@ def history_as_seen(session: Session, history: ItemHistory, viewer: Viewer) -> I
     (seen,) = as_seen(session, [item], viewer)
     if item.status not in WAITING or (viewer.senior and session.get(DisputeRow, item.item_id) is not None):
         return replace(history, item=seen)
-    known = (event for event in history.events if event.kind in OPENINGS or event.reviewer == viewer.name)
+    visible = (event for event in history.events if event.kind in OPENINGS or event.reviewer == viewer.name)
     return replace(
         history,
         item=seen,
-        events=tuple(replace(event, kind="decided") if event.kind == OPINION else event for event in known),
+        events=tuple(replace(event, kind="decided") if event.kind == OPINION else event for event in visible),
         decisions=tuple(decision for decision in history.decisions if decision.reviewer == viewer.name),
     )
 
@@ -184,14 +184,14 @@ def consensus_as_seen(session: Session, history: ItemHistory, viewer: Viewer) ->
     While it waits, others count up to one less than are asked for: gold, which anybody may answer, shows no more.
     """
     item_id = history.item.item_id
-    asked = session.get(ConsensusRow, item_id)
-    wanted = 1 if asked is None else asked.wanted
+    consensus_row = session.get(ConsensusRow, item_id)
+    reviewers = 1 if consensus_row is None else consensus_row.wanted
     names = set(session.scalars(select(OpinionRow.reviewer).where(OpinionRow.item_id == item_id)))
     if history.item.status not in WAITING:
         names |= {decision.reviewer for decision in history.decisions if decision.action != "undo"}
-        return Consensus(wanted, len(names))
+        return Consensus(reviewers, len(names))
     others = len(names - {viewer.name})
-    return Consensus(wanted, min(others, wanted - 1) + (viewer.name in names))
+    return Consensus(reviewers, min(others, reviewers - 1) + (viewer.name in names))
 
 
 def _settled(item: QueuedItem) -> QueuedItem:

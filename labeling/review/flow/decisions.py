@@ -119,8 +119,8 @@ def decide_item(session: Session, item: int | ItemKey, viewer: Viewer, decision:
     another object.
     """
     row = find(session, item, lock=True)
-    theirs = select(DecisionRow).where(DecisionRow.item_id == row.item_id, DecisionRow.reviewer == viewer.name, stands())
-    standing = session.scalars(theirs.order_by(DecisionRow.seq.desc()).limit(1)).first()
+    by_reviewer = select(DecisionRow).where(DecisionRow.item_id == row.item_id, DecisionRow.reviewer == viewer.name, stands())
+    standing = session.scalars(by_reviewer.order_by(DecisionRow.seq.desc()).limit(1)).first()
     if standing is not None and (row.status == ItemStatus.DECIDED or has_spoken(session, row.item_id, viewer.name)):
         return _repeated(standing, decision)
     held = take(session, row.item_id, viewer, now, expiry_of(now, SHORT_LEASE_S))

@@ -44,10 +44,10 @@ def ranked(chosen: ItemFilter, *, spoken: bool = False) -> Select[tuple[ItemRow]
     query = _ranked(chosen)
     if chosen.viewer is None or chosen.status not in WAITING:
         return query
-    theirs = spoken_on(chosen.viewer)
+    decided_ids = spoken_on(chosen.viewer)
     if spoken:
-        return query.where(ItemRow.item_id.in_(theirs))
-    query = query.where(ItemRow.item_id.not_in(theirs))
+        return query.where(ItemRow.item_id.in_(decided_ids))
+    query = query.where(ItemRow.item_id.not_in(decided_ids))
     return query if chosen.viewer.senior else query.where(ItemRow.item_id.not_in(disputed()))
 
 
@@ -135,11 +135,11 @@ def not_as_counted(session: Session, viewer: Viewer) -> tuple[list[QueuedItem], 
     """Waiting items that a reviewer sees as settled, and those that they do not see among the waiting: disputed ones."""
     # Joined from the few opinions and disputes, so that no database begins with the many items that wait.
     spoken = select(ItemRow).join(OpinionRow, OpinionRow.item_id == ItemRow.item_id).where(OpinionRow.reviewer == viewer.name)
-    theirs = {row.item_id: queued_item(row) for row in session.scalars(spoken.where(ItemRow.status.in_(WAITING)))}
+    decided = {row.item_id: queued_item(row) for row in session.scalars(spoken.where(ItemRow.status.in_(WAITING)))}
     if viewer.senior:
-        return list(theirs.values()), []
+        return list(decided.values()), []
     others = session.scalars(select(ItemRow).where(ItemRow.item_id.in_(disputed()))).all()
-    return list(theirs.values()), [queued_item(row) for row in others if row.status in WAITING and row.item_id not in theirs]
+    return list(decided.values()), [queued_item(row) for row in others if row.status in WAITING and row.item_id not in decided]
 
 # Nobody chooses from a longer list.
 MOST_FACETS = 200

@@ -103,11 +103,11 @@ def open_chunk(session: Session, items: list[ReviewItem], now: datetime) -> Open
 
 
 def _changes(session: Session, items: list[ReviewItem]) -> _ChunkChanges:
-    changes, known = _ChunkChanges(), _known_versions(session, items)
-    rows = [row.item_id for versions in known.values() for row in versions.values()]
+    changes, versions_by_track = _ChunkChanges(), _known_versions(session, items)
+    rows = [row.item_id for versions in versions_by_track.values() for row in versions.values()]
     gold = set(session.scalars(_gold().where(GoldRow.item_id.in_(rows))))
     for item in items:
-        versions = known.get((item.key.video_id, item.key.track_id), {})
+        versions = versions_by_track.get((item.key.video_id, item.key.track_id), {})
         # A run that published late must not bring back what a newer one has replaced.
         if any(version > item.key.label_version for version in versions):
             changes.stale += 1
@@ -150,11 +150,11 @@ def _known_versions(session: Session, items: list[ReviewItem]) -> Mapping[tuple[
     # By video alone, because SQLite does not use an index for pairs; other tracks of these videos are few.
     tracks = {(item.key.video_id, item.key.track_id) for item in items}
     query = select(ItemRow).where(ItemRow.video_id.in_(sorted({video_id for video_id, _ in tracks})))
-    known: dict[tuple[str, str], dict[int, ItemRow]] = {}
+    versions_by_track: dict[tuple[str, str], dict[int, ItemRow]] = {}
     for row in session.scalars(query.order_by(ItemRow.item_id).with_for_update()):
         if (row.video_id, row.track_id) in tracks:
-            known.setdefault((row.video_id, row.track_id), {})[row.label_version] = row
-    return known
+            versions_by_track.setdefault((row.video_id, row.track_id), {})[row.label_version] = row
+    return versions_by_track
 
 
 def _insert(session: Session, items: list[ReviewItem], now: datetime) -> None:
@@ -166,18 +166,18 @@ def _insert(session: Session, items: list[ReviewItem], now: datetime) -> None:
     reasons = [row for item in items for row in _reason_rows(ids[item.key], item)]
     if reasons:
         session.execute(insert(ReasonRow), reasons)
-    asked = [{"item_id": ids[item.key], "wanted": item.reviewers} for item in items if item.reviewers > 1]
-    if asked:
-        session.execute(insert(ConsensusRow), asked)
+    consensus_rows = [{"item_id": ids[item.key], "wanted": item.reviewers} for item in items if item.reviewers > 1]
+    if consensus_rows:
+        session.execute(insert(ConsensusRow), consensus_rows)
     note_events(session, "opened", list(ids.values()), now)
 
 
 def _reason_rows(item_id: int, item: ReviewItem, status: str = ItemStatus.OPEN.value) -> list[dict[str, object]]:
     reasons = dict.fromkeys(flag.reason for flag in item.flags)
-    beside = {
+    columns = {
         "status": status, "priority": item.priority, "risk": float(item.risk), "category": item.category, "run_id": item.run_id,
     }
-    return [{"item_id": item_id, "reason": reason, **beside} for reason in reasons]
+    return [{"item_id": item_id, "reason": reason, **columns} for reason in reasons]
 
 
 def _rewrite(session: Session, items: Mapping[int, ReviewItem]) -> None:
@@ -263,11 +263,11 @@ def items_named(
     """The items of certain masklets of a snapshot, whatever their verdicts."""
     verdicts, tracks = (read(objects, snapshot).to_pylist() for read in (read_verdicts, read_tracks))
     videos = read_videos(objects, snapshot).select(["video_id", "video_key"]).to_pylist()
-    video_keys, wanted = {row["video_id"]: row["video_key"] for row in videos}, set(keys)
+    video_keys, chosen = {row["video_id"]: row["video_key"] for row in videos}, set(keys)
     return tuple(
         _item_of(verdict, track, video_keys[verdict["video_id"]], snapshot.name, reviewers)
         for verdict, track in zip(verdicts, tracks, strict=True)
-        if ItemKey(verdict["video_id"], verdict["track_id"], verdict["label_version"]) in wanted
+        if ItemKey(verdict["video_id"], verdict["track_id"], verdict["label_version"]) in chosen
     )
 
 

@@ -32,9 +32,9 @@ def me(request: Request, response: Response, services: Served) -> Json:
         name = services.settings.reviewer
         if name is None or _asks_for_token(request, services):
             raise
-    cookie, who = services.accounts.sign_in_by_name(name)
+    cookie, reviewer = services.accounts.sign_in_by_name(name)
     _set_cookie(request, response, cookie)
-    return _greeting(who, services)
+    return _greeting(reviewer, services)
 
 
 @router.post("/login")
@@ -88,9 +88,9 @@ def _set_cookie(request: Request, response: Response, cookie: str) -> None:
     )
 
 
-def _greeting(who: Reviewer, services: Services) -> Json:
+def _greeting(reviewer: Reviewer, services: Services) -> Json:
     return {
-        "reviewer": who.name, "role": who.role, "csrf": who.csrf, "lease_seconds": services.settings.lease_s,
+        "reviewer": reviewer.name, "role": reviewer.role, "csrf": reviewer.csrf, "lease_seconds": services.settings.lease_s,
         "dataset": services.settings.dataset, "server_version": code_version(),
     }
 

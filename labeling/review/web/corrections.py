@@ -67,7 +67,7 @@ class Clicker:
         )
 
     def track(
-        self, frames: FrameReader, prompts: Sequence[Prompt], start: int, *, size_hw: tuple[int, int], who: str
+        self, frames: FrameReader, prompts: Sequence[Prompt], start: int, *, size_hw: tuple[int, int], reviewer: str
     ) -> tuple[Mapping[int, FrameMask], bool]:
         """Track one object both ways from frame `start`; the masks by frame, and whether that is all of them.
 
@@ -76,7 +76,7 @@ class Clicker:
         """
         network = self.network()
         masks: dict[int, FrameMask] = {}
-        given_up = self._newest_of(who)
+        given_up = self._newest_of(reviewer)
         with self._one_at_a_time(), arithmetic(network.precision, device=network.device):
             deadline = time.time() + DEADLINE_S
             try:
@@ -88,13 +88,13 @@ class Clicker:
                 return masks, False
         return masks, True
 
-    def _newest_of(self, who: str) -> threading.Event:
+    def _newest_of(self, reviewer: str) -> threading.Event:
         """End a reviewer's earlier request; returns the event that a later one sets."""
         with self._building:
-            before, self._newest[who] = self._newest.get(who), threading.Event()
+            before, self._newest[reviewer] = self._newest.get(reviewer), threading.Event()
             if before is not None:
                 before.set()
-            return self._newest[who]
+            return self._newest[reviewer]
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:

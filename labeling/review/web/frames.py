@@ -158,10 +158,10 @@ class FrameCache:
             raise BadInput(str(error), "missing_video") from error
 
 
-def shown_width(asked: int, video: Video) -> int:
+def shown_width(min_width: int, video: Video) -> int:
     """The width in pixels that a frame is sent with: the next of `WIDTHS` from `asked` on, at most the video's own."""
     native = video.size_hw[1]
-    return min(native, next((width for width in WIDTHS if width >= asked), native))
+    return min(native, next((width for width in WIDTHS if width >= min_width), native))
 
 
 def to_jpeg(rgb_HW3: Rgb) -> bytes:

@@ -58,11 +58,11 @@ class Guard:
             return
         headers = Headers(scope=scope)
         prefix = prefix_of(headers, self._root_path or scope.get("root_path", ""))
-        asked, scope = scope["path"], without_prefix(scope, prefix)
+        path, scope = scope["path"], without_prefix(scope, prefix)
         answer = _with_headers(send, scope["path"])
         try:
             self._check(scope, headers)
-            if prefix and asked == prefix:
+            if prefix and path == prefix:
                 # The page's own addresses are relative, so the last slash matters.
                 await RedirectResponse(f"{prefix.rpartition('/')[2]}/")(scope, receive, answer)
                 return

@@ -36,10 +36,10 @@ def item_with_track(services: Services, item_id: int) -> tuple[QueuedItem, Track
 
 @router.get("")
 def detail(
-    item_id: ItemIdPath, services: Served, who: Reading, width: Annotated[int, Query(ge=16, le=4096)] = DEFAULT_WIDTH
+    item_id: ItemIdPath, services: Served, reviewer: Reading, width: Annotated[int, Query(ge=16, le=4096)] = DEFAULT_WIDTH
 ) -> Json:
     """Everything about one item; `width` is that of the frames to encode ahead."""
-    history, consensus = services.queue.history_for(item_id, viewer_of(who))
+    history, consensus = services.queue.history_for(item_id, viewer_of(reviewer))
     item = history.item
     track = services.store.track(item.key, item.snapshot)
     doubted = suspicious_frames(track.frames, item.flags, iou_bound=track.iou_bound)
@@ -63,7 +63,7 @@ def detail(
         "corrections": [as_prompt(p) for p in track.prompts if p.source is PromptSource.CORRECTION],
         "notes": _notes(history),
         "history": _events(history),
-        "drafts": _drafts(services, history, who),
+        "drafts": _drafts(services, history, reviewer),
         "consensus": {"wanted": consensus.wanted, "have": consensus.have},
     }
 
@@ -180,10 +180,10 @@ def _events(history: ItemHistory) -> list[Json]:
     ]
 
 
-def _drafts(services: Services, history: ItemHistory, who: Reviewer) -> list[Json]:
+def _drafts(services: Services, history: ItemHistory, reviewer: Reviewer) -> list[Json]:
     """The reviewer's unfinished work, and their decisions that came after a lease ended."""
-    work = services.page.work(history.item.item_id, who.name)
-    mine = [] if work is None else [
+    work = services.page.work(history.item.item_id, reviewer.name)
+    unfinished = [] if work is None else [
         {"draft_id": work.work_id, "kind": "work", "kept_at": work.kept_at.isoformat(), "work": json.loads(work.work)}
     ]
     refused = [
@@ -192,9 +192,9 @@ def _drafts(services: Services, history: ItemHistory, who: Reviewer) -> list[Jso
             "note": draft.note, "seconds": draft.seconds, "refused_because": draft.refused_because,
             "corrections": [as_prompt(prompt) for prompt in draft.prompts],
         }
-        for draft in history.drafts if draft.reviewer == who.name
+        for draft in history.drafts if draft.reviewer == reviewer.name
     ]
-    return [*mine, *refused]
+    return [*unfinished, *refused]
 
 
 def as_item(item: QueuedItem) -> Json:

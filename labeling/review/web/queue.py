@@ -48,12 +48,12 @@ Status = Literal["open", "claimed", "decided", "closed", "any"]
 
 @router.get("/queue")
 def queue(
-    services: Served, who: Reading, status: Status = "open", reason: Asked = "", category: Asked = "", run: Asked = "",
+    services: Served, reviewer: Reading, status: Status = "open", reason: Asked = "", category: Asked = "", run: Asked = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 50, offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
 ) -> Json:
     """One page of items, riskiest first, with how many there are; what I have had my say on is decided for me."""
     chosen = ItemFilter(None if status == "any" else ItemStatus(status), reason or None, category or None, run or None)
-    viewer = viewer_of(who)
+    viewer = viewer_of(reviewer)
     items = services.queue.list(
         chosen.status, reason=chosen.reason, category=chosen.category, run=chosen.run_id, limit=limit, offset=offset,
         viewer=viewer,
@@ -68,11 +68,11 @@ def queue(
 
 
 @router.post("/claim")
-def claim(body: Claim, services: Served, who: Writing) -> Json:
+def claim(body: Claim, services: Served, reviewer: Writing) -> Json:
     """Hold the riskiest item that nobody holds, or a named one."""
     lease = services.queue.claim(
-        who.name, lease_s=services.settings.lease_s, item=body.item_id, reason=body.reason or None,
-        category=body.category or None, run=body.run or None, skipping=body.skipping, senior=viewer_of(who).senior,
+        reviewer.name, lease_s=services.settings.lease_s, item=body.item_id, reason=body.reason or None,
+        category=body.category or None, run=body.run or None, skipping=body.skipping, senior=viewer_of(reviewer).senior,
     )
     if lease is None:
         return {"lease": None}
@@ -81,17 +81,17 @@ def claim(body: Claim, services: Served, who: Writing) -> Json:
 
 
 @router.post("/heartbeat")
-def heartbeat(body: Held, services: Served, who: Writing) -> Json:
+def heartbeat(body: Held, services: Served, reviewer: Writing) -> Json:
     """Keep a lease."""
-    holder_of(services, body.token, who)
+    holder_of(services, body.token, reviewer)
     lease = services.queue.heartbeat(body.token, lease_s=services.settings.lease_s)
     return {"expires_at": lease.expires_at.isoformat()}
 
 
 @router.post("/release")
-def release(body: Release, services: Served, who: Writing) -> Json:
+def release(body: Release, services: Served, reviewer: Writing) -> Json:
     """Give an item back undecided."""
-    holder_of(services, body.token, who)
+    holder_of(services, body.token, reviewer)
     services.queue.release(body.token, note=body.note)
     services.counts.forget()
     return {}
@@ -103,16 +103,18 @@ def stats(services: Served, _who: Reading) -> Json:
     efforts = services.efforts.of("", lambda: tuple(services.page.efforts()))
     people = by_reviewer(efforts)
     return {**asdict(rates_of(efforts)), "by_reviewer": [
-        {"reviewer": name, **asdict(rates_of(theirs)), "by_action": {
-            effort.action: asdict(rates_of([effort])) for effort in theirs
-        }} for name, theirs in people.items()
+        {"reviewer": name, **asdict(rates_of(reviewer_efforts)), "by_action": {
+            effort.action: asdict(rates_of([effort])) for effort in reviewer_efforts
+        }} for name, reviewer_efforts in people.items()
     ]}
 
 
-def holder_of(services: Services, token: str, who: Reviewer, *, item_id: int | None = None, live: bool = False) -> LeaseHolder:
-    """Whom a token was given to, refused unless it is who asks, for this item; with `live`, unless they hold it still."""
+def holder_of(
+    services: Services, token: str, reviewer: Reviewer, *, item_id: int | None = None, live: bool = False
+) -> LeaseHolder:
+    """Return whom a token was given to; Refused for another reviewer or item, LostLease with `live` once the lease ended."""
     holder = services.page.holder(token)
-    if holder.reviewer != who.name:
+    if holder.reviewer != reviewer.name:
         raise Refused(403, "forbidden", "this lease is another reviewer's", "claim the item yourself")
     if item_id is not None and holder.item.item_id != item_id:
         raise Refused(400, "bad_request", f"the lease is on item {holder.item.item_id}, not {item_id}")
@@ -127,10 +129,10 @@ def as_lease(lease: Lease) -> Json:
 
 
 @router.post("/items/{item_id}/preview")
-def preview(item_id: ItemIdPath, body: Preview, services: Served, who: Writing) -> Json:
+def preview(item_id: ItemIdPath, body: Preview, services: Served, reviewer: Writing) -> Json:
     """The mask that clicks give on one frame; nothing is stored."""
     started = perf_counter()
-    holder_of(services, body.token, who, item_id=item_id, live=True)
+    holder_of(services, body.token, reviewer, item_id=item_id, live=True)
     item, track = item_with_track(services, item_id)
     refuse_blind(item)
     position = track.positions.get(body.frame_idx)
@@ -148,29 +150,29 @@ def preview(item_id: ItemIdPath, body: Preview, services: Served, who: Writing) 
 
 
 @router.put("/items/{item_id}/draft")
-def draft(item_id: ItemIdPath, body: DraftBody, services: Served, who: Writing) -> Json:
+def draft(item_id: ItemIdPath, body: DraftBody, services: Served, reviewer: Writing) -> Json:
     """Store unfinished work, even when the lease has run out meanwhile."""
-    holder_of(services, body.token, who, item_id=item_id)
+    holder_of(services, body.token, reviewer, item_id=item_id)
     try:
         text = body.as_text()
     except ValueError as error:
         raise Refused(400, "bad_request", f"work cannot be kept: {error}", "send plain JSON") from error
     if (num_bytes := len(text.encode())) > MAX_WORK_BYTES:
         raise Refused(413, "too_large", f"work has {num_bytes} bytes; at most {MAX_WORK_BYTES} are kept")
-    return {"draft_id": services.page.keep_work(item_id, who.name, text)}
+    return {"draft_id": services.page.keep_work(item_id, reviewer.name, text)}
 
 
 @router.post("/items/{item_id}/decision")
-def decision(item_id: ItemIdPath, body: Decide, services: Served, who: Writing) -> Json:
+def decision(item_id: ItemIdPath, body: Decide, services: Served, reviewer: Writing) -> Json:
     """Settle an item; the same decision sent again is the one that stands, and one that comes too late is kept."""
     prompts: Sequence[Prompt] = ()
     if body.corrections:
-        holder_of(services, body.token, who, item_id=item_id)
+        holder_of(services, body.token, reviewer, item_id=item_id)
         item, track = item_with_track(services, item_id)
         prompts = corrections_of(body.corrections, item, track)
     logged = services.queue.decide(
         body.token, body.action, prompts=prompts, note=body.note, seconds=body.seconds, clicks=body.clicks,
-        reviewer=who.name, item_id=item_id,
+        reviewer=reviewer.name, item_id=item_id,
     )
     services.counts.forget()
     services.efforts.forget()
@@ -178,25 +180,25 @@ def decision(item_id: ItemIdPath, body: Decide, services: Served, who: Writing) 
 
 
 @router.post("/undo")
-def undo(body: Undo, services: Served, who: Writing) -> Json:
+def undo(body: Undo, services: Served, reviewer: Writing) -> Json:
     """Take back my last decision, unless somebody has gone on from it; I can have its item again."""
     logged = services.page.decision(body.seq)
     # Readers of a snapshot may have acted on a published accept or reject. A correction counts once a run tracks from it, which
     # the queue checks; an opinion is in no snapshot, though its masklet may be there by what others decided.
-    asked = logged is not None and logged.action != "correct" and not services.page.is_opinion(logged.seq)
-    published = services.store.published(logged.key) if logged is not None and asked else None
+    may_be_published = logged is not None and logged.action != "correct" and not services.page.is_opinion(logged.seq)
+    published = services.store.published(logged.key) if logged is not None and may_be_published else None
     if published is not None:
         raise AlreadySettled(f"decision {body.seq} is published in {published} already")
-    item = services.queue.undo(body.seq, who.name)
+    item = services.queue.undo(body.seq, reviewer.name)
     services.counts.forget()
     services.efforts.forget()
     return {"item": as_item(item)}
 
 
 @router.post("/items/{item_id}/propagate")
-def propagate(item_id: ItemIdPath, body: Propagate, services: Served, who: Writing) -> Json:
+def propagate(item_id: ItemIdPath, body: Propagate, services: Served, reviewer: Writing) -> Json:
     """Track the object from corrections through at most 120 frames, to be looked at; nothing is stored."""
-    holder_of(services, body.token, who, item_id=item_id, live=True)
+    holder_of(services, body.token, reviewer, item_id=item_id, live=True)
     item, track = item_with_track(services, item_id)
     refuse_blind(item)
     prompts = corrections_of(body.corrections, item, track)
@@ -206,7 +208,7 @@ def propagate(item_id: ItemIdPath, body: Propagate, services: Served, who: Writi
     standing = [p for p in track.prompts if p.frame_idx in set(indices) - set(corrected)]
     with services.frames.reading(track.video, indices) as frames:
         tracked, complete = services.clicker.track(
-            frames, [*prompts, *standing], min(corrected), size_hw=track.video.size_hw, who=who.name
+            frames, [*prompts, *standing], min(corrected), size_hw=track.video.size_hw, reviewer=reviewer.name
         )
     return {"frames": {str(i): _previewed(mask) for i, mask in sorted(tracked.items())}, "complete": complete}
 

@@ -176,17 +176,17 @@ def reader(request: Request, services: Served) -> Reviewer:
 
 def writer(request: Request, services: Served) -> Reviewer:
     """Who asks for a change; 403 without the session's own token in a header, which no other site can know."""
-    who = reader(request, services)
+    reviewer = reader(request, services)
     csrf = request.headers.get(CSRF, "")
-    if not hmac.compare_digest(csrf.encode(), who.csrf.encode()):
+    if not hmac.compare_digest(csrf.encode(), reviewer.csrf.encode()):
         raise Refused(403, "forbidden", f"{CSRF} is missing or of another session", "load the page again")
-    return who
+    return reviewer
 
 
 Reading = Annotated[Reviewer, Depends(reader)]
 Writing = Annotated[Reviewer, Depends(writer)]
 
 
-def viewer_of(who: Reviewer) -> Viewer:
+def viewer_of(reviewer: Reviewer) -> Viewer:
     """Who asks, as the queue knows them."""
-    return Viewer(who.name, senior=who.role == SENIOR)
+    return Viewer(reviewer.name, senior=reviewer.role == SENIOR)

@@ -224,8 +224,8 @@ def suspicious_frames(
         return ()
     doubts = _doubts(frames, IOU_BOUND if iou_bound is None else iou_bound)
     worst = _worst_of_each_stretch(doubts)
-    begun = [flag.frame_span[0] for flag in flags if not _is_whole(flag, frames)]
-    flagged = [k for k, frame in enumerate(frames) if frame.frame_idx in set(begun)]
+    flag_starts = [flag.frame_span[0] for flag in flags if not _is_whole(flag, frames)]
+    flagged = [k for k, frame in enumerate(frames) if frame.frame_idx in set(flag_starts)]
     chosen = [*dict.fromkeys([*sorted(worst, key=lambda k: -doubts[k]), *flagged])][:most]
     if not chosen:
         chosen = [min(range(len(frames)), key=lambda k: frames[k].predicted_iou)]

@@ -65,8 +65,8 @@ def write_video_rows(root: Path, key: str, masks: Mapping[int, Mapping[int, Mask
         for object_id, frames in masks.items():
             meter = SignalMeter(SIZE_HW, RATE, -1.0)
             for frame_idx, mask in frames.items():
-                writer.add(object_id, 1, f"{object_id:064x}", one := frame_mask(frame_idx, mask))
-                meter.add(one)
+                writer.add(object_id, 1, f"{object_id:064x}", frame := frame_mask(frame_idx, mask))
+                meter.add(frame)
             category = "car" if object_id != 0 else None
             prompt = Prompt(object_id, min(frames), box_xyxy=(1.0, 1.0, 9.0, 9.0), category=category)
             rows.append(TrackRow(object_id, 1, f"{object_id:064x}", category, (prompt,), meter.signals(), PROVENANCE))

@@ -105,5 +105,5 @@ def test_a_dataset_in_s3_gives_the_same_bytes_as_one_in_a_folder(
     here, there = open_objects(labelled.root), open_objects(f"{s3}/labels/cars")
     for stat in here.list():
         there.put(stat.key, here.get(stat.key))
-    told = export_coco(f"{s3}/labels/cars", tmp_path / "labels.json")
-    assert told.path.read_bytes() == written.path.read_bytes()
+    summary = export_coco(f"{s3}/labels/cars", tmp_path / "labels.json")
+    assert summary.path.read_bytes() == written.path.read_bytes()

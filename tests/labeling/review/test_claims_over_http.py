@@ -9,11 +9,11 @@ ITEMS, REVIEWERS = 120, 10
 
 def test_a_killed_server_loses_no_answered_decision_and_gives_nothing_away_twice(queue_url: str, tmp_path: Path) -> None:
     tally, _ = race(queue_url, tmp_path, items=ITEMS, reviewers=REVIEWERS, kills=1)
-    found = findings(queue_url, tally)
-    assert (found.decisions, found.held_twice, found.lost_decisions, found.chain) == (ITEMS, 0, 0, "whole")
+    problems = findings(queue_url, tally)
+    assert (problems.decisions, problems.held_twice, problems.lost_decisions, problems.chain) == (ITEMS, 0, 0, "whole")
     assert len({seq for _, seq in tally.acknowledged}) == ITEMS
     # A claim may be overtaken by those that are made beside it, and by an item that comes back meanwhile.
-    assert found.most_overtaken <= 2 * REVIEWERS
+    assert problems.most_overtaken <= 2 * REVIEWERS
 
 
 def test_the_replay_sees_what_is_held_twice_and_out_of_order() -> None:

@@ -96,8 +96,9 @@ def test_cvat_and_back_is_one_correction(queue: ReviewQueue, store: FolderObject
     returned = returned.replace("</track>", f"{end}</track>")
     with zipfile.ZipFile(tmp_path / "back.zip", "w") as out:
         out.writestr("annotations.xml", returned)
-    told = list(take_back(queue, store, read_cvat(tmp_path / "back.zip"), reviewer="ada", note="from cvat"))
-    assert [(t.what, t.detail) for t in told] == [("correct", "frames 2"), ("left", "no mask changed and nobody accepted it")]
+    taken = list(take_back(queue, store, read_cvat(tmp_path / "back.zip"), reviewer="ada", note="from cvat"))
+    unchanged = ("left", "no mask changed and nobody accepted it")
+    assert [(t.action, t.detail) for t in taken] == [("correct", "frames 2"), unchanged]
     assert decided(queue) == {first: ("correct", [(2, FIXED)])}
     again = list(take_back(queue, store, read_cvat(tmp_path / "back.zip"), reviewer="ada", note="from cvat"))
     assert [t.detail for t in again] == ["it is decided already", "no mask changed and nobody accepted it"]
@@ -106,9 +107,9 @@ def test_cvat_and_back_is_one_correction(queue: ReviewQueue, store: FolderObject
 
 def test_a_group_that_cvat_numbered_anew_decides_nothing(queue: ReviewQueue, store: FolderObjects) -> None:
     first, _ = of_video(queue, "a.mp4")
-    (told,) = take_back(queue, store, [ReturnedItem(first, {0: FIXED, 1: FIXED}, certain=False)], reviewer="ada", note="")
-    assert (told.what, decided(queue)) == ("left", {})
-    assert "a group alone names it" in told.detail
+    (taken,) = take_back(queue, store, [ReturnedItem(first, {0: FIXED, 1: FIXED}, certain=False)], reviewer="ada", note="")
+    assert (taken.action, decided(queue)) == ("left", {})
+    assert "a group alone names it" in taken.detail
 
 
 def label_studio_tasks(queue: ReviewQueue, store: FolderObjects, names: list[str]) -> list[dict]:
@@ -134,8 +135,8 @@ def test_label_studio_and_back_is_one_correction_and_one_acceptance(
     region["value"]["rle"] = encode_brush(FIXED)
     tasks[-1]["annotations"] = []   # nobody looked at the last frame of the other video
     (tmp_path / "back.json").write_text(json.dumps(tasks))
-    told = list(take_back(queue, store, read_label_studio(tmp_path / "back.json"), reviewer="ada", note=""))
-    assert [t.what for t in told] == ["correct", "accept", "left"]
+    taken = list(take_back(queue, store, read_label_studio(tmp_path / "back.json"), reviewer="ada", note=""))
+    assert [t.action for t in taken] == ["correct", "accept", "left"]
     assert decided(queue) == {first: ("correct", [(2, FIXED)]), second: ("accept", [])}
     assert [d.seconds for d in queue.decisions_since()] == [18.0, 18.0]
 
@@ -146,9 +147,9 @@ def test_a_new_mask_is_a_correction_and_so_is_one_that_was_taken_away(queue: Rev
     masks = dict(lend(queue, store, [first])[0].masks)
     added, fewer = masks | {4: FIXED}, {f: m for f, m in lend(queue, store, [second])[0].masks.items() if f != 1}
     returned = [ReturnedItem(first, added), ReturnedItem(second, fewer, accepted=True), ReturnedItem(other, {}, accepted=True)]
-    told = list(take_back(queue, store, returned, reviewer="ada", note=""))
-    assert [(t.what, t.detail) for t in told[:2]] == [("correct", "frames 4"), ("correct", "absent on 1")]
-    assert (told[2].what, "all of its masks are gone" in told[2].detail) == ("left", True)
+    taken = list(take_back(queue, store, returned, reviewer="ada", note=""))
+    assert [(t.action, t.detail) for t in taken[:2]] == [("correct", "frames 4"), ("correct", "absent on 1")]
+    assert (taken[2].action, "all of its masks are gone" in taken[2].detail) == ("left", True)
     assert decided(queue) == {first: ("correct", [(4, FIXED)]), second: ("correct", [(1, rle.empty(SIZE_HW))])}
 
 
@@ -241,11 +242,11 @@ def test_the_commands_lend_and_take_back(
     beside = ["review", "export", "label-studio", other, here, "-o", str(tmp_path / "a.json")]
     assert run_command(beside) == 2, "its setup would take the place of a.xml"
     assert run_command(["review", "export", "label-studio", other, here, "-o", str(tasks), "--every", "2"]) == 0
-    told = [task["data"] for task in json.loads(tasks.read_text())]
-    assert [(data["frame"], data["frames"]) for data in told] == [(0, 3), (2, 3), (4, 3)]
-    assert told[0]["image"].startswith("/data/local-files/?d=b_frames/")
+    task_data = [task["data"] for task in json.loads(tasks.read_text())]
+    assert [(data["frame"], data["frames"]) for data in task_data] == [(0, 3), (2, 3), (4, 3)]
+    assert task_data[0]["image"].startswith("/data/local-files/?d=b_frames/")
     pictures = sorted((tmp_path / "b_frames").iterdir())
-    assert [picture.name for picture in pictures] == [data["image"].rpartition("/")[2] for data in told]
+    assert [picture.name for picture in pictures] == [data["image"].rpartition("/")[2] for data in task_data]
     with Image.open(pictures[0]) as picture:
         assert picture.size == SIZE_HW[::-1]
     assert 'Label value="object"' in tasks.with_suffix(".xml").read_text()

@@ -180,18 +180,18 @@ def test_what_a_reviewer_drew_is_right_and_the_masklet_was_wrong(store_queue: Re
 
 
 def test_true_masks_say_whether_a_masklet_is_right(store_queue: ReviewQueue, store: FolderObjects) -> None:
-    item, own = store_queue.get(1), tracked()
-    truth, likeness = truth_by_masks(store, item, own | {77: own[0]})
+    item, masks = store_queue.get(1), tracked()
+    truth, likeness = truth_by_masks(store, item, masks | {77: masks[0]})
     assert likeness == 1.0
     assert truth is not None
-    assert (truth.good, truth.masks) == (True, own)
-    truth, likeness = truth_by_masks(store, item, {k: mask_of(3, k).rle for k in own})
+    assert (truth.good, truth.masks) == (True, masks)
+    truth, likeness = truth_by_masks(store, item, {k: mask_of(3, k).rle for k in masks})
     assert likeness < 0.6
     assert truth is not None
     assert not truth.good
-    truth, likeness = truth_by_masks(store, item, {k: mask_of(1, k).rle for k in own})
+    truth, likeness = truth_by_masks(store, item, {k: mask_of(1, k).rle for k in masks})
     assert (truth, likeness) == (None, pytest.approx(4 / 6))
     with pytest.raises(BadInput, match="no frame with a true mask"):
-        truth_by_masks(store, item, {77: own[0]})
+        truth_by_masks(store, item, {77: masks[0]})
     with pytest.raises(BadInput, match="expected truth of the video's size"):
         truth_by_masks(store, item, {0: rle.empty((SIZE_HW[0] + 1, SIZE_HW[1]))})

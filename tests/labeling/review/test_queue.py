@@ -28,10 +28,10 @@ def test_opening_twice_makes_no_twin(queue: ReviewQueue) -> None:
 def test_items_come_back_as_they_went_in(queue: ReviewQueue) -> None:
     given = item(1, risk=0.123456789, reasons=("swap", "drift"), category=None, priority=3)
     queue.open_items([given])
-    found = queue.get(KEY)
-    assert (found.key, found.risk, found.flags, found.frame_span) == (given.key, given.risk, given.flags, (0, 48))
-    assert (found.category, found.priority, found.reasons, found.video_key) == (None, 3, ("swap", "drift"), "clip-1.mp4")
-    assert queue.get(found.item_id) == found
+    stored = queue.get(KEY)
+    assert (stored.key, stored.risk, stored.flags, stored.frame_span) == (given.key, given.risk, given.flags, (0, 48))
+    assert (stored.category, stored.priority, stored.reasons, stored.video_key) == (None, 3, ("swap", "drift"), "clip-1.mp4")
+    assert queue.get(stored.item_id) == stored
 
 
 def test_a_new_judgement_refreshes_what_waits(queue: ReviewQueue) -> None:

@@ -70,7 +70,7 @@ def test_tampering_is_found(logged: ReviewQueue, statement: str, broken_at: int,
 
 
 def test_a_rewritten_chain_is_found_by_a_head_kept_elsewhere(logged: ReviewQueue) -> None:
-    kept = audit_log(logged.database).head_hash
+    head_hash = audit_log(logged.database).head_hash
     earlier = list(logged.decisions_since())[3].row_hash
 
     def cut_tail(session: Session) -> None:
@@ -79,9 +79,9 @@ def test_a_rewritten_chain_is_found_by_a_head_kept_elsewhere(logged: ReviewQueue
 
     unguarded(logged, cut_tail)
     assert audit_log(logged.database).ok
-    report = audit_log(logged.database, expected_head=kept)
+    report = audit_log(logged.database, expected_head=head_hash)
     assert not report.ok
-    assert kept in report.problem
+    assert head_hash in report.problem
 
 
 @pytest.fixture
@@ -131,8 +131,8 @@ def test_what_another_wrote_is_not_written_over(store: Path, name: str, body: st
 def test_the_command_says_where_a_chain_is_broken(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["review", "audit", f"store.root={store}"]
     assert run_command(words) == 0
-    told = capsys.readouterr().out
-    assert "whole: 3 decisions" in told
+    output = capsys.readouterr().out
+    assert "whole: 3 decisions" in output
     assert run_command([*words, "--expected-head", "f" * 64]) == 1
     assert "no row has the hash ffff" in capsys.readouterr().out
     with ReviewQueue(str(store / "review.sqlite")) as queue:

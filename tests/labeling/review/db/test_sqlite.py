@@ -43,7 +43,7 @@ def test_a_new_queue_is_for_its_owner_alone(tmp_path: Path) -> None:
 def test_reading_leaves_nothing_behind_and_writes_nothing(path: Path) -> None:
     before = path.read_bytes()
     with ReviewQueue(str(path), reading=True) as queue:
-        assert [found.item_id for found in queue.list()] == [1]
+        assert [entry.item_id for entry in queue.list()] == [1]
         with pytest.raises(Unavailable, match="readonly database; it can be read but not written to"):
             queue.claim("ada")
     assert (_names(path.parent), path.read_bytes()) == (["queue.sqlite"], before)

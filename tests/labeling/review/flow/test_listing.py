@@ -37,9 +37,9 @@ def plan_of(path: Path, query: "Select[object]") -> list[str]:
     return [row[-1] for row in rows]
 
 
-@pytest.mark.parametrize("wanted", FILTERS, ids=str)
-def test_every_filter_walks_an_index_in_order(sqlite_template: Path, wanted: ItemFilter) -> None:
-    steps = plan_of(sqlite_template, ranked(wanted))
+@pytest.mark.parametrize("item_filter", FILTERS, ids=str)
+def test_every_filter_walks_an_index_in_order(sqlite_template: Path, item_filter: ItemFilter) -> None:
+    steps = plan_of(sqlite_template, ranked(item_filter))
     assert all(step.startswith("SEARCH") for step in steps), steps
     assert any("ix_review_item" in step for step in steps), steps
 
@@ -64,15 +64,15 @@ def test_pages_of_any_status_are_one_order(queue: ReviewQueue) -> None:
 
 def counted(queue: ReviewQueue) -> dict[tuple[str, str], dict[str, int]]:
     """What the tally should say, from the items themselves."""
-    found: dict[tuple[str, str], Counter[str]] = {}
+    counts: dict[tuple[str, str], Counter[str]] = {}
     with queue.database.read() as session:
         for row in session.scalars(select(ItemRow)):
             for facet, name in (("status", ""), ("category", row.category), ("run", row.run_id)):
                 if name is not None:
-                    found.setdefault((facet, row.status), Counter())[name] += 1
+                    counts.setdefault((facet, row.status), Counter())[name] += 1
         for reason in session.scalars(select(ReasonRow)):
-            found.setdefault(("reason", reason.status), Counter())[reason.reason] += 1
-    return {key: dict(names) for key, names in found.items()}
+            counts.setdefault(("reason", reason.status), Counter())[reason.reason] += 1
+    return {key: dict(names) for key, names in counts.items()}
 
 
 def kept(queue: ReviewQueue) -> dict[tuple[str, str], dict[str, int]]:
@@ -95,7 +95,7 @@ def test_what_happens_to_items_is_counted(queue: ReviewQueue, clock: HandClock) 
     assert queue.claim("bob") is not None
     queue.open_items([item(8, category="bus", reasons=("flicker",)), item(7, version=2)])
     queue.withdraw([(video_id(6), "7", 1)], because="clear")
-    Gold(queue).add(next(one.item_id for one in queue.list("decided")), GoldTruth(True, {}, "known"))
+    Gold(queue).add(next(entry.item_id for entry in queue.list("decided")), GoldTruth(True, {}, "known"))
     assert kept(queue) == counted(queue)
     assert queue.counts()[ItemStatus.CLOSED] > 0
 

@@ -44,10 +44,10 @@ def test_the_loop_from_doubt_to_decision(store: FolderObjects, queue: ReviewQueu
     first = publish(store, STRICT, run_id="one")
     assert queue.open_from_snapshot(store, first) == OpenCounts(opened=2)
     assert queue.open_from_snapshot(store, first) == OpenCounts(unchanged=2)
-    found = queue.get(ItemKey(A, "1", 1))
-    assert (found.video_key, found.category, found.run_id, found.snapshot) == ("a.mp4", "car", "one", "v000001")
-    assert (found.frame_span, found.reasons, found.flags[0].threshold) == ((0, 6), ("object_lost",), 0.9)
-    assert 0 < found.risk <= 1
+    opened = queue.get(ItemKey(A, "1", 1))
+    assert (opened.video_key, opened.category, opened.run_id, opened.snapshot) == ("a.mp4", "car", "one", "v000001")
+    assert (opened.frame_span, opened.reasons, opened.flags[0].threshold) == ((0, 6), ("object_lost",), 0.9)
+    assert 0 < opened.risk <= 1
 
     queue.decide(ItemKey(A, "1", 1), "accept", reviewer="ada")
     queue.decide(ItemKey(A, "2", 1), "correct", reviewer="ada", prompts=[box_prompt(2, 5.0)])

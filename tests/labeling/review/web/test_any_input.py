@@ -69,7 +69,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path, objec
         with closing(sqlite3.connect(path)) as live:
             live.backup(kept)
         paths = app.openapi()["paths"]
-        endpoints = [(method.upper(), place, spec) for place in paths for method, spec in paths[place].items()]
+        endpoints = [(method.upper(), path, spec) for path in paths for method, spec in paths[path].items()]
         schemas, cookies = app.openapi()["components"]["schemas"], dict(browser.client.cookies)
         yield Begun(browser, token, item_id, endpoints, schemas, path, kept, cookies)
         services.close()
@@ -84,7 +84,7 @@ def value_of(schema: dict[str, Any], schemas: dict[str, Any], token: str) -> st.
     if "$ref" in schema:
         return value_of(schemas[schema["$ref"].rpartition("/")[2]], schemas, token)
     if "anyOf" in schema:
-        return st.one_of([value_of(one, schemas, token) for one in schema["anyOf"]])
+        return st.one_of([value_of(schema_part, schemas, token) for schema_part in schema["anyOf"]])
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
     kind = schema.get("type")
@@ -96,7 +96,7 @@ def value_of(schema: dict[str, Any], schemas: dict[str, Any], token: str) -> st.
     if kind == "array":
         parts = schema.get("prefixItems")
         if parts:
-            return st.tuples(*[value_of(one, schemas, token) for one in parts]).map(list)
+            return st.tuples(*[value_of(schema_part, schemas, token) for schema_part in parts]).map(list)
         return st.lists(value_of(schema.get("items", {}), schemas, token), max_size=3)
     plain: dict[str | None, st.SearchStrategy[Any]] = {
         "integer": NUMBERS, "number": st.floats(-50, 50), "string": TEXTS, "boolean": st.booleans(), "null": st.none(),

@@ -62,15 +62,15 @@ def test_signing_in_by_name(services: Services) -> None:
     browser = Browser.of(services)
     refusal(browser.get("/api/me"), 401, "unauthorized")
     answer = browser.client.post("/api/login", json={"reviewer": " ada "})
-    said = answer.json()
-    assert {name: said[name] for name in ("reviewer", "role", "lease_seconds", "dataset")} == {
+    reply = answer.json()
+    assert {name: reply[name] for name in ("reviewer", "role", "lease_seconds", "dataset")} == {
         "reviewer": "ada", "role": "senior", "lease_seconds": 600.0, "dataset": "cars",
     }
     cookie = answer.headers["set-cookie"].lower()
     assert cookie.startswith("labeling_session=")
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
-    assert browser.get("/api/me").json() == said
+    assert browser.get("/api/me").json() == reply
     refusal(Browser.of(services).client.post("/api/login", json={"reviewer": "  "}), 400, "bad_request")
 
 
@@ -197,9 +197,9 @@ def test_who_guesses_is_told_to_wait_and_others_work_on(services: Services) -> N
     refusal(guesser.get("/metrics", headers={"Authorization": "Bearer wrong"}), 401, "unauthorized")
     bearer = {"Authorization": f"Bearer {token}"}
     for answer in (guesser.post("/api/login", json={"token": token}), guesser.get("/metrics", headers=bearer)):
-        said = refusal(answer, 429, "too_many")
+        reply = refusal(answer, 429, "too_many")
         assert answer.headers["retry-after"] == "300"
-        assert "try again in 300 seconds" in said["hint"]
+        assert "try again in 300 seconds" in reply["hint"]
     assert signed_in.send("/api/claim", {}).status_code == 200
     elsewhere = TestClient(app, base_url=HERE, client=("192.0.2.8", 50000))
     assert elsewhere.post("/api/login", json={"token": token}).status_code == 200
@@ -214,8 +214,8 @@ def test_a_guesser_cannot_give_another_address_unless_a_known_proxy_says_it(serv
     direct = TestClient(app, base_url=HERE, client=("127.0.0.1", 50000))
     proxied = TestClient(ProxyHeadersMiddleware(app, ["127.0.0.1"]), base_url=HERE, client=("127.0.0.1", 50000))
 
-    def guess(client: TestClient, said: str) -> int:
-        return client.post("/api/login", json={"token": "wrong"}, headers={"X-Forwarded-For": said}).status_code
+    def guess(client: TestClient, forwarded_for: str) -> int:
+        return client.post("/api/login", json={"token": "wrong"}, headers={"X-Forwarded-For": forwarded_for}).status_code
 
     assert [guess(direct, f"198.51.100.{n}") for n in range(3)] == [401, 401, 429]
     # The proxy writes the last one; what the browser wrote before it is not believed.

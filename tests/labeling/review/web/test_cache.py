@@ -45,8 +45,8 @@ def test_a_crowd_asks_once() -> None:
     recent: TtlCache[str, int] = TtlCache(60.0)
     asked: list[int] = []
     crowd = [threading.Thread(target=lambda: recent.of("a", lambda: asked.append(1) or 1)) for _ in range(16)]
-    for one in crowd:
-        one.start()
-    for one in crowd:
-        one.join()
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
     assert asked == [1]

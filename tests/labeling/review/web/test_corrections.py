@@ -74,10 +74,10 @@ def test_a_bad_question_is_refused_and_forgotten(predictor: Predictor, asked: di
 def test_a_click_is_answered_with_a_mask(armed: Browser) -> None:
     token, item_id = armed.claim()
     path = f"/api/items/{item_id}/preview"
-    said = armed.send(path, {"token": token, "frame_idx": 6, "points": [[12, 8, 1]]}).json()
-    mask = RLE(tuple(said["mask"]["size"]), said["mask"]["counts"])
+    reply = armed.send(path, {"token": token, "frame_idx": 6, "points": [[12, 8, 1]]}).json()
+    mask = RLE(tuple(reply["mask"]["size"]), reply["mask"]["counts"])
     assert rle.decode(mask).shape == SIZE_HW
-    assert set(said) == {"mask", "predicted_iou", "object_score", "milliseconds"}
+    assert set(reply) == {"mask", "predicted_iou", "object_score", "milliseconds"}
     body = {"token": token, "frame_idx": 6, "points": [[12, 8, 1], [2, 2, 0]], "box": [4, 4, 20, 20], "from_mask": False}
     assert armed.send(path, body).status_code == 200
     for wrong in ({"frame_idx": NUM_FRAMES, "points": [[1, 1, 1]]}, {"frame_idx": 6}, {"frame_idx": 6, "points": [[99, 1, 1]]}):
@@ -107,10 +107,10 @@ def test_corrections_are_followed_and_nothing_is_kept(
     runs = rle.encode(np.pad(np.ones((8, 8), bool), ((4, 12), (10, 14))))
     correction = {"frame_idx": 4, "mask": {"size": list(runs.size_hw), "counts": runs.counts}}
     body = {"token": token, "corrections": [correction], "direction": direction, "span": span}
-    said = armed.send(f"/api/items/{item_id}/propagate", body).json()
-    assert said["complete"]
-    assert sorted(map(int, said["frames"])) == list(expected)
-    assert said["frames"]["4"]["mask"] == correction["mask"]
+    reply = armed.send(f"/api/items/{item_id}/propagate", body).json()
+    assert reply["complete"]
+    assert sorted(map(int, reply["frames"])) == list(expected)
+    assert reply["frames"]["4"]["mask"] == correction["mask"]
     assert (queue.get(item_id).status, list(queue.decisions_since())) == ("claimed", [])
 
 
@@ -129,7 +129,7 @@ def test_a_preview_is_short_and_holds_every_correction() -> None:
 def test_asking_again_gives_up_what_was_asked_before(predictor: Predictor, tmp_path: Path) -> None:
     video = Video(ref_of(str(write_clip(tmp_path / "a.mp4"))), (48, 64), Fraction(12), 24, 2.0, "h264")
     prompts = [Prompt(1, 0, box_xyxy=(4, 18, 18, 30), source=PromptSource.CORRECTION)]
-    clicker, asked = Clicker(lambda: Network(predictor)), {"start": 0, "size_hw": (48, 64), "who": "ada"}
+    clicker, asked = Clicker(lambda: Network(predictor)), {"start": 0, "size_hw": (48, 64), "reviewer": "ada"}
     answers: list[tuple[int, bool]] = []
 
     class Asking(FrameReader):

@@ -58,9 +58,9 @@ def test_many_threads_ask_at_once(clip: Clip, tmp_path: Path) -> None:
 
     def ask(seed: int) -> None:
         for k in np.random.default_rng(seed).integers(0, 24, 12):
-            found = level(cache.jpeg(videos[int(k) % 3], int(k), width=64))
-            if abs(found - (16 + 4 * k)) > 2.5:
-                wrong.append((k, found))
+            shown_level = level(cache.jpeg(videos[int(k) % 3], int(k), width=64))
+            if abs(shown_level - (16 + 4 * k)) > 2.5:
+                wrong.append((k, shown_level))
 
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
     for thread in threads:

@@ -119,10 +119,10 @@ def test_the_page_in_a_larger_application(services: Services) -> None:
 
 
 def test_a_prefix_that_is_none_is_passed_over(services: Services) -> None:
-    for said in ("/a b", "labels", "//evil.example", "/x;domain=evil", "/../x/ y"):
-        client = TestClient(create_app(services), base_url=HERE, headers={"X-Forwarded-Prefix": said})
+    for prefix in ("/a b", "labels", "//evil.example", "/x;domain=evil", "/../x/ y"):
+        client = TestClient(create_app(services), base_url=HERE, headers={"X-Forwarded-Prefix": prefix})
         answer = client.post("/api/login", json={"reviewer": "ada"})
-        assert "; path=/;" in answer.headers["set-cookie"].lower(), said
+        assert "; path=/;" in answer.headers["set-cookie"].lower(), prefix
     with pytest.raises(ValueError, match="'labels'; expected a path such as /labels"):
         checked_prefix("labels")
 
@@ -157,13 +157,13 @@ def test_whose_page_asks_for_a_change(headers: dict[str, str], *, ours: bool) ->
 
 def test_a_refusal_names_the_host_and_the_option(services: Services) -> None:
     client = TestClient(create_app(services), base_url=HERE)
-    said = refusal(client.get("/", headers={"host": "labels.example.com:8443"}), 403, "forbidden")
-    assert "'labels.example.com:8443'" in said["message"]
-    assert "--name labels.example.com" in said["hint"]
-    said = refusal(client.post("/api/login", json={}, headers={"origin": SITE}), 403, "forbidden")
-    assert SITE in said["message"]
-    assert "X-Forwarded-Host" in said["hint"]
-    assert "--name labels.example.com" in said["hint"]
+    reply = refusal(client.get("/", headers={"host": "labels.example.com:8443"}), 403, "forbidden")
+    assert "'labels.example.com:8443'" in reply["message"]
+    assert "--name labels.example.com" in reply["hint"]
+    reply = refusal(client.post("/api/login", json={}, headers={"origin": SITE}), 403, "forbidden")
+    assert SITE in reply["message"]
+    assert "X-Forwarded-Host" in reply["hint"]
+    assert "--name labels.example.com" in reply["hint"]
     # A name that leads here does not become one of ours because a page says so.
     refusal(client.get("/", headers={"host": "evil.example", "x-forwarded-host": "127.0.0.1"}), 403, "forbidden")
 

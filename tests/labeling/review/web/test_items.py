@@ -28,24 +28,24 @@ def cat(queue: ReviewQueue) -> int:
 
 
 def test_an_item_has_all_that_a_decision_needs(browser: Browser, cat: int) -> None:
-    said = browser.get(f"/api/items/{cat}").json()
-    assert (said["item"]["item_id"], said["item"]["category"], said["item"]["video_key"]) == (cat, "cat", "a.mp4")
-    video = said["video"]
+    reply = browser.get(f"/api/items/{cat}").json()
+    assert (reply["item"]["item_id"], reply["item"]["category"], reply["item"]["video_key"]) == (cat, "cat", "a.mp4")
+    video = reply["video"]
     assert (video["height"], video["width"], video["num_frames"]) == (*SIZE_HW, NUM_FRAMES)
     assert video["frames"] == list(range(NUM_FRAMES))
     assert video["pts_seconds"][6] == pytest.approx(6 / 29.97, abs=1e-6)
-    assert said["scores"]["predicted_iou"] == [0.9375] * NUM_FRAMES
-    assert said["scores"]["area"] == [64] * SEEN + [0] * (NUM_FRAMES - SEEN)
-    assert said["scores"]["motion_iou"] == [None] + [0.5] * (NUM_FRAMES - 1)
-    assert said["thresholds"] == {"predicted_iou": None, "object_score": -1.0}
-    (flag,) = said["flags"]
+    assert reply["scores"]["predicted_iou"] == [0.9375] * NUM_FRAMES
+    assert reply["scores"]["area"] == [64] * SEEN + [0] * (NUM_FRAMES - SEEN)
+    assert reply["scores"]["motion_iou"] == [None] + [0.5] * (NUM_FRAMES - 1)
+    assert reply["thresholds"] == {"predicted_iou": None, "object_score": -1.0}
+    (flag,) = reply["flags"]
     assert (flag["reason"], flag["frame_start"], flag["frame_end"], flag["value"]) == ("object_lost", SEEN, NUM_FRAMES, 0.5)
     assert "visible share is 0.5, below the bound 0.9" in flag["explanation"].lower()
     assert flag["question"] == "Is the object still in the picture where the mask is empty?"
-    assert said["suspicious"] == [SEEN]
-    assert (said["corrections"], said["notes"], said["drafts"]) == ([], [], [])
-    assert said["consensus"] == {"wanted": 1, "have": 0}
-    assert [event["kind"] for event in said["history"]] == ["opened"]
+    assert reply["suspicious"] == [SEEN]
+    assert (reply["corrections"], reply["notes"], reply["drafts"]) == ([], [], [])
+    assert reply["consensus"] == {"wanted": 1, "have": 0}
+    assert [event["kind"] for event in reply["history"]] == ["opened"]
 
 
 def test_gold_shows_what_any_item_shows(browser: Browser, queue: ReviewQueue) -> None:
@@ -56,8 +56,8 @@ def test_gold_shows_what_any_item_shows(browser: Browser, queue: ReviewQueue) ->
     assert all("gold" not in answer.text and "evelyn" not in answer.text for answer in answers)
     first, second = (answer.json() for answer in answers)
     assert first.keys() == second.keys()
-    for said in ("notes", "drafts", "consensus", "corrections"):
-        assert first[said] == second[said]
+    for reply in ("notes", "drafts", "consensus", "corrections"):
+        assert first[reply] == second[reply]
     assert [event["kind"] for event in first["history"]] == ["opened"]
     assert first["item"]["status"] == "open"
     assert browser.get("/api/queue").json()["counts"]["open"] == 3
@@ -68,14 +68,14 @@ def test_gold_shows_what_any_item_shows(browser: Browser, queue: ReviewQueue) ->
 
 
 def test_the_other_objects_come_with_where_they_are_seen(browser: Browser, cat: int) -> None:
-    said = browser.get(f"/api/items/{cat}").json()
-    assert [(o["track_id"], o["category"], o["spans"], o["is_item"]) for o in said["objects"]] == [
+    reply = browser.get(f"/api/items/{cat}").json()
+    assert [(o["track_id"], o["category"], o["spans"], o["is_item"]) for o in reply["objects"]] == [
         ("1", "cat", [[0, SEEN]], True), ("10", None, [[0, SEEN]], False),
     ]
     prompt = {
         "frame_idx": 0, "box": [2, 2, 10, 10], "points": [], "mask": None, "source": "seed", "absent": False, "span": None,
     }
-    assert said["prompts"] == said["objects"][0]["prompts"] == [prompt]
+    assert reply["prompts"] == reply["objects"][0]["prompts"] == [prompt]
 
 
 def test_masks_are_those_of_the_store(browser: Browser, cat: int) -> None:
@@ -151,9 +151,9 @@ def test_what_waits_for_a_verdict_alone_tells_nothing_of_how_it_was_judged(
     token, item_id = browser.claim()
     assert item_id == cat.item_id
     answer = browser.get(f"/api/items/{item_id}")
-    said = answer.json()
-    assert (said["scores"], said["thresholds"], said["flags"], said["suspicious"], said["history"]) == ({}, {}, [], [], [])
-    assert all(thing["flags"] == [] for thing in said["objects"])
+    reply = answer.json()
+    assert (reply["scores"], reply["thresholds"], reply["flags"], reply["suspicious"], reply["history"]) == ({}, {}, [], [], [])
+    assert all(thing["flags"] == [] for thing in reply["objects"])
     for word in ("object_lost", "d000001", "audit", "visible share"):
         assert word not in answer.text, word
     assert len(browser.get(f"/api/items/{item_id}/masks").json()["frames"]) == NUM_FRAMES

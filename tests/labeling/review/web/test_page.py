@@ -65,8 +65,8 @@ def page_queue(tmp_path: Path, sqlite_template: Path, clock: HandClock, page_obj
 @pytest.fixture
 def address(page_queue: ReviewQueue, page_objects: FolderObjects, clicker: Clicker, tmp_path: Path) -> Iterator[str]:
     """Where the server is."""
-    with serving(page_services(page_queue, page_objects, tmp_path / "scratch", clicker)) as found:
-        yield found
+    with serving(page_services(page_queue, page_objects, tmp_path / "scratch", clicker)) as address:
+        yield address
 
 
 @pytest.fixture
@@ -279,10 +279,10 @@ def test_markup_and_hidden_marks_in_names_are_text(page: Any, page_queue: Review
     page.locator("body[data-ready]").wait_for()
     start(page)
     page.locator("#note").fill(markup)
-    for place in ("#queue", "#filters", "#item-facts"):
-        says(page, place, markup)
-    for place in ("#queue", "#item-title"):
-        says(page, place, "<U+202E>gpj.exe<U+200B>.mp4")
+    for selector in ("#queue", "#filters", "#item-facts"):
+        says(page, selector, markup)
+    for selector in ("#queue", "#item-title"):
+        says(page, selector, "<U+202E>gpj.exe<U+200B>.mp4")
     page.get_by_label("Status").select_option("claimed")
     says(page, "#queue", "<b>eve</b>")
     page.keyboard.press("Escape")

@@ -95,17 +95,17 @@ def test_figures_count_what_stands(browser: Browser, other: Browser, services: S
         token, item_id = who.claim()
         body = {"token": token, "action": "accept", "seconds": seconds, "clicks": clicks}
         seq = who.send(f"/api/items/{item_id}/decision", body).json()["seq"]
-    said = browser.get("/api/stats").json()
-    assert (said["decisions"], said["clicks_per_item"]) == (3, 3.0)
-    assert said["seconds_per_item"] == 70 / 3
-    assert [(one["reviewer"], one["decisions"], one["seconds_per_item"]) for one in said["by_reviewer"]] == [
+    reply = browser.get("/api/stats").json()
+    assert (reply["decisions"], reply["clicks_per_item"]) == (3, 3.0)
+    assert reply["seconds_per_item"] == 70 / 3
+    assert [(row["reviewer"], row["decisions"], row["seconds_per_item"]) for row in reply["by_reviewer"]] == [
         ("ada", 2, 25.0), ("bob", 1, 20.0),
     ]
-    assert said["by_reviewer"][0]["by_action"]["accept"]["clicks_per_item"] == 3.0
+    assert reply["by_reviewer"][0]["by_action"]["accept"]["clicks_per_item"] == 3.0
     browser.send("/api/undo", {"seq": seq})
-    said = browser.get("/api/stats").json()
-    assert (said["decisions"], said["seconds_per_item"], said["clicks_per_item"]) == (2, 15.0, 2.0)
-    assert said["items_per_hour"] == 240.0
+    reply = browser.get("/api/stats").json()
+    assert (reply["decisions"], reply["seconds_per_item"], reply["clicks_per_item"]) == (2, 15.0, 2.0)
+    assert reply["items_per_hour"] == 240.0
 
 MASK = {"size": list(SIZE_HW), "counts": mask_of(3, 4).rle.counts}
 
@@ -116,9 +116,9 @@ def decide(browser: Browser, item_id: int, token: str, action: str = "accept", *
 
 def test_accepting_once_and_again(browser: Browser, queue: ReviewQueue) -> None:
     token, item_id = browser.claim()
-    said = decide(browser, item_id, token, note="fine", seconds=3.5, clicks=1).json()
-    assert said == {"seq": 1, "action": "accept", "key": str(queue.get(item_id).key)}
-    assert decide(browser, item_id, token, note="fine", seconds=9.0, clicks=2).json() == said
+    reply = decide(browser, item_id, token, note="fine", seconds=3.5, clicks=1).json()
+    assert reply == {"seq": 1, "action": "accept", "key": str(queue.get(item_id).key)}
+    assert decide(browser, item_id, token, note="fine", seconds=9.0, clicks=2).json() == reply
     refusal(decide(browser, item_id, token, "reject"), 409, "already_settled")
     (logged,) = queue.decisions_since()
     assert (logged.reviewer, logged.note, logged.seconds) == ("ada", "fine", 3.5)
@@ -230,8 +230,8 @@ def test_taking_back_the_last_decision(browser: Browser, queue: ReviewQueue) -> 
     token, item_id = browser.claim()
     correction = [{"frame_idx": 4, "mask": MASK}]
     seq = decide(browser, item_id, token, "correct", corrections=correction).json()["seq"]
-    said = browser.send("/api/undo", {"seq": seq}).json()["item"]
-    assert (said["item_id"], said["status"], said["reviewer"]) == (item_id, "open", None)
+    reply = browser.send("/api/undo", {"seq": seq}).json()["item"]
+    assert (reply["item_id"], reply["status"], reply["reviewer"]) == (item_id, "open", None)
     assert (queue.corrections(unapplied_only=False), queue.pending_decisions()) == ([], [])
     assert [(d.seq, d.action, d.note) for d in queue.decisions_since()][1:] == [(2, "undo", "takes back row 1")]
     assert audit_log(queue.database).ok
