@@ -154,12 +154,16 @@ class Prompt:
             require(inside, "span", self.span, f"a half-open span of frames that holds frame {self.frame_idx}")
 
 
+LOOKS = ("look_seed", "look_ring", "look_other", "colour_seed", "colour_ring", "colour_other", "edge_gradient")
+
+
 @dataclass(frozen=True, slots=True)
 class FrameMask:
     """One object's mask on one tracked frame with the scores that came with it.
 
     `predicted_iou` in [0, 1]; `object_score` a logit, present above the tracker's threshold; `motion_iou`,
-    `candidate_gap` and `pointer_similarity` are None where there is none. `box_xywh` is None when the mask is empty.
+    `candidate_gap` and `pointer_similarity` are None where there is none. `box_xywh` is None when the mask is empty. What
+    `LOOKS` names says what the object looks like, see `labeling/track/looks.py`; None where nothing was seen of it.
     """
 
     frame_idx: int
@@ -174,6 +178,13 @@ class FrameMask:
     candidate_gap: float | None = None
     pointer_similarity: float | None = None
     source: MaskSource = MaskSource.MODEL
+    look_seed: float | None = None
+    look_ring: float | None = None
+    look_other: float | None = None
+    colour_seed: float | None = None
+    colour_ring: float | None = None
+    colour_other: float | None = None
+    edge_gradient: float | None = None
 
     def __post_init__(self) -> None:
         require(self.frame_idx >= 0, "frame_idx", self.frame_idx, "a 0-based frame index")

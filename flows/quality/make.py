@@ -44,10 +44,12 @@ KINDS = (
     ("scenes", "exit_return"), ("lookalikes", "exit_return"), ("solids", "shake"), ("scenes", "cut"), ("scenes", "shrink"),
     ("solids", "occlusion"), ("lookalikes", "wrong_seed"), ("scenes", "shake"), ("solids", "wrong_seed"), ("solids", "plain"),
     ("lookalikes", "plain"), ("scenes", "plain"), ("solids", "shrink"), ("lookalikes", "cut"), ("solids", "camouflage"),
-    ("lookalikes", "shake"), ("lookalikes", "camouflage"), ("lookalikes", "shrink"),
+    ("scenes", "plain"), ("lookalikes", "shake"), ("scenes", "plain"), ("lookalikes", "camouflage"), ("scenes", "plain"),
+    ("lookalikes", "shrink"), ("scenes", "plain"),
 )
-# The length of every 47th piece, a prime, so that each kind comes in all lengths; 24 for those not named.
-LENGTHS = {5: 60, 11: 120, 17: 60, 23: 240, 29: 60, 35: 120, 41: 60}
+# Frames by the place in a round of 47, a prime, so that each kind comes in all lengths; 24 for those not named.
+LENGTHS = {5: 60, 17: 120, 29: 60}
+LONGEST, LONGEST_EVERY = 240, 89
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,13 @@ class Progress:
 
 
 def pieces(count: int) -> Iterator[Piece]:
-    """Yield the first pieces of the fixed order: every kind of clip once in 27, lengths, trackers and sizes mixed in."""
+    """Yield the first pieces of the fixed order: every kind of clip once in 31, lengths, trackers and sizes mixed in."""
     for number in range(count):
         generator, variant = KINDS[number % len(KINDS)]
         size_hw = ((256, 256), (192, 256), (256, 320), (256, 256), (240, 240))[number % 5]
-        case = Case(generator, variant, number, LENGTHS.get(number % 47, 24), size_hw)
-        yield Piece(case, TRACKERS[number % len(TRACKERS)], 256 if number % 8 in (3, 6) else 384)
+        num_frames = LONGEST if number % LONGEST_EVERY == 23 else LENGTHS.get(number % 47, 24)
+        case = Case(generator, variant, number, num_frames, size_hw)
+        yield Piece(case, TRACKERS[number % len(TRACKERS)], 256 if number % 3 == 2 else 384)
 
 
 def make(root: Path, count: int, *, seen: Callable[[Progress, Piece], None], share: tuple[int, int] = (0, 1)) -> Progress:

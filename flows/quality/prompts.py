@@ -14,7 +14,7 @@ from labeling.types import Box, Prompt
 Random = np.random.Generator
 Bools = npt.NDArray[np.bool_]
 
-RIGHT = {PromptKind.box: 0.6, PromptKind.click: 0.2, PromptKind.mask: 0.2}      # how often each is given
+RIGHT = {PromptKind.box: 0.7, PromptKind.click: 0.1, PromptKind.mask: 0.2}      # how often each is given
 LEAST_SIDE = 4.0            # pixels of a wrong box
 PLACES = 24                 # tried for a box on the ground
 

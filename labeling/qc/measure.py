@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 
 from labeling.qc import shapes
-from labeling.types import FrameMask
+from labeling.types import LOOKS, FrameMask
 
 NONE = math.nan
 
@@ -42,6 +42,13 @@ class FrameMeasure:
     holes: float = NONE
     compensated_iou: float = NONE
     frozen: float = NONE
+    look_seed: float = NONE
+    look_ring: float = NONE
+    look_other: float = NONE
+    colour_seed: float = NONE
+    colour_ring: float = NONE
+    colour_other: float = NONE
+    edge_gradient: float = NONE
 
 
 FIELDS = tuple(f.name for f in fields(FrameMeasure))
@@ -68,6 +75,7 @@ def measure(mask: FrameMask, before: MaskBefore | None) -> tuple[FrameMeasure, M
         "stability": _number(mask.stability),
         "candidate_gap": _number(mask.candidate_gap),
         "pointer_similarity": _number(mask.pointer_similarity),
+        **{name: _number(getattr(mask, name)) for name in LOOKS},
     }
     columns = shapes.columns_of(mask.rle)
     moments = shapes.moments(columns)

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 
 from labeling.config import QCConfig, RuleConfig
 from labeling.errors import BadConfiguration
+from labeling.qc.containment import PAIR_COLUMNS
 from labeling.qc.judge import Opinion
 from labeling.qc.reasons import REASONS, UNUSUAL
 from labeling.qc.signals import COLUMNS
 from labeling.types import Decision, QCFlag, Verdict
 
-SIGNALS = (*COLUMNS, "containment")
+SIGNALS = (*COLUMNS, "containment", *PAIR_COLUMNS)
 BOUNDS = ("at_most", "at_least")
 
 RISK = "risk"  # the signal of a flag that a fitted judge gives

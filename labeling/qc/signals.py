@@ -2,7 +2,7 @@
 
 A signal is a number by column name, None where it has no meaning (no visible frame, one frame, no such score). "Next" means
 the next sampled frame, so a stride changes what a step is. A signal that names a place has a span of source frame indices:
-the worst frame, the pair around a jump, the longest run of what is counted. Formulas are in the three functions below and in
+the worst frame, the pair around a jump, the longest run of what is counted. Formulas are in the four functions below and in
 `labeling/qc/presence.py`; those of `containment` in `labeling/qc/containment.py`, as it needs the other objects.
 """
 
@@ -23,9 +23,10 @@ LOW_PREDICTED_IOU = 0.75
 LARGE_JUMP = 0.35  # of ln area between neighbours
 LARGE_PART = 0.08  # second part's area over the whole
 HIDDEN = 0.5  # of the median area: below it, something is in front of the object
+END = 4  # of so many parts of the visible frames, the last
 CUT_OFF = 0.8  # of the median area: below it at the border, part of the object is outside
 
-COLUMNS = (
+FIRST_COLUMNS = (
     "num_frames",
     "visible_frames",
     "visible_share",
@@ -60,6 +61,30 @@ COLUMNS = (
     "candidate_gap_p5",
     "pointer_similarity_p5",
 )
+# Columns that came later: `tracks` of older releases have nulls there.
+LATER_COLUMNS = (
+    "predicted_iou_p10",
+    "predicted_iou_mean",
+    "predicted_iou_end",
+    "stability_mean",
+    "extent_median",
+    "look_seed_mean",
+    "look_seed_end",
+    "look_ring_mean",
+    "look_contrast_p10",
+    "look_contrast_end",
+    "look_lead_p10",
+    "look_lead_end",
+    "colour_seed_mean",
+    "colour_contrast_p10",
+    "colour_contrast_end",
+    "colour_lead_p10",
+    "colour_lead_end",
+    "edge_gradient_mean",
+    "edge_gradient_p10",
+    "edge_gradient_change",
+)
+COLUMNS = (*FIRST_COLUMNS, *LATER_COLUMNS)
 
 
 class SignalMeter:
@@ -99,6 +124,7 @@ class SignalMeter:
             signals |= presence_signals(frames, self._presence_threshold, self._frame_seconds)
             signals |= motion_signals(frames)
             signals |= shape_signals(frames)
+            signals |= look_signals(frames)
         return Signals(
             values={name: signals[name][0] for name in COLUMNS},
             spans={name: frames.span(*at) for name in COLUMNS if (at := signals[name][1]) and signals[name][0] is not None},
@@ -138,7 +164,38 @@ def score_signals(frames: Series, presence_threshold: float, frame_seconds: floa
     }
     for name in ("motion_iou", "stability", "candidate_gap", "pointer_similarity"):
         signals[f"{name}_p5"] = (series.percentile(seen(name), 5), series.where_least(seen(name)))
-    return signals
+    signals["predicted_iou_p10"] = (series.percentile(quality, 10), series.where_least(quality))
+    signals["predicted_iou_end"] = _end(quality)
+    return signals | {f"{name}_mean": (_mean(seen(name)), None) for name in ("predicted_iou", "stability")}
+
+
+def look_signals(frames: Series) -> Measured:
+    """Signals of what the object looks like on visible frames, by the encoder's features (`look`) and by `colour`.
+
+    Likeness to the object's seed, and of what is around it (`ring`) to that seed. Contrast: the first less the second, low
+    where the mask ends inside of something. Lead: likeness to the own seed less that to the most like of the others', below
+    0 after a swap. Each as a mean, as a 10th percentile, or over the last quarter (`end`). Edge gradient: mean, 10th
+    percentile, and the last quarter less the first.
+    """
+    visible = frames.visible
+
+    def seen(name: str) -> Floats:
+        return np.where(visible, frames[name], np.nan)
+
+    signals: Measured = {"look_ring_mean": (_mean(seen("look_ring")), None), "look_seed_end": _end(seen("look_seed"))}
+    for kind in ("look", "colour"):
+        seed, contrast = seen(f"{kind}_seed"), seen(f"{kind}_seed") - seen(f"{kind}_ring")
+        signals[f"{kind}_seed_mean"] = (_mean(seed), series.where_least(seed))
+        for name, values in (("contrast", contrast), ("lead", seed - seen(f"{kind}_other"))):
+            signals[f"{kind}_{name}_p10"] = (series.percentile(values, 10), series.where_least(values))
+            signals[f"{kind}_{name}_end"] = _end(values)
+    edge = seen("edge_gradient")
+    first, last = _end(edge[::-1])[0], _end(edge)[0]
+    return signals | {
+        "edge_gradient_mean": (_mean(edge), None),
+        "edge_gradient_p10": (series.percentile(edge, 10), series.where_least(edge)),
+        "edge_gradient_change": (None if first is None or last is None else last - first, None),
+    }
 
 
 def motion_signals(frames: Series) -> Measured:
@@ -206,6 +263,7 @@ def shape_signals(frames: Series) -> Measured:
         "holes_max": (series.percentile(frames["holes"], 100), series.where_most(frames["holes"])),
         "border_share": (_mean(border), series.longest(border == 1)),
         "area_step": _step([np.log(area)], inside),
+        "extent_median": (series.percentile(frames["extent"], 50), None),
         "shape_step": _step([frames["elongation"], frames["spread"], frames["extent"]], whole),
     }
 
@@ -236,6 +294,15 @@ def _widen(at: series.Positions | None, *, before: int = 0, after: int = 0) -> s
 def _mean(values_T: Floats) -> float | None:
     finite = series.finite(values_T)
     return float(finite.mean()) if finite.size else None
+
+
+def _end(values_T: Floats) -> tuple[float | None, series.Positions | None]:
+    """Return the mean of the last quarter of the values that are numbers, and where they lie."""
+    at = np.flatnonzero(np.isfinite(values_T))
+    if not at.size:
+        return None, None
+    last = at[-max(1, at.size // END) :]
+    return float(values_T[last].mean()), (int(last[0]), int(last[-1]) + 1)
 
 
 def _share(values_T: Floats, above: float) -> float | None:

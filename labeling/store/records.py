@@ -10,6 +10,7 @@ from typing import TypeVar
 from labeling.errors import DamagedStore, require
 from labeling.qc.signals import COLUMNS as SIGNAL_COLUMNS
 from labeling.types import (
+    LOOKS,
     RLE,
     Cell,
     Decision,
@@ -119,16 +120,19 @@ def mask_to_row(mask: FrameMask) -> tuple[Cell, ...]:
     return (
         mask.frame_idx, mask.pts_seconds, *mask.rle.size_hw, mask.rle.counts, mask.area, mask.box_xywh,
         *(getattr(mask, name) for name in _SCORES), mask.visible, mask.source.value,
+        *(getattr(mask, name) for name in LOOKS),
     )
 
 
-MASK_CELLS = ("frame_idx", "pts_seconds", "height", "width", "rle", "area", "box_xywh", *_SCORES, "visible", "source")
+MASK_CELLS = ("frame_idx", "pts_seconds", "height", "width", "rle", "area", "box_xywh", *_SCORES, "visible", "source", *LOOKS)
 
 
 @_named("masks")
 def mask_from_row(row: TableRow) -> FrameMask:
     """Read back a row of `masks`; scores have the precision of 32-bit floats."""
     box = row["box_xywh"]
+    # Files of older releases have no looks.
+    scores = {name: row[name] for name in _SCORES} | {name: row.get(name) for name in LOOKS}
     return FrameMask(
         frame_idx=row["frame_idx"],
         pts_seconds=row["pts_seconds"],
@@ -136,7 +140,7 @@ def mask_from_row(row: TableRow) -> FrameMask:
         area=row["area"],
         box_xywh=(box[0], box[1], box[2], box[3]) if box is not None else None,
         source=MaskSource(row["source"]),
-        **{name: row[name] for name in _SCORES},
+        **scores,
     )
 
 

@@ -15,7 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 import pyarrow as pa
 
 from labeling.errors import LabelingError
-from labeling.qc.signals import COLUMNS as SIGNAL_COLUMNS
+from labeling.qc.signals import FIRST_COLUMNS, LATER_COLUMNS
+from labeling.types import LOOKS
 
 STORAGE_VERSION = 2
 VERSION_KEY = b"samurai_labeling.storage_version"
@@ -68,8 +69,9 @@ MASKS = _schema(
         "predicted_iou": _SCORE, "object_score": _SCORE, "motion_iou": _SCORE, "stability": _SCORE,
         "candidate_gap": _SCORE, "pointer_similarity": _SCORE,
         "visible": pa.bool_(), "source": _TEXT, "label_version": pa.int32(), "key": _TEXT,
+        **dict.fromkeys(LOOKS, _SCORE),
     },
-    "box_xywh", "motion_iou", "stability", "candidate_gap", "pointer_similarity",
+    "box_xywh", "motion_iou", "stability", "candidate_gap", "pointer_similarity", *LOOKS,
 )
 
 PROVENANCE: Mapping[str, pa.DataType] = {
@@ -83,9 +85,9 @@ TRACKS = _schema(
         "video_id": _TEXT, "track_id": _TEXT, "object_id": _INT, "label_version": pa.int32(), "key": _TEXT, "batch": _TEXT,
         "category": _TEXT, "prompts": _TEXT, "first_frame_idx": _INT, "last_frame_idx": _INT,
         "num_masks": _INT, "num_visible": _INT,
-        **dict.fromkeys(SIGNAL_COLUMNS, _REAL), "signal_spans": _TEXT, **PROVENANCE,
+        **dict.fromkeys(FIRST_COLUMNS, _REAL), "signal_spans": _TEXT, **PROVENANCE, **dict.fromkeys(LATER_COLUMNS, _REAL),
     },
-    "category", "first_frame_idx", "last_frame_idx", *SIGNAL_COLUMNS,
+    "category", "first_frame_idx", "last_frame_idx", *FIRST_COLUMNS, *LATER_COLUMNS,
 )
 
 # The tracks of a snapshot: where the masks of a row lie when they were packed with others', null while they are in the file
@@ -98,9 +100,10 @@ VERDICTS = _schema(
         "verdict": _TEXT, "risk": _REAL, "flags": pa.list_(FLAG),
         "overlap": _REAL, "overlap_track_id": _TEXT, "overlap_first_frame_idx": _INT, "overlap_stop_frame_idx": _INT,
         "decided_by": _TEXT, "decided_at": _TEXT, "judge": _TEXT, "novelty": _REAL,
+        "overlap_early": _REAL, "overlap_late": _REAL,
     },
     "overlap", "overlap_track_id", "overlap_first_frame_idx", "overlap_stop_frame_idx", "decided_by", "decided_at",
-    "judge", "novelty",
+    "judge", "novelty", "overlap_early", "overlap_late",
 )
 
 # One row a file; `video_id` and `batch` are empty for one that holds many batches.

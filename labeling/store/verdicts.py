@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from labeling.config import QCConfig
 from labeling.objects import Objects, map_objects
-from labeling.qc.containment import Overlap, containment
+from labeling.qc.containment import Overlap, containment, pair_signals
 from labeling.qc.judge import Opinion
 from labeling.qc.reasons import UNUSUAL
 from labeling.qc.rules import RISK, judge
@@ -70,11 +70,11 @@ def overlaps_in(verdicts: pa.Table) -> dict[Track, Overlap]:
     """Return the containment that rows of `verdicts` hold."""
     measured = verdicts.filter(pc.is_valid(verdicts["overlap"]))
     names = ("video_id", "track_id", "label_version", "overlap", "overlap_track_id")
-    spans = ("overlap_first_frame_idx", "overlap_stop_frame_idx")
-    columns = (measured[name].to_pylist() for name in (*names, *spans))
+    others = ("overlap_first_frame_idx", "overlap_stop_frame_idx", "overlap_early", "overlap_late")
+    columns = (measured[name].to_pylist() for name in (*names, *others))
     return {
-        (video_id, track_id, version): Overlap(value, other, None if first is None else (first, stop))
-        for video_id, track_id, version, value, other, first, stop in zip(*columns, strict=True)
+        (video_id, track_id, version): Overlap(value, other, None if first is None else (first, stop), early, late)
+        for video_id, track_id, version, value, other, first, stop, early, late in zip(*columns, strict=True)
     }
 
 
@@ -99,15 +99,21 @@ def judge_tracks(
 ) -> pa.Table:
     """Judge rows of `tracks` by their stored signals; returns rows of `verdicts` in the same order."""
     tracks = list(tracks)
-    values = [judged_values(track, overlaps.get(_track(track))) for track in tracks]
+    by_name = {(track["video_id"], track["track_id"]): track for track in tracks}
+    values = []
+    for track in tracks:
+        overlap = overlaps.get(_track(track))
+        other = by_name.get((track["video_id"], overlap.other)) if overlap and overlap.other else None
+        values.append(judged_values(track, overlap, other))
     told = zip(tracks, values, judges.opinions(tracks, values), strict=True)
     rows = [_row(t, of, overlaps.get(_track(t)), human.get(_track(t)), qc, opinion) for t, of, opinion in told]
     return pa.Table.from_pylist(rows, schema=schemas.VERDICTS)
 
 
-def judged_values(track: TableRow, overlap: Overlap | None) -> dict[str, float | None]:
-    """Return everything that rules and judges read of a masklet: its signals, and what it shares with others."""
-    return {**signals_from_row(track).values, "containment": overlap.value if overlap else None}
+def judged_values(track: TableRow, overlap: Overlap | None, other: TableRow | None) -> dict[str, float | None]:
+    """Return everything that rules and judges read of a masklet: its signals, and those of the pair with `overlap.other`."""
+    values = signals_from_row(track).values
+    return {**values, **pair_signals(overlap, values, signals_from_row(other).values if other else None)}
 
 
 def was_doubted(verdict: TableRow) -> bool:
@@ -166,6 +172,7 @@ def _row(
         "overlap_first_frame_idx": span[0] if span else None, "overlap_stop_frame_idx": span[1] if span else None,
         "decided_by": human.decided_by if human else None, "decided_at": human.decided_at if human else None,
         "judge": verdict.judge, "novelty": verdict.novelty,
+        "overlap_early": overlap.early if overlap else None, "overlap_late": overlap.late if overlap else None,
     }
 
 

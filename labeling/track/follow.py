@@ -18,6 +18,7 @@ from labeling import rle
 from labeling.config import TrackDirection
 from labeling.errors import BadInput, BadPrompt, DeadlineExceeded
 from labeling.geometry import clipped
+from labeling.track.looks import FEATURE_LOOKS, ColourLooks, FeatureLooks, Looks, Picture, Thumbnails
 from labeling.track.predictor import Predictor, ahead, mask_of
 from labeling.types import RLE, Box, FrameMask, MaskSource, Point, Prompt, PromptSource
 
@@ -120,27 +121,30 @@ def _one_way(
         for p in prompts
         if p.source is PromptSource.CORRECTION and p.mask
     }
+    watched, colours = Thumbnails(frames), ColourLooks()
     # Decoding and shrinking a frame take a thread of their own; it has ended when the frames are closed.
     with (
-        closing(predictor.init_state(frames, memory="window", async_loading_frames=True)) as state,
+        closing(predictor.init_state(watched, memory="window", async_loading_frames=True)) as state,
         closing(ahead(_steps(predictor, state, batch, positions, deadline, refused, reverse=reverse))) as steps,
     ):
-        for out, masks_N in steps:
+        for out, masks_N, looks_N in steps:
             frame_idx, pts = frames.frame_indices[out.frame_idx], frames.pts_seconds(out.frame_idx)
+            picture = Picture.of(watched.of(out.frame_idx))
             for row, object_id in enumerate(out.obj_ids):
                 runs = drawn.get((object_id, frame_idx))
                 source = MaskSource.HUMAN if runs else MaskSource.MODEL
                 # The dense mask ends here: what goes on are run lengths and numbers.
-                runs = runs or rle.encode(mask_of(masks_N[row]))
-                yield Tracked(object_id, _frame_mask(out, row, frame_idx, pts, runs, source))
+                mask_HW = rle.decode(runs) if runs else mask_of(masks_N[row])
+                looks = _feature_looks(looks_N, row) | colours.of_mask(object_id, mask_HW, picture)
+                yield Tracked(object_id, _frame_mask(out, row, frame_idx, pts, runs or rle.encode(mask_HW), source, looks))
             _check_deadline(deadline)
 
 
 def _steps(
     predictor: Predictor, state: "VideoState", batch: Mapping[int, Sequence[Prompt]], positions: Mapping[int, int],
     deadline: float, refused: MutableMapping[int, BadInput], *, reverse: bool,
-) -> Iterator[tuple["FrameOutput", "Tensor"]]:
-    """Prompt, then follow; yield each output and its masks (N, 1, H, W). All of it runs in one thread, see `ahead`."""
+) -> Iterator[tuple["FrameOutput", "Tensor", "Tensor | None"]]:
+    """Prompt, then follow; yield each output, its masks (N, 1, H, W) and looks (N, 3). One thread runs it all, see `ahead`."""
     for object_id, prompts in batch.items():
         try:
             for prompt in prompts:
@@ -153,8 +157,9 @@ def _steps(
     # Half of an object's prompts may be in the state already: it goes as a whole.
     for object_id in refused.keys() & batch.keys():
         predictor.remove_object(state, object_id, need_output=False)
+    looks = FeatureLooks()
     for out in predictor.propagate(state, reverse=reverse, each_from_its_prompt=True):
-        yield out, out.mask_logits > 0
+        yield out, out.mask_logits > 0, looks.of_frame(state, out)
 
 
 def _add(predictor: Predictor, state: "VideoState", prompt: Prompt, position: int) -> None:
@@ -178,8 +183,14 @@ def prompt_arrays(points_xy: Sequence[Point], labels: Sequence[int], box_xyxy: B
     return arrays
 
 
+def _feature_looks(looks_N: "Tensor | None", row: int) -> dict[str, float | None]:
+    if looks_N is None:
+        return dict.fromkeys(FEATURE_LOOKS)
+    return dict(zip(FEATURE_LOOKS, map(_number, looks_N[row]), strict=True))
+
+
 def _frame_mask(
-    out: "FrameOutput", row: int, frame_idx: int, pts_seconds: float, runs: RLE, source: MaskSource
+    out: "FrameOutput", row: int, frame_idx: int, pts_seconds: float, runs: RLE, source: MaskSource, looks: Looks
 ) -> FrameMask:
     # A reviewer's mask may come from another program, whose runs are looked at first.
     model = source is MaskSource.MODEL
@@ -197,6 +208,7 @@ def _frame_mask(
         candidate_gap=_number(out.candidate_gap[row]),
         pointer_similarity=_number(out.pointer_similarity[row]),
         source=source,
+        **looks,
     )
 
 

@@ -52,9 +52,9 @@ def test_signals_can_be_measured_again_from_the_masks(tmp_path: Path) -> None:
 
 
 def test_the_order_begins_with_some_of_everything() -> None:
-    first = list(pieces(108))
-    assert len({piece.name for piece in first}) == 108
-    kinds = Counter((piece.case.generator, piece.case.variant) for piece in first[:27])
+    first = list(pieces(124))
+    assert len({piece.name for piece in first}) == 124
+    kinds = Counter((piece.case.generator, piece.case.variant) for piece in first[:31])
     assert len(kinds) == 24
     assert {piece.tracker for piece in first[:2]} == {"sam2", "samurai"}
     assert {piece.case.num_frames for piece in first} == {24, 60, 120, 240}

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from labeling.qc.signals import COLUMNS, SignalMeter
+from labeling.qc.signals import COLUMNS, FIRST_COLUMNS, LATER_COLUMNS, SignalMeter
 from tests.labeling.qc.boxes import NOTHING, SIZE_HW, box_mask, follow, frame, measured
 
 SIGNALS_OF_QUALITY = {
@@ -186,3 +186,43 @@ def test_a_full_hd_mask_is_measured_within_milliseconds():
         seconds.append(time.process_time() - start)
     # About 0.5 ms where it was measured; the bound only keeps out work on pixels.
     assert min(seconds) < 0.004
+
+
+def test_later_columns_come_after_the_first_ones():
+    assert (*FIRST_COLUMNS, *LATER_COLUMNS) == COLUMNS
+    assert len(FIRST_COLUMNS) == 33
+
+
+def test_sums_of_scores_are_of_visible_frames():
+    quality = [0.9, 0.8, 0.7, 0.1, 0.6, 0.5, 0.4, 0.3, 0.2]
+    masks = [NOTHING if t == 3 else box_mask(5 + t) for t in range(9)]
+    found = follow(masks, predicted_iou=quality, stability=[1.0] * 5 + [0.8] * 4)
+    visible = quality[:3] + quality[4:]
+    assert found.values["predicted_iou_mean"] == pytest.approx(np.mean(visible))
+    assert found.values["predicted_iou_p10"] == pytest.approx(np.percentile(visible, 10))
+    assert found.values["predicted_iou_end"] == pytest.approx(0.25)
+    assert found.spans["predicted_iou_end"] == (7, 9)
+    assert found.values["stability_mean"] == pytest.approx(0.9)
+    assert found.values["extent_median"] == pytest.approx(0.0)
+
+
+def test_looks_are_summed_up():
+    seed, ring, other = [1.0] * 6 + [0.2] * 2, [0.1] * 8, [0.3] * 6 + [0.9] * 2
+    edge = [0.8] * 6 + [-0.4] * 2
+    looks = {"look_seed": seed, "look_ring": ring, "look_other": other, "edge_gradient": edge}
+    found = follow([box_mask(5 + t) for t in range(8)], **looks)
+    expected = {
+        "look_seed_mean": 0.8, "look_seed_end": 0.2, "look_ring_mean": 0.1, "look_contrast_end": 0.1, "look_lead_end": -0.7,
+        "edge_gradient_mean": 0.5, "edge_gradient_change": -1.2, "look_contrast_p10": 0.1, "look_lead_p10": -0.7,
+        "edge_gradient_p10": -0.4,
+    }
+    assert {name: found.values[name] for name in expected} == pytest.approx(expected)
+    assert found.spans["look_lead_end"] == (6, 8)
+    assert found.values["colour_seed_mean"] is None
+
+
+def test_without_looks_there_are_none():
+    found = follow([box_mask(5 + t) for t in range(4)])
+    looks = [name for name in COLUMNS if name.startswith(("look_", "colour_", "edge_"))]
+    assert len(looks) == 15
+    assert {found.values[name] for name in looks} == {None}

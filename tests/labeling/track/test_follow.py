@@ -16,7 +16,7 @@ from labeling.config import NetworkConfig, PrecisionConfig, TrackDirection, Trac
 from labeling.errors import BadInput, DeadlineExceeded
 from labeling.track.follow import check_prompts, follow
 from labeling.track.predictor import Predictor, arithmetic, build_predictor, recipe_of
-from labeling.types import RLE, FrameMask, MaskSource, Prompt, PromptSource
+from labeling.types import LOOKS, RLE, FrameMask, MaskSource, Prompt, PromptSource
 
 SIZE_HW = (48, 64)
 NUM_FRAMES = 9
@@ -228,3 +228,15 @@ print(during - before)
 def test_two_threads_follow_and_no_team_beside_theirs() -> None:
     done = subprocess.run([sys.executable, "-c", TEAMS], stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout == "1\n", "the network's thread and its mate, and no team of the thread that built it"
+
+
+def test_looks_come_with_every_mask(predictor: Predictor) -> None:
+    both = rows(predictor, [box(1, 0), Prompt(2, 0, box_xyxy=(30, 32, 50, 44))])
+    alone = rows(predictor, [box(1, 0)])
+    # on its first frame an object may come before the others' seeds
+    for mask in (mask for masks in both.values() for mask in masks[1:] if mask.visible):
+        assert None not in [getattr(mask, name) for name in LOOKS]
+    first = alone[1][0]
+    assert first.look_seed == pytest.approx(1.0, abs=1e-4)
+    assert first.colour_seed == pytest.approx(1.0, abs=1e-4)
+    assert {(mask.look_other, mask.colour_other) for mask in alone[1]} == {(None, None)}
