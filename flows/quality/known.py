@@ -1,6 +1,5 @@
 """Tracks with truth as a judge reads them: signals and pair columns by name, quality, kind of failure, clip."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -8,10 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.quality.truth import Truth, tracks_of
-from labeling.qc.containment import containment
+from flows.quality.values import measured
 from labeling.qc.fit import KnownTracks
-from labeling.store.reader import rles_by_frame
-from labeling.store.verdicts import judged_values
 
 WRONG_SEED = "wrong_seed"
 # A failure of the truth as the reasons name it; a bad track that is nowhere quite wrong has a poor outline.
@@ -26,24 +23,9 @@ def known_tracks(truth: Truth) -> KnownTracks:
     rights = tracks_of(truth)
     failures = [REASON_OF[right.failure] if right.bad else None for right in rights]
     return KnownTracks(
-        rows=values_of(truth), j_R=np.array([right.mean_j for right in rights]), failures=failures,
+        rows=measured(truth).values(), j_R=np.array([right.mean_j for right in rights]), failures=failures,
         clips=truth.clips["clip"].to_pylist(), weight_R=np.ones(len(rights)),
     )
-
-
-def values_of(truth: Truth) -> list[dict[str, float | None]]:
-    """Return what rules and judges read of each track; what it shares with others is measured from its masks."""
-    places: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for at, row in enumerate(truth.masks.select(["video_id", "track_id"]).to_pylist()):
-        places[row["video_id"]][row["track_id"]].append(at)
-    overlaps = {
-        (video_id, track_id): overlap
-        for video_id, tracks in places.items() if len(tracks) > 1
-        for track_id, overlap in containment({
-            track_id: rles_by_frame(truth.masks.take(rows)) for track_id, rows in tracks.items()
-        }).items()
-    }
-    return [judged_values(row, overlaps.get((row["video_id"], row["track_id"]))) for row in truth.tracks.to_pylist()]
 
 
 def rightly_prompted(truth: Truth) -> npt.NDArray[np.bool_]:

@@ -24,13 +24,14 @@ def reviewed_tracks(objects: Objects, snapshot: Snapshot, queue: ReviewQueue | N
     inclusion = {tuple(drawn.key): one.inclusion for one in read_draws(objects) for drawn in one.masklets}
     verdicts = read_verdicts(objects, snapshot)
     overlaps, rows, outcomes, weights, clips = overlaps_in(verdicts), [], [], [], []
-    for track, verdict in zip(read_tracks(objects, snapshot).to_pylist(), verdicts.to_pylist(), strict=True):
+    tracks = read_tracks(objects, snapshot).to_pylist()
+    for track, values, verdict in zip(tracks, judged_values(tracks, overlaps), verdicts.to_pylist(), strict=True):
         key = track["video_id"], track["track_id"], track["label_version"]
         is_bad = corrected.get(key, bad.get(key))
         doubted = was_doubted(verdict)
         if is_bad is None or not (doubted or key in inclusion):
             continue
-        rows.append(judged_values(track, overlaps.get(key)))
+        rows.append(values)
         outcomes.append(0.0 if is_bad else 1.0)
         weights.append(1.0 if doubted else 1.0 / inclusion[key])
         clips.append(track["video_id"])

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from labeling.errors import BadConfiguration, require
 from labeling.qc.calibration import calibrated, stacked
+from labeling.qc.containment import COMPARED
 from labeling.qc.judge import BAD, Judge, matrix_of
 from labeling.qc.judge_json import FORMAT, document_of, usual_of
 from labeling.qc.trees import LEAF, Bools, Floats
@@ -29,6 +30,12 @@ SIGNS: Mapping[str, int] = {
     "area_jump_max": 1, "area_jump_share": 1, "area_step": 1, "shape_step": 1, "fragmentation_max": 1,
     "fragmentation_share": 1, "holes_max": 1, "gap_rate": 1, "unexplained_absence": 1, "tail_loss": 1, "reentry_mismatch": 1,
     "frozen": 1, "stability_p5": -1, "candidate_gap_p5": 1, "pointer_similarity_p5": -1, "containment": 1,
+    "predicted_iou_p10": -1, "predicted_iou_mean": -1, "predicted_iou_end": -1, "stability_mean": -1, "extent_median": 0,
+    "look_seed_mean": -1, "look_seed_end": -1, "look_ring_mean": 1, "look_contrast_p10": -1, "look_contrast_end": -1,
+    "look_lead_p10": -1, "look_lead_end": -1, "colour_seed_mean": -1, "colour_contrast_p10": -1, "colour_contrast_end": -1,
+    "colour_lead_p10": -1, "colour_lead_end": -1, "edge_gradient_mean": -1, "edge_gradient_p10": -1,
+    "edge_gradient_change": -1, "containment_early": 0, "containment_late": 1,
+    **{f"pair_{name}": -1 for name in COMPARED},
 }
 BAD_BELOW, USELESS_BELOW = 0.75, 0.5        # mean J
 J_BOUNDS = (0.5, 0.65, 0.75, 0.85)          # a head for each: together they rank by J

@@ -99,21 +99,24 @@ def judge_tracks(
 ) -> pa.Table:
     """Judge rows of `tracks` by their stored signals; returns rows of `verdicts` in the same order."""
     tracks = list(tracks)
-    by_name = {(track["video_id"], track["track_id"]): track for track in tracks}
-    values = []
-    for track in tracks:
-        overlap = overlaps.get(_track(track))
-        other = by_name.get((track["video_id"], overlap.other)) if overlap and overlap.other else None
-        values.append(judged_values(track, overlap, other))
+    values = judged_values(tracks, overlaps)
     told = zip(tracks, values, judges.opinions(tracks, values), strict=True)
     rows = [_row(t, of, overlaps.get(_track(t)), human.get(_track(t)), qc, opinion) for t, of, opinion in told]
     return pa.Table.from_pylist(rows, schema=schemas.VERDICTS)
 
 
-def judged_values(track: TableRow, overlap: Overlap | None, other: TableRow | None) -> dict[str, float | None]:
-    """Return everything that rules and judges read of a masklet: its signals, and those of the pair with `overlap.other`."""
-    values = signals_from_row(track).values
-    return {**values, **pair_signals(overlap, values, signals_from_row(other).values if other else None)}
+def judged_values(tracks: Sequence[TableRow], overlaps: Mapping[Track, Overlap]) -> list[dict[str, float | None]]:
+    """Return everything that rules and judges read of each masklet: its signals, and those of the pair with `Overlap.other`.
+
+    `tracks` hold a video's masklets all or none: what overlaps with one that is not there cannot be compared with it.
+    """
+    signals = {(track["video_id"], track["track_id"]): signals_from_row(track).values for track in tracks}
+    values = []
+    for track in tracks:
+        own, overlap = signals[track["video_id"], track["track_id"]], overlaps.get(_track(track))
+        other = signals.get((track["video_id"], overlap.other)) if overlap and overlap.other else None
+        values.append({**own, **pair_signals(overlap, own, other)})
+    return values
 
 
 def was_doubted(verdict: TableRow) -> bool:

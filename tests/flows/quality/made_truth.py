@@ -6,8 +6,11 @@ from typing import Any
 import pyarrow as pa
 
 from flows.quality.truth import SCHEMAS, Truth, split_of, video_id_of
+from labeling import rle
 
 BLANKS = {pa.string(): "", pa.bool_(): False, pa.int64(): 0, pa.int32(): 0, pa.float64(): 0.0, pa.float32(): 0.0}
+
+MASK = {"height": 4, "width": 4, "rle": rle.from_runs([0, 9, 7], (4, 4)).counts, "area": 9, "visible": True}
 
 
 def row(table: str, **given: Any) -> dict[str, Any]:
@@ -24,7 +27,7 @@ def piece(name: str, tracks: Sequence[Sequence[float]], *, clip: str = "", varia
     for number, j_T in enumerate(tracks):
         ids = {"video_id": video_id, "track_id": str(number)}
         for frame_idx, j in enumerate(j_T):
-            rows["masks"].append(row("masks", **ids, frame_idx=frame_idx, predicted_iou=j, area=9, visible=True))
+            rows["masks"].append(row("masks", **ids, frame_idx=frame_idx, **MASK, predicted_iou=j))
             rows["truth"].append(row("truth", **ids, frame_idx=frame_idx, j=j, truth_visible=True, mask_visible=True))
         rows["tracks"].append(row("tracks", **ids, object_id=number, signal_spans="{}", **signals))
         about = {"generator": "scenes", "prompt": "box", "tracker": "sam2", "image_size": 384, "size_class": "medium"}
