@@ -24,17 +24,17 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} is not a file; `labeling checkpoints fetch` brings the released ones")
     if path.suffix == ".safetensors":
-        held = _read_safetensors(path)
+        state_dict = _read_safetensors(path)
     else:
         try:
-            held = torch.load(path, map_location="cpu", weights_only=True)
+            state_dict = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
             raise ValueError(f"checkpoint {path} cannot be read: {_first_line(error)}; is it whole?") from error
-    if isinstance(held, Mapping) and isinstance(held.get("model"), Mapping):
-        held = held["model"]
-    if not isinstance(held, Mapping) or not held or not all(isinstance(v, Tensor) for v in held.values()):
+    if isinstance(state_dict, Mapping) and isinstance(state_dict.get("model"), Mapping):
+        state_dict = state_dict["model"]
+    if not isinstance(state_dict, Mapping) or not state_dict or not all(isinstance(v, Tensor) for v in state_dict.values()):
         raise ValueError(f"checkpoint {path} holds no state dict: expected {{'model': state_dict}}")
-    return dict(held)
+    return dict(state_dict)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -54,8 +54,8 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], *, variant: str
     file looks like.
     """
     weights = read_weights(path)
-    own = model.state_dict()
-    problems = _missing(own, weights) + _unexpected(own, weights) + _misshapen(own, weights)
+    expected = model.state_dict()
+    problems = _missing(expected, weights) + _unexpected(expected, weights) + _misshapen(expected, weights)
     if problems:
         guess = guess_variant(weights)
         hint = f"it looks like {guess}" if guess else "it looks like none of the known variants"
@@ -70,10 +70,10 @@ def guess_variant(weights: Mapping[str, Tensor]) -> str | None:
     if patch is None or width is None:
         return None
     blocks = {name.split(".")[3] for name in weights if name.startswith("image_encoder.trunk.blocks.")}
-    seen = (patch.shape[0], len(blocks), width.shape[-1], "no_obj_embed_spatial" in weights)
+    sizes = (patch.shape[0], len(blocks), width.shape[-1], "no_obj_embed_spatial" in weights)
     for name, config in VARIANTS.items():
         trunk = config.trunk
-        if seen == (trunk.embed_dim, sum(trunk.stages), config.hidden_dim, config.no_obj_embed_spatial):
+        if sizes == (trunk.embed_dim, sum(trunk.stages), config.hidden_dim, config.no_obj_embed_spatial):
             return name
     return None
 

@@ -1,4 +1,4 @@
-"""The one error that bears two kinds."""
+"""The error of a call that asks for what is not there."""
 
 
 class NotThere(ValueError, RuntimeError):

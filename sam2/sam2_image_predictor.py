@@ -51,8 +51,9 @@ class SAM2ImagePredictor:
     @classmethod
     def from_pretrained(cls, model_id: str, **kwargs: Any) -> "SAM2ImagePredictor":
         """Build a predictor with the weights of an id of Hugging Face's hub; arguments are its own and `build_sam2`'s."""
-        own = {name: kwargs.pop(name) for name in ("mask_threshold", "max_hole_area", "max_sprinkle_area") if name in kwargs}
-        return cls(build_sam2_hf(model_id, **kwargs), **own)
+        names = ("mask_threshold", "max_hole_area", "max_sprinkle_area")
+        options = {name: kwargs.pop(name) for name in names if name in kwargs}
+        return cls(build_sam2_hf(model_id, **kwargs), **options)
 
     @property
     def device(self) -> torch.device:
@@ -134,10 +135,10 @@ class SAM2ImagePredictor:
             "box_batch": box_batch,
             "mask_input_batch": mask_input_batch,
         }
-        for name, given in named.items():
-            if given is not None and len(given) != count:
-                raise ValueError(f"{name} has {len(given)} entries: expected one for each of the {count} images")
-        prompts = zip(*[given if given is not None else [None] * count for given in named.values()], strict=True)
+        for name, batch in named.items():
+            if batch is not None and len(batch) != count:
+                raise ValueError(f"{name} has {len(batch)} entries: expected one for each of the {count} images")
+        prompts = zip(*[batch if batch is not None else [None] * count for batch in named.values()], strict=True)
         answers = [
             self._predict_one(index, *prompt, multimask_output, return_logits, normalize_coords)
             for index, prompt in enumerate(prompts)

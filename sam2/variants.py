@@ -90,17 +90,17 @@ def find_config(name: str | os.PathLike[str]) -> NetworkConfig:
     A path may lead to the released file from anywhere: `./configs/...`, `/opt/sam2/sam2/configs/...`; where there is a
     file, its values count. Raises ValueError, with the names there are, for any other.
     """
-    asked = os.fspath(name)
-    parts = [part for part in asked.replace("\\", "/").removesuffix(".yaml").split("/") if part not in ("", ".")]
+    config_name = os.fspath(name)
+    parts = [part for part in config_name.replace("\\", "/").removesuffix(".yaml").split("/") if part not in ("", ".")]
     under_configs = parts[len(parts) - 1 - parts[::-1].index("configs") :] if "configs" in parts else parts
     config = CONFIGS.get("/".join(under_configs)) or CONFIGS.get("/".join(["configs", *parts]))
     if config is None:
         known = ", ".join(f"{path}.yaml" for path in CONFIGS if "/" in path)
         raise ValueError(
-            f"config {asked!r} is not known: expected one of {known}; a bare file name or {', '.join(VARIANTS)}. "
+            f"config {config_name!r} is not known: expected one of {known}; a bare file name or {', '.join(VARIANTS)}. "
             "Other YAML files are not read: change choices with hydra_overrides_extra=['++model.KEY=VALUE']"
         )
-    return _as_in_file(config, Path(asked)) if Path(asked).is_file() else config
+    return _as_in_file(config, Path(config_name)) if Path(config_name).is_file() else config
 
 
 def _as_in_file(config: NetworkConfig, path: Path) -> NetworkConfig:
@@ -111,9 +111,9 @@ def _as_in_file(config: NetworkConfig, path: Path) -> NetworkConfig:
     import yaml
 
     folder = "samurai" if config.samurai_mode else config.variant.split("_")[0]
-    own = Path(__file__).parent / "configs" / folder / f"{config.variant}.yaml"
+    packaged = Path(__file__).parent / "configs" / folder / f"{config.variant}.yaml"
     try:
-        ours, theirs = (dict(_leaves(yaml.safe_load(file.read_text())["model"])) for file in (own, path))
+        ours, theirs = (dict(_leaves(yaml.safe_load(file.read_text())["model"])) for file in (packaged, path))
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
         raise ValueError(f"config {path} cannot be read as a tree below `model`: {error}") from error
     changes = [f"++model.{key}={_spoken(value)}" for key, value in theirs.items() if _spoken(ours.get(key)) != _spoken(value)]

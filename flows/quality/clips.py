@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sam2.training.clip import Clip
 from sam2.training.scenes import scene as drawn
 from sam2.training.scenes.bodies import SKIN_SIDE, Body, Place, draw_body, meeting, path
-from sam2.training.scenes.film import draw_look
+from sam2.training.scenes.scene import draw_look
 from sam2.training.scenes.textures import texture_HW3
 from sam2.training.solids import scene as solid
 

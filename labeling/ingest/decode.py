@@ -13,10 +13,10 @@ from typing import Self, overload
 
 from labeling.errors import BadInput
 from labeling.types import Video
+from sam2.video.container import Image8
 from sam2.video.decoder import KEPT_BYTES, FrameDecoder
 from sam2.video.file_index import index_frames
 from sam2.video.files import UnreadableVideo
-from sam2.video.orientation import Image8
 
 
 def sampled_frames(

@@ -82,15 +82,15 @@ def config_of(
     if isinstance(image_encoder.trunk, Hiera):
         sizes["trunk"] = image_encoder.trunk.sizes
     plain = NetworkConfig()
-    given = dict(keys) | dict(keys.get("sam_mask_decoder_extra_args") or {})
-    given.pop("sam_mask_decoder_extra_args", None)
+    choices = dict(keys) | dict(keys.get("sam_mask_decoder_extra_args") or {})
+    choices.pop("sam_mask_decoder_extra_args", None)
     known = {f.name for f in fields(NetworkConfig)} - {"trunk", "hidden_dim", "memory_dim", "use_obj_ptrs_in_encoder"}
-    for name, value in given.items():
+    for name, value in choices.items():
         if name in FIXED and value != FIXED[name]:
             raise ValueError(f"{name}={value!r}: this network has {name}={FIXED[name]} and no other")
         if name not in known | set(FIXED) | WITHOUT_EFFECT:
             raise ValueError(f"{name}={value!r}: there is no such key; known are {', '.join(sorted(known))}")
-    values = {name: value for name, value in (RELEASED_DEFAULTS | given).items() if name in known}
+    values = {name: value for name, value in (RELEASED_DEFAULTS | choices).items() if name in known}
     checked = {n: v if n == "variant" else settings.of_kind(getattr(plain, n), v, f"{n}={v!r}") for n, v in values.items()}
     return NetworkConfig(**({"variant": "a network built from parts"} | sizes | checked))
 
@@ -109,10 +109,10 @@ def _sizes_inside(memory_attention: nn.Module, memory_encoder: nn.Module) -> dic
 
 def released_keys(config: NetworkConfig) -> dict[str, Any]:
     """Return what a network's class is called with under the released call, beside its three parts."""
-    own = {f.name: getattr(config, f.name) for f in fields(NetworkConfig)}
-    defaults = {name: getattr(NetworkConfig(), name) for name in own} | RELEASED_DEFAULTS
-    changed = {n: v for n, v in own.items() if v != defaults[n] and n not in _SIZES | set(STABILITY)}
-    extra = {name: own[name] for name in STABILITY} if config.dynamic_multimask_via_stability else None
+    values = {f.name: getattr(config, f.name) for f in fields(NetworkConfig)}
+    defaults = {name: getattr(NetworkConfig(), name) for name in values} | RELEASED_DEFAULTS
+    changed = {n: v for n, v in values.items() if v != defaults[n] and n not in _SIZES | set(STABILITY)}
+    extra = {name: values[name] for name in STABILITY} if config.dynamic_multimask_via_stability else None
     fixed = {name: value for name, value in FIXED.items() if name != "backbone_stride" and value}
     return fixed | changed | ({"sam_mask_decoder_extra_args": extra} if extra else {})
 

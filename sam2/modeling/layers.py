@@ -63,9 +63,9 @@ class DropPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.drop_prob == 0:
             return x
-        kept = 1 - self.drop_prob
-        draws = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(kept)
-        return x * (draws / kept if self.scale_by_keep and kept else draws)
+        keep_prob = 1 - self.drop_prob
+        draws = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(keep_prob)
+        return x * (draws / keep_prob if self.scale_by_keep and keep_prob else draws)
 
 
 class Attention(nn.Module):
@@ -109,9 +109,9 @@ class Attention(nn.Module):
 
 def only(part: str, **choices: tuple[object, object]) -> None:
     """Raise ValueError for the first choice, named with (asked, held), that a part of the network does not have."""
-    for name, (asked, held) in choices.items():
-        if asked != held:
-            raise ValueError(f"{part}: {name}={asked!r} is not built here: expected {held!r}")
+    for name, (value, built) in choices.items():
+        if value != built:
+            raise ValueError(f"{part}: {name}={value!r} is not built here: expected {built!r}")
 
 
 def untouched(module: nn.Module, kind: type[nn.Module]) -> bool:

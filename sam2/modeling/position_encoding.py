@@ -36,8 +36,8 @@ def _sine_table(hw: tuple[int, int], dim: int, device: torch.device, turn: float
     divisors = _sine_divisors(dim // 2, device, temperature)
     lines = []
     for side in hw:
-        place = torch.arange(1, side + 1, dtype=torch.float32, device=device)
-        angles = (place if turn is None else place / (side + 1e-6) * turn)[:, None] / divisors
+        positions = torch.arange(1, side + 1, dtype=torch.float32, device=device)
+        angles = (positions if turn is None else positions / (side + 1e-6) * turn)[:, None] / divisors
         lines.append(torch.stack((angles[:, 0::2].sin(), angles[:, 1::2].cos()), dim=2).flatten(1))
     rows, columns = lines[0][:, None].expand(*hw, -1), lines[1][None].expand(*hw, -1)
     return torch.cat((rows, columns), dim=2).permute(2, 0, 1)[None].contiguous()

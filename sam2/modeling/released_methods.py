@@ -35,9 +35,9 @@ class ReleasedNetwork(nn.Module):
     ) -> tuple[dict[str, Any], list[Tensor], list[Tensor], list[tuple[int, int]]]:
         """Return the answer of `forward_image`, its maps and their places flattened to (N, B, C), and the maps' sizes."""
         maps = backbone_out["backbone_fpn"][-self.num_feature_levels :]
-        places = backbone_out["vision_pos_enc"][-self.num_feature_levels :]
-        sizes = [(place.shape[-2], place.shape[-1]) for place in places]
-        return dict(backbone_out), [_flat(x) for x in maps], [_flat(x) for x in places], sizes
+        pos_encs = backbone_out["vision_pos_enc"][-self.num_feature_levels :]
+        sizes = [(pos_enc.shape[-2], pos_enc.shape[-1]) for pos_enc in pos_encs]
+        return dict(backbone_out), [_flat(x) for x in maps], [_flat(x) for x in pos_encs], sizes
 
     def _prepare_memory_conditioned_features(
         self,
@@ -108,12 +108,12 @@ class ReleasedNetwork(nn.Module):
         self, backbone_features: Tensor, high_res_features: Sequence[Tensor], mask_inputs: Tensor
     ) -> SamOutputs:
         """Return what `_forward_sam_heads` returns for masks (B, 1, S, S) of 0 and 1 that are believed as they stand."""
-        given = mask_inputs.float()
-        large = (2.0 * given - 1.0) * GIVEN_MASK_LOGIT
+        masks_B1SS = mask_inputs.float()
+        large = (2.0 * masks_B1SS - 1.0) * GIVEN_MASK_LOGIT
         size = (large.shape[-2] // 4, large.shape[-1] // 4)
         small = F.interpolate(large, size, mode="bilinear", align_corners=False, antialias=True)
-        present_B1 = (given > 0).flatten(1).any(dim=1, keepdim=True).float()
-        pointer_BC = self.pointer_of_mask(ImageFeatures(backbone_features, None, tuple(high_res_features)), given)
+        present_B1 = (masks_B1SS > 0).flatten(1).any(dim=1, keepdim=True).float()
+        pointer_BC = self.pointer_of_mask(ImageFeatures(backbone_features, None, tuple(high_res_features)), masks_B1SS)
         score_B1 = (2.0 * present_B1 - 1.0) * GIVEN_MASK_LOGIT
         return small, large, torch.ones_like(present_B1), small, large, pointer_BC, score_B1
 

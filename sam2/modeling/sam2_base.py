@@ -256,10 +256,10 @@ class SAM2Base(ReleasedNetwork):
         return self.obj_ptr_tpos_proj(when).repeat_interleave(pieces, dim=1)
 
     def _at_mask_input_size(self, mask_logits_B1HW: Tensor) -> Tensor:
-        wanted = self.sam_prompt_encoder.mask_input_size
-        if mask_logits_B1HW.shape[-2:] == wanted:
+        size_hw = self.sam_prompt_encoder.mask_input_size
+        if mask_logits_B1HW.shape[-2:] == size_hw:
             return mask_logits_B1HW
-        return F.interpolate(mask_logits_B1HW.float(), wanted, mode="bilinear", align_corners=False, antialias=True)
+        return F.interpolate(mask_logits_B1HW.float(), size_hw, mode="bilinear", align_corners=False, antialias=True)
 
     def _pointer_if(self, present_B1: Tensor, pointer_BC: Tensor) -> Tensor:
         return torch.where(present_B1, pointer_BC, self.no_obj_ptr)

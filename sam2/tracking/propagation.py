@@ -67,9 +67,9 @@ def propagate(
     each_from_its_prompt: bool,
 ) -> Iterator[FrameOutput]:
     """Yield what tracking says of each frame, after the prompts have been settled; see `SAM2VideoPredictor.propagate`."""
-    asked, most = _whole("start_frame_idx", start_frame_idx), _whole("max_frame_num_to_track", max_frame_num_to_track)
+    start_idx, most = _whole("start_frame_idx", start_frame_idx), _whole("max_frame_num_to_track", max_frame_num_to_track)
     first = {obj_id: _first_prompt(track, reverse) if each_from_its_prompt else None for obj_id, track in _items(state)}
-    start = _start(state, asked, first, reverse)
+    start = _start(state, start_idx, first, reverse)
     _check(state, start, first, reverse)
     # a copy: an object that is prompted while a caller iterates joins the next call, not this one
     running = dict(state.tracks)

@@ -46,5 +46,6 @@ def resized_masks(masks_NHW: npt.NDArray[np.bool_], size_hw: tuple[int, int]) ->
     given_1NHW = torch.from_numpy(np.ascontiguousarray(masks_NHW))[None].float()
     share_NHW = F.interpolate(given_1NHW, size_hw, mode="area")[0]
     most_N11 = share_NHW.amax((1, 2), keepdim=True)
-    found: npt.NDArray[np.bool_] = ((share_NHW >= 0.5) | ((most_N11 > 0) & (most_N11 < 0.5) & (share_NHW == most_N11))).numpy()
-    return found
+    thin_NHW = (most_N11 > 0) & (most_N11 < 0.5) & (share_NHW == most_N11)
+    resized_NHW: npt.NDArray[np.bool_] = ((share_NHW >= 0.5) | thin_NHW).numpy()
+    return resized_NHW

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sam2.training.saving import written_beside
+from sam2.training.checkpoints import written_beside
 
 PARTS = ("total", "focal", "dice", "iou", "object_score", "true_iou")
 RATIOS = ("true_iou",)

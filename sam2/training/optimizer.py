@@ -118,9 +118,9 @@ def orthogonal(matrix: Tensor) -> Tensor:
     """Return the matrix with its singular values between about 0.7 and 1.2, by Newton-Schulz rounds."""
     a, b, c = QUINTIC
     tall = matrix.shape[0] > matrix.shape[1]
-    found = matrix.T if tall else matrix
-    found = found / found.norm().clamp(min=LEAST_NORM)
+    estimate = matrix.T if tall else matrix
+    estimate = estimate / estimate.norm().clamp(min=LEAST_NORM)
     for _ in range(ROUNDS):
-        gram = found @ found.T
-        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
-    return found.T if tall else found
+        gram = estimate @ estimate.T
+        estimate = torch.addmm(estimate, torch.addmm(gram, gram, gram, beta=b, alpha=c), estimate, beta=a)
+    return estimate.T if tall else estimate

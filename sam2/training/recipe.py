@@ -96,7 +96,7 @@ class Recipe:
     side of the maps that losses are taken on; None for the model's image, as published. `encoder_share`: the image
     encoder's learning rate as a share of the others'. `average`: decay of the running mean of the weights, which is what
     is written out; 0 writes the weights themselves. `optimizer`: see `sam2.training.optimizer`. `augment`: turn, shear and
-    colour clips anew (`sam2.training.augmentation`), for recorded ones: drawn scenes vary enough.
+    colour clips anew (`sam2.training.batches`), for recorded ones: drawn scenes vary enough.
     """
 
     model: str

@@ -23,12 +23,12 @@ from sam2.checkpoint import load_weights
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.overrides import apply_overrides
 from sam2.training.batches import Batch
+from sam2.training.checkpoints import load_checkpoint, save_checkpoint, save_weights
 from sam2.training.clip import ClipSource
-from sam2.training.loading import load
+from sam2.training.curriculum import load
 from sam2.training.losses import Losses, losses_of, mean_losses
 from sam2.training.optimizer import Optimizers, learning_rate
 from sam2.training.recipe import PROMPT_KINDS, Recipe, Stage
-from sam2.training.saving import load_checkpoint, save_checkpoint, save_weights
 from sam2.training.unroll import Answer, answer_clips, answer_stills
 from sam2.variants import find_config
 
@@ -78,9 +78,10 @@ def train(
     if _is_first():
         _cut_metrics(folder / METRICS, run.step)
     while run.step < last:
-        index, place = recipe.stage_at(run.step)
+        index, step_of_stage = recipe.stage_at(run.step)
         stage = recipe.stages[index]
-        many = min(stage.steps - place, last - run.step)
+        # a loader serves one stage: clips, frames and objects of a batch change with the next one
+        many = min(stage.steps - step_of_stage, last - run.step)
         for batch in islice(load(recipe, stage, source, run.step, many, workers), many):
             report = do_step(recipe, run, batch.to(torch.device(device)))
             _write(recipe, run, report, folder, final=run.step == last)
@@ -102,30 +103,35 @@ def resume(recipe: Recipe, folder: Path, *, device: str) -> Run:
     network = network.to(device).train()
     mean = {name: value.clone() for name, value in network.state_dict().items()}
     run = Run(network, Optimizers(recipe, network), mean)
-    held = load_checkpoint(folder / CHECKPOINT, asdict(recipe), device=device)
-    if held is not None:
-        network.load_state_dict(held["network"])
-        run.optimizer.load_state_dict(held["optimizer"])
-        run.mean, run.step = held["mean"], held["step"]
+    checkpoint = load_checkpoint(folder / CHECKPOINT, asdict(recipe), device=device)
+    if checkpoint is not None:
+        network.load_state_dict(checkpoint["network"])
+        run.optimizer.load_state_dict(checkpoint["optimizer"])
+        run.mean, run.step = checkpoint["mean"], checkpoint["step"]
     return run
 
 
 def do_step(recipe: Recipe, run: Run, batch: Batch) -> StepReport:
     """Learn from one batch."""
     began = time.perf_counter()
-    index, place = recipe.stage_at(run.step)
+    index, step_of_stage = recipe.stage_at(run.step)
     stage = recipe.stages[index]
-    rate = learning_rate(stage, place)
+    # the rate follows from the step's number, not from a scheduler's state: there is nothing more to restore
+    rate = learning_rate(stage, step_of_stage)
     run.optimizer.set_rate(rate)
-    torch.manual_seed(_seed(recipe, run.step))      # dropout
+    # dropout draws from torch's own generator: seeded by step, a resumed run drops what an unbroken one would
+    torch.manual_seed(_seed(recipe, run.step))
     losses = _losses(recipe, recipe.shown_at(run.step), run, batch)
+    # before the backward pass: one update by NaN would spoil weights, moments and running mean for good
     if not torch.isfinite(losses.total):
         raise ValueError(f"step {run.step}: the loss is {losses.total.item()}; lower learning_rate={rate:.3g}, or use fp32")
     run.optimizer.zero_grad()
     losses.total.backward()
+    # shared first, clipped then: every process clips the same gradient by the same norm
     _share_gradients(run.network)
     norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.clip_norm)
     run.optimizer.step()
+    # counted before the mean moves, whose decay depends on the steps that are done
     run.step += 1
     _follow_mean(recipe, run)
     return StepReport(run.step, stage.name, rate, losses.numbers(), float(norm), time.perf_counter() - began)
@@ -134,16 +140,17 @@ def do_step(recipe: Recipe, run: Run, batch: Batch) -> StepReport:
 def _losses(recipe: Recipe, stage: Stage, run: Run, batch: Batch) -> Losses:
     device = run.network.device
     bf16 = torch.autocast(device.type, torch.bfloat16) if recipe.precision == "bf16" else nullcontext()
+    # autocast covers the network alone; losses add up over all pixels of a mask
     with bf16:
         answers = _answers(recipe, stage, run, batch)
     side = recipe.loss_side or run.network.image_size
     truth = {answer.frame: batch.soft_truth(answer.frame, side) for answer in answers}
     parts = []
     for answer in answers:
-        said = answer.decoded
+        out = answer.decoded
         parts.append(
             losses_of(
-                said.mask_logits_BMHW, said.predicted_iou_BM, said.object_score_logits_B1, truth[answer.frame], recipe.losses
+                out.mask_logits_BMHW, out.predicted_iou_BM, out.object_score_logits_B1, truth[answer.frame], recipe.losses
             )
         )
     return mean_losses(parts)
@@ -220,8 +227,8 @@ def _cut_metrics(path: Path, step: int) -> None:
     """Drop what a killed run logged after its last checkpoint: those steps will be done again."""
     if not path.is_file():
         return
-    kept = [line for line in path.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step]
-    path.write_text("".join(line + "\n" for line in kept))
+    lines = [line for line in path.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step]
+    path.write_text("".join(line + "\n" for line in lines))
 
 
 def keep_freed_memory() -> bool:

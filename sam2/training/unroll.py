@@ -64,23 +64,23 @@ def answer_clips(
     conditioning: dict[int, FrameEntry] = {}
     others: dict[int, FrameEntry] = {}
     for frame in range(batch.num_frames):
-        seen = _of_objects(features[batch.rows(frame)], batch.objects_per_clip)
+        visual = _of_objects(features[batch.rows(frame)], batch.objects_per_clip)
         truth_BSS = batch.truth(frame)
         prompted = frame == 0 or frame in corrected
         if frame == 0 and kind == "mask":
-            conditioning[0] = _believe(network, seen, truth_BSS)
+            conditioning[0] = _believe(network, visual, truth_BSS)
             continue
-        vision_BChw = network.without_memory(seen) if frame == 0 else _condition(network, seen, conditioning, others, frame)
+        vision_BChw = network.without_memory(visual) if frame == 0 else _condition(network, visual, conditioning, others, frame)
         clicks = None
         if frame == 0:
             clicks = boxes(truth_BSS, random) if kind == "box" else first_clicks(truth_BSS, random)
-        decoded = _decode(network, vision_BChw, seen, clicks, None)
+        decoded = _decode(network, vision_BChw, visual, clicks, None)
         answers.append(Answer(frame, decoded))
         if frame in corrected:
-            _, decoded = _correct(network, vision_BChw, seen, truth_BSS, decoded, clicks, random)
+            _, decoded = _correct(network, vision_BChw, visual, truth_BSS, decoded, clicks, random)
             answers.append(Answer(frame, decoded))
         if frame + 1 < batch.num_frames:
-            (conditioning if prompted else others)[frame] = _remember(network, seen, decoded, from_prompt=prompted)
+            (conditioning if prompted else others)[frame] = _remember(network, visual, decoded, from_prompt=prompted)
     return answers
 
 

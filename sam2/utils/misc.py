@@ -41,8 +41,8 @@ def mask_to_box(masks: Tensor) -> Tensor:
     """Return (N, 1, 4) boxes x0, y0, x1, y1 of boolean masks (N, 1, H, W); W, H, -1, -1 for one that is empty."""
     edges = []
     for axis, side in ((-2, masks.shape[-1]), (-1, masks.shape[-2])):
-        place, inside = torch.arange(side, device=masks.device, dtype=torch.int32), masks.any(dim=axis)
-        edges += [torch.where(inside, place, side).amin(-1), torch.where(inside, place, -1).amax(-1)]
+        positions, inside = torch.arange(side, device=masks.device, dtype=torch.int32), masks.any(dim=axis)
+        edges += [torch.where(inside, positions, side).amin(-1), torch.where(inside, positions, -1).amax(-1)]
     x0, x1, y0, y1 = edges
     return torch.stack((x0, y0, x1, y1), dim=-1)
 

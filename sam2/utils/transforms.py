@@ -116,8 +116,8 @@ class SAM2Transforms(nn.Module):
 
 def _small(pixels_BMHW: Tensor, max_area: float) -> Tensor:
     """Return the pixels of 8-connected components of at most `max_area` pixels."""
-    found = small_components(pixels_BMHW.flatten(0, 1).cpu().numpy(), int(max_area))
-    return torch.from_numpy(found).view(pixels_BMHW.shape).to(pixels_BMHW.device)
+    small = small_components(pixels_BMHW.flatten(0, 1).cpu().numpy(), int(max_area))
+    return torch.from_numpy(small).view(pixels_BMHW.shape).to(pixels_BMHW.device)
 
 
 
@@ -160,11 +160,11 @@ def checked_points(
     if coords.ndim != 3 or coords.shape[-1] != 2:
         raise ValueError(f"point_coords has shape {tuple(coords.shape)}: expected (N, 2) or (B, N, 2)")
     if labels.shape != coords.shape[:2]:
-        wanted = tuple(coords.shape[:2])
-        raise ValueError(f"point_labels has shape {tuple(labels.shape)}: expected {wanted}, one for each point")
+        expected = tuple(coords.shape[:2])
+        raise ValueError(f"point_labels has shape {tuple(labels.shape)}: expected {expected}, one for each point")
     if labels.numel() and (labels.min() < PADDING or labels.max() > BOX_BOTTOM_RIGHT):
-        found = sorted(set(labels.flatten().tolist()))
-        raise ValueError(f"point_labels holds {found}: expected 1 (inside), 0 (outside), 2 and 3 (corners) or -1 (none)")
+        unique = sorted(set(labels.flatten().tolist()))
+        raise ValueError(f"point_labels holds {unique}: expected 1 (inside), 0 (outside), 2 and 3 (corners) or -1 (none)")
     return coords, labels
 
 
@@ -202,8 +202,8 @@ def corners_and_points(
 
 
 def _finite(name: str, values: ArrayLike | Tensor, device: torch.device) -> Tensor:
-    given = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
-    numbers = given.to(dtype=torch.float32, device=device)
+    tensor = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    numbers = tensor.to(dtype=torch.float32, device=device)
     if not numbers.isfinite().all():
         raise ValueError(f"{name} holds NaN or infinity: expected finite numbers")
     return numbers

@@ -1,16 +1,69 @@
-"""A video file opened for reading, and the stream of it that is the film; only the file that was given is ever opened."""
+"""A video file opened for reading, the stream of it that is the film, and how its stored pictures become upright.
+
+Only the file that was given is ever opened. Shape suffixes: H height, W width, 3 red, green and blue.
+"""
 
 import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import av
 import av.error
+import numpy as np
+import numpy.typing as npt
 
-from sam2.video.files import Source, UnreadableVideo, reading, state_of, why_of
-from sam2.video.wholeness import lacks_moov
+from sam2.video.files import Source, UnreadableVideo, lacks_moov, reading, state_of, why_of
+
+Image8 = npt.NDArray[np.uint8]
+
+# (transposed, flip_x, flip_y) -> clockwise turn; of mirrored ones, the turn after a mirror from left to right.
+_TURNS = {
+    (False, False, False): 0, (True, True, False): 90, (False, True, True): 180, (True, False, True): 270,
+    (False, True, False): 0, (True, True, True): 90, (False, False, True): 180, (True, False, False): 270,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """First rows and columns change places if `transposed`, then x and y are flipped."""
+
+    transposed: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @property
+    def rotation_degrees(self) -> int:
+        """The clockwise turn that makes the stored picture upright: 0, 90, 180 or 270."""
+        return _TURNS[self.transposed, self.flip_x, self.flip_y]
+
+    def upright_size(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """The size (height, width) of a stored picture of `size_hw` once upright."""
+        return (size_hw[1], size_hw[0]) if self.transposed else size_hw
+
+    def upright(self, stored_HW3: Image8) -> Image8:
+        """Turn a stored picture (H, W, 3) upright; contiguous."""
+        turned = stored_HW3.transpose(1, 0, 2) if self.transposed else stored_HW3
+        turned = turned[:, ::-1] if self.flip_x else turned
+        turned = turned[::-1] if self.flip_y else turned
+        return np.ascontiguousarray(turned)
+
+
+def orientation_of(frame: Any) -> Orientation:
+    """Read a decoded frame's display matrix, to the nearest quarter turn.
+
+    The matrix (a b u, c d v, x y w) puts stored (x, y) at (a x + c y, b x + d y), y down.
+    """
+    for side in frame.side_data:
+        if side.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(side), "<i4")[:5])
+            if abs(a) + abs(d) >= abs(b) + abs(c):
+                return Orientation(False, a < 0, d < 0)
+            return Orientation(True, c < 0, b < 0)
+    return Orientation()
+
 
 MAX_PIXELS = 1 << 27  # of a frame: 16384 x 8192, whose RGB takes 400 MB
 # Containers and raw streams that hold video by themselves. Playlists, pictures, text and devices are not among them.
@@ -37,10 +90,10 @@ def opened(video: Source, name: str) -> Iterator[tuple[Any, Any]]:
     """Open a video as (container, video stream), quietly; UnreadableVideo says why it is none that can be read."""
     state_of(video, name)
     # An absolute path has no part that could be taken for a protocol, and bytes need none.
-    place = io.BytesIO(video) if isinstance(video, bytes) else os.path.abspath(video)
+    target = io.BytesIO(video) if isinstance(video, bytes) else os.path.abspath(video)
     options = _OPTIONS | {"protocol_whitelist": "none" if isinstance(video, bytes) else "file"}
     try:
-        container = av.open(place, "r", options=options, metadata_errors="replace")
+        container = av.open(target, "r", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise _unopened(video, name, error) from error
     with container:
@@ -71,7 +124,7 @@ def _unopened(video: Source, name: str, error: Exception) -> UnreadableVideo:
             return without_moov(name)
         reader.seek(0)
         head = reader.read(64)
-    container = next((name for place, magic, name in _CONTAINERS if head[place:].startswith(magic)), None)
+    container = next((name for offset, magic, name in _CONTAINERS if head[offset:].startswith(magic)), None)
     if container:
         message = f"{name} is cut short or damaged: {container} that ends or breaks before its first frame ({why_of(error)})"
         return UnreadableVideo(f"{message}; replace it with a whole one", "decode_error")

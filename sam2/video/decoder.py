@@ -14,10 +14,9 @@ from typing import Any
 import av.error
 from av.video.reformatter import VideoReformatter
 
-from sam2.video.container import broken, opened
+from sam2.video.container import Image8, broken, opened
 from sam2.video.file_index import FileIndex, index_frames, threads_for
 from sam2.video.files import Source, UnreadableVideo, state_of, why_of
-from sam2.video.orientation import Image8
 from sam2.video.packets import demuxed, frames_of, shows_of
 
 KEPT_BYTES = 256 << 20  # of decoded frames while a video is read backwards

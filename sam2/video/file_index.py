@@ -15,11 +15,20 @@ from typing import Any
 import av
 import av.error
 
-from sam2.video.container import broken, opened, refuse_still, without_moov
-from sam2.video.files import Source, State, UnreadableVideo, reading, state_of, why_of
-from sam2.video.orientation import Orientation, orientation_of
+from sam2.video.container import Orientation, broken, opened, orientation_of, refuse_still, without_moov
+from sam2.video.files import (
+    Source,
+    State,
+    UnreadableVideo,
+    declared_seconds,
+    declares_too_much,
+    ends_within_frames,
+    lacks_moov,
+    reading,
+    state_of,
+    why_of,
+)
 from sam2.video.packets import demuxed, frames_of, shows_of
-from sam2.video.wholeness import declared_seconds, declares_too_much, ends_within_frames, lacks_moov
 
 _ONE_FRAME_A_PACKET = frozenset({
     "av1", "libdav1d", "dnxhd", "ffv1", "gif", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4", "png", "prores",

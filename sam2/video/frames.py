@@ -194,11 +194,11 @@ class ReadAhead:
     def rgb_SS3(self, frame_idx: int) -> Rgb:
         while self._coming and self._coming[0][0] != frame_idx:
             self._coming.popleft()[1].cancel()
-        asked = self._coming.popleft()[1] if self._coming else self._reader.submit(self._behind.rgb_SS3, frame_idx)
+        pending = self._coming.popleft()[1] if self._coming else self._reader.submit(self._behind.rgb_SS3, frame_idx)
         step = -1 if frame_idx < self._last else 1
         self._last = frame_idx
         self._look_ahead(frame_idx, step)
-        return asked.result()
+        return pending.result()
 
     def close(self) -> None:
         """Stop reading; the source behind may be closed afterwards."""

@@ -36,8 +36,8 @@ def plan_blocks(sizes: TrunkSizes) -> list[BlockPlan]:
     plans: list[BlockPlan] = []
     for stage, depth in enumerate(sizes.stages):
         dim, heads = sizes.embed_dim * 2**stage, sizes.num_heads * 2**stage
-        for place in range(depth):
-            enters = stage > 0 and place == 0
+        for block in range(depth):
+            enters = stage > 0 and block == 0
             window = sizes.window_spec[stage - 1] if enters else sizes.window_spec[stage]
             if len(plans) in sizes.global_att_blocks:
                 window = 0
@@ -110,8 +110,8 @@ class MultiScaleBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm1(x)
-        kept = do_pool(self.proj(normed), self.pool) if self.dim != self.dim_out else x
-        x = kept + self.drop_path(self.attn(normed))
+        shortcut = do_pool(self.proj(normed), self.pool) if self.dim != self.dim_out else x
+        x = shortcut + self.drop_path(self.attn(normed))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 

@@ -78,8 +78,8 @@ class PromptEncoder(nn.Module):
             labels = torch.cat((labels, labels.new_full((labels.shape[0], 1), PADDING)), dim=1)
         labels_BP1 = labels.unsqueeze(-1)
         # a click lies in the middle of its pixel
-        place = self.pe_layer.forward_with_coords(points + 0.5, self.input_image_size)
-        tokens = torch.where(labels_BP1 == PADDING, self.not_a_point_embed.weight, place)
+        positions = self.pe_layer.forward_with_coords(points + 0.5, self.input_image_size)
+        tokens = torch.where(labels_BP1 == PADDING, self.not_a_point_embed.weight, positions)
         for label, embedding in enumerate(self.point_embeddings):
             tokens = torch.where(labels_BP1 == label, tokens + embedding.weight, tokens)
         return tokens
@@ -95,8 +95,8 @@ class PromptEncoder(nn.Module):
         return self.mask_downscaling(masks)
 
     def _get_batch_size(self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, masks: Tensor | None) -> int:
-        given = [x for x in (points[0] if points else None, boxes, masks) if x is not None]
-        return given[0].shape[0] if given else 1
+        prompts = [x for x in (points[0] if points else None, boxes, masks) if x is not None]
+        return prompts[0].shape[0] if prompts else 1
 
     def _get_device(self) -> torch.device:
         return self.no_mask_embed.weight.device

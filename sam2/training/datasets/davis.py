@@ -14,40 +14,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from sam2.training.clip import Clip
-from sam2.training.datasets.labelled import STARTS, Image8, Masks, chosen_videos, cut_clip
+from sam2.training.datasets.labelled import Image8, LabelledClips, Masks
 
 LEVELS = ("480p", "Full-Resolution", "")
 VOID = 255
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-@dataclass(frozen=True, slots=True)
-class Davis:
-    """A source of clips from a folder in DAVIS layout; `split` names a list in ImageSets, None takes every video.
+class Davis(LabelledClips):
+    """A source of clips from a folder in DAVIS layout; `split` names a list in ImageSets."""
 
-    `first` and `count` choose videos of that list, `size_hw` resizes frames and masks. Raises ValueError for a folder
-    that has another layout, and for a split that is not there.
-    """
+    __slots__ = ()
 
-    root: str | Path
-    split: str | None = None
-    first: int = 0
-    count: int | None = None
-    size_hw: tuple[int, int] | None = None
-    starts: int = STARTS
-    videos: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        names = self.videos or _names(Path(self.root), self.split)
-        object.__setattr__(self, "videos", chosen_videos(names, str(self.root), first=self.first, count=self.count))
-
-    def __len__(self) -> int:
-        return len(self.videos) * self.starts
-
-    def clip(self, index: int, num_frames: int) -> Clip:
-        """Return clip `index`, as `sam2.training.datasets.labelled` counts them."""
-        return cut_clip(self.videos, self._open, index, num_frames, starts=self.starts, size_hw=self.size_hw)
+    def _names(self) -> Sequence[str]:
+        return _names(Path(self.root), self.split)
 
     def _open(self, name: str) -> "DavisVideo":
         root = Path(self.root)
@@ -87,7 +67,7 @@ class DavisVideo:
         """Return pictures and masks of a stretch of frames."""
         numbers = [read_numbers(self.masks[frame]) for frame in frames]
         ids = np.asarray(object_ids)[:, None, None]
-        return [read_picture(self.pictures[frame]) for frame in frames], [one == ids for one in numbers]
+        return [read_picture(self.pictures[frame]) for frame in frames], [frame_HW == ids for frame_HW in numbers]
 
 
 def read_picture(path: Path) -> Image8:

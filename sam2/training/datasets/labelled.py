@@ -7,6 +7,8 @@ Legend: T frames, N objects, H, W frame height and width in pixels.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -61,14 +63,14 @@ def cut_clip(
     """
     if not 0 <= index < len(videos) * starts or num_frames < 1:
         raise IndexError(f"clip {index} of {num_frames} frames: expected 0..{len(videos) * starts - 1}, at least 1 frame")
-    place, first = divmod(index, len(videos))
+    cut, first = divmod(index, len(videos))
     tried = [videos[(first + k) % len(videos)] for k in range(min(TRIED, len(videos)))]
     for name in tried:
-        random = np.random.default_rng([index, place])
+        random = np.random.default_rng([index, cut])
         video = open_video(name)
-        along = random.random() if place else 0.0
-        if found := _start(video, num_frames, along):
-            start, ids = found
+        along = random.random() if cut else 0.0
+        if cut_start := _start(video, num_frames, along):
+            start, ids = cut_start
             chosen = sorted(random.permutation(ids)[:MOST_OBJECTS].tolist())
             return _read(video, range(start, min(video.num_frames, start + num_frames)), chosen, size_hw)
     raise ValueError(f"none of {', '.join(tried[:4])}, ... shows an object on {LEAST_SHARE:.2%} of a frame or more")
@@ -82,6 +84,40 @@ def chosen_videos(names: Collection[str], where: str, *, first: int, count: int 
     if not chosen:
         raise ValueError(f"{where} has {len(names)} labelled videos; first={first} leaves none")
     return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledClips:
+    """A source of clips from a folder of labelled videos; a layout says which videos there are and how one is opened.
+
+    `split` names a list of the layout, None takes every video. `first` and `count` choose videos of that list, `size_hw`
+    resizes frames and masks. Raises ValueError for a folder of another layout, and for a split that it does not have.
+    """
+
+    root: str | Path
+    split: str | None = None
+    first: int = 0
+    count: int | None = None
+    size_hw: tuple[int, int] | None = None
+    starts: int = STARTS
+    videos: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = self.videos or self._names()
+        object.__setattr__(self, "videos", chosen_videos(names, str(self.root), first=self.first, count=self.count))
+
+    def __len__(self) -> int:
+        return len(self.videos) * self.starts
+
+    def clip(self, index: int, num_frames: int) -> Clip:
+        """Return clip `index`, as `cut_clip` counts them."""
+        return cut_clip(self.videos, self._open, index, num_frames, starts=self.starts, size_hw=self.size_hw)
+
+    def _names(self) -> Sequence[str]:
+        raise NotImplementedError
+
+    def _open(self, name: str) -> LabelledVideo:
+        raise NotImplementedError
 
 
 def _start(video: LabelledVideo, num_frames: int, along: float) -> tuple[int, list[int]] | None:

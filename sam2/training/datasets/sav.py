@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
-from sam2.training.clip import Clip
 from sam2.training.datasets.davis import read_numbers, read_picture
-from sam2.training.datasets.labelled import STARTS, Image8, LabelledVideo, Masks, chosen_videos, cut_clip
+from sam2.training.datasets.labelled import Image8, LabelledClips, LabelledVideo, Masks
 from sam2.video.video_file import VideoFile
 
 FRAMES_A_LABEL = 4
@@ -27,32 +26,16 @@ PICTURES, LABELS = "JPEGImages_24fps", "Annotations_6fps"
 KINDS = ("manual", "auto")
 
 
-@dataclass(frozen=True, slots=True)
-class Sav:
+class Sav(LabelledClips):
     """A source of clips from a folder in either layout of SA-V.
 
-    `split`: of pictures the name of a list beside them (`sav_val`); of videos `manual` or `auto`, None for both. `first`
-    and `count` choose videos, `size_hw` resizes frames and masks. Raises ValueError for a folder of another layout.
+    `split`: of pictures the name of a list beside them (`sav_val`); of videos `manual` or `auto`, None for both.
     """
 
-    root: str | Path
-    split: str | None = None
-    first: int = 0
-    count: int | None = None
-    size_hw: tuple[int, int] | None = None
-    starts: int = STARTS
-    videos: tuple[str, ...] = ()
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        names = self.videos or _names(Path(self.root), self.split)
-        object.__setattr__(self, "videos", chosen_videos(names, str(self.root), first=self.first, count=self.count))
-
-    def __len__(self) -> int:
-        return len(self.videos) * self.starts
-
-    def clip(self, index: int, num_frames: int) -> Clip:
-        """Return clip `index`, as `sam2.training.datasets.labelled` counts them."""
-        return cut_clip(self.videos, self._open, index, num_frames, starts=self.starts, size_hw=self.size_hw)
+    def _names(self) -> Sequence[str]:
+        return _names(Path(self.root), self.split)
 
     def _open(self, name: str) -> LabelledVideo:
         root = Path(self.root)
@@ -76,8 +59,8 @@ class PicturedVideo:
 
     def shares(self, frame: int) -> dict[int, float]:
         """Return each object that a frame shows with the share of the frame that it covers."""
-        found = {k: self._mask(k, frame) for k in range(len(self.objects))}
-        return {k: float(mask.mean()) for k, mask in found.items() if mask is not None and mask.any()}
+        masks = {k: self._mask(k, frame) for k in range(len(self.objects))}
+        return {k: float(mask.mean()) for k, mask in masks.items() if mask is not None and mask.any()}
 
     def knows(self, object_id: int, frame: int) -> bool:
         """Return True: an object without a file on a frame is not to be seen there."""
@@ -113,10 +96,10 @@ class RunLengthVideo:
 
     def shares(self, frame: int) -> dict[int, float]:
         """Return each object that a frame shows with the share of the frame that it covers."""
-        held = {k: rle for k, rle in enumerate(self.rows[frame]) if rle is not None}
-        areas = coco.area(list(held.values())) if held else ()
-        sizes = [rle["size"] for rle in held.values()]
-        return {k: area / (h * w) for k, area, (h, w) in zip(held, areas, sizes, strict=True) if area}
+        rles = {k: rle for k, rle in enumerate(self.rows[frame]) if rle is not None}
+        areas = coco.area(list(rles.values())) if rles else ()
+        sizes = [rle["size"] for rle in rles.values()]
+        return {k: area / (h * w) for k, area, (h, w) in zip(rles, areas, sizes, strict=True) if area}
 
     def knows(self, object_id: int, frame: int) -> bool:
         """Return True: an object without run lengths on a frame is not to be seen there."""
@@ -179,9 +162,9 @@ def _videos(root: Path, split: str | None) -> list[str]:
         raise ValueError(f"split is {split!r}; expected one of {', '.join(KINDS)}, or none for both")
     ends = [f"_{kind}.json" for kind in ((split,) if split else KINDS)]
     labelled = {path.with_name(path.name.removesuffix(end)) for end in ends for path in root.rglob(f"*{end}")}
-    found = sorted(str(path.relative_to(root)) for path in labelled if path.with_name(f"{path.name}.mp4").is_file())
-    if not found:
+    names = sorted(str(path.relative_to(root)) for path in labelled if path.with_name(f"{path.name}.mp4").is_file())
+    if not names:
         raise ValueError(
             f"{root} holds no SA-V: expected {LABELS} and {PICTURES}, or videos NAME.mp4 with NAME{ends[0]} beside them"
         )
-    return found
+    return names

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from sam2.training.solids.film import Lens
 from sam2.training.solids.forms import (
     LETTERS,
     Cylinder,
@@ -25,7 +24,7 @@ from sam2.training.solids.forms import (
 )
 from sam2.training.solids.moves import Launch, Move, circle, fall, shuttle, stand, swing, turn_by, walk
 from sam2.training.solids.skins import draw_skin, draw_tables, paint
-from sam2.training.solids.view import Body, Camera, Doubles, Part, Surroundings, Tripod, camera_at
+from sam2.training.solids.view import Camera, Doubles, Solid, SolidPart, Surroundings, Tripod, camera_at
 
 NOWHERE = np.zeros(3)
 
@@ -58,17 +57,7 @@ def draw_surroundings(random: Random, tripod: Tripod) -> Surroundings:
     )
 
 
-def draw_lens(random: Random) -> Lens:
-    return Lens(
-        shutter=random.uniform(0.3, 0.9) if random.random() < 0.3 else 0.0,
-        softness=int(random.choice([1, 1, 1, 3])), exposure=random.uniform(0.16, 0.45),
-        drift=float(random.choice([0.0, 0.0, 0.3])) * random.uniform(-1, 1), flicker=float(random.choice([0.0, 0.0, 0.06])),
-        balance_3=np.exp(random.normal(0, 0.1, 3)).astype(np.float32), vignette=random.uniform(0, 0.5),
-        grain=float(random.choice([0.0, 2.0, 5.0, 10.0])),
-    )
-
-
-def draw_bodies(random: Random, tripod: Tripod, size_hw: tuple[int, int], num_frames: int) -> tuple[Body, ...]:
+def draw_bodies(random: Random, tripod: Tripod, size_hw: tuple[int, int], num_frames: int) -> tuple[Solid, ...]:
     """Choose 1 to 4 objects and how they move, and scenery: a look-alike, clutter, pillars to hide behind."""
     camera = camera_at(tripod, 0)
     count = int(random.choice(4, p=[0.2, 0.35, 0.25, 0.2])) + 1
@@ -84,11 +73,11 @@ def draw_bodies(random: Random, tripod: Tripod, size_hw: tuple[int, int], num_fr
     return tuple(bodies)
 
 
-def _draw_body(random: Random, camera: Camera, size_hw: tuple[int, int]) -> Body:
+def _draw_body(random: Random, camera: Camera, size_hw: tuple[int, int]) -> Solid:
     """Choose a body that looks 8 to 56 percent of the frame wide from where the camera looks at, resting for now."""
     far = -float(camera.eye_3 @ camera.axes_33[2])
-    seen = max(size_hw) * math.exp(random.uniform(math.log(0.04), math.log(0.28)))
-    radius = seen * far / camera.focal
+    pixels = max(size_hw) * math.exp(random.uniform(math.log(0.04), math.log(0.28)))
+    radius = pixels * far / camera.focal
     kind = random.choice(7, p=[0.16, 0.14, 0.1, 0.14, 0.12, 0.16, 0.18])
     match kind:
         case 6:
@@ -97,7 +86,7 @@ def _draw_body(random: Random, camera: Camera, size_hw: tuple[int, int]) -> Body
             parts = _thing(random, radius)
         case _:
             parts = (_alone(_form(random, kind, radius)),)
-    return Body(
+    return Solid(
         parts=parts, skin=draw_skin(random, radius), gloss=float(random.choice([0.0, 0.0, 0.2, 0.5])), radius=radius,
         move=stand(NOWHERE, NOWHERE, np.eye(3)),
     )
@@ -118,38 +107,38 @@ def _form(random: Random, kind: int, radius: float) -> Form:
             return droplets(random, radius) if random.random() < 0.65 else torus(radius, radius * random.uniform(0.2, 0.4))
 
 
-def _alone(form: Form) -> Part:
-    return Part(form, NOWHERE, NOWHERE, NOWHERE)
+def _alone(form: Form) -> SolidPart:
+    return SolidPart(form, NOWHERE, NOWHERE, NOWHERE)
 
 
-def _creature(random: Random, radius: float) -> tuple[Part, ...]:
+def _creature(random: Random, radius: float) -> tuple[SolidPart, ...]:
     """A trunk, a head and limbs that swing in turn."""
     trunk = np.array([random.uniform(0.45, 0.75), random.uniform(0.3, 0.5), random.uniform(0.3, 0.45)]) * radius
     head = random.uniform(0.2, 0.35) * radius
     parts = [_alone(Ellipsoid(trunk.astype(np.float32)))]
     neck = np.array([trunk[0] + 0.5 * head, trunk[1] * random.uniform(0.2, 1.2), 0.0])
-    parts.append(Part(Ellipsoid(np.full(3, head, np.float32)), NOWHERE, neck, np.array([0.0, 0.2, 0.2]), 0.5, 1.0))
+    parts.append(SolidPart(Ellipsoid(np.full(3, head, np.float32)), NOWHERE, neck, np.array([0.0, 0.2, 0.2]), 0.5, 1.0))
     length, thick = random.uniform(0.25, 0.5) * radius, random.uniform(0.08, 0.16) * radius
     limb = Ellipsoid(np.array([thick, length, thick], np.float32))
     rate, sway = random.uniform(0.3, 0.8), np.array([0.0, 0.0, random.uniform(0.3, 0.9)])
     for number in range(2 * int(random.integers(1, 4))):
         side = -1 if number % 2 else 1
         root = np.array([trunk[0] * random.uniform(-0.8, 0.8), -0.5 * trunk[1], side * 0.6 * trunk[2]])
-        parts.append(Part(limb, root, np.array([0.0, -0.8 * length, 0.0]), sway, rate, math.pi * number * 0.75))
+        parts.append(SolidPart(limb, root, np.array([0.0, -0.8 * length, 0.0]), sway, rate, math.pi * number * 0.75))
     return tuple(parts)
 
 
-def _thing(random: Random, radius: float) -> tuple[Part, ...]:
+def _thing(random: Random, radius: float) -> tuple[SolidPart, ...]:
     """Two or three forms on one another: a dumbbell, a lamp, a toy."""
     parts, up = [], -0.6 * radius
     for _ in range(int(random.integers(2, 4))):
         size = radius * random.uniform(0.3, 0.55)
-        parts.append(Part(_form(random, int(random.integers(3)), size), NOWHERE, np.array([0.0, up, 0.0]), NOWHERE))
+        parts.append(SolidPart(_form(random, int(random.integers(3)), size), NOWHERE, np.array([0.0, up, 0.0]), NOWHERE))
         up += size * random.uniform(0.7, 1.2)
     return tuple(parts)
 
 
-def _apart(random: Random, cast: Sequence[Body], camera: Camera, size_hw: tuple[int, int]) -> list[Doubles]:
+def _apart(random: Random, cast: Sequence[Solid], camera: Camera, size_hw: tuple[int, int]) -> list[Doubles]:
     """Choose a place in view for each body, standing on the floor or above it; bodies do not start inside one another."""
     places: list[Doubles] = []
     for body in cast:
@@ -175,7 +164,7 @@ def _in_view(random: Random, radius: float, camera: Camera, size_hw: tuple[int, 
 
 
 def _draw_moves(
-    random: Random, cast: Sequence[Body], places: Sequence[Doubles], tripod: Tripod, num_frames: int
+    random: Random, cast: Sequence[Solid], places: Sequence[Doubles], tripod: Tripod, num_frames: int
 ) -> list[Move]:
     """Choose how each body moves; those that fall meet one another."""
     span = tripod.distance
@@ -196,7 +185,7 @@ def _draw_moves(
     ]
 
 
-def _own_move(random: Random, body: Body, place: Doubles, tripod: Tripod) -> Move:
+def _own_move(random: Random, body: Solid, place: Doubles, tripod: Tripod) -> Move:
     """Choose a move that minds nobody else."""
     span, spin = tripod.distance, random.normal(0, 0.08, 3) * random.choice([0.0, 1.0])
     across = camera_at(tripod, 0).axes_33[0] * random.choice([-1, 1])
@@ -221,7 +210,7 @@ def _own_move(random: Random, body: Body, place: Doubles, tripod: Tripod) -> Mov
             )
 
 
-def _pillar(random: Random, body: Body, camera: Camera) -> Body:
+def _pillar(random: Random, body: Solid, camera: Camera) -> Solid:
     """Return something upright that stands between the camera and a place where a body will be, not where it starts."""
     later, now = body.move(float(random.integers(4, 14))).place_3, body.move(0).place_3
     share = random.uniform(0.45, 0.8)
@@ -235,4 +224,4 @@ def _pillar(random: Random, body: Body, camera: Camera) -> Body:
         upright = box(np.array([wide, half, 0.6 * wide], np.float32))
     place = np.array([foot[0], half, foot[2]])
     turn = turn_by(np.array([0.0, random.uniform(0, 3), 0.0]))
-    return Body((_alone(upright),), draw_skin(random, half), 0.0, 0.0, stand(place, NOWHERE, turn), labelled=False)
+    return Solid((_alone(upright),), draw_skin(random, half), 0.0, 0.0, stand(place, NOWHERE, turn), labelled=False)

@@ -104,17 +104,17 @@ def _meet_fence(places_N3: Floats, speeds_N3: Floats, spring: float, centre_3: F
 
 def _meet_others(places_N3: Floats, speeds_N3: Floats, radii_N: Floats, spring: float) -> None:
     masses = radii_N**3
-    for one in range(len(radii_N)):
-        for other in range(one):
-            apart = places_N3[one] - places_N3[other]
+    for first in range(len(radii_N)):
+        for second in range(first):
+            apart = places_N3[first] - places_N3[second]
             gap = float(np.linalg.norm(apart))
             normal = apart / max(gap, 1e-9)
-            closing = float((speeds_N3[one] - speeds_N3[other]) @ normal)
-            if gap >= radii_N[one] + radii_N[other] or closing >= 0:
+            closing = float((speeds_N3[first] - speeds_N3[second]) @ normal)
+            if gap >= radii_N[first] + radii_N[second] or closing >= 0:
                 continue
-            push = -(1 + spring) * closing / (1 / masses[one] + 1 / masses[other])
-            speeds_N3[one] += push / masses[one] * normal
-            speeds_N3[other] -= push / masses[other] * normal
+            push = -(1 + spring) * closing / (1 / masses[first] + 1 / masses[second])
+            speeds_N3[first] += push / masses[first] * normal
+            speeds_N3[second] -= push / masses[second] * normal
 
 
 def stand(place_3: Floats, spin_3: Floats, turn_33: Floats) -> Move:

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sam2.training.clip import Clip
-from sam2.training.solids.cast import draw_bodies, draw_lens, draw_surroundings, draw_tripod
-from sam2.training.solids.film import Floats, Image8, Lens, develop
-from sam2.training.solids.view import Body, Surroundings, Tripod, camera_at, cast
+from sam2.training.solids.cast import draw_bodies, draw_surroundings, draw_tripod
+from sam2.training.solids.lens import Floats, Image8, Lens, develop, draw_lens
+from sam2.training.solids.view import Solid, Surroundings, Tripod, camera_at, cast
 
 LEAST_VISIBLE = 0.0003      # of the frame: fewer pixels than that show nothing that a person would mark
 LEAST_PROMPTED = 0.0025     # of the frame: what is visible of an object on the first frame
@@ -33,7 +33,7 @@ class SolidScene:
 
     seed: int
     size_hw: tuple[int, int]
-    bodies: tuple[Body, ...]
+    bodies: tuple[Solid, ...]
     around: Surroundings
     tripod: Tripod
     lens: Lens
@@ -92,8 +92,8 @@ def draw_frame(scene: SolidScene, time: float) -> tuple[Image8, Masks]:
     owner_HW, light_HW3 = _exposure(scene, time)
     random = np.random.default_rng([KEY, scene.seed, round(time * 1000), 1])
     masks = np.stack([owner_HW == label for label in scene.labels])
-    seen = masks.sum(axis=(1, 2)) >= LEAST_VISIBLE * masks[0].size
-    return develop(light_HW3, scene.lens, time, random), masks & seen[:, None, None]
+    visible = masks.sum(axis=(1, 2)) >= LEAST_VISIBLE * masks[0].size
+    return develop(light_HW3, scene.lens, time, random), masks & visible[:, None, None]
 
 
 def contrast(picture_HW3: Image8, mask_HW: Masks) -> float:

@@ -23,7 +23,7 @@ FARTHEST = 60           # beyond that the floor is haze
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SolidPart:
     """A form that hangs on a body by `arm_3`, from a joint at `root_3` that sways by `sway_3` radians, as a wave."""
 
     form: Form
@@ -35,10 +35,10 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class Solid:
     """Parts that move together under one skin. What is not `labelled` is scenery."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[SolidPart, ...]
     skin: Skin
     gloss: float
     radius: float           # of the shadow; 0 casts none
@@ -116,7 +116,7 @@ def rays_HW3(camera: Camera, size_hw: tuple[int, int]) -> Floats:
     return (forward + x * right + y * up).astype(np.float32)
 
 
-def cast(bodies: tuple[Body, ...], around: Surroundings, camera: Camera, time: float, size_hw: tuple[int, int]) -> Layers:
+def cast(bodies: tuple[Solid, ...], around: Surroundings, camera: Camera, time: float, size_hw: tuple[int, int]) -> Layers:
     """Find what every pixel sees at a time in frames."""
     rays = rays_HW3(camera, size_hw)
     poses = [body.move(time) for body in bodies]
@@ -134,7 +134,7 @@ def cast(bodies: tuple[Body, ...], around: Surroundings, camera: Camera, time: f
 
 
 def _cast_part(
-    layers: Layers, index: int, body: Body, part: Part, pose: Pose, around: Surroundings, camera: Camera,
+    layers: Layers, index: int, body: Solid, part: SolidPart, pose: Pose, around: Surroundings, camera: Camera,
     rays: Floats, time: float,
 ) -> None:
     """Draw one part over whatever lies farther away."""

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from sam2.build_sam import build_sam2, build_sam2_video_predictor
 from sam2.training.batches import Batches
+from sam2.training.checkpoints import save_weights
 from sam2.training.clip import Clip
 from sam2.training.recipe import Recipe, Stage
-from sam2.training.saving import save_weights
 from sam2.training.trainer import do_step, resume, train
 from tests.sam2.training.tiny import CLIPS, MIXED, RECIPE, SCENES, STILLS, run_to
 

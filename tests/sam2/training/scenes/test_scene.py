@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam2.training.scenes.film import Look
-from sam2.training.scenes.scene import LEAST_PROMPTED, LEAST_VISIBLE, Scenes, draw_clip, draw_frame, lay_out, masks_at
+from sam2.training.scenes.scene import LEAST_PROMPTED, LEAST_VISIBLE, Look, Scenes, draw_clip, draw_frame, lay_out, masks_at
 
 SMALL = (96, 96)
 BARE = Look(0, (0.0, 0.0), 0.0, 0.0, 0.0, 1.0, 0.0, (1.0, 1.0, 1.0), 0.0, 0.0, None, 0.0)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sam2.training.solids.cast import draw_bodies, draw_lens, draw_surroundings, draw_tripod
+from sam2.training.solids.cast import draw_bodies, draw_surroundings, draw_tripod
+from sam2.training.solids.lens import draw_lens
 from sam2.training.solids.view import camera_at
 
 SIZE = (64, 64)

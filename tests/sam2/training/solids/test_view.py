@@ -9,7 +9,7 @@ import pytest
 from sam2.training.solids.forms import Ellipsoid, box
 from sam2.training.solids.moves import stand
 from sam2.training.solids.skins import draw_tables, plain_skin
-from sam2.training.solids.view import NOBODY, Body, Part, Surroundings, Tripod, camera_at, cast, rays_HW3
+from sam2.training.solids.view import NOBODY, Solid, SolidPart, Surroundings, Tripod, camera_at, cast, rays_HW3
 
 SIZE = (60, 80)
 LEVEL = Tripod(
@@ -25,10 +25,10 @@ def around(reach: float | None = None) -> Surroundings:
     return Surroundings(tables, tables, 3.0, np.zeros(3), reach, sky, sun, 0.5, 0.0)
 
 
-def ball(radius: float, *place: float, colour: float = 0.5) -> Body:
-    part = Part(Ellipsoid(np.full(3, radius, np.float32)), np.zeros(3), np.zeros(3), np.zeros(3))
+def ball(radius: float, *place: float, colour: float = 0.5) -> Solid:
+    part = SolidPart(Ellipsoid(np.full(3, radius, np.float32)), np.zeros(3), np.zeros(3), np.zeros(3))
     skin = plain_skin(np.full(3, colour, np.float32))
-    return Body((part,), skin, 0.0, radius, stand(np.array(place), np.zeros(3), np.eye(3)))
+    return Solid((part,), skin, 0.0, radius, stand(np.array(place), np.zeros(3), np.eye(3)))
 
 
 def test_the_middle_ray_looks_ahead_and_right_is_right() -> None:
@@ -103,7 +103,8 @@ def test_bodies_throw_shadows_and_are_darker_away_from_the_sun() -> None:
 
 
 def test_limbs_swing_with_time() -> None:
-    limb = Part(box(np.array([0.1, 0.5, 0.1], np.float32)), np.zeros(3), np.array([0, -0.5, 0]), np.array([0, 0, 1.0]), 0.5)
+    form = box(np.array([0.1, 0.5, 0.1], np.float32))
+    limb = SolidPart(form, np.zeros(3), np.array([0, -0.5, 0]), np.array([0, 0, 1.0]), 0.5)
     body = replace(ball(0.5, 0, 1.2, 0), parts=(limb,))
     before, after = (cast((body,), around(), camera_at(LEVEL, 0), time, SIZE).owner_HW == 0 for time in (0, 3))
     assert (before & after).sum() < 0.6 * before.sum()

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Image8 = npt.NDArray[np.uint8]
+Random = np.random.Generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +52,13 @@ def _softened(light_HW3: Floats, axis: int) -> Floats:
     before, after = list(cut), list(cut)
     before[axis], after[axis] = slice(0, -2), slice(2, None)
     return 0.25 * (wide[tuple(before)] + wide[tuple(after)]) + 0.5 * light_HW3
+
+
+def draw_lens(random: Random) -> Lens:
+    return Lens(
+        shutter=random.uniform(0.3, 0.9) if random.random() < 0.3 else 0.0,
+        softness=int(random.choice([1, 1, 1, 3])), exposure=random.uniform(0.16, 0.45),
+        drift=float(random.choice([0.0, 0.0, 0.3])) * random.uniform(-1, 1), flicker=float(random.choice([0.0, 0.0, 0.06])),
+        balance_3=np.exp(random.normal(0, 0.1, 3)).astype(np.float32), vignette=random.uniform(0, 0.5),
+        grain=float(random.choice([0.0, 2.0, 5.0, 10.0])),
+    )

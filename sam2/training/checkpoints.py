@@ -1,6 +1,11 @@
-"""Files of a training run: the checkpoint it goes on from, and weights in the formats that `build_sam2` reads."""
+"""Files of a training run: the checkpoint it goes on from, and weights in the formats that `build_sam2` reads.
 
+`python -m sam2.training.checkpoints WEIGHTS [VARIANT]` puts trained weights into the package, in float16, with their SHA-256.
+"""
+
+import hashlib
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -10,7 +15,10 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from sam2.checkpoint import FOLDER, load_weights, read_weights
+from sam2.modeling.sam2_base import SAM2Base
 from sam2.training.recipe import Recipe
+from sam2.variants import find_config
 
 
 @contextmanager
@@ -54,19 +62,19 @@ def load_checkpoint(path: Path, recipe: Mapping[str, Any], *, device: str) -> di
     """
     if not path.is_file():
         return None
-    held: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     defaults = {field.name: field.default for field in fields(Recipe)}     # of what the checkpoint does not know yet
     changed = [
-        name for name in recipe if name != "stages" and held["recipe"].get(name, defaults.get(name)) != recipe[name]
+        name for name in recipe if name != "stages" and checkpoint["recipe"].get(name, defaults.get(name)) != recipe[name]
     ]
-    changed += _changed_stages(held["recipe"]["stages"], recipe["stages"], held["step"])
+    changed += _changed_stages(checkpoint["recipe"]["stages"], recipe["stages"], checkpoint["step"])
     free = {"save_every", "log_every", "init"}
     if wrong := [name for name in changed if name not in free]:
         raise ValueError(
             f"{path} was made by another recipe: {', '.join(wrong)} differ. Train into another folder, or start from its "
             "weights.pt with init"
         )
-    return held
+    return checkpoint
 
 
 def _changed_stages(old: Any, new: Any, step: int) -> list[str]:
@@ -80,3 +88,24 @@ def _changed_stages(old: Any, new: Any, step: int) -> list[str]:
             names.append(f"stage {stage['name']}")
         step -= stage["steps"]
     return names
+
+
+LARGEST_BYTES = 8 * 2**20
+
+
+def embed(weights: Path, variant: str = "sam2.1_nano", folder: Path = FOLDER) -> Path:
+    """Write a variant's weights as the package holds them; a ValueError where they do not fit, or are over 8 MiB."""
+    load_weights(SAM2Base(config=find_config(variant)), weights, variant=variant)
+    path = folder / f"{variant}.safetensors"
+    save_half(path, read_weights(weights))
+    if path.stat().st_size > LARGEST_BYTES:
+        path.unlink()
+        raise ValueError(f"{variant} takes more than {LARGEST_BYTES} bytes in float16: too much to keep in the package")
+    path.with_suffix(".sha256").write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+    return path
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        raise SystemExit("usage: python -m sam2.training.checkpoints WEIGHTS [VARIANT]")
+    print(embed(Path(sys.argv[1]), *sys.argv[2:]))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sam2.training.solids.film import Lens, develop
+from sam2.training.solids.lens import Lens, develop
 
 PLAIN = Lens(
     shutter=0.0, softness=0, exposure=1.0, drift=0.0, flicker=0.0, balance_3=np.ones(3, np.float32), vignette=0.0, grain=0.0

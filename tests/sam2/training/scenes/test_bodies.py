@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam2.training.scenes import outlines as shapes
-from sam2.training.scenes.outlines import draw_outline
+from sam2.training.scenes import bodies
+from sam2.training.scenes.bodies import draw_outline
 from sam2.training.scenes.scene import SKIN_REACH
 
 
@@ -46,12 +46,12 @@ def test_skins_reach_over_nearly_all_outlines() -> None:
 
 
 def test_every_kind_has_its_share() -> None:
-    assert len(shapes.KINDS) == len(shapes.SHARES)
-    assert sum(shapes.SHARES) == pytest.approx(1)
+    assert len(bodies.KINDS) == len(bodies.SHARES)
+    assert sum(bodies.SHARES) == pytest.approx(1)
 
 
 def test_a_ring_has_a_hole_within_it() -> None:
-    body, hole = shapes._ring(np.random.default_rng(3), 0.1)(2.0)
+    body, hole = bodies._ring(np.random.default_rng(3), 0.1)(2.0)
     assert body.filled
     assert not hole.filled
     assert np.ptp(hole.xy_P2, axis=0).max() < np.ptp(body.xy_P2, axis=0).max()

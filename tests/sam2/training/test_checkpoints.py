@@ -1,5 +1,6 @@
 """Files of a run: whole or not there, refused where they are another run's, readable where weights are read."""
 
+import hashlib
 from dataclasses import asdict, replace
 from pathlib import Path
 from unittest.mock import patch
@@ -7,9 +8,11 @@ from unittest.mock import patch
 import pytest
 import torch
 
-from sam2.checkpoint import read_weights
+from sam2.checkpoint import load_weights, read_weights
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.training.checkpoints import embed, load_checkpoint, save_checkpoint, save_half, save_weights
 from sam2.training.recipe import Recipe, Stage
-from sam2.training.saving import load_checkpoint, save_checkpoint, save_half, save_weights
+from sam2.variants import find_config
 
 STAGES = tuple(Stage(name, steps=3, frames=1, clips=1, objects=1, learning_rate=1e-3) for name in ("one", "two", "three"))
 RECIPE = Recipe("sam2.1_nano", STAGES)
@@ -78,3 +81,22 @@ def test_a_field_that_came_later_had_its_default(tmp_path: Path) -> None:
 def test_another_run_is_refused(tmp_path: Path, recipe: Recipe, said: str) -> None:
     with pytest.raises(ValueError, match=f"{said}.*Train into another folder"):
         load_checkpoint(saved(tmp_path, 4), asdict(recipe), device="cpu")
+
+
+def test_weights_come_back_as_float32_near_what_they_were(tmp_path: Path) -> None:
+    network = SAM2Base(config=find_config("sam2.1_nano"))
+    save_weights(tmp_path / "weights.pt", network.state_dict())
+    path = embed(tmp_path / "weights.pt", "sam2.1_nano", tmp_path / "package")
+    assert path.with_suffix(".sha256").read_text().split()[0] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert {value.dtype for value in read_weights(path).values()} == {torch.float16}
+    again = SAM2Base(config=find_config("sam2.1_nano"))
+    load_weights(again, path, variant="sam2.1_nano")
+    for name, value in again.state_dict().items():
+        torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-3, atol=1e-6)
+
+
+def test_other_networks_weights_are_refused(tmp_path: Path) -> None:
+    save_weights(tmp_path / "weights.pt", {"no_mem_embed": torch.zeros(1, 1, 7)})
+    with pytest.raises(ValueError, match=r"does not fit sam2\.1_nano"):
+        embed(tmp_path / "weights.pt", "sam2.1_nano", tmp_path / "package")
+    assert not (tmp_path / "package").exists()
