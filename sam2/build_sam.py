@@ -12,7 +12,7 @@ import torch
 
 from sam2.checkpoint import embedded_weights, load_weights
 from sam2.modeling.components import make_components, released_keys
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.overrides import apply_overrides, split_target
 from sam2.variants import TRUNKS, find_config
@@ -113,7 +113,7 @@ def _load_checkpoint(model: SAM2Base, ckpt_path: str | os.PathLike[str] | None) 
 
 def _build(
     kind: type[Model],
-    config: NetworkConfig,
+    config: ModelConfig,
     overrides: Iterable[str],
     ckpt_path: str | os.PathLike[str] | None,
     *,
@@ -134,7 +134,7 @@ def _build(
     return model.train(mode != "eval")
 
 
-def _build_target(target: str, config: NetworkConfig, class_keys: dict[str, Any]) -> SAM2Base:
+def _build_target(target: str, config: ModelConfig, class_keys: dict[str, Any]) -> SAM2Base:
     """Call a class that `_target_` names as the released configuration does: with three parts and keys."""
     module, _, name = target.rpartition(".")
     try:

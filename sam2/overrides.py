@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any
 
-from sam2.modeling.config import NetworkConfig, TrunkSizes
+from sam2.modeling.config import ModelConfig, TrunkSizes
 from sam2.modeling.settings import KEYS_FIXED, of_kind
 
 log = logging.getLogger(__name__)
@@ -27,9 +27,9 @@ _OUR_OWN = {"variant", "trunk", "hidden_dim", "memory_dim", "mask_prompt_channel
 }
 _AFTER_BUILDING = {"use_obj_ptrs_in_encoder"}
 
-# released key -> field of NetworkConfig
+# released key -> field of ModelConfig
 KEYS = _NESTED | {
-    f.name: f.name for f in fields(NetworkConfig) if f.name not in _OUR_OWN | _AFTER_BUILDING and f.name not in _NESTED.values()
+    f.name: f.name for f in fields(ModelConfig) if f.name not in _OUR_OWN | _AFTER_BUILDING and f.name not in _NESTED.values()
 }
 TRUNK_KEYS = {f"image_encoder.trunk.{f.name}": f.name for f in fields(TrunkSizes)}
 
@@ -65,8 +65,8 @@ def split_target(overrides: Iterable[str]) -> tuple[str | None, list[str]]:
 
 
 def apply_overrides(
-    config: NetworkConfig, overrides: Iterable[str], unknown: dict[str, Any] | None = None
-) -> NetworkConfig:
+    config: ModelConfig, overrides: Iterable[str], unknown: dict[str, Any] | None = None
+) -> ModelConfig:
     """Return the config with each `++model.KEY=VALUE` (also `+model.` and `model.`) applied; the last of a key wins.
 
     Keys that are not known are noted in `unknown`, where a class of the caller's may know them. Raises ValueError for
@@ -84,7 +84,7 @@ def apply_overrides(
 
 def _note(
     override: str,
-    config: NetworkConfig,
+    config: ModelConfig,
     changes: dict[str, Any],
     trunk: dict[str, Any],
     unknown: dict[str, Any] | None,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sam2.modeling.config import NetworkConfig, TrunkSizes
+from sam2.modeling.config import ModelConfig, TrunkSizes
 from sam2.overrides import apply_overrides
 
 TRUNKS = {
@@ -26,7 +26,7 @@ TRUNKS = {
 
 # The same network with small numbers, for laptops, tests and the demo: 256-pixel input, 2.7 million parameters.
 # At that size the third stage's map is 16 x 16, one window of its own.
-NANO = NetworkConfig(
+NANO = ModelConfig(
     variant="sam2.1_nano",
     trunk=TrunkSizes(
         embed_dim=24, num_heads=1, stages=(1, 2, 4, 1), global_att_blocks=(4, 5, 6), window_spec=(8, 4, 24, 12)
@@ -44,11 +44,11 @@ NANO = NetworkConfig(
 SAMURAI_MOTION_WEIGHTS = {"t": 0.25, "s": 0.25, "b+": 0.25, "l": 0.15, "nano": 0.25}
 
 
-def _sam21(letter: str) -> NetworkConfig:
-    return NetworkConfig(variant=f"sam2.1_hiera_{letter}", trunk=TRUNKS[letter])
+def _sam21(letter: str) -> ModelConfig:
+    return ModelConfig(variant=f"sam2.1_hiera_{letter}", trunk=TRUNKS[letter])
 
 
-def _sam20(letter: str) -> NetworkConfig:
+def _sam20(letter: str) -> ModelConfig:
     return replace(
         _sam21(letter),
         variant=f"sam2_hiera_{letter}",
@@ -64,12 +64,12 @@ VARIANTS = {
 }
 
 
-def _samurai(config: NetworkConfig) -> NetworkConfig:
+def _samurai(config: ModelConfig) -> ModelConfig:
     weight = SAMURAI_MOTION_WEIGHTS[config.variant.rsplit("_", 1)[1]]
     return replace(config, samurai_mode=True, kf_score_weight=weight)
 
 
-def _all_configs() -> dict[str, NetworkConfig]:
+def _all_configs() -> dict[str, ModelConfig]:
     """Map every accepted name, without `.yaml`, to its config: short names and the released paths."""
     named = dict(VARIANTS)
     for variant, config in VARIANTS.items():
@@ -84,7 +84,7 @@ def _all_configs() -> dict[str, NetworkConfig]:
 CONFIGS = _all_configs()
 
 
-def find_config(name: str | os.PathLike[str]) -> NetworkConfig:
+def find_config(name: str | os.PathLike[str]) -> ModelConfig:
     """Return the config that a released path, a bare file name or a short name stands for.
 
     A path may lead to the released file from anywhere: `./configs/...`, `/opt/sam2/sam2/configs/...`; where there is a
@@ -103,7 +103,7 @@ def find_config(name: str | os.PathLike[str]) -> NetworkConfig:
     return _as_in_file(config, Path(config_name)) if Path(config_name).is_file() else config
 
 
-def _as_in_file(config: NetworkConfig, path: Path) -> NetworkConfig:
+def _as_in_file(config: ModelConfig, path: Path) -> ModelConfig:
     """Return the config with what a file of a released name says otherwise than the package's own file.
 
     Raises ValueError for a file that is no such tree, or says what this network cannot be.

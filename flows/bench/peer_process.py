@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from labeling.errors import BadConfiguration, LabelingError
 from labeling.track.predictor import TrackerRecipe
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 from sam2.variants import find_config
 
 SCRIPT = Path(__file__).parent / "peer.py"
@@ -107,7 +107,7 @@ def released_overrides(recipe: TrackerRecipe) -> list[str]:
     return [f"++model.{name}={_as_text(value)}" for name, value in values.items()]
 
 
-def _sizes(network: NetworkConfig) -> dict[str, Any]:
+def _sizes(network: ModelConfig) -> dict[str, Any]:
     """Every place in the release's configuration that a size of the network stands in."""
     trunk, dim, memory_dim = network.trunk, network.hidden_dim, network.memory_dim
     trunk_at, neck, attention, layer = "image_encoder.trunk", "image_encoder.neck", "memory_attention", "memory_attention.layer"

@@ -9,7 +9,7 @@ from torch import nn
 from sam2.modeling import settings
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer, RoPEAttention
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
@@ -52,13 +52,13 @@ class Components:
 
     @staticmethod
     def around(
-        config: NetworkConfig, image_encoder: nn.Module, memory_attention: nn.Module, memory_encoder: nn.Module
+        config: ModelConfig, image_encoder: nn.Module, memory_attention: nn.Module, memory_encoder: nn.Module
     ) -> "Components":
         """Return parts that were made elsewhere with the prompt encoder and mask decoder that go with them."""
         return Components(image_encoder, memory_attention, memory_encoder, _prompt_encoder(config), _mask_decoder(config))
 
 
-def make_components(config: NetworkConfig) -> Components:
+def make_components(config: ModelConfig) -> Components:
     """Make all parts of a network."""
     return Components.around(config, _image_encoder(config), _memory_attention(config), _memory_encoder(config))
 
@@ -68,23 +68,23 @@ def config_of(
     memory_attention: nn.Module | None,
     memory_encoder: nn.Module | None,
     keys: Mapping[str, Any],
-) -> NetworkConfig:
+) -> ModelConfig:
     """Return the config of a network that is built from parts and released keys.
 
     Raises ValueError for a missing part, a key that is not known, and a choice that the network does not have.
     """
     parts = {"image_encoder": image_encoder, "memory_attention": memory_attention, "memory_encoder": memory_encoder}
     if missing := [name for name, part in parts.items() if part is None]:
-        raise ValueError(f"{', '.join(missing)} missing: pass the three parts, or config=NetworkConfig(...)")
+        raise ValueError(f"{', '.join(missing)} missing: pass the three parts, or config=ModelConfig(...)")
     hidden_dim = image_encoder.neck.d_model
     memory_dim = getattr(getattr(memory_encoder.out_proj, "weight", None), "shape", (hidden_dim,))[0]
     sizes = {"hidden_dim": hidden_dim, "memory_dim": memory_dim} | _sizes_inside(memory_attention, memory_encoder)
     if isinstance(image_encoder.trunk, Hiera):
         sizes["trunk"] = image_encoder.trunk.sizes
-    plain = NetworkConfig()
+    plain = ModelConfig()
     choices = dict(keys) | dict(keys.get("sam_mask_decoder_extra_args") or {})
     choices.pop("sam_mask_decoder_extra_args", None)
-    known = {f.name for f in fields(NetworkConfig)} - {"trunk", "hidden_dim", "memory_dim", "use_obj_ptrs_in_encoder"}
+    known = {f.name for f in fields(ModelConfig)} - {"trunk", "hidden_dim", "memory_dim", "use_obj_ptrs_in_encoder"}
     for name, value in choices.items():
         if name in FIXED and value != FIXED[name]:
             raise ValueError(f"{name}={value!r}: this network has {name}={FIXED[name]} and no other")
@@ -92,7 +92,7 @@ def config_of(
             raise ValueError(f"{name}={value!r}: there is no such key; known are {', '.join(sorted(known))}")
     values = {name: value for name, value in (RELEASED_DEFAULTS | choices).items() if name in known}
     checked = {n: v if n == "variant" else settings.of_kind(getattr(plain, n), v, f"{n}={v!r}") for n, v in values.items()}
-    return NetworkConfig(**({"variant": "a network built from parts"} | sizes | checked))
+    return ModelConfig(**({"variant": "a network built from parts"} | sizes | checked))
 
 
 def _sizes_inside(memory_attention: nn.Module, memory_encoder: nn.Module) -> dict[str, Any]:
@@ -107,17 +107,17 @@ def _sizes_inside(memory_attention: nn.Module, memory_encoder: nn.Module) -> dic
     return sizes
 
 
-def released_keys(config: NetworkConfig) -> dict[str, Any]:
+def released_keys(config: ModelConfig) -> dict[str, Any]:
     """Return what a network's class is called with under the released call, beside its three parts."""
-    values = {f.name: getattr(config, f.name) for f in fields(NetworkConfig)}
-    defaults = {name: getattr(NetworkConfig(), name) for name in values} | RELEASED_DEFAULTS
+    values = {f.name: getattr(config, f.name) for f in fields(ModelConfig)}
+    defaults = {name: getattr(ModelConfig(), name) for name in values} | RELEASED_DEFAULTS
     changed = {n: v for n, v in values.items() if v != defaults[n] and n not in _SIZES | set(STABILITY)}
     extra = {name: values[name] for name in STABILITY} if config.dynamic_multimask_via_stability else None
     fixed = {name: value for name, value in FIXED.items() if name != "backbone_stride" and value}
     return fixed | changed | ({"sam_mask_decoder_extra_args": extra} if extra else {})
 
 
-def _image_encoder(config: NetworkConfig) -> ImageEncoder:
+def _image_encoder(config: ModelConfig) -> ImageEncoder:
     sizes = config.trunk
     trunk = Hiera(
         sizes.embed_dim,
@@ -137,7 +137,7 @@ def _image_encoder(config: NetworkConfig) -> ImageEncoder:
     return ImageEncoder(trunk, neck, scalp=1)
 
 
-def _memory_attention(config: NetworkConfig) -> MemoryAttention:
+def _memory_attention(config: ModelConfig) -> MemoryAttention:
     dim, dropout, map_hw = config.hidden_dim, config.memory_attention_dropout, (config.feature_side, config.feature_side)
     layer = MemoryAttentionLayer(
         activation="relu",
@@ -153,7 +153,7 @@ def _memory_attention(config: NetworkConfig) -> MemoryAttention:
     return MemoryAttention(dim, True, layer, config.memory_attention_layers)
 
 
-def _memory_encoder(config: NetworkConfig) -> MemoryEncoder:
+def _memory_encoder(config: ModelConfig) -> MemoryEncoder:
     dim = config.hidden_dim
     return MemoryEncoder(
         config.memory_dim,
@@ -164,12 +164,12 @@ def _memory_encoder(config: NetworkConfig) -> MemoryEncoder:
     )
 
 
-def _prompt_encoder(config: NetworkConfig) -> PromptEncoder:
+def _prompt_encoder(config: ModelConfig) -> PromptEncoder:
     map_hw, image_hw = (config.feature_side,) * 2, (config.image_size,) * 2
     return PromptEncoder(config.hidden_dim, map_hw, image_hw, config.mask_prompt_channels)
 
 
-def _mask_decoder(config: NetworkConfig) -> MaskDecoder:
+def _mask_decoder(config: ModelConfig) -> MaskDecoder:
     transformer = TwoWayTransformer(config.decoder_layers, config.hidden_dim, config.decoder_heads, config.decoder_mlp_dim)
     return MaskDecoder(
         transformer_dim=config.hidden_dim,

@@ -1,4 +1,4 @@
-"""Sizes and choices of the network: what one `NetworkConfig` says is all that a SAM 2 model knows about itself."""
+"""Sizes and choices of the network: what one `ModelConfig` says is all that a SAM 2 model knows about itself."""
 
 from dataclasses import dataclass, field
 
@@ -40,7 +40,7 @@ class TrunkSizes:
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkConfig:
+class ModelConfig:
     """Every size and choice of one model; fields that the released YAML has bear its names.
 
     `image_size` is the side in pixels of the square that the network sees. Fields below "choices of the predictors"

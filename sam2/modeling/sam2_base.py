@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sam2.modeling.backbones.image_encoder import ImageEncoder, ImageFeatures
 from sam2.modeling.components import Components, config_of, make_components
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 from sam2.modeling.layers import MLP
 from sam2.modeling.position_encoding import sine_map, sine_of_offsets
 from sam2.modeling.released_methods import NO_OBJ_SCORE, ReleasedNetwork
@@ -41,7 +41,7 @@ class SAM2Base(ReleasedNetwork):
         memory_attention: nn.Module | None = None,
         memory_encoder: nn.Module | None = None,
         *,
-        config: NetworkConfig | None = None,
+        config: ModelConfig | None = None,
         **keys: Any,
     ) -> None:
         super().__init__()

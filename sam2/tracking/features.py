@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sam2.modeling.backbones.image_encoder import ImageFeatures
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 from sam2.modeling.position_encoding import sine_map
 from sam2.modeling.sam2_base import SAM2Base
 
@@ -45,7 +45,7 @@ class BatchLimit:
             raise ValueError(f"{self.what} at once: {self.most}; expected at least 1")
 
 
-def objects_at_once(config: NetworkConfig, device: torch.device) -> int:
+def objects_at_once(config: ModelConfig, device: torch.device) -> int:
     """Return how many objects to track at once: on a processor those whose maps fit its cache, elsewhere all."""
     if device.type != "cpu":
         return sys.maxsize

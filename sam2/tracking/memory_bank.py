@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 from sam2.tracking.motion import Motion, Sighting
 
 SCORES = ("predicted_iou", "object_score_logits", "motion_score", "stability", "candidate_gap")
@@ -104,7 +104,7 @@ class Vantage:
 
 
 def look_back(
-    conditioning: Mapping[int, FrameEntry], others: Mapping[int, FrameEntry], vantage: Vantage, config: NetworkConfig
+    conditioning: Mapping[int, FrameEntry], others: Mapping[int, FrameEntry], vantage: Vantage, config: ModelConfig
 ) -> Lookback:
     """Return what `vantage` attends to, in the order in which it is concatenated."""
     chosen = closest_conditioning(conditioning, vantage.frame_idx, config.max_cond_frames_in_attn)
@@ -131,7 +131,7 @@ def closest_conditioning(
 
 
 def recent_memories(
-    others: Mapping[int, FrameEntry], spare: Mapping[int, FrameEntry], vantage: Vantage, config: NetworkConfig
+    others: Mapping[int, FrameEntry], spare: Mapping[int, FrameEntry], vantage: Vantage, config: ModelConfig
 ) -> list[tuple[int, FrameEntry]]:
     """Return the frames just behind, farthest first; a frame's slot tells its distance, and a gap leaves it empty."""
     memories = []
@@ -144,7 +144,7 @@ def recent_memories(
 
 
 def samurai_memories(
-    others: Mapping[int, FrameEntry], spare: Mapping[int, FrameEntry], vantage: Vantage, config: NetworkConfig
+    others: Mapping[int, FrameEntry], spare: Mapping[int, FrameEntry], vantage: Vantage, config: ModelConfig
 ) -> list[tuple[int, FrameEntry]]:
     """Return the newest selectable frames and, come what may, the one just behind; slots tell ranks, not distances.
 
@@ -179,7 +179,7 @@ def _pointers(
     spare: Mapping[int, FrameEntry],
     others: Mapping[int, FrameEntry],
     vantage: Vantage,
-    config: NetworkConfig,
+    config: ModelConfig,
     max_pointers: int,
 ) -> list[tuple[int, FrameEntry]]:
     pointers = []

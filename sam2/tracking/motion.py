@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 
 Float64 = NDArray[np.float64]
 BoxXYXY = tuple[int, int, int, int]
@@ -51,7 +51,7 @@ class Choice:
     motion_score: float
 
 
-def choose(motion: Motion | None, boxes_xyxy: Sequence[BoxXYXY], predicted_iou_M: Float64, config: NetworkConfig) -> Choice:
+def choose(motion: Motion | None, boxes_xyxy: Sequence[BoxXYXY], predicted_iou_M: Float64, config: ModelConfig) -> Choice:
     """Return the best of M candidates and the filter after it; `predicted_iou_M` is float32.
 
     The filter has a say once it has been stable for `stable_frames_threshold` frames; until then the predicted IoU
@@ -70,7 +70,7 @@ def choose(motion: Motion | None, boxes_xyxy: Sequence[BoxXYXY], predicted_iou_M
     return Choice(best, sighting, advance(motion, sighting, config), motion_score)
 
 
-def advance(motion: Motion | None, sighting: Sighting, config: NetworkConfig) -> Motion:
+def advance(motion: Motion | None, sighting: Sighting, config: ModelConfig) -> Motion:
     """Return the filter one frame later, after `sighting`."""
     if motion is None or motion.stable_frames == 0:
         return _begin(sighting.box_xyxy)

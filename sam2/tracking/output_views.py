@@ -189,7 +189,7 @@ class PointInputs(Record):
         return iter(self.FIELDS)
 
 
-class TrackedDirection(Record):
+class Direction(Record):
     """Which way a frame was tracked: `reverse`."""
 
     def __init__(self, tracked: dict[int, bool], frame_idx: int) -> None:
@@ -216,4 +216,4 @@ def mask_inputs(track: ObjectTrack) -> ByFrame:
 
 
 def frames_tracked(track: ObjectTrack) -> ByFrame:
-    return ByFrame(track.tracked, lambda t: TrackedDirection(track.tracked, t), lambda v: bool(v["reverse"]))
+    return ByFrame(track.tracked, lambda t: Direction(track.tracked, t), lambda v: bool(v["reverse"]))

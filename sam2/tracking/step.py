@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 from sam2.modeling.sam2_base import Decoded, ImageFeatures, SAM2Base
 from sam2.tracking.memory_bank import OBJECT_SCORE, PREDICTED_IOU, FrameEntry, Lookback
 from sam2.tracking.motion import Choice, Motion, choose
@@ -111,7 +111,7 @@ def remember_prompts(network: SAM2Base, vision_1Chw: Tensor, entries: Sequence[F
     return [replace(entry, memory_1Dhw=memory) for entry, memory in zip(entries, _rows(memory_BDhw), strict=True)]
 
 
-def wants_multimask(config: NetworkConfig, *, num_points: int, initial: bool) -> bool:
+def wants_multimask(config: ModelConfig, *, num_points: int, initial: bool) -> bool:
     """Return whether the decoder offers three candidates: few points, so that what is meant is ambiguous."""
     return (
         config.multimask_output_in_sam
@@ -205,7 +205,7 @@ def _scores(
 
 
 def _choose_by_motion(
-    config: NetworkConfig, mask_logits_BMSS: Tensor, predicted_iou_BM: Tensor, motions: Sequence[Motion | None]
+    config: ModelConfig, mask_logits_BMSS: Tensor, predicted_iou_BM: Tensor, motions: Sequence[Motion | None]
 ) -> list[Choice]:
     boxes_BM = boxes_of_masks(mask_logits_BMSS)
     predicted_iou = predicted_iou_BM.cpu().numpy()
@@ -222,7 +222,7 @@ def _gap(predicted_iou_BM: Tensor) -> Tensor:
     return best_B2[:, 0] - best_B2[:, 1]
 
 
-def _entries(config: NetworkConfig, readout: Readout, memory_BDhw: Tensor | None) -> list[FrameEntry]:
+def _entries(config: ModelConfig, readout: Readout, memory_BDhw: Tensor | None) -> list[FrameEntry]:
     filled_B1HW = fill_holes(readout.mask_logits_B1HW, config.fill_hole_area)
     count = len(readout.choices)
     memories = [None] * count if memory_BDhw is None else _rows(memory_BDhw)
@@ -244,7 +244,7 @@ def _entries(config: NetworkConfig, readout: Readout, memory_BDhw: Tensor | None
     return entries
 
 
-def _selectable(config: NetworkConfig, readout: Readout) -> list[bool]:
+def _selectable(config: ModelConfig, readout: Readout) -> list[bool]:
     """Return which objects pass SAMURAI's three thresholds, all strict; no motion score is no objection."""
     selectable = []
     for choice, scores_K in zip(readout.choices, readout.scores_BK.tolist(), strict=True):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.tracking.memory_bank import FrameEntry, Vantage
 from sam2.tracking.prompts import PointPrompt
@@ -67,7 +67,7 @@ class ObjectTrack:
 REMEDY = 'use init_state(..., memory="all"), which keeps every frame'
 
 
-def forget(track: ObjectTrack, vantage: Vantage, config: NetworkConfig) -> None:
+def forget(track: ObjectTrack, vantage: Vantage, config: ModelConfig) -> None:
     """Let go what neither this frame, should it be corrected, nor a later one can select."""
     full = _selectable_maps(track, vantage, config)
     pointer_reach = min(vantage.max_pointers, config.max_obj_ptrs_in_encoder)
@@ -127,7 +127,7 @@ def check_direction(bound: bool | None, reverse: bool) -> None:
         )
 
 
-def _selectable_maps(track: ObjectTrack, vantage: Vantage, config: NetworkConfig) -> set[int]:
+def _selectable_maps(track: ObjectTrack, vantage: Vantage, config: ModelConfig) -> set[int]:
     """Return the frames whose memory maps stay."""
     stride = config.memory_temporal_stride_for_eval
     behind = sorted((d, t) for t in track.others if (d := vantage.distance_to(t)) >= 0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sam2.build_sam import build_sam2
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 from sam2.modeling.sam2_base import SAM2Base
 from tests.reference.formula import formula_weights
 
@@ -37,10 +37,10 @@ def image_64() -> torch.Tensor:
 
 
 @pytest.fixture(scope="session")
-def hollow() -> Callable[[NetworkConfig], SAM2Base]:
+def hollow() -> Callable[[ModelConfig], SAM2Base]:
     """Build a network whose weights are left as they come, for tests of names and shapes: filling a large one takes seconds."""
 
-    def build(config: NetworkConfig) -> SAM2Base:
+    def build(config: ModelConfig) -> SAM2Base:
         fills = ("kaiming_uniform_", "uniform_", "normal_", "trunc_normal_", "ones_", "zeros_")
         with patch.multiple("torch.nn.init", **dict.fromkeys(fills, lambda tensor, *_, **__: tensor)):
             return SAM2Base(config=replace(config, image_size=64))

@@ -149,7 +149,7 @@ class Own(SAM2VideoPredictor):
 
     def __init__(self, fill_hole_area: int = 0, my_key: float = 0.0, **kwargs: object) -> None:
         super().__init__(fill_hole_area=fill_hole_area, **kwargs)
-        self.my_key, self.features = my_key, kwargs
+        self.my_key, self.released_keys = my_key, kwargs
 
 
 def test_a_class_of_the_caller_s_is_built_as_the_released_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +158,7 @@ def test_a_class_of_the_caller_s_is_built_as_the_released_one(monkeypatch: pytes
     own = build_sam2_video_predictor("sam2.1_nano", device="cpu", hydra_overrides_extra=overrides[:-1])
     assert type(own) is Own
     assert own.my_key == 0.5
-    assert {"image_encoder", "memory_attention", "memory_encoder", "image_size"} <= set(own.seen)
+    assert {"image_encoder", "memory_attention", "memory_encoder", "image_size"} <= set(own.released_keys)
     plain = build_sam2_video_predictor("sam2.1_nano", device="cpu", hydra_overrides_extra=SMALL)
     assert own.config == plain.config
     assert own.sam_mask_decoder_extra_args == plain.sam_mask_decoder_extra_args

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from sam2 import checkpoint
 from sam2.build_sam import build_sam2
 from sam2.checkpoint import FOLDER, embedded_weights, guess_variant, read_weights
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.variants import NANO, VARIANTS
 
@@ -74,11 +74,11 @@ def test_loading_is_strict(
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_variant_of_a_file_is_guessed_from_its_shapes(variant: str, hollow: Callable[[NetworkConfig], SAM2Base]) -> None:
+def test_the_variant_of_a_file_is_guessed_from_its_shapes(variant: str, hollow: Callable[[ModelConfig], SAM2Base]) -> None:
     assert guess_variant(hollow(VARIANTS[variant]).state_dict()) == variant
 
 
-def test_another_variant_s_file_is_named(tmp_path: Path, hollow: Callable[[NetworkConfig], SAM2Base]) -> None:
+def test_another_variant_s_file_is_named(tmp_path: Path, hollow: Callable[[ModelConfig], SAM2Base]) -> None:
     path = tmp_path / "weights.pt"
     torch.save({"model": hollow(VARIANTS["sam2_hiera_t"]).state_dict()}, path)
     with pytest.raises(ValueError, match="does not fit sam2.1_hiera_t; it looks like sam2_hiera_t. missing"):

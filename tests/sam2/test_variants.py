@@ -8,7 +8,7 @@ import pytest
 
 import sam2
 from sam2.modeling.backbones.hieradet import plan_blocks
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.variants import CONFIGS, NANO, VARIANTS, find_config
 
@@ -27,7 +27,7 @@ COUNTS = {
 }
 
 
-Hollow = Callable[[NetworkConfig], SAM2Base]
+Hollow = Callable[[ModelConfig], SAM2Base]
 
 
 def shapes(model: SAM2Base) -> dict[str, tuple[int, ...]]:

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from sam2.modeling.config import NetworkConfig, TrunkSizes
+from sam2.modeling.config import ModelConfig, TrunkSizes
 
 
 @pytest.mark.parametrize("image_size", [0, -32, 48, 1000])
 def test_the_side_is_a_multiple_of_32(image_size: int) -> None:
     with pytest.raises(ValueError, match=f"image_size={image_size}: expected a positive multiple of 32"):
-        NetworkConfig(image_size=image_size)
+        ModelConfig(image_size=image_size)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_the_side_is_a_multiple_of_32(image_size: int) -> None:
 )
 def test_sizes_must_fit_together(change: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        replace(NetworkConfig(), **change)
+        replace(ModelConfig(), **change)
 
 
 @pytest.mark.parametrize("change", [{"stages": (1, 2, 3)}, {"stages": (1, 0, 1, 1)}, {"window_spec": (8, 4, 14)}])
@@ -32,5 +32,5 @@ def test_the_trunk_has_four_stages(change: dict[str, tuple[int, ...]]) -> None:
 
 
 def test_sides_follow_from_the_image() -> None:
-    config = NetworkConfig(image_size=512)
+    config = ModelConfig(image_size=512)
     assert (config.feature_side, config.low_res_side) == (32, 128)

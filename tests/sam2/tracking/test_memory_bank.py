@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 from sam2.tracking.memory_bank import FrameEntry, Vantage, closest_conditioning, look_back
 
-SAM2 = NetworkConfig()
+SAM2 = ModelConfig()
 SAMURAI = replace(SAM2, samurai_mode=True)
 
 
@@ -20,7 +20,7 @@ def entries(*frames: int, poor: tuple[int, ...] = ()) -> dict[int, FrameEntry]:
     return {t: entry(t, selectable=t not in poor) for t in frames}
 
 
-def seen(config: NetworkConfig, conditioning: dict, others: dict, vantage: Vantage) -> tuple[list, list]:
+def seen(config: ModelConfig, conditioning: dict, others: dict, vantage: Vantage) -> tuple[list, list]:
     """Memories and pointers as (slot or offset, frame)."""
     back = look_back(conditioning, others, vantage, config)
     frame_of = lambda kept: int(kept.pointer_1C)  # noqa: E731
@@ -124,7 +124,7 @@ def test_samurai_passes_over_prompts_and_gaps() -> None:
 
 @pytest.mark.parametrize("config", [SAM2, SAMURAI, replace(SAM2, memory_temporal_stride_for_eval=2)])
 @pytest.mark.parametrize("frame_idx", [1, 2, 3, 8, 25])
-def test_reverse_is_forward_in_a_mirror(config: NetworkConfig, frame_idx: int) -> None:
+def test_reverse_is_forward_in_a_mirror(config: ModelConfig, frame_idx: int) -> None:
     # an odd length keeps the strided slots of both directions on the same frames
     last = 40
     conditioning, others = [0, 4, 31], [t for t in range(1, 30) if t not in (4, 11)]

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from sam2.modeling.config import NetworkConfig
+from sam2.modeling.config import ModelConfig
 from sam2.tracking.motion import EMPTY_BOX, Motion, Sighting, advance, box_iou, choose
 
-CONFIG = NetworkConfig(samurai_mode=True, kf_score_weight=0.25)
+CONFIG = ModelConfig(samurai_mode=True, kf_score_weight=0.25)
 BOXES = [
     (10, 20, 60, 120), (13, 22, 64, 121), (15, 25, 66, 127), (15, 25, 66, 125), (30, 26, 90, 130),
     EMPTY_BOX, (33, 30, 95, 131),
