@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from flows.run import review_queue as reviewing
+from flows.run.certified import draw_configured, publish_accepting
 from flows.run.plan import new_run_id
 from labeling.config import LabelConfig
 from labeling.objects import open_objects
@@ -17,8 +18,11 @@ def judge_again(config: LabelConfig, console: Console) -> Snapshot:
     with run_lock(objects, run_id, config.run.lock_stale_s) as lock, reviewing.open_queue(config) as queue:
         before = newest_snapshot(objects)
         decisions = queue.pending_decisions()
-        snapshot = recompute(objects, config.qc, run_id=run_id, decisions=decisions, still_held=lock.check)
+        snapshot = publish_accepting(
+            objects, config.qc, run_id=run_id, decisions=decisions, still_held=lock.check, judging=recompute
+        )
         opened = reviewing.open_items(objects, queue, snapshot, run_id, reviewers=config.run.reviewers)
+        draw_configured(config, objects, queue, snapshot)
     was = before.counts if before else {}
     moved = ", ".join(f"{name} {was.get(name, 0)} -> {snapshot.counts[name]}" for name in ("accept", "review", "reject"))
     console.print(f"snapshot {snapshot.name} judged by qc={config.qc.name}: {moved}; {opened} new review items")

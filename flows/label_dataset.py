@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.label_video import LabelVideo
 from flows.run import review_queue as reviewing
+from flows.run.certified import draw_configured, publish_accepting
 from flows.run.metrics import RunMeter, metered
 from flows.run.open_run import OpenRun, open_run
 from flows.run.outcome import Outcome, outcome_of
@@ -29,7 +30,7 @@ from labeling.objects import Objects
 from labeling.pool.pool import run_jobs
 from labeling.store.dead_letters import dead_job, dead_object, put_dead_letter
 from labeling.store.layout import DATA_TABLES, data_file
-from labeling.store.publish import missing_results, publish
+from labeling.store.publish import missing_results
 from labeling.store.run_state import Doing
 from labeling.store.runs import RunSummary, write_summary
 from labeling.store.snapshots import Snapshot
@@ -117,13 +118,15 @@ def label(run: OpenRun, meter: RunMeter) -> RunSummary:
 def publish_results(run: OpenRun) -> Snapshot:
     """Take the results and what reviewers decided into the next snapshot."""
     decisions = run.queue.pending_decisions()
-    return publish(run.objects, run.config.qc, run_id=run.run_id, decisions=decisions, still_held=run.check_lock)
+    return publish_accepting(run.objects, run.config.qc, run_id=run.run_id, decisions=decisions, still_held=run.check_lock)
 
 
 @task(name="open-reviews", cache_policy=NO_CACHE)
 def open_reviews(run: OpenRun, snapshot: Snapshot) -> int:
     """Let the review queue follow a snapshot; returns how many items are new."""
-    return reviewing.open_items(run.objects, run.queue, snapshot, run.run_id, reviewers=run.config.run.reviewers)
+    opened = reviewing.open_items(run.objects, run.queue, snapshot, run.run_id, reviewers=run.config.run.reviewers)
+    draw_configured(run.config, run.objects, run.queue, snapshot)
+    return opened
 
 
 @task(name="report", cache_policy=NO_CACHE)

@@ -12,7 +12,8 @@ from flows.configure import load_config, load_evaluation, load_training
 
 TOP = Path(__file__).resolve().parent.parent
 README = (TOP / "README.md").read_text()
-BLOCKS = re.findall(r"```(?:\w+)?\n(.*?)```", README, re.DOTALL)
+QUALITY = (TOP / "docs" / "quality.md").read_text()
+BLOCKS = re.findall(r"```(?:\w+)?\n(.*?)```", README + QUALITY, re.DOTALL)
 LINES = "\n".join(BLOCKS).replace("\\\n", " ").splitlines() + re.findall(r"`((?:labeling|make) [^`]+)`", README)
 COMMANDS = sorted({line.split("#")[0].strip() for line in LINES if line.startswith("labeling ")})
 GROUPS = {group.name for group in app.registered_groups}

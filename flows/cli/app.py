@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import backfill, checkpoints, dataset, dead_letters, export, judge, operate, review, runs, stack
+from flows.cli import backfill, certify, checkpoints, dataset, dead_letters, export, judge, operate, review, runs, stack
 from flows.cli.arguments import AsJson, require_store, with_root
 from flows.cli.console import console, escape
 from flows.cli.exits import DEAD_LETTERS, INTERRUPTED, OK, exit_code_of, interrupted
@@ -237,6 +237,7 @@ app.command(epilog=backfill.EXAMPLES, rich_help_panel=LABEL)(backfill.backfill)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=LABEL)
 for name, group in {"review": review.app, "judge": judge.app, "export": export.app}.items():
     app.add_typer(group, name=name, rich_help_panel=REVIEW)
+app.command(epilog=certify.EXAMPLES, rich_help_panel=REVIEW)(certify.certify)
 app.add_typer(dataset.versions, name="versions", rich_help_panel=DATASET)
 for command in (dataset.restore, dataset.card, dataset.compact, dataset.vacuum):
     app.command(rich_help_panel=DATASET)(command)

@@ -14,6 +14,7 @@ from flows.cli.arguments import AsJson, Root, store_at
 from flows.cli.console import console, escape
 from flows.run.status import Status, status_of
 from labeling import logs, metrics
+from labeling.certify.standing import Standing
 from labeling.errors import BadConfiguration, DamagedStore
 from labeling.store.run_state import Doing, RunState
 
@@ -72,6 +73,8 @@ def rows(found: Status) -> Iterator[tuple[str, str]]:
         yield "set aside", f"[red]{found.num_set_aside} done markers[/] that were not whole, in ledger/set-aside/"
     yield "snapshot", _snapshot(found)
     yield "review", _backlog(found)
+    if found.standing is not None:
+        yield "certificate", _certificate(found.standing)
 
 
 def _now(found: Status) -> str:
@@ -116,6 +119,21 @@ def _backlog(found: Status) -> str:
     oldest = timedelta(seconds=round(found.backlog.oldest_seconds))
     waits = f", the oldest for {oldest}" if found.backlog.waiting else ""
     return f"{found.backlog.waiting} items wait{waits}; {found.backlog.leases} held by reviewers; queue {escape(found.queue)}"
+
+
+def _certificate(standing: Standing) -> str:
+    waiting = f"; {standing.waiting} audits wait for an answer" if standing.waiting else ""
+    if not standing.sentence:
+        return f"none yet{waiting}"
+    if standing.alarm:
+        evidence = f"evidence {standing.evidence:.3g}, limit {standing.limit:.3g}"
+        return (
+            f"[red]ALARM:[/] of {standing.audited} audits since {standing.snapshot} more are bad than promised ({evidence}); "
+            f"certify anew. {escape(standing.sentence)}{waiting}"
+        )
+    if standing.void:
+        return f"[yellow]void:[/] {escape(standing.void)} since {standing.snapshot}{waiting}"
+    return f"{escape(standing.sentence)} ({standing.audited} audits since){waiting}"
 
 
 def clock(at: float) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from flows.configure import kept_config
 from flows.run import review_queue as reviewing
+from flows.run.certified import accepting
 from flows.run.metrics import metered
 from flows.run.outcome import Outcome, outcome_of
 from flows.run.plan import new_run_id, part_of, plan_run
@@ -59,7 +60,7 @@ class OpenRun:
         self.scope = Scope(self.run_id, part_of(self.config.source), only)
         if not self.plan.jobs:
             decisions = self.queue.pending_decisions()
-            self.unchanged = nothing_to_publish(self.objects, self.config.qc, decisions=decisions)
+            self.unchanged = nothing_to_publish(self.objects, accepting(self.config.qc, self.objects), decisions=decisions)
 
     def use(self, recipe: TrackerRecipe, plan: Plan) -> None:
         """Go by this plan."""

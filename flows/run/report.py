@@ -14,6 +14,7 @@ from prefect.context import FlowRunContext
 from flows.configure import as_configuration, config_from_dict, shown_config
 from flows.run.report_pictures import with_evidence
 from flows.run.review_queue import queue_at_hand
+from labeling.certify.certificate import certificate_beside
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration, BadInput
 from labeling.export.records import DeadEntry, RunReport, TrackReport, TruthRow
@@ -109,8 +110,17 @@ def run_facts(
         tracker=config.tracker.name,
         config=shown_config(config),
         replay_command=f"labeling dead-letters replay store.root={objects.root} --run {run_id}",
-        notes=untrained,
+        notes=untrained + promised(objects, snapshot),
     )
+
+
+def promised(objects: Objects, snapshot: Snapshot) -> tuple[str, ...]:
+    """Say in a note what is promised of the snapshot's accepted masklets; without a certificate nothing is."""
+    certificate = certificate_beside(objects, snapshot.version)
+    if certificate is None:
+        return ()
+    return (f"Certified: {certificate.sentence} At most {100 * certificate.bound:.2f} % by {certificate.audits} audits; "
+            f"snapshots/{snapshot.name}/certificate.html says all of it.",)
 
 
 def _weights_of(config: LabelConfig) -> str:

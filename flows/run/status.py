@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from flows.run.review_queue import queue_at_hand, queue_shown
+from labeling.certify.standing import Standing, standing_of
 from labeling.config import LabelConfig
 from labeling.errors import DamagedStore, Denied, LabelingError, Unavailable
 from labeling.objects import Objects, open_objects
@@ -31,7 +32,8 @@ class Status:
     longer goes on. `seconds_left` guesses what labelling still takes. `backlog` is None
     where there is no review queue at `queue`; `open_letters` counts what is still dead, by reason. `num_set_aside` counts
     done markers that a publisher moved out of the way, `damaged` names objects that are not as they were written,
-    `queue_hidden` says why the queue at `queue` could not be read.
+    `queue_hidden` says why the queue at `queue` could not be read. `standing` is what was certified, None where nothing was
+    audited.
     """
 
     root: str
@@ -47,6 +49,7 @@ class Status:
     num_set_aside: int = 0
     damaged: tuple[str, ...] = ()
     queue_hidden: str = ""
+    standing: Standing | None = None
 
     @property
     def newest(self) -> RunState | None:
@@ -70,7 +73,22 @@ def status_of(config: LabelConfig, *, now: float | None = None) -> Status:
     snapshot, place = _unless_damaged(lambda: newest_snapshot(objects), damaged), queue_shown(config)
     num_aside = sum(1 for _ in objects.list(SET_ASIDE))
     told = tuple(dict.fromkeys(map(str, damaged)))
-    return Status(objects.root, at, holder, present, last, left, snapshot, backlog, place, letters, num_aside, told, hidden)
+    standing = _standing(config, objects, snapshot, damaged) if snapshot is not None else None
+    told = tuple(dict.fromkeys(map(str, damaged)))
+    return Status(
+        objects.root, at, holder, present, last, left, snapshot, backlog, place, letters, num_aside, told, hidden, standing
+    )
+
+
+def _standing(
+    config: LabelConfig, objects: Objects, snapshot: Snapshot, damaged: list[LabelingError]
+) -> Standing | None:
+    """Say how what was certified stands, without the audits' answers where the queue cannot be read."""
+    try:
+        with queue_at_hand(config) as queue:
+            return _unless_damaged(lambda: standing_of(objects, snapshot, queue), damaged)
+    except Unavailable:
+        return _unless_damaged(lambda: standing_of(objects, snapshot, None), damaged)
 
 
 def _backlog(config: LabelConfig, damaged: list[LabelingError]) -> tuple[QueueFigures | None, str]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from statistics import median
 
 from flows.run.review_queue import queue_at_hand
+from labeling.certify.standing import standing_of
 from labeling.config import LabelConfig
 from labeling.metrics import Metric, gauge
 from labeling.objects import open_objects
@@ -69,9 +70,14 @@ class StoreWatch:
             yield gauge("labeling_store_masklets", "Masklets by verdict", verdicts, "verdict")
 
     def _of_queue(self) -> Iterator[Metric]:
+        objects = open_objects(self._config.store.root)
+        snapshot = newest_snapshot(objects)
         with queue_at_hand(self._config) as queue:
             if queue is not None:
                 yield from figures_of(queue).families()
+            standing = standing_of(objects, snapshot, queue) if snapshot is not None else None
+            if standing is not None:
+                yield from standing.families()
 
 
 def _of_last_run(last: RunState) -> Iterator[Metric]:

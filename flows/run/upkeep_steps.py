@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from flows.run import review_queue as reviewing
 from flows.run.plan import new_run_id
+from labeling.certify.page import carry_along
 from labeling.config import LabelConfig, default_scratch
 from labeling.errors import BadConfiguration
 from labeling.objects import open_objects
@@ -30,7 +31,10 @@ def compact_store(config: LabelConfig) -> Compacted | None:
     limits = _checked(lambda: CompactLimits(int(bounds.target_mib * MIB), bounds.min_files, int(bounds.compact_gib * GIB)))
     scratch = Path(config.run.scratch or default_scratch())
     with run_lock(objects, f"compact {run_id}", config.run.lock_stale_s) as lock:
-        return _checked(lambda: compact(objects, run_id=run_id, scratch=scratch, limits=limits, still_held=lock.check))
+        done = _checked(lambda: compact(objects, run_id=run_id, scratch=scratch, limits=limits, still_held=lock.check))
+        if done is not None:
+            carry_along(objects, done.snapshot)
+        return done
 
 
 def vacuum_store(config: LabelConfig, apply: bool = False) -> Vacuum:
@@ -63,6 +67,7 @@ def restore_version(config: LabelConfig, version: str) -> tuple[Snapshot, int]:
     with run_lock(objects, f"restore {run_id}", config.run.lock_stale_s) as lock, reviewing.open_queue(config) as queue:
         decisions = queue.pending_decisions()
         snapshot = _checked(lambda: restore(objects, version, run_id=run_id, decisions=decisions, still_held=lock.check))
+        carry_along(objects, snapshot)
         return snapshot, reviewing.open_items(objects, queue, snapshot, run_id, reviewers=config.run.reviewers)
 
 

@@ -3,7 +3,8 @@
     snapshots/v000004/certificate.json, certificate.html
 
 It stands for the snapshot that it was made for, and for those after it that were made by the same weights, tracker and judge
-from the same source: there it is carried along. A lot's certificate stands as long as nothing joins the accepted masklets.
+from the same source: there it is carried along. A lot's certificate stands as long as nothing joins the accepted masklets but
+what people accepted one by one.
 """
 
 import hashlib
@@ -72,6 +73,11 @@ class Certificate:
         return f"Of all masklets, at most {share} are bad and accepted {rule}, {sure}."
 
     @property
+    def in_short(self) -> dict[str, object]:
+        """What an export says of it."""
+        return {"sentence": self.sentence, "bound": self.bound, "snapshot": self.snapshot, "sha256": self.digest}
+
+    @property
     def digest(self) -> str:
         """What names it: the SHA-256 of what it says, wherever it is carried to."""
         said = {name: value for name, value in asdict(self).items() if name not in ("carried_to",)}
@@ -115,6 +121,11 @@ def accepted_in(objects: Objects, snapshot: Snapshot) -> frozenset[ItemKey]:
     return _keys_where(objects, snapshot, lambda row: row["verdict"] == Decision.ACCEPT)
 
 
+def accepted_by_people(objects: Objects, snapshot: Snapshot) -> frozenset[ItemKey]:
+    """The masklets of a snapshot that people accepted."""
+    return _keys_where(objects, snapshot, lambda row: row["verdict"] == Decision.ACCEPT and row["decided_by"] is not None)
+
+
 def thrown_out_of(objects: Objects, snapshot: Snapshot) -> frozenset[ItemKey]:
     """The masklets of a snapshot that people rejected."""
     return _keys_where(objects, snapshot, lambda row: row["verdict"] == Decision.REJECT and row["decided_by"] is not None)
@@ -131,13 +142,17 @@ def why_void(certificate: Certificate, objects: Objects, snapshot: Snapshot, bas
     changed = certificate.basis.differs_from(basis)
     if changed:
         return f"{', '.join(changed)} changed"
-    if certificate.promise != Promise.LOT or certificate.snapshot == snapshot.name:
+    if certificate.promise != Promise.LOT:
+        bound = snapshot.qc.get("accept_risk")
+        return "" if bound == certificate.threshold else f"masklets are accepted up to another risk ({bound})"
+    if certificate.snapshot == snapshot.name:
         return ""
     try:
         lot = accepted_in(objects, read_snapshot(objects, certificate.snapshot))
     except BadConfiguration:
         return f"{certificate.snapshot}, whose masklets were audited, is gone"
-    now = accepted_in(objects, snapshot)
+    # What people accepted one by one since stands beside the lot.
+    now = accepted_in(objects, snapshot) - (accepted_by_people(objects, snapshot) - lot)
     if keys_digest(lot) != certificate.lot_sha256 or not now <= lot:
         return f"masklets were accepted that are not of the lot of {certificate.snapshot}"
     # What people have thrown out since is bad no more.

@@ -81,7 +81,9 @@ class _JsonLines:
 
 def _header(chosen: Selection) -> str:
     """What can be said before any mask is read, as the first members of a JSON object."""
-    info = {"description": DESCRIPTION, "snapshot": chosen.snapshot.name, "verdicts": chosen.verdicts}
+    info: dict[str, object] = {"description": DESCRIPTION, "snapshot": chosen.snapshot.name, "verdicts": chosen.verdicts}
+    if chosen.certificate is not None:
+        info["certificate"] = chosen.certificate.in_short
     parts: dict[str, object] = {
         "info": info,
         "categories": [{"id": number, "name": name} for name, number in chosen.categories.items()],

@@ -86,6 +86,8 @@ def export_davis(
         sets.mkdir(parents=True)
         (sets / f"{subset}.txt").write_text("".join(f"{video.folder}\n" for video in chosen.videos), encoding="ascii")
         mapping = {"snapshot": chosen.snapshot.name, "verdicts": chosen.verdicts, "videos": _mapping(chosen.videos)}
+        if chosen.certificate is not None:
+            mapping["certificate"] = chosen.certificate.in_short
         (folder / MAPPING).write_text(json.dumps(mapping, indent=1) + "\n", encoding="ascii")
     num_objects = sum(len(video.tracks) for video in chosen.videos)
     return DavisSummary(

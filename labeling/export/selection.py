@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from labeling.certify.certificate import Certificate, certificate_beside
 from labeling.objects import Objects
 from labeling.store.reader import MaskReader
 from labeling.store.records import mask_from_row, video_from_row
@@ -45,12 +46,16 @@ class SelectedVideo:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The snapshot's part that is exported, videos by ascending key; `left_out` counts its other tracks by verdict."""
+    """The snapshot's part that is exported, videos by ascending key; `left_out` counts its other tracks by verdict.
+
+    `certificate` is what is promised of it: of accepted masklets alone, and where the snapshot has one.
+    """
 
     snapshot: Snapshot
     verdicts: tuple[str, ...]
     videos: tuple[SelectedVideo, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    certificate: Certificate | None = None
 
     @property
     def categories(self) -> dict[str, int]:
@@ -99,7 +104,8 @@ def select(objects: Objects, *, verdicts: Collection[str] = ACCEPTED, snapshot: 
         SelectedVideo(videos[video_id], folders[video_id], tuple(sorted(rows, key=lambda track: track.object_id)))
         for video_id, rows in tracks.items()
     ]
-    return Selection(version, exported, tuple(sorted(chosen, key=lambda entry: entry.video.ref.key)), left_out)
+    promised = certificate_beside(objects, version.version) if frozenset(exported) == ACCEPTED else None
+    return Selection(version, exported, tuple(sorted(chosen, key=lambda entry: entry.video.ref.key)), left_out, promised)
 
 
 def _tracks_by_video(

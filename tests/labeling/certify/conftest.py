@@ -41,7 +41,9 @@ def made_already(objects: Objects, num_videos: int) -> Snapshot:
     return read_snapshot(objects)
 
 
-def with_verdicts(objects: Objects, before: Snapshot, risks: Sequence[float], *, accept: float = 1.0) -> Snapshot:
+def with_verdicts(
+    objects: Objects, before: Snapshot, risks: Sequence[float], *, accept: float = 1.0, **qc: object
+) -> Snapshot:
     """Commit the snapshot after `before` with these risks; what is at most `accept` is accepted, the rest waits."""
     contents = read_contents(objects, before)
     verdicts = contents.verdicts
@@ -50,7 +52,7 @@ def with_verdicts(objects: Objects, before: Snapshot, risks: Sequence[float], *,
         field = verdicts.schema.field(name)
         verdicts = verdicts.set_column(verdicts.schema.get_field_index(name), field, pa.array(values, field.type))
     after = Contents(contents.ledger, contents.files, contents.tracks, contents.videos, verdicts)
-    made = commit(objects, before, after, dict(before.qc), run_id="judged")
+    made = commit(objects, before, after, dict(before.qc) | qc, run_id="judged")
     assert made is not None
     return made
 

@@ -118,22 +118,23 @@ def test_it_is_carried_along_until_what_it_stands_on_changes(objects: Objects) -
     assert carry_along(objects, snapshot) == ""
     assert certificate_beside(objects, snapshot.version) is None
     write_certificate(objects, snapshot, certificate)
-    later = with_verdicts(objects, snapshot, [0.5] * 300)
+    later = with_verdicts(objects, snapshot, [0.5] * 300, accept_risk=certificate.threshold)
     assert carry_along(objects, later) == ""
     held = certificate_beside(objects, later.version)
     assert held == replace(certificate, carried_to=later.name)
     assert held.digest == certificate.digest
     assert "carried along" in render(held)
-    judged = commit(objects, later, read_contents(objects, later), {"rules": []}, run_id="other-rules")
-    assert judged is not None
-    after = with_verdicts(objects, replace(judged, qc={"rules": [{"reason": "swap", "signal": "frozen", "bound": "at_most",
-                                                                  "review": 1.0, "reject": None}]}), [0.5] * 300)
+    rule = {"reason": "swap", "signal": "frozen", "bound": "at_most", "review": 1.0, "reject": None}
+    after = with_verdicts(objects, later, [0.5] * 300, accept_risk=certificate.threshold, rules=[rule])
     assert carry_along(objects, after) == "the judge changed"
     assert certificate_beside(objects, after.version) is None
+    back = with_verdicts(objects, after, [0.5] * 300, rules=[], accept_risk=0.125)
+    assert carry_along(objects, back) == "masklets are accepted up to another risk (0.125)"
 
 
 def test_each_part_of_the_basis_voids_it(objects: Objects) -> None:
-    certificate, snapshot = certified(objects, Promise.WHOLE)
+    certificate, before = certified(objects, Promise.WHOLE)
+    snapshot = with_verdicts(objects, before, [0.5] * 300, accept_risk=certificate.threshold)
     basis = basis_of(objects, snapshot)
     assert why_void(certificate, objects, snapshot, basis) == ""
     changes = {"weights": "the weights", "trackers": "the tracker", "sources": "the source", "judge": "the judge"}
