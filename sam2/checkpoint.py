@@ -6,20 +6,23 @@ import pickle
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from sam2.variants import VARIANTS
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 SHOWN = 3
 
 
-def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+def read_weights(path: str | os.PathLike[str]) -> "dict[str, Tensor]":
     """Return the tensors of a checkpoint by name: `{"model": state_dict}`, a bare state dict, or safetensors.
 
     Nothing in the file is executed. Raises FileNotFoundError, or ValueError for a file that is none of these.
     """
+    import torch  # what only asks for the package's own weights does without it
+
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} is not a file; `labeling checkpoints fetch` brings the released ones")
@@ -32,12 +35,13 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             raise ValueError(f"checkpoint {path} cannot be read: {_first_line(error)}; is it whole?") from error
     if isinstance(state_dict, Mapping) and isinstance(state_dict.get("model"), Mapping):
         state_dict = state_dict["model"]
-    if not isinstance(state_dict, Mapping) or not state_dict or not all(isinstance(v, Tensor) for v in state_dict.values()):
+    tensors = isinstance(state_dict, Mapping) and all(isinstance(v, torch.Tensor) for v in state_dict.values())
+    if not tensors or not state_dict:
         raise ValueError(f"checkpoint {path} holds no state dict: expected {{'model': state_dict}}")
     return dict(state_dict)
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path) -> "dict[str, Tensor]":
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -47,7 +51,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"checkpoint {path} cannot be read: {_first_line(error)}; is it whole?") from error
 
 
-def load_weights(model: nn.Module, path: str | os.PathLike[str], *, variant: str) -> None:
+def load_weights(model: "nn.Module", path: str | os.PathLike[str], *, variant: str) -> None:
     """Load a checkpoint into a model, every tensor by name and shape.
 
     Raises ValueError that names the first tensors that do not fit, the file, the variant, and the variant that the
@@ -63,7 +67,7 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], *, variant: str
     model.load_state_dict(weights)
 
 
-def guess_variant(weights: Mapping[str, Tensor]) -> str | None:
+def guess_variant(weights: "Mapping[str, Tensor]") -> str | None:
     """Return the variant whose trunk, width and version a state dict has, or None."""
     patch = weights.get("image_encoder.trunk.patch_embed.proj.weight")
     width = weights.get("no_mem_embed")
@@ -78,15 +82,15 @@ def guess_variant(weights: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def _missing(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
+def _missing(own: "Mapping[str, Tensor]", weights: "Mapping[str, Tensor]") -> list[str]:
     return _listed("missing", [name for name in own if name not in weights])
 
 
-def _unexpected(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
+def _unexpected(own: "Mapping[str, Tensor]", weights: "Mapping[str, Tensor]") -> list[str]:
     return _listed("not expected", [name for name in weights if name not in own])
 
 
-def _misshapen(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
+def _misshapen(own: "Mapping[str, Tensor]", weights: "Mapping[str, Tensor]") -> list[str]:
     wrong = [
         f"{name} is {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}"
         for name, tensor in own.items()

@@ -150,3 +150,10 @@ def test_reading_videos_needs_no_torch() -> None:
     script = f"import sys, {rooms}; print([name for name in ('torch', 'PIL') if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=TOP)
     assert shown.stdout.strip() == "[]"
+
+
+def test_the_command_starts_without_torch_ray_and_boto3() -> None:
+    """What needs a network, a cluster or a bucket loads it when it is called; all other commands answer at once."""
+    script = "import sys, flows.cli.app; print([name for name in ('torch', 'ray', 'boto3', 'prefect') if name in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=TOP)
+    assert shown.stdout.strip() == "[]"

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from labeling.config import NetworkConfig, PrecisionConfig, TrackConfig, TrackerConfig
 from labeling.errors import BadConfiguration, BadInput
 from labeling.track.checkpoints import sha256_of, verify_checkpoint
-from sam2.checkpoint import embedded_digest, embedded_weights
+from sam2.checkpoint import embedded_digest, embedded_weights, guess_variant, read_weights
 from sam2.overrides import apply_overrides
 from sam2.variants import CONFIGS, find_config
 
@@ -164,8 +164,6 @@ def check_checkpoint(recipe: TrackerRecipe, checkpoint: str) -> None:
     Raises:
         BadInput: so it is; every name and shape is compared where the network is built.
     """
-    from sam2.checkpoint import guess_variant, read_weights
-
     path, variant = Path(checkpoint).expanduser(), find_config(recipe.model).variant
     try:
         looks_like = guess_variant(read_weights(path))
