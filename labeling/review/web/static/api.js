@@ -28,7 +28,11 @@ export class Api {
   async call(method, path, { body, query, signal } = {}) {
     const response = await this.#send(method, path + queryText(query), body, signal);
     if (response.status === 204) return {};
-    const answer = await response.json().catch(() => null);
+    const answer = await response.json().catch((error) => {
+      // Given up by the page itself while the answer was still coming.
+      if (error.name === "AbortError") throw error;
+      return null;
+    });
     if (response.ok && answer !== null) return answer;
     const failed = new ApiError(response.status, answer?.error ?? { message: `The server answered ${response.status}.` });
     if (failed.status === 401 && path !== "api/me" && path !== "api/login") this.onSignedOut();

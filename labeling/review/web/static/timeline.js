@@ -55,7 +55,9 @@ export class Timeline extends EventTarget {
   open(detail, { film, maskOf, colour }) {
     this.#detail = detail;
     this.#extra = NO_WORK;
-    this.film.open(detail.video, { cache: film, maskOf, colour, large: detail.item.blind });
+    this.film.open(detail.video, { cache: film, maskOf, colour, sheet: detail.item.blind });
+    this.slider.classList.toggle("bare", detail.item.blind);
+    this.head.classList.toggle("below-sheet", detail.item.blind);
     this.lanes.open(detail);
     this.slider.setAttribute("aria-valuemin", detail.video.frames[0] ?? 0);
     this.slider.setAttribute("aria-valuemax", detail.video.frames.at(-1) ?? 0);
@@ -80,6 +82,7 @@ export class Timeline extends EventTarget {
     this.at = at;
     this.frameIdx = frameIdx;
     if (!this.axis || !this.#detail) return;
+    if (this.film.isSheet) this.film.draw(this.axis, frameIdx);
     this.head.style.transform = `translateX(${this.axis.middle(frameIdx)}px)`;
     this.slider.setAttribute("aria-valuenow", frameIdx);
     this.slider.setAttribute("aria-valuetext", this.#spoken(frameIdx, at));
@@ -115,8 +118,10 @@ export class Timeline extends EventTarget {
   #listen() {
     let dragging = false;
     const seek = (event) => {
-      const x = event.clientX - this.body.getBoundingClientRect().left;
-      const frameIdx = this.axis.frameAt(x);
+      const { left, top } = this.body.getBoundingClientRect();
+      const [x, y] = [event.clientX - left, event.clientY - top];
+      const frameIdx = this.film.isSheet && y < this.film.height ? this.film.frameAt(x, y) : this.axis.frameAt(x);
+      if (frameIdx === null) return;
       this.dispatchEvent(new CustomEvent("seek", { detail: { frameIdx } }));
     };
     this.body.addEventListener("pointerdown", (event) => {

@@ -515,8 +515,13 @@ def test_of_what_waits_for_a_verdict_alone_the_page_shows_no_judgement(
         assert word not in shown, word
     playwright.expect(page.locator("#decide").get_by_role("button", name="Edit")).to_have_count(0)
     playwright.expect(page.locator('[data-action="nextFlag"]')).to_be_hidden()
-    assert page.locator("canvas.film").bounding_box()["height"] == 108
+    assert page.locator("canvas.film").bounding_box()["height"] == 3 * 54 + 2 * 2
     assert page.locator("canvas.strip").bounding_box()["height"] < 20
+    # The sheet is read line by line: the cell in its last line, at the left, lies in the last third.
+    box = page.locator("canvas.film").bounding_box()
+    page.mouse.click(box["x"] + 130, box["y"] + box["height"] - 10)
+    shown_frame = int(page.get_by_role("slider", name="Frame").get_attribute("aria-valuenow"))
+    assert NUM_FRAMES * 2 // 3 <= shown_frame <= NUM_FRAMES * 2 // 3 + 4
     page.keyboard.press("e")
     playwright.expect(page.locator("#edit-bar")).to_be_hidden()
     title = page.locator("#item-title").text_content()
