@@ -14,7 +14,20 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import backfill, certify, checkpoints, dataset, dead_letters, export, judge, operate, review, runs, stack
+from flows.cli import (
+    backfill,
+    certify,
+    checkpoints,
+    dataset,
+    dead_letters,
+    export,
+    judge,
+    operate,
+    quality,
+    review,
+    runs,
+    stack,
+)
 from flows.cli.arguments import AsJson, require_store, with_root
 from flows.cli.console import console, escape
 from flows.cli.exits import DEAD_LETTERS, INTERRUPTED, OK, exit_code_of, interrupted
@@ -245,6 +258,7 @@ app.command(rich_help_panel=OPERATE)(operate.status)
 for name, group in {"runs": runs.app, "metrics": operate.figures, "stack": stack.app}.items():
     app.add_typer(group, name=name, rich_help_panel=OPERATE)
 app.add_typer(checkpoints.app, name="checkpoints", rich_help_panel=LEARN)
+app.add_typer(quality.app, name="quality", rich_help_panel=LEARN)
 
 
 @contextmanager

@@ -84,3 +84,10 @@ def over_clips(
         values.append(figure(*(column[chosen] for column in columns)))
     low, high = np.nanquantile(values, [0.025, 0.975])
     return float(low), float(high)
+
+
+def of_a_perfect_judge(risk_R: Floats, *, times: int = 100) -> tuple[float, float]:
+    """Return the calibration error and Brier score that these risks show if each is exactly the chance of a bad track."""
+    random = np.random.default_rng(0)
+    errors = [calibration_error(random.random(risk_R.size) < risk_R, risk_R) for _ in range(times)]
+    return float(np.mean(errors)), float((risk_R * (1 - risk_R)).mean())
