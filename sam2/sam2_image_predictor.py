@@ -213,14 +213,32 @@ class SAM2ImagePredictor:
 
         Returns masks (B, M, H, W), predicted IoU (B, M) and low-resolution logits (B, M, h, w).
         """
+        mask_logits_BMhw, predicted_iou_BM = self._decode(
+            point_coords, point_labels, boxes, mask_input, multimask_output, img_idx
+        )
+        assert self._orig_hw is not None
+        masks = self._transforms.postprocess_masks(mask_logits_BMhw, self._orig_hw[img_idx])
+        low_res = mask_logits_BMhw.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+        return masks if return_logits else masks > self.mask_threshold, predicted_iou_BM, low_res
+
+    @torch.no_grad()
+    def _decode(
+        self,
+        point_coords: Tensor | None,
+        point_labels: Tensor | None,
+        boxes: Tensor | None = None,
+        mask_input: Tensor | None = None,
+        multimask_output: bool = True,
+        img_idx: int = -1,
+    ) -> tuple[Tensor, Tensor]:
+        """Answer what `_predict` answers by the decoder's own logits (B, M, h, w), and predicted IoU (B, M)."""
         self._require_image()
         assert self._features is not None
-        assert self._orig_hw is not None
         row = slice(img_idx, img_idx + 1 or None)
         encoder = self.model.sam_prompt_encoder
         points = corners_and_points(point_coords, point_labels, boxes)
         tokens, prompt = encoder(points=points, boxes=None, masks=mask_input)
-        mask_logits_BMHW, predicted_iou_BM, _, _ = self.model.sam_mask_decoder(
+        mask_logits_BMhw, predicted_iou_BM, _, _ = self.model.sam_mask_decoder(
             image_embeddings=self._features["image_embed"][row],
             image_pe=encoder.get_dense_pe(),
             sparse_prompt_embeddings=tokens,
@@ -229,9 +247,7 @@ class SAM2ImagePredictor:
             repeat_image=len(tokens) > 1,
             high_res_features=[x[row] for x in self._features["high_res_feats"]],
         )
-        masks = self._transforms.postprocess_masks(mask_logits_BMHW, self._orig_hw[img_idx])
-        low_res = mask_logits_BMHW.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-        return masks if return_logits else masks > self.mask_threshold, predicted_iou_BM, low_res
+        return mask_logits_BMhw, predicted_iou_BM
 
     def _require_image(self) -> None:
         if not self._is_image_set:

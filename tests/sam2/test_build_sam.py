@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.build_sam import (
     HF_MODEL_ID_TO_FILENAMES,
     build_sam2,
@@ -121,7 +122,12 @@ def test_an_id_of_the_hub_is_fetched_by_its_own_client(hub: list[tuple[str, str]
     model_id = "facebook/sam2.1-hiera-tiny"
     image = SAM2ImagePredictor.from_pretrained(model_id, device="cpu", hydra_overrides_extra=SMALL, mask_threshold=0.5)
     video = SAM2VideoPredictor.from_pretrained(model_id, device="cpu", hydra_overrides_extra=SMALL)
-    assert hub == [(model_id, "sam2.1_hiera_tiny.pt")] * 2
+    automatic = SAM2AutomaticMaskGenerator.from_pretrained(
+        model_id, device="cpu", hydra_overrides_extra=SMALL, points_per_side=2, use_m2m=True
+    )
+    assert hub == [(model_id, "sam2.1_hiera_tiny.pt")] * 3
+    assert (automatic.use_m2m, len(automatic.point_grids[0])) == (True, 4)
+    assert torch.equal(automatic.predictor.model.no_mem_embed, image.model.no_mem_embed)
     assert (image.model.config.variant, image.mask_threshold) == ("sam2.1_hiera_t", 0.5)
     assert torch.equal(image.model.no_mem_embed, video.no_mem_embed)
     assert type(video) is SAM2VideoPredictor

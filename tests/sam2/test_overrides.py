@@ -118,7 +118,7 @@ def test_values_are_read_as_hydra_reads_them(text: str, value: object) -> None:
 def test_nothing_heavy_is_imported() -> None:
     """Hydra's global state clashes with a caller's own; torchvision's import takes longer than torch's."""
     program = (
-        "import sys, sam2.build_sam, sam2.sam2_image_predictor, sam2.utils.misc; "
+        "import sys, sam2.build_sam, sam2.sam2_image_predictor, sam2.utils.misc, sam2.automatic_mask_generator; "
         "heavy = {'hydra', 'omegaconf', 'torchvision', 'scipy', 'cv2', 'labeling', 'flows', 'huggingface_hub'}; "
         "print(heavy & set(sys.modules))"
     )

@@ -10,6 +10,7 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 MODULES = {
     "sam2": "",
+    "sam2.automatic_mask_generator": "SAM2AutomaticMaskGenerator MaskData",
     "sam2.build_sam": "HF_MODEL_ID_TO_FILENAMES build_sam2 build_sam2_hf build_sam2_video_predictor "
     "build_sam2_video_predictor_hf _hf_download _load_checkpoint",
     "sam2.modeling.backbones.hieradet": "do_pool Hiera MLP MultiScaleAttention MultiScaleBlock PatchEmbed window_partition "
@@ -28,6 +29,9 @@ MODULES = {
     "sam2.sam2_image_predictor": "SAM2ImagePredictor",
     "sam2.sam2_video_predictor": "SAM2VideoPredictor SAM2VideoPredictorVOS",
     "sam2.sam2_video_predictor_legacy": "SAM2VideoPredictor",
+    "sam2.utils.amg": "MaskData area_from_rle batch_iterator batched_mask_to_box box_xyxy_to_xywh build_all_layer_point_grids "
+    "build_point_grid calculate_stability_score coco_encode_rle generate_crop_boxes is_box_near_crop_edge mask_to_rle_pytorch "
+    "remove_small_regions rle_to_mask uncrop_boxes_xyxy uncrop_masks uncrop_points",
     "sam2.utils.misc": "AsyncVideoFrameLoader _load_img_as_tensor concat_points fill_holes_in_mask_scores "
     "get_connected_components get_sdpa_settings load_video_frames load_video_frames_from_jpg_images "
     "load_video_frames_from_video_file mask_to_box",
