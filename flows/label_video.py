@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,13 +20,15 @@ from flows.run.aws_settings import aws_settings, settle
 from flows.run.prefetch import NextVideos, Opened
 from flows.run.shared_root import SharedRoot
 from labeling import logs
-from labeling.config import LabelConfig, default_scratch
+from labeling.config import LabelConfig, SeedCheck, default_scratch
 from labeling.errors import BadInput, BadPrompt, record_of
 from labeling.ingest.decode import FrameReader, sampled_frames
 from labeling.ingest.fetch import fetch_video, process_folder, sweep_scratch
 from labeling.ingest.probe import probe
 from labeling.jobs import Job, Receipt
 from labeling.objects import Objects, open_objects
+from labeling.qc.reasons import WRONG_SEED
+from labeling.qc.rules import doubts_of_seed
 from labeling.qc.signals import SignalMeter
 from labeling.store.reader import read_mask_rows
 from labeling.store.records import mask_from_row
@@ -34,7 +36,8 @@ from labeling.store.writer import BatchWriter, TrackRow
 from labeling.track.correction import follow_within
 from labeling.track.follow import Tracked, check_prompts, follow
 from labeling.track.predictor import Predictor, TrackerRecipe, arithmetic, build_predictor, take_peak_gpu_bytes
-from labeling.types import Prompt, Provenance, Video
+from labeling.track.seeds import Seed, look_at_seeds
+from labeling.types import Prompt, Provenance, Signals, Video
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -72,6 +75,7 @@ class LabelVideo:
         self.coming: NextVideos | None = None
         self.predictor: Predictor | None = None
         self.store: Objects | None = None
+        self.seeds: dict[int, Seed] = {}
 
     def setup(self, device: str) -> None:
         """Build the predictor on `device`, open the store, remove what dead workers left; called once in each actor."""
@@ -131,6 +135,7 @@ class LabelVideo:
         assert self.predictor, "setup() comes first"
         assert self.store, "setup() comes first"
         config, meters, refused = self.config, self._meters(job, video), dict[int, BadInput]()
+        self.seeds = {}
         indices = sampled_frames(path, video, time_range=config.source.time_range, frame_stride=config.source.frame_stride)
         with (
             FrameReader(path, video, indices) as frames,
@@ -170,6 +175,9 @@ class LabelVideo:
         assert self.predictor, "setup() comes first"
         assert self.store, "setup() comes first"
         track, whole = self.config.track, [p for p in job.prompts if p.object_id not in job.kept]
+        if self.config.qc.seeds is not SeedCheck.off:
+            self._look_at_seeds(whole, video, frames, refused)
+            whole = [p for p in whole if p.object_id not in refused]
         yield from follow(
             self.predictor,
             frames,
@@ -196,6 +204,21 @@ class LabelVideo:
             except BadPrompt as error:
                 refused[object_id] = error
 
+    def _look_at_seeds(
+        self, prompts: Sequence[Prompt], video: Video, frames: FrameReader, refused: dict[int, BadInput]
+    ) -> None:
+        """Ask for each object's first mask; with `qc.seeds=ask` what rules doubt is refused and so not followed."""
+        assert self.predictor, "setup() comes first"
+        check_prompts(prompts, frames.frame_indices, video.size_hw, refused)
+        sound = [prompt for prompt in prompts if prompt.object_id not in refused]
+        self.seeds = look_at_seeds(
+            self.predictor, frames, sound, precision=self.recipe.precision, device=self.device
+        )
+        if self.config.qc.seeds is SeedCheck.ask:
+            for object_id, seed in self.seeds.items():
+                if doubts := doubts_of_seed(seed.signals(), self.config.qc):
+                    refused[object_id] = BadPrompt(f"object {object_id}: {doubts}", WRONG_SEED)
+
     def _meters(self, job: Job, video: Video) -> Mapping[int, SignalMeter]:
         threshold = self.recipe.presence_threshold
         return {o: SignalMeter(video.size_hw, video.frame_rate, threshold) for o in sorted(job.keys)}
@@ -208,9 +231,17 @@ class LabelVideo:
             key=job.keys[object_id],
             category=category_of(prompts),
             prompts=prompts,
-            signals=meter.signals(),
+            signals=self._signals(object_id, meter),
             provenance=self._provenance(),
         )
+
+    def _signals(self, object_id: int, meter: SignalMeter) -> Signals:
+        """Return what was measured of a masklet and of its prompt."""
+        signals, seed = meter.signals(), self.seeds.get(object_id)
+        if seed is None:
+            return signals
+        of_seed = seed.signals()
+        return Signals({**signals.values, **of_seed.values}, {**signals.spans, **of_seed.spans})
 
     def _provenance(self) -> Provenance:
         return Provenance(
@@ -245,7 +276,9 @@ def seen_from_anywhere(config: LabelConfig) -> LabelConfig:
 def _together(refused: Mapping[int, BadInput]) -> BadInput:
     """The error of a job none of whose objects could be followed."""
     first, *others = map(str, refused.values())
-    return BadInput(f"{first} ... and {len(others)} more objects" if others else first, "bad_prompt")
+    reasons = {error.reason for error in refused.values()}
+    reason = reasons.pop() if len(reasons) == 1 else "bad_prompt"
+    return BadInput(f"{first} ... and {len(others)} more objects" if others else first, reason)
 
 
 def category_of(prompts: tuple[Prompt, ...]) -> str | None:

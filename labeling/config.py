@@ -128,6 +128,14 @@ class RuleConfig:
     far_at: float | None = None
 
 
+class SeedCheck(Enum):
+    """What is done about prompts: looked at, so that rules can `warn` of them; what rules doubt is not followed (`ask`)."""
+
+    off = "off"
+    warn = "warn"
+    ask = "ask"
+
+
 @dataclass
 class AuditConfig:
     """Which judged masklets people look at to certify the rest: `count` at random, once, or each with probability `rate`.
@@ -145,7 +153,7 @@ class QCConfig:
     """The judge: named rules, and `judge`, the fitted one that gives risk and verdict.
 
     `judge` is `auto` (what was set for the store, else what is shipped for the weights), `none` (rules alone), the name of a
-    shipped judge, or a file; see `labeling/store/judges.py`.
+    shipped judge, or a file; see `labeling/store/judges.py`. `seeds` says what is done about prompts before they are followed.
     With `accept_risk` masklets up to that risk are accepted, and none above it; null leaves it to a certificate that stands,
     and without one to the rules.
     """
@@ -153,6 +161,7 @@ class QCConfig:
     name: str = "default"
     rules: list[RuleConfig] = field(default_factory=list)
     judge: str = "auto"
+    seeds: SeedCheck = SeedCheck.warn
     accept_risk: float | None = None
     audit: AuditConfig = field(default_factory=AuditConfig)
 

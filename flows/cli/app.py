@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -33,6 +34,7 @@ from flows.cli.console import console, escape
 from flows.cli.exits import DEAD_LETTERS, INTERRUPTED, OK, exit_code_of, interrupted
 from flows.configure import as_configuration, load_bench, load_config, load_evaluation, load_training, require_settings
 from labeling import logs
+from labeling.errors import BadConfiguration
 from labeling.objects import open_objects
 from labeling.store.snapshots import read_snapshot
 
@@ -119,13 +121,29 @@ def run(overrides: Overrides = None) -> None:
 
 
 @app.command(epilog=RUN_EXAMPLES.replace("labeling run", "labeling plan"), rich_help_panel=LABEL)
-def plan(overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Say for each video whether `run` would label it, why, and about how long that would take; nothing is written."""
+def plan(
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    prompts: Annotated[bool, typer.Option("--prompts", help="Open prompted frames and say which prompts are doubted")] = False,
+    sheet: Annotated[Path | None, typer.Option(help="With --prompts: write a page of all first masks into this file")] = None,
+) -> None:
+    """Say for each video whether `run` would label it, why, and about how long that would take; nothing is written.
+
+    Nothing is downloaded either, but with `--prompts`: then each video that is due is fetched, the network is asked for the
+    first mask of each object, and what stands against a prompt is said: a mask that fills its box badly, other masks when the
+    box is moved a little, another object with the same mask. Hours of tracking show none of it.
+    """
     config = load_config(with_root(overrides or []))
     require_settings(config, "source.uri", "prompts.uri", "store.root")
+    if sheet is not None and not prompts:
+        raise BadConfiguration("--sheet is given without --prompts, which makes what it shows")
     from flows.run.plan import print_plan
 
-    print_plan(config, console, as_json=as_json)
+    recipe, due = print_plan(config, console, as_json=as_json)
+    if prompts:
+        from flows.run.prompt_audit import audit_prompts, print_audit
+
+        print_audit(audit_prompts(config, recipe, due), sheet, console, as_json=as_json)
 
 
 @app.command(rich_help_panel=LABEL)

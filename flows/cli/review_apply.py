@@ -75,7 +75,9 @@ def config_for(overrides: Sequence[str]) -> LabelConfig:
     # `labeling qc` may have judged by other rules since.
     rules = [RuleConfig(**rule) for rule in snapshot.qc["rules"]]
     judge = choice_of(objects, snapshot.qc.get("judges", {}))
-    of_run.qc = QCConfig(snapshot.qc["name"], rules, judge, snapshot.qc.get("accept_risk"))
+    of_run.qc = QCConfig(
+        snapshot.qc["name"], rules, judge, seeds=of_run.qc.seeds, accept_risk=snapshot.qc.get("accept_risk")
+    )
     return of_run
 
 

@@ -79,16 +79,16 @@ def check_inputs(config: LabelConfig) -> None:
         check_checkpoint(recipe, config.model.checkpoint)
 
 
-def print_plan(config: LabelConfig, console: Console, *, as_json: bool = False) -> None:
-    """Print what a run would do and why, and about how long it would take; nothing is written."""
+def print_plan(config: LabelConfig, console: Console, *, as_json: bool = False) -> tuple[TrackerRecipe, Plan]:
+    """Print what a run would do and why, and about how long it would take, and return it; nothing is written."""
     objects = open_objects(config.store.root)
-    _, plan = plan_run(config, objects, new_run_id(), corrections=reviewing.corrections_now(config, objects))
+    recipe, plan = plan_run(config, objects, new_run_id(), corrections=reviewing.corrections_now(config, objects))
     from labeling.pool.cluster import usable_cpus  # brings Ray along, which a run with nothing due does without
 
     guess = estimate(plan, recent_summaries(objects), num_workers=config.cluster.actors or usable_cpus())
     if as_json:
         print(json.dumps(plain(plan, guess), indent=1))
-        return
+        return recipe, plan
     table = Table("video", "runs", "why", "objects", box=None)
     for entry in sorted(plan.entries, key=lambda e: not e.will_run)[:SHOWN]:
         objects_due = ", ".join(map(str, entry.due_objects))
@@ -102,6 +102,7 @@ def print_plan(config: LabelConfig, console: Console, *, as_json: bool = False) 
     console.print(f"{len(plan.jobs)} of {len(plan.entries)} videos are due: " + _told(plan.reasons))
     if plan.jobs and guess:
         console.print(f"about {guess.seconds:.0f} s with {guess.num_workers} workers, from {guess.num_jobs} jobs of past runs")
+    return recipe, plan
 
 
 def plain(plan: Plan, guess: Estimate | None) -> dict[str, Any]:

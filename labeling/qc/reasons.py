@@ -19,6 +19,7 @@ class Reason:
     question: str
 
 
+WRONG_SEED = "wrong_seed"
 UNUSUAL = "unusual"  # the fitted judge's own: no rule gives it
 
 _ALL = (
@@ -83,7 +84,7 @@ _ALL = (
         "Does the outline follow the object's edge?",
     ),
     Reason(
-        "wrong_seed", "the prompt did not fit an object",
+        WRONG_SEED, "the prompt did not fit an object",
         "The prompt may be on the wrong object.",
         "Is the prompt on the object that was meant?",
     ),

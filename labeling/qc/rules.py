@@ -13,16 +13,16 @@ Bounds were set on synthetic tracks with injected failures, not on a labelled se
 
 import difflib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from labeling.config import QCConfig, RuleConfig
 from labeling.errors import BadConfiguration
 from labeling.qc.containment import PAIR_COLUMNS
 from labeling.qc.judge import Opinion
-from labeling.qc.reasons import REASONS, UNUSUAL
+from labeling.qc.reasons import REASONS, UNUSUAL, WRONG_SEED, explanation
 from labeling.qc.signals import COLUMNS
-from labeling.types import Decision, QCFlag, Verdict
+from labeling.types import Decision, QCFlag, Signals, Verdict
 
 SIGNALS = (*COLUMNS, "containment", *PAIR_COLUMNS)
 BOUNDS = ("at_most", "at_least")
@@ -118,12 +118,23 @@ def judge(
     flags = tuple(flag for _, flag in raised)
     if opinion is None:
         return Verdict(video_id, track_id, label_version, decision, risk, flags)
-    rejected = decision is Decision.REJECT
+    decision, risk = _joined(decision, risk, flags, opinion)
     flags += _flags_of(opinion, num_frames_span)
-    return Verdict(
-        video_id, track_id, label_version, decision if rejected else opinion.decision,
-        max(risk, opinion.risk) if rejected else opinion.risk, flags, opinion.judge.digest, opinion.novelty,
-    )
+    return Verdict(video_id, track_id, label_version, decision, risk, flags, opinion.judge.digest, opinion.novelty)
+
+
+def doubts_of_seed(signals: Signals, qc: QCConfig) -> str:
+    """Return what rules find wrong with a prompt by its first mask, in sentences; "" where nothing is."""
+    verdict = judge("", "", 1, signals.values, signals.spans, (0, 1), qc)
+    return " ".join(explanation(flag) for flag in verdict.flags if flag.reason == WRONG_SEED)
+
+
+def _joined(decision: Decision, risk: float, flags: Sequence[QCFlag], opinion: Opinion) -> tuple[Decision, float]:
+    """Return the verdict and risk of rules and a judge together: the judge's, but for what rules refuse and it cannot see."""
+    wrong_seed = any(flag.reason == WRONG_SEED for flag in flags)
+    if decision is Decision.REJECT or (wrong_seed and opinion.decision is Decision.ACCEPT):
+        return decision, max(risk, opinion.risk)
+    return opinion.decision, opinion.risk
 
 
 def _flags_of(opinion: Opinion, span: tuple[int, int]) -> tuple[QCFlag, ...]:

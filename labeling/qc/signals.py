@@ -60,6 +60,9 @@ FIRST_COLUMNS = (
     "stability_p5",
     "candidate_gap_p5",
     "pointer_similarity_p5",
+    "seed_fit",
+    "seed_agreement",
+    "seed_twin",
 )
 # Columns that came later: `tracks` of older releases have nulls there.
 LATER_COLUMNS = (

@@ -275,9 +275,10 @@ def _plain(qc: QCConfig, judges: Judges) -> JsonObject:
 
     `judges` holds the digest of each fitted judge by its name, wherever its file was.
     """
-    plain = dict(json.loads(canonical_json(dataclasses.asdict(qc))))
-    for name in ("audit", "judge", *(() if qc.accept_risk is not None else ("accept_risk",))):
-        del plain[name]
+    given = dataclasses.asdict(qc)
+    for name in ("audit", "judge", "seeds", *(() if qc.accept_risk is not None else ("accept_risk",))):
+        del given[name]
+    plain = dict(json.loads(canonical_json(given)))
     for rule in plain["rules"]:
         for name in ("risk", "far_at"):
             if not rule[name]:

@@ -84,8 +84,8 @@ def test_shipped_rule_sets_are_sound():
         for ours, theirs in ((rule.review, tighter.review), (rule.reject, tighter.reject)):
             assert ours is None or theirs is None or rule.past(ours, theirs) >= 0, rule.signal
     used = {r.reason for name in ("default", "strict") for r in shipped(name).rules}
-    # No signal tells a prompt on the wrong object; `unusual` is the fitted judge's.
-    assert used == set(REASONS) - {"wrong_seed", "unusual"}
+    # `unusual` is the fitted judge's.
+    assert used == set(REASONS) - {"unusual"}
 
 
 def test_flags_tell_where_and_by_how_much_and_the_worst_leads():
