@@ -60,9 +60,6 @@ FIRST_COLUMNS = (
     "stability_p5",
     "candidate_gap_p5",
     "pointer_similarity_p5",
-    "seed_fit",
-    "seed_agreement",
-    "seed_twin",
 )
 # Columns that came later: `tracks` of older releases have nulls there.
 LATER_COLUMNS = (
@@ -86,6 +83,9 @@ LATER_COLUMNS = (
     "edge_gradient_mean",
     "edge_gradient_p10",
     "edge_gradient_change",
+    "seed_fit",
+    "seed_agreement",
+    "seed_twin",
 )
 COLUMNS = (*FIRST_COLUMNS, *LATER_COLUMNS)
 
