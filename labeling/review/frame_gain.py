@@ -14,21 +14,25 @@ FADES_OVER = 24.0           # frames, over which what a correction mends falls t
 ONSET = 1.3                 # where damage begins, later frames are mended with it
 ONSET_FROM = 0.25
 APART = 0.05                # of the track's length, between frames that are offered together
-# A logit of presence below which it is open whether the object is there.
-UNSURE = 3.0
+# What is expected of a mask by its scores: fitted to 8,244 masks of 290 drawn tracks of nano with truth, by least squares,
+# rounded. Scores recover soon after a mask went astray, so the lowest one since somebody looked counts as much as its own.
+SEEN_AT_0, BY_OWN, BY_LOWEST = 1.16, 0.55, 0.45
+ABSENT_AT_0, BY_LOGIT, LEAST_ABSENT = 0.75, 0.06, 0.2
 
 
-def damage_of(frames: Sequence[FrameMask], *, presence_threshold: float = 0.0) -> tuple[float, ...]:
-    """How much of each mask is likely wrong, in [0, 1], by its stored scores alone."""
-    return tuple(_damage(frame, presence_threshold) for frame in frames)
+def damage_of(frames: Sequence[FrameMask], seen: Collection[int] = ()) -> tuple[float, ...]:
+    """How much of each mask is likely wrong, in [0, 1], by its stored scores; 0 at positions that a person has `seen`."""
+    walls, lowest, damage = set(seen), 1.0, []
+    for position, frame in enumerate(frames):
+        lowest = 1.0 if position in walls else min(lowest, frame.predicted_iou)
+        damage.append(0.0 if position in walls else _damage(frame, lowest))
+    return tuple(damage)
 
 
-def _damage(frame: FrameMask, presence_threshold: float) -> float:
-    above = frame.object_score - presence_threshold
+def _damage(frame: FrameMask, lowest: float) -> float:
     if not frame.visible:
-        # Away with certainty is right; there, by the network's own word, and without a mask is not.
-        return 1.0 if above > 0 else max(0.0, 1.0 - abs(above) / UNSURE) / 2
-    return min(1.0, max(0.0, 1.0 - frame.predicted_iou))
+        return min(1.0, max(LEAST_ABSENT, ABSENT_AT_0 + BY_LOGIT * frame.object_score))
+    return min(1.0, max(0.0, SEEN_AT_0 - BY_OWN * frame.predicted_iou - BY_LOWEST * lowest))
 
 
 def expected_gains(damage: Sequence[float], seen: Collection[int] = ()) -> tuple[float, ...]:
@@ -75,7 +79,7 @@ def best_positions(damage: Sequence[float], seen: Collection[int] = (), *, most:
     return tuple(chosen)
 
 
-def worth_of(frames: Sequence[FrameMask], seen: Collection[int] = (), *, presence_threshold: float = 0.0) -> float:
+def worth_of(frames: Sequence[FrameMask], seen: Collection[int] = ()) -> float:
     """What the best correction of a track is expected to mend, in [0, 1): as a share of all that a correction can reach."""
-    gains = expected_gains(damage_of(frames, presence_threshold=presence_threshold), seen)
+    gains = expected_gains(damage_of(frames, seen), seen)
     return max(gains, default=0.0) / (ONSET * 2 * FADES_OVER + 1)

@@ -11,6 +11,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -58,7 +59,8 @@ def worst_frame(masks: Masks, seen: set[int], _rng: np.random.Generator) -> int 
 def gainful_frame(masks: Masks, seen: set[int], _rng: np.random.Generator) -> int | None:
     """The frame whose correction is expected to mend most."""
     order = sorted(masks)
-    chosen = best_positions(damage_of([masks[t] for t in order]), {order.index(t) for t in seen if t in masks}, most=1)
+    known = {order.index(t) for t in seen if t in masks}
+    chosen = best_positions(damage_of([masks[t] for t in order], known), known, most=1)
     return order[chosen[0]] if chosen else None
 
 
@@ -95,9 +97,13 @@ class Bench:
             if region_similarity(rle.decode(masks[at].rle), self.true_THW[at]) < RIGHT_J:
                 prompt, seconds = self.corrected(at)
                 spent += seconds
-                prompts[at] = prompt
-                self.track_again(masks, seen, prompts, at)
-            else:
+                if self.true_THW[at].any():
+                    prompts[at] = prompt
+                    self.track_again(masks, seen, prompts, at)
+                else:
+                    # Where the object is away there is nothing to track from: that frame alone is mended.
+                    masks[at] = replace(masks[at], rle=prompt.mask, area=0, box_xywh=None)
+            elif masks[at].visible:
                 prompts[at] = Prompt(0, at, mask=masks[at].rle, source=PromptSource.CORRECTION)
             yield spent, self.quality(masks)
 

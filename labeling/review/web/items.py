@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from labeling import rle
 from labeling.qc.reasons import explanation, question
 from labeling.review.accounts import Reviewer, sha256
+from labeling.review.frame_gain import best_positions, damage_of
 from labeling.review.items import Consensus, ItemHistory, QueuedItem
 from labeling.review.web.frames import MOST_FRAMES, ahead_of, shown_width
 from labeling.review.web.requests import BIGGEST, Json, Refused
@@ -56,6 +57,7 @@ def detail(
         "thresholds": {"predicted_iou": track.iou_bound, "object_score": track.presence_threshold},
         "flags": [as_flag(flag) for flag in item.flags],
         "suspicious": list(doubted),
+        "best": _best(track),
         "objects": [
             _object(neighbour, item) | ({"flags": []} if neighbour.track_id in blind else {}) for neighbour in neighbours
         ],
@@ -75,6 +77,7 @@ def _blind_detail(
     objects = [_object(neighbour, item) | {"flags": []} for neighbour in neighbours]
     return {
         "item": as_item(item), "video": _video(track), "scores": {}, "thresholds": {}, "flags": [], "suspicious": [],
+        "best": [],
         "objects": objects, "prompts": [as_prompt(p) for p in track.prompts if p.source is PromptSource.SEED],
         "corrections": [], "notes": [], "history": [], "drafts": [],
         "consensus": {"wanted": consensus.wanted, "have": consensus.have},
@@ -112,6 +115,12 @@ def frame(
         return Response(status_code=304, headers=headers)
     body = services.frames.jpeg(track.video, frame_idx, width=shown)
     return Response(body, media_type="image/jpeg", headers=headers)
+
+
+def _best(track: Track) -> list[int]:
+    """The frames whose correction is expected to mend most, the best first; frames with a prompt were seen."""
+    seen = {track.positions[prompt.frame_idx] for prompt in track.prompts if prompt.frame_idx in track.positions}
+    return [track.frame_indices[position] for position in best_positions(damage_of(track.frames, seen), seen)]
 
 
 def _video(track: Track) -> Json:

@@ -14,10 +14,13 @@ def frame(index: int, *, iou: float = 0.9, score: float = 5.0, visible: bool = T
 
 
 def test_damage_is_what_the_scores_doubt() -> None:
-    frames = [frame(0, iou=1.0), frame(1, iou=0.4), frame(2, visible=False, score=2.0), frame(3, visible=False, score=-9.0),
-              frame(4, visible=False, score=-1.5)]
-    assert damage_of(frames) == pytest.approx((0.0, 0.6, 1.0, 0.0, 0.25))
-    assert damage_of(frames[2:3], presence_threshold=2.5) == pytest.approx(((1 - 0.5 / 3) / 2,))
+    frames = [frame(0, iou=1.0), frame(1, iou=0.4), frame(2, iou=1.0), frame(3, visible=False, score=-9.0),
+              frame(4, visible=False, score=-2.5)]
+    low = 1.16 - 0.55 - 0.45 * 0.4
+    assert damage_of(frames[:3]) == pytest.approx((0.16, 1.16 - 0.4, low))
+    assert damage_of(frames[3:]) == pytest.approx((0.21, 0.6))
+    # Who looked at it knows it, and what was low before does not count any more.
+    assert damage_of(frames[:3], seen=[1]) == pytest.approx((0.16, 0.0, 0.16))
 
 
 def test_gain_is_the_damage_around_fading_with_distance() -> None:
@@ -58,6 +61,7 @@ def test_four_are_offered_and_none_beside_another() -> None:
 
 def test_worth_is_a_share() -> None:
     assert worth_of([]) == 0.0
+    assert worth_of([frame(0)], seen=[0]) == 0.0
     bad = [frame(i, iou=0.0) for i in range(500)]
     assert 0.7 < worth_of(bad) < 1.0
     assert worth_of(bad[:1]) < worth_of(bad[:50])

@@ -18,6 +18,7 @@ export const ACTIONS = [
   { id: "forward10", group: "Move", label: "Ten frames forward", keys: ["Shift+F", "Shift+ArrowRight"], repeats: true },
   { id: "prevFlag", group: "Move", label: "Previous suspicious frame", keys: ["["] },
   { id: "nextFlag", group: "Move", label: "Next suspicious frame", keys: ["]"] },
+  { id: "bestFrame", group: "Move", label: "Next of the frames to correct first", keys: ["G"] },
   { id: "first", group: "Move", label: "First frame", keys: ["Home"] },
   { id: "last", group: "Move", label: "Last frame", keys: ["End"] },
   { id: "edit", group: "Correct", label: "Edit on or off", keys: ["E"] },

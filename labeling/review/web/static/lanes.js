@@ -142,7 +142,7 @@ function swatch(colour) {
 function legend() {
   const entry = (kind, text) => el("span", {}, el("i", { class: `key ${kind}`, "aria-hidden": "true" }), text);
   return el("p", { class: "legend" }, entry("bar", "visible"), entry("hatched", "flagged"), entry("diamond", "prompt"),
-    entry("ring", "correction"), entry("dashed", "not saved yet"));
+    entry("ring", "correction"), entry("dot", "correct first (G)"), entry("dashed", "not saved yet"));
 }
 
 function spoken(spans) {

@@ -6,6 +6,7 @@ import { ItemView } from "./item_view.js";
 import { Previews } from "./previews.js";
 import { DecisionPanel, EditBar, Transport } from "./controls.js";
 import { byId, visible } from "./dom.js";
+import { doubted, nextBest } from "./doubt.js";
 import { Drafts } from "./drafts.js";
 import { Editor } from "./editor.js";
 import { itemFacts, leaseText, paceText, reasonsOf, titleOf } from "./facts.js";
@@ -66,6 +67,7 @@ const RUN = {
   forward10: () => player.step(10),
   prevFlag: () => suspicious(-1),
   nextFlag: () => suspicious(1),
+  bestFrame: () => best(),
   first: () => player.step(-player.at),
   last: () => player.step(player.frames.length),
   edit: () => mayCorrect() && itemView.setEditing(!itemView.editing),
@@ -95,8 +97,15 @@ function run(id) {
   return RUN[id]();
 }
 
+/** Goes to the frame whose correction helps most, and from there to the next best. */
+function best() {
+  const frame = nextBest(itemView.detail, itemView.frameIdx);
+  if (frame === null) notices.say("No frame is worth more than another.");
+  else itemView.seek(frame);
+}
+
 function suspicious(direction) {
-  const { suspicious: frames = [] } = itemView.detail;
+  const frames = doubted(itemView.detail, editor.tracked);
   if (!player.seekAmong(frames, direction)) notices.say(`No ${direction > 0 ? "later" : "earlier"} suspicious frame.`);
 }
 

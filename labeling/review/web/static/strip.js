@@ -1,6 +1,7 @@
 // The score strip: predicted IoU, object score and area over time, with their bounds; below a bound is red, thick and ticked.
 
 import { fitCanvas, short } from "./dom.js";
+import { doubted, stillDoubted } from "./doubt.js";
 
 const PANEL = 38;
 const GAP = 7;
@@ -21,7 +22,7 @@ export function drawStrip(canvas, { detail, axis, width, height, at, tracked, co
   const pen = fitCanvas(canvas, width, height);
   pen.font = "11px system-ui, sans-serif";
   pen.textBaseline = "middle";
-  drawRuler(pen, { detail, axis, colours });
+  drawRuler(pen, { detail, axis, colours, tracked });
   if (detail.item.blind) return;
   PANELS.forEach((panel, row) => {
     const values = detail.scores[panel.name] ?? [];
@@ -54,7 +55,7 @@ function sampled(values) {
   return extremes;
 }
 
-function drawRuler(pen, { detail, axis, colours }) {
+function drawRuler(pen, { detail, axis, colours, tracked }) {
   pen.fillStyle = colours.muted;
   const every = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000].find((n) => n * axis.perFrame >= 56) ?? 20000;
   pen.textAlign = "center";
@@ -65,12 +66,31 @@ function drawRuler(pen, { detail, axis, colours }) {
   }
   pen.textAlign = "left";
   pen.fillText("Frame", 0, 6);
-  drawSuspicious(pen, detail.suspicious ?? [], axis, colours);
+  const again = tracked ? stillDoubted(detail, tracked) : [];
+  drawSuspicious(pen, doubted(detail, tracked).filter((frame) => !again.includes(frame)), axis, colours.alarm);
+  drawSuspicious(pen, again, axis, colours.draft);
+  drawBest(pen, detail.best ?? [], axis, colours);
+}
+
+/** Each frame to correct first is a dot under the ruler, with its rank. */
+function drawBest(pen, frames, axis, colours) {
+  pen.font = "600 10px system-ui, sans-serif";
+  pen.textAlign = "center";
+  frames.forEach((frame, rank) => {
+    pen.fillStyle = colours.accent;
+    pen.beginPath();
+    pen.arc(axis.middle(frame), 6.5, 6.5, 0, 2 * Math.PI);
+    pen.fill();
+    pen.fillStyle = colours.panel;
+    pen.fillText(String(rank + 1), axis.middle(frame), 7);
+  });
+  pen.textAlign = "left";
+  pen.font = "11px system-ui, sans-serif";
 }
 
 /** Each suspicious frame is a triangle that points down from the ruler. */
-function drawSuspicious(pen, frames, axis, colours) {
-  pen.fillStyle = colours.alarm;
+function drawSuspicious(pen, frames, axis, colour) {
+  pen.fillStyle = colour;
   for (const frame of frames) {
     const x = axis.middle(frame);
     pen.beginPath();

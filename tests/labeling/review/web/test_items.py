@@ -43,6 +43,9 @@ def test_an_item_has_all_that_a_decision_needs(browser: Browser, cat: int) -> No
     assert "visible share is 0.5, below the bound 0.9" in flag["explanation"].lower()
     assert flag["question"] == "Is the object still in the picture where the mask is empty?"
     assert reply["suspicious"] == [SEEN]
+    # It is lost half way: what is gone is worth most.
+    assert SEEN <= reply["best"][0] < NUM_FRAMES
+    assert len(reply["best"]) == len(set(reply["best"])) == 4
     assert (reply["corrections"], reply["notes"], reply["drafts"]) == ([], [], [])
     assert reply["consensus"] == {"wanted": 1, "have": 0}
     assert [event["kind"] for event in reply["history"]] == ["opened"]
@@ -152,7 +155,8 @@ def test_what_waits_for_a_verdict_alone_tells_nothing_of_how_it_was_judged(
     assert item_id == cat.item_id
     answer = browser.get(f"/api/items/{item_id}")
     reply = answer.json()
-    assert (reply["scores"], reply["thresholds"], reply["flags"], reply["suspicious"], reply["history"]) == ({}, {}, [], [], [])
+    assert (reply["scores"], reply["thresholds"], reply["flags"], reply["suspicious"], reply["best"]) == ({}, {}, [], [], [])
+    assert reply["history"] == []
     assert all(thing["flags"] == [] for thing in reply["objects"])
     for word in ("object_lost", "d000001", "audit", "visible share"):
         assert word not in answer.text, word

@@ -537,3 +537,23 @@ def test_of_what_waits_for_a_verdict_alone_the_page_shows_no_judgement(
     says(page, "#hud", "IoU")
     playwright.expect(page.locator("#decide").get_by_role("button", name="Edit")).to_be_visible()
     assert page.locator("canvas.film").bounding_box()["height"] == 54
+
+
+def test_a_key_goes_to_the_frames_to_correct_first_and_tracking_leaves_marked_what_is_in_doubt(page: Any) -> None:
+    start(page, "object 1")
+    strip = page.get_by_role("slider", name="Frame")
+    item_id = page.locator("#queue [aria-current='true']").get_attribute("data-item")
+    best = page.evaluate("async (id) => (await (await fetch(`api/items/${id}`)).json()).best", item_id)
+    assert len(best) == 4
+    page.keyboard.press("Home")
+    for frame in (*best, best[0]):
+        page.keyboard.press("g")
+        playwright.expect(strip).to_have_attribute("aria-valuenow", str(frame))
+    marks = page.evaluate("""async () => {
+      const { doubted, stillDoubted } = await import('/static/doubt.js');
+      const detail = { suspicious: [14, 24, 30], thresholds: { predicted_iou: 0.75 } };
+      const ious = { 13: 0.9, 14: 0.95, 15: 0.7, 16: 0.6, 17: 0.72, 18: 0.9, 24: 0.5 };
+      const tracked = Object.fromEntries(Object.entries(ious).map(([f, iou]) => [f, { predicted_iou: iou }]));
+      return [doubted(detail, null), doubted(detail, tracked), stillDoubted(detail, tracked)];
+    }""")
+    assert marks == [[14, 24, 30], [16, 24, 30], [16, 24]]
