@@ -7,6 +7,7 @@ import typer
 
 from flows.cli.console import console
 from flows.quality.truth import DEFAULT_ROOT, FIT, HELD
+from flows.run.out_folder import check_folder
 from labeling.errors import BadConfiguration
 
 app = typer.Typer(no_args_is_help=True, help="Tracks whose truth is known, and how well masklets are judged by them.")
@@ -28,13 +29,15 @@ def make(
     first, _, every = share.partition("/")
     if not (first.isdigit() and every.isdigit() and int(first) < int(every)) or pieces < 1:
         raise BadConfiguration(f"--pieces {pieces} --share {share!r}; expected 1 or more, and K/N with K below N, as 0/2")
+    root = root.expanduser()
+    check_folder(root, "--root")
     from flows.quality.make import Piece, Progress
     from flows.quality.make import make as make_pieces
 
     def seen(progress: Progress, piece: Piece) -> None:
         console.print(f"{piece.name}: {progress.tracks} tracks in {progress.made} pieces", markup=False, soft_wrap=True)
 
-    progress = make_pieces(root.expanduser(), pieces, seen=seen, share=(int(first), int(every)))
+    progress = make_pieces(root, pieces, seen=seen, share=(int(first), int(every)))
     failed = f", {len(progress.failed)} failed" if progress.failed else ""
     console.print(f"{root}: {progress.tracks} tracks made in {progress.made} pieces{failed}", markup=False, soft_wrap=True)
     raise typer.Exit(1 if progress.failed else 0)

@@ -14,7 +14,10 @@ import typer.main
 from flows.cli import app as cli
 
 # They start servers, processes or downloads whatever they are given.
-NOT_TRIED = {("stack", "up"), ("stack", "down"), ("demo",), ("checkpoints", "fetch"), ("metrics", "serve"), ("review", "serve")}
+NOT_TRIED = {
+    ("stack", "up"), ("stack", "down"), ("demo",), ("checkpoints", "fetch"), ("metrics", "serve"), ("review", "serve"),
+    ("quality", "make"),
+}
 ODD = (
     "../..", "a/b", "", "x" * 5000, "\u00e9\u4e2d", "\x1b[31mred\x07", "\udcff", "nan", "inf", "-1", "9" * 30, "0",
     "[bold]x[/]", "file", "empty", "missing/deep", "pipe", "~nobody/x", "null", "'", "\\", "${x}", "s3://", "http://x/y",

@@ -24,6 +24,14 @@ def test_make_refuses(
     assert "expected 1 or more, and K/N with K below N" in capsys.readouterr().err
 
 
+def test_make_refuses_a_root_that_is_no_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    assert run(monkeypatch, "make", "--root", str(tmp_path / "file" / "deep")) == 2
+    assert "is no folder; expected a folder, or where one can be made" in capsys.readouterr().err
+
+
 def test_make_makes_and_goes_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     from flows.quality.clips import Case
     from flows.quality.make import Piece
