@@ -33,7 +33,8 @@ class Certificate:
 
     n `audits` were drawn of a `population`, m of them have a risk up to the `threshold`, k `bad` ones are among those. A draw's
     masklet that nobody answered is `unanswered` and counts as bad. `bound` is the share that is bad at most; `most_bad` the
-    number in a lot. `accepted` masklets are spoken of. `reviewers` maps names to answers.
+    number in a lot. `accepted` masklets are spoken of. `reviewers` maps names to answers, of which
+    `sighted` were given before the draw, with risk and flags in sight.
     """
 
     promise: str
@@ -54,6 +55,7 @@ class Certificate:
     lot_sha256: str
     sensitivity: Mapping[str, float]
     reviewers: Mapping[str, int]
+    sighted: int
     draws: tuple[str, ...]
     seed: int
     basis: Basis
@@ -99,7 +101,7 @@ def certificate_from(document: Any) -> Certificate:
 
 def certificate_of(
     terms: Terms, finding: Finding, *, snapshot: Snapshot, dataset: str, population: int, accepted: frozenset[ItemKey],
-    most_bad: int, unanswered: int, reviewers: Mapping[str, int], draws: tuple[str, ...], seed: int, basis: Basis,
+    most_bad: int, unanswered: int, reviewers: Mapping[str, int], sighted: int, draws: tuple[str, ...], seed: int, basis: Basis,
 ) -> Certificate:
     """Make the certificate of what audits have shown; BadConfiguration where they did not show it."""
     if finding.threshold is None:
@@ -112,7 +114,7 @@ def certificate_of(
         design_effect=round(finding.effect, 6), population=population, accepted=len(accepted),
         lot_sha256=keys_digest(accepted) if terms.promise is Promise.LOT else "",
         sensitivity={"caught": seen.caught, "known_bad": seen.known_bad, "lower": round(terms.seen, 6)},
-        reviewers=dict(sorted(reviewers.items())), draws=draws, seed=seed, basis=basis,
+        reviewers=dict(sorted(reviewers.items())), sighted=sighted, draws=draws, seed=seed, basis=basis,
     )
 
 

@@ -62,7 +62,8 @@ def examine(
     made_for = read_snapshot(objects, draws[-1].snapshot) if lot else snapshot
     certificate = certificate_of(
         terms, finding, snapshot=made_for, dataset=dataset, population=draws[-1].population, accepted=spoken_of,
-        most_bad=most_bad, unanswered=waiting, reviewers=Counter(answer.reviewer for answer in answered), draws=names,
+        most_bad=most_bad, unanswered=waiting, reviewers=Counter(answer.reviewer for answer in answered),
+        sighted=sum(not answer.blind for answer in answered), draws=names,
         seed=draws[-1].seed, basis=basis,
     )
     return Examined(finding, certificate, names, len(drawn), waiting, pace)

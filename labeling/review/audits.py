@@ -33,12 +33,16 @@ class AuditCounts:
 
 @dataclass(frozen=True, slots=True)
 class AuditAnswer:
-    """What a person said of one version of one masklet; of gold what is known of it, which is no reviewer's answer."""
+    """What a person said of one version of one masklet; of gold what is known of it, which is no reviewer's answer.
+
+    `blind` says that they saw neither risk nor flags: not so of what was decided or held before it was drawn.
+    """
 
     bad: bool
     reviewer: str
     decided_at: datetime
     seconds: float
+    blind: bool = True
 
 
 class Audits:
@@ -141,10 +145,10 @@ def _blind(session: Session, item_ids: Collection[int], order: random.SystemRand
 
 
 def _answers(session: Session, videos: Sequence[str]) -> Iterable[tuple[ItemKey, AuditAnswer]]:
-    settled = select(DecisionRow).where(is_outcome(), DecisionRow.video_id.in_(videos)).order_by(DecisionRow.seq)
-    for row in session.scalars(settled):
+    settled = select(DecisionRow, ItemRow.blind).join(ItemRow, ItemRow.item_id == DecisionRow.item_id)
+    for row, blind in session.execute(settled.where(is_outcome(), DecisionRow.video_id.in_(videos)).order_by(DecisionRow.seq)):
         key = ItemKey(row.video_id, row.track_id, row.label_version)
-        yield key, AuditAnswer(row.action != "accept", row.reviewer, row.decided_at, row.seconds)
+        yield key, AuditAnswer(row.action != "accept", row.reviewer, row.decided_at, row.seconds, blind)
     known = select(GoldRow, ItemRow).join(ItemRow, ItemRow.item_id == GoldRow.item_id).where(ItemRow.video_id.in_(videos))
     for gold, item in session.execute(known):
         key = ItemKey(item.video_id, item.track_id, item.label_version)

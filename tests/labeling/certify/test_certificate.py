@@ -85,7 +85,7 @@ def test_the_sentences() -> None:
         snapshot = Snapshot(4, 3, "run", "2030-01-01T00:00:00+00:00", *("",) * 5, counts={}, qc={})
         return certificate_of(
             Terms(promise), shown, snapshot=snapshot, dataset="cars", population=900, accepted=frozenset(), most_bad=9,
-            unanswered=0, reviewers={}, draws=("d000001",), seed=1, basis=basis,
+            unanswered=0, reviewers={}, sighted=0, draws=("d000001",), seed=1, basis=basis,
         ).sentence
 
     assert sentence(Promise.WHOLE) == (
@@ -99,7 +99,7 @@ def test_there_is_none_of_what_was_not_shown() -> None:
     with pytest.raises(BadConfiguration, match="no certificate"):
         certificate_of(
             Terms(Promise.WHOLE), Finding(None, 1, 1, 1, 1.0, 9), snapshot=None, dataset="", population=1,
-            accepted=frozenset(), most_bad=0, unanswered=0, reviewers={}, draws=(), seed=1,
+            accepted=frozenset(), most_bad=0, unanswered=0, reviewers={}, sighted=0, draws=(), seed=1,
             basis=Basis((), (), (), ""),
         )
 

@@ -1,6 +1,7 @@
 """From draws and answers to a certificate, on stores whose truth is known; a lot's bound covers the truth."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -103,6 +104,17 @@ def test_too_few_audits_accept_nothing_and_say_how_many_are_missing(objects: Obj
     assert (found.certificate, found.missing) == (None, 19)
     blank = examine(objects, snapshot, Terms(Promise.LOT), {}, dataset="made")
     assert (blank.certificate, blank.drawn, blank.draws) == (None, 0, ())
+
+
+def test_answers_with_risk_in_sight_are_told_apart(objects: Objects) -> None:
+    snapshot, bad = store_with(objects, 70, base=0.1)
+    made = draw(objects, snapshot, count=300, seed=5)
+    answers = dict(answered(made, bad))
+    before = [masklet.key for masklet in made.masklets[:7]]
+    answers |= {key: replace(answers[key], blind=False) for key in before}
+    certificate = examine(objects, snapshot, Terms(Promise.WHOLE), answers, dataset="made").certificate
+    assert certificate is not None
+    assert (certificate.sighted, certificate.reviewers) == (7, {"ada": 300})
 
 
 def test_reviewers_who_miss_some_are_told_in_the_certificate(objects: Objects) -> None:

@@ -95,9 +95,9 @@ def test_answers_are_what_settled_an_item_before_the_draw_or_after(queue: Review
     assert lease is not None
     queue.release(lease.token)
     answers = audits.answers([item(n).key for n in (1, 2, 3, 4)])
-    assert {key.video_id: (a.bad, a.reviewer, a.seconds) for key, a in answers.items()} == {
-        item(1).key.video_id: (True, "ada", 30.0), item(2).key.video_id: (True, "bo", 8.0),
-        item(3).key.video_id: (False, "bo", 4.0),
+    assert {key.video_id: (a.bad, a.reviewer, a.seconds, a.blind) for key, a in answers.items()} == {
+        item(1).key.video_id: (True, "ada", 30.0, False), item(2).key.video_id: (True, "bo", 8.0, True),
+        item(3).key.video_id: (False, "bo", 4.0, True),
     }
     assert audits.num_waiting() == 1
     assert audits.answers([item(1, version=2).key]) == {}
