@@ -35,10 +35,17 @@ def _damage(frame: FrameMask, lowest: float) -> float:
     return min(1.0, max(0.0, SEEN_AT_0 - BY_OWN * frame.predicted_iou - BY_LOWEST * lowest))
 
 
-def expected_gains(damage: Sequence[float], seen: Collection[int] = ()) -> tuple[float, ...]:
+def chances_of(frames: Sequence[FrameMask], damage: Sequence[float]) -> tuple[float, ...]:
+    """How likely the object is on each frame: only from there can it be tracked again. An empty mask is wrong where it is."""
+    return tuple(1.0 if frame.visible else wrong for frame, wrong in zip(frames, damage, strict=True))
+
+
+def expected_gains(
+    damage: Sequence[float], seen: Collection[int] = (), there: Sequence[float] | None = None
+) -> tuple[float, ...]:
     """What correcting each position is expected to mend, in frames' worth of damage; 0 where a person has `seen` it.
 
-    Seen positions are walls: nothing behind them is mended.
+    Seen positions are walls: nothing behind them is mended. `there` is how likely the object is on each.
     """
     fades, walls = exp(-1.0 / FADES_OVER), set(seen)
     forward = _reached(damage, walls, range(len(damage)), fades)
@@ -50,7 +57,7 @@ def expected_gains(damage: Sequence[float], seen: Collection[int] = ()) -> tuple
             gains[position] = 0.0
         elif damage[position] >= ONSET_FROM > before:
             gains[position] *= ONSET
-    return tuple(gains)
+    return tuple(gains if there is None else [gain * chance for gain, chance in zip(gains, there, strict=True)])
 
 
 def _reached(damage: Sequence[float], walls: Collection[int], order: range, fades: float) -> list[float]:
@@ -62,14 +69,16 @@ def _reached(damage: Sequence[float], walls: Collection[int], order: range, fade
     return sums
 
 
-def best_positions(damage: Sequence[float], seen: Collection[int] = (), *, most: int = OFFERED) -> tuple[int, ...]:
+def best_positions(
+    damage: Sequence[float], seen: Collection[int] = (), there: Sequence[float] | None = None, *, most: int = OFFERED
+) -> tuple[int, ...]:
     """At most `most` positions to correct, the one that mends most first, none close to another or without any damage.
 
     Each is chosen after what those before it would mend is taken off, so that one long stretch does not take all places.
     """
     left, chosen, apart = list(damage), list[int](), max(1, round(APART * len(damage)))
     while len(chosen) < most:
-        gains = expected_gains(left, seen)
+        gains = expected_gains(left, seen, there)
         free = [p for p in range(len(left)) if gains[p] > 0 and all(abs(p - other) >= apart for other in chosen)]
         if not free:
             break
@@ -79,7 +88,7 @@ def best_positions(damage: Sequence[float], seen: Collection[int] = (), *, most:
     return tuple(chosen)
 
 
-def worth_of(frames: Sequence[FrameMask], seen: Collection[int] = ()) -> float:
-    """What the best correction of a track is expected to mend, in [0, 1): as a share of all that a correction can reach."""
-    gains = expected_gains(damage_of(frames, seen), seen)
-    return max(gains, default=0.0) / (ONSET * 2 * FADES_OVER + 1)
+def best_frames(frames: Sequence[FrameMask], seen: Collection[int] = (), *, most: int = OFFERED) -> tuple[int, ...]:
+    """At most `most` positions of a track to correct, the one that mends most first; those that a person has `seen` are not."""
+    damage = damage_of(frames, seen)
+    return best_positions(damage, seen, chances_of(frames, damage), most=most)

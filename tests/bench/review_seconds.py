@@ -21,7 +21,7 @@ from flows.quality.clips import Case, draw_case
 from labeling import rle
 from labeling.config import NetworkConfig, PrecisionConfig, TrackerConfig
 from labeling.geometry import j_and_f, region_similarity
-from labeling.review.frame_gain import best_positions, damage_of
+from labeling.review.frame_gain import best_frames
 from labeling.track.correction import FramesWithin, click, follow_from, take_frame
 from labeling.track.follow import follow
 from labeling.track.predictor import Predictor, build_predictor, recipe_of
@@ -60,7 +60,7 @@ def gainful_frame(masks: Masks, seen: set[int], _rng: np.random.Generator) -> in
     """The frame whose correction is expected to mend most."""
     order = sorted(masks)
     known = {order.index(t) for t in seen if t in masks}
-    chosen = best_positions(damage_of([masks[t] for t in order], known), known, most=1)
+    chosen = best_frames([masks[t] for t in order], known, most=1)
     return order[chosen[0]] if chosen else None
 
 

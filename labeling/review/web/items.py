@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from labeling import rle
 from labeling.qc.reasons import explanation, question
 from labeling.review.accounts import Reviewer, sha256
-from labeling.review.frame_gain import best_positions, damage_of
+from labeling.review.frame_gain import best_frames
 from labeling.review.items import Consensus, ItemHistory, QueuedItem
 from labeling.review.web.frames import MOST_FRAMES, ahead_of, shown_width
 from labeling.review.web.requests import BIGGEST, Json, Refused
@@ -120,7 +120,7 @@ def frame(
 def _best(track: Track) -> list[int]:
     """The frames whose correction is expected to mend most, the best first; frames with a prompt were seen."""
     seen = {track.positions[prompt.frame_idx] for prompt in track.prompts if prompt.frame_idx in track.positions}
-    return [track.frame_indices[position] for position in best_positions(damage_of(track.frames, seen), seen)]
+    return [track.frame_indices[position] for position in best_frames(track.frames, seen)]
 
 
 def _video(track: Track) -> Json:

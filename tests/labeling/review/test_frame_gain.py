@@ -4,7 +4,7 @@ from math import exp
 
 import pytest
 
-from labeling.review.frame_gain import FADES_OVER, ONSET, best_positions, damage_of, expected_gains, worth_of
+from labeling.review.frame_gain import FADES_OVER, ONSET, best_frames, best_positions, chances_of, damage_of, expected_gains
 from labeling.types import RLE, FrameMask
 
 
@@ -59,9 +59,15 @@ def test_four_are_offered_and_none_beside_another() -> None:
     assert set(best_positions([0.5, 0.5, 0.5], seen=[0, 1])) == {2}
 
 
-def test_worth_is_a_share() -> None:
-    assert worth_of([]) == 0.0
-    assert worth_of([frame(0)], seen=[0]) == 0.0
-    bad = [frame(i, iou=0.0) for i in range(500)]
-    assert 0.7 < worth_of(bad) < 1.0
-    assert worth_of(bad[:1]) < worth_of(bad[:50])
+def test_nothing_is_tracked_from_where_the_object_is_away() -> None:
+    alike = expected_gains([0.2, 0.2])
+    assert expected_gains([0.2, 0.2], there=[1.0, 0.25]) == pytest.approx((alike[0], alike[1] / 4))
+    away = [frame(i, visible=False, score=-9.0) for i in range(20)]
+    shown = [frame(i, iou=0.7) for i in range(20, 40)]
+    assert all(position >= 20 for position in best_frames([*away, *shown], most=2))
+    assert chances_of([away[0], shown[0]], [0.21, 0.3]) == (0.21, 1.0)
+
+
+def test_a_track_that_was_seen_whole_offers_nothing() -> None:
+    assert best_frames([frame(0), frame(1)], seen=[0, 1]) == ()
+    assert best_frames([]) == ()

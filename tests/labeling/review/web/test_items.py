@@ -43,8 +43,8 @@ def test_an_item_has_all_that_a_decision_needs(browser: Browser, cat: int) -> No
     assert "visible share is 0.5, below the bound 0.9" in flag["explanation"].lower()
     assert flag["question"] == "Is the object still in the picture where the mask is empty?"
     assert reply["suspicious"] == [SEEN]
-    # It is lost half way: what is gone is worth most.
-    assert SEEN <= reply["best"][0] < NUM_FRAMES
+    # It is lost half way: the last frame that shows it, or one behind it, is worth most.
+    assert SEEN - 1 <= reply["best"][0] < NUM_FRAMES
     assert len(reply["best"]) == len(set(reply["best"])) == 4
     assert (reply["corrections"], reply["notes"], reply["drafts"]) == ([], [], [])
     assert reply["consensus"] == {"wanted": 1, "have": 0}
