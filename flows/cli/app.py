@@ -177,6 +177,8 @@ Examples:
 
     labeling evaluate model=nano tracker=samurai data=scenes data.first=0 data.count=200 prompt=box
 
+    labeling evaluate model=nano tracker=sam2 data=lookalikes data.count=50 num_frames=240
+
     labeling evaluate model=tiny model.checkpoint=/weights/sam2.1_hiera_tiny.pt data=davis data.root=DAVIS data.split=val
 
     labeling evaluate data=davis data.root=DAVIS data.split=val predictions=results out=outputs/evaluation
@@ -185,10 +187,11 @@ Examples:
 
 @app.command(epilog=EVALUATE_EXAMPLES, rich_help_panel=LEARN)
 def evaluate(overrides: Overrides = None) -> None:
-    """Measure J, F, presence and predicted IoU on clips with true masks (`data=scenes|solids|davis|sav|store`).
+    """Measure J, F, presence and predicted IoU on clips with true masks (`data=scenes|lookalikes|solids|davis|sav|store`).
 
     Every object is prompted with the truth of its first visible frame (`prompt=box|click|mask`) and followed as `run`
-    follows it; with `predictions=FOLDER`, results in the DAVIS layout are compared instead. Exit code 1: a clip failed.
+    follows it; with `predictions=FOLDER`, results in the DAVIS layout are compared instead. Tracks of J below 0.5 are counted
+    by what the wrong mask covers. Exit code 1: a clip failed.
     """
     config = load_evaluation(overrides or [])
     from flows.cli.evaluate import run_evaluation

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from flows.configure import as_dict
 from flows.learn.config import EvaluateConfig
-from flows.learn.data import open_source
+from flows.learn.data import DRAWN_FRAMES, open_source
 from flows.learn.davis import compared, videos_with_truth
 from flows.learn.evaluate import ClipResult, Evaluation, collect, tracked
 from flows.learn.evaluation_output import WorstStrips, print_evaluation, write_numbers
@@ -24,7 +24,6 @@ from labeling.track.predictor import UNTRAINED, arithmetic, build_predictor, def
 
 log = logging.getLogger(__name__)
 
-DRAWN, DRAWN_FRAMES = ("scenes", "solids"), 32
 LOG_EVERY_S = 30.0
 
 Seen = Callable[[Evaluation, ClipResult], None]
@@ -44,7 +43,8 @@ def run_evaluation(config: EvaluateConfig, console: Console) -> Evaluation:
         if folder is not None:
             write_numbers(folder, evaluation, {"config": as_dict(config), **described})
             strips.write(folder / "pictures")
-    print_evaluation(evaluation, console, worst=config.worst)
+    made_by = config.tracker.name if config.predictions is None else Path(config.predictions).name
+    print_evaluation(evaluation, console, worst=config.worst, tracker=made_by)
     if described.get("recipe", {}).get("checkpoint_sha256") == UNTRAINED:
         console.print("[yellow]the network ran with random weights: these numbers say nothing of a trained one[/]")
     if config.out is not None:
@@ -57,12 +57,12 @@ def run_evaluation(config: EvaluateConfig, console: Console) -> Evaluation:
 def _measure(config: EvaluateConfig, strips: WorstStrips) -> tuple[Evaluation, Described]:
     if config.predictions is not None:
         return _compare(config, strips), {}
-    if config.data.name in DRAWN and config.data.count is None:
+    if config.data.name in DRAWN_FRAMES and config.data.count is None:
         raise BadConfiguration(f"data={config.data.name} goes on without end: give data.count=...")
     recipe, device = recipe_of(config.model, config.precision, config.tracker), default_device()
     source = open_source(config.data, whole=True)
     predictor = build_predictor(recipe, config.model.checkpoint, device=device)
-    num_frames = config.num_frames or (DRAWN_FRAMES if config.data.name in DRAWN else sys.maxsize)
+    num_frames = config.num_frames or DRAWN_FRAMES.get(config.data.name, sys.maxsize)
     results = tracked(source, predictor, prompt=config.prompt, num_frames=num_frames, objects=config.objects)
     with arithmetic(recipe.precision, device=device), _progress(len(source), config.progress, strips) as seen:
         evaluation = collect(results, seen=seen)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from flows.learn.failures import BAD_BELOW, Failure, LongTerm, frame_failure, track_failure
 from labeling.geometry import j_and_f, mask_box_xyxy
 
 Bools = npt.NDArray[np.bool_]
@@ -21,6 +22,7 @@ class TrackAccuracy:
     """One object of one clip, frame by frame, from the frame after its prompt on.
 
     `predicted_iou` is empty where masks came without one; `j_per_frame` is the true IoU (1.0 where both are empty).
+    `failure_per_frame` is None where a frame is right, by `flows.learn.failures`.
     """
 
     clip: str
@@ -30,6 +32,7 @@ class TrackAccuracy:
     f_per_frame: tuple[float, ...]
     found: tuple[bool, ...]
     present: tuple[bool, ...]
+    failure_per_frame: tuple[Failure | None, ...]
     predicted_iou: tuple[float, ...] = ()
 
     @property
@@ -52,6 +55,17 @@ class TrackAccuracy:
         """Share of frames on which a mask was found exactly where the object is visible."""
         return _mean([found == present for found, present in zip(self.found, self.present, strict=True)])
 
+    @property
+    def failure(self) -> Failure | None:
+        """What went wrong with a track of mean J below 0.5; None for all others."""
+        shown = [found or present for found, present in zip(self.found, self.present, strict=True)]
+        return track_failure(self.failure_per_frame, shown) if self.j < BAD_BELOW else None
+
+    @property
+    def long_term(self) -> LongTerm:
+        """Frames counted for NRE, DRE and ADQ."""
+        return LongTerm.of(self.j_per_frame, self.found, self.present)
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -59,6 +73,8 @@ class Summary:
 
     `absent_right` is the share of frames without the object on which no mask was found, None where it never leaves;
     `present_right` the share of the others with a mask. `iou_rank_correlation` is None where it has no meaning.
+    `failures` counts tracks of mean J below 0.5 by what went wrong; `nre`, `dre` and `adq` are those of `LongTerm`, over all
+    frames.
     """
 
     num_tracks: int
@@ -70,6 +86,15 @@ class Summary:
     absent_right: float | None
     present_right: float | None
     iou_rank_correlation: float | None
+    failures: dict[str, int]
+    nre: float | None
+    dre: float | None
+    adq: float | None
+
+    @property
+    def bad_tracks(self) -> int:
+        """Tracks of mean J below 0.5."""
+        return sum(self.failures.values())
 
     @property
     def j_and_f(self) -> float:
@@ -84,19 +109,28 @@ def measure_track(
     prompt_frame: int,
     found_THW: Bools,
     true_THW: Bools,
+    others_THW: Bools | None = None,
     predicted_iou: Sequence[float] = (),
 ) -> TrackAccuracy:
     """Compare an object's masks with the true ones, both from the frame after its prompt on, at least one frame.
 
-    A ValueError names shapes or lengths that differ.
+    `others_THW` is the truth of all other objects together; without it there is none, and what would be a swap is drift. A
+    ValueError names shapes or lengths that differ.
     """
+    others_THW = np.zeros_like(true_THW) if others_THW is None else others_THW
+    if others_THW.shape != true_THW.shape:
+        raise ValueError(f"others_THW has shape {others_THW.shape}; expected that of the truth, {true_THW.shape}")
     measured = j_and_f(found_THW, true_THW)
     if predicted_iou and len(predicted_iou) != len(found_THW):
         raise ValueError(f"predicted_iou has {len(predicted_iou)} values; expected one for each of {len(found_THW)} frames")
     found, present = (tuple(bool(mask_HW.any()) for mask_HW in masks_THW) for masks_THW in (found_THW, true_THW))
+    failures = tuple(
+        frame_failure(found_HW, true_HW, others_HW, j=j)
+        for found_HW, true_HW, others_HW, j in zip(found_THW, true_THW, others_THW, measured.j_per_frame, strict=True)
+    )
     return TrackAccuracy(
         clip, object_number, prompt_frame, measured.j_per_frame, measured.f_per_frame,
-        found, present, tuple(float(value) for value in predicted_iou),
+        found, present, failures, tuple(float(value) for value in predicted_iou),
     )
 
 
@@ -108,6 +142,7 @@ def summarize(tracks: Sequence[TrackAccuracy]) -> Summary:
     present = [value for track in tracks for value in track.present]
     absent_right = [not f for f, p in zip(found, present, strict=True) if not p]
     present_right = [f for f, p in zip(found, present, strict=True) if p]
+    bad, counts = [track.failure for track in tracks], LongTerm.total(track.long_term for track in tracks)
     return Summary(
         num_tracks=len(tracks),
         num_frames=len(found),
@@ -118,6 +153,8 @@ def summarize(tracks: Sequence[TrackAccuracy]) -> Summary:
         absent_right=_mean(absent_right) if absent_right else None,
         present_right=_mean(present_right) if present_right else None,
         iou_rank_correlation=iou_rank_correlation(tracks),
+        failures={kind.value: bad.count(kind) for kind in Failure},
+        nre=counts.nre, dre=counts.dre, adq=counts.adq,
     )
 
 

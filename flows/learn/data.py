@@ -24,6 +24,7 @@ from sam2.training.clip import Clip, ClipSource
 from sam2.training.datasets.davis import Davis
 from sam2.training.datasets.labelled import STARTS, chosen_videos, cut_clip
 from sam2.training.datasets.sav import Sav
+from sam2.training.scenes.lookalikes import Lookalikes
 from sam2.training.scenes.scene import Scenes
 from sam2.training.solids.scene import Solids
 
@@ -31,7 +32,8 @@ log = logging.getLogger(__name__)
 
 Image8 = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
-NAMES = ("scenes", "solids", "davis", "sav", "store")
+DRAWN_FRAMES = {"scenes": 32, "solids": 32, "lookalikes": 120}      # of a clip that is drawn to be measured
+NAMES = (*DRAWN_FRAMES, "davis", "sav", "store")
 DRAWN_HW = (256, 256)
 KEPT_FOR_EVALUATION = 100_000       # scenes below this number are never trained on
 STILL_SIDE, MOST_STILLS = 512, 1000     # pixels of a still's longer side as it is held, and how many are held
@@ -50,7 +52,7 @@ def open_source(config: DataConfig, *, whole: bool = False) -> ClipSource:
     if config.name not in NAMES:
         raise BadConfiguration(f"data.name is {config.name!r}; expected one of {', '.join(NAMES)}")
     size_hw = _size_of(config)
-    if config.name in ("scenes", "solids"):
+    if config.name in DRAWN_FRAMES:
         return _drawn(config, size_hw or DRAWN_HW)
     if not config.root:
         raise BadConfiguration(f"data={config.name} reads files: give data.root=...")
@@ -67,7 +69,9 @@ def open_source(config: DataConfig, *, whole: bool = False) -> ClipSource:
 
 
 def training_data(config: DataConfig) -> DataConfig:
-    """Return the clips to train on: of drawn ones, those that no evaluation uses."""
+    """Return the clips to train on: of drawn ones, those that no evaluation uses; BadConfiguration for look-alikes."""
+    if config.name == "lookalikes":
+        raise BadConfiguration("data.name is 'lookalikes'; nothing is trained on these: expected scenes, davis, sav or store")
     if config.name != "scenes" or config.first >= KEPT_FOR_EVALUATION:
         return config
     return replace(config, first=KEPT_FOR_EVALUATION)
@@ -85,8 +89,8 @@ def _drawn(config: DataConfig, size_hw: tuple[int, int]) -> ClipSource:
     count = 2**31 - config.first if config.count is None else config.count
     if config.first < 0 or count < 1:
         raise BadConfiguration(f"data.first is {config.first}, data.count {config.count}; expected from 0, and at least 1")
-    if config.name == "solids":
-        return Solids(count, config.first, size_hw)
+    if config.name in ("solids", "lookalikes"):
+        return (Solids if config.name == "solids" else Lookalikes)(count, config.first, size_hw)
     return Scenes(count, config.first, size_hw, read_stills(config.stills) if config.stills else ())
 
 

@@ -116,7 +116,10 @@ def _measured(
     start = int(np.flatnonzero(true.any(axis=(1, 2)))[0])
     if start == len(true) - 1:
         return None
-    accuracy = measure_track(video, number, prompt_frame=start, found_THW=found[start + 1:], true_THW=true[start + 1:])
+    others = ~true & (true_THW != 0) & (true_THW != VOID)
+    accuracy = measure_track(
+        video, number, prompt_frame=start, found_THW=found[start + 1:], true_THW=true[start + 1:], others_THW=others[start + 1:]
+    )
     return Measured(accuracy, None, frames[start:], found[start:], true[start:])
 
 

@@ -180,8 +180,9 @@ def prompt_of(number: int, true_THW: Bools, kind: PromptKind) -> Prompt | None:
 def _measured(clip: Clip, prompt: Prompt, masks: Sequence[FrameMask]) -> Measured:
     start = prompt.frame_idx
     found_THW, true_THW = np.stack([rle.decode(mask.rle) for mask in masks]), clip.masks_NTHW[prompt.object_id, start:]
+    others_THW: Bools = np.any(np.delete(clip.masks_NTHW[:, start + 1:], prompt.object_id, axis=0), axis=0)
     accuracy = measure_track(
-        clip.name, prompt.object_id, prompt_frame=start, found_THW=found_THW[1:], true_THW=true_THW[1:],
+        clip.name, prompt.object_id, prompt_frame=start, found_THW=found_THW[1:], true_THW=true_THW[1:], others_THW=others_THW,
         predicted_iou=[mask.predicted_iou for mask in masks[1:]],
     )
     return Measured(accuracy, prompt, list(clip.frames_THW3[start:]), found_THW, true_THW)

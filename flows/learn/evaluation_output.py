@@ -1,4 +1,4 @@
-"""What an evaluation leaves: a table, `tracks.jsonl`, `summary.json`, and filmstrips of the worst tracks.
+"""What an evaluation leaves: two tables, `tracks.jsonl`, `summary.json`, and filmstrips of the worst tracks.
 
 Shape suffixes: T frames, H, W frame height and width.
 """
@@ -19,6 +19,7 @@ from rich.table import Table
 
 from flows.learn.accuracy import Summary, TrackAccuracy, iou_rank_correlation
 from flows.learn.evaluate import ClipResult, Evaluation, Measured
+from flows.learn.failures import BAD_BELOW
 from labeling.review.overlays import PALETTE, draw_box, draw_label, draw_mask, draw_points, filmstrip
 
 CELLS = 7
@@ -101,11 +102,14 @@ def write_numbers(folder: Path, evaluation: Evaluation, described: dict[str, Any
 
 
 def track_row(track: TrackAccuracy) -> dict[str, Any]:
-    """Return a track as plain values."""
+    """Return a track as plain values; `failure` is null for a track of mean J 0.5 or more, and on a frame that is right."""
+    counts = track.long_term
     return {
         "clip": track.clip, "object": track.object_number, "prompt_frame": track.prompt_frame,
         "frames": len(track.j_per_frame), "j": track.j, "f": track.f, "j_and_f": track.j_and_f, "presence": track.presence,
-        "spearman": iou_rank_correlation([track]),
+        "spearman": iou_rank_correlation([track]), "nre": counts.nre, "dre": counts.dre, "adq": counts.adq,
+        "failure": track.failure and track.failure.value,
+        "failure_per_frame": [failure and failure.value for failure in track.failure_per_frame],
         "j_per_frame": _rounded(track.j_per_frame), "f_per_frame": _rounded(track.f_per_frame),
         "predicted_iou": _rounded(track.predicted_iou), "found": list(track.found), "present": list(track.present),
     }
@@ -114,7 +118,8 @@ def track_row(track: TrackAccuracy) -> dict[str, Any]:
 def summary_row(evaluation: Evaluation) -> dict[str, Any]:
     """Return means, counts and failures as plain values."""
     summary = evaluation.summary
-    means = {} if summary is None else dataclasses.asdict(summary) | {"j_and_f": summary.j_and_f}
+    derived = {} if summary is None else {"j_and_f": summary.j_and_f, "bad_tracks": summary.bad_tracks}
+    means = {} if summary is None else dataclasses.asdict(summary) | derived
     failed = [{"clip": r.name, "reason": r.error.reason, "message": r.error.message} for r in evaluation.failed if r.error]
     return {
         **means, "clips": evaluation.num_clips, "unmeasured_objects": evaluation.unmeasured, "failed": failed,
@@ -122,11 +127,12 @@ def summary_row(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def print_evaluation(evaluation: Evaluation, console: Console, *, worst: int) -> None:
-    """Print the worst tracks, the means, and what failed."""
+def print_evaluation(evaluation: Evaluation, console: Console, *, worst: int, tracker: str) -> None:
+    """Print the worst tracks, what went wrong with bad ones, the means, and what failed; `tracker` is who made the masks."""
     summary = evaluation.summary
     if summary is not None:
         console.print(_table(evaluation, summary, worst))
+        console.print(_failures(summary, tracker))
         for line in summary_lines(evaluation, summary):
             console.print(line, soft_wrap=True)
     if evaluation.unmeasured:
@@ -160,6 +166,19 @@ def _table(evaluation: Evaluation, summary: Summary, worst: int) -> Table:
     )
     for column, footer in zip(table.columns, footers, strict=True):
         column.footer = footer
+    return table
+
+
+def _failures(summary: Summary, tracker: str) -> Table:
+    """Lay out bad tracks by what went wrong, and the long-term measures, in one line for the tracker."""
+    table = Table(title=f"tracks of J below {BAD_BELOW}, by what the wrong mask covers", title_justify="left")
+    cells = {
+        "tracker": tracker, "tracks": summary.num_tracks, "bad": summary.bad_tracks, **summary.failures,
+        "NRE": _or_dash(summary.nre), "DRE": _or_dash(summary.dre), "ADQ": _or_dash(summary.adq),
+    }
+    for name in cells:
+        table.add_column(name, justify="left" if name == "tracker" else "right", no_wrap=True)
+    table.add_row(*(str(value) for value in cells.values()))
     return table
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sam2.training.clip import Clip
 from sam2.training.scenes import scene as drawn
 from sam2.training.scenes.bodies import SKIN_SIDE, Body, Place, draw_body, meeting, path
+from sam2.training.scenes.lookalikes import alike
 from sam2.training.scenes.scene import draw_look
 from sam2.training.scenes.textures import texture_HW3
 from sam2.training.solids import scene as solid
@@ -91,15 +92,14 @@ def _with_more(case: Case, bodies: Sequence[Body], random: Random) -> list[Body]
 
 def _twins(case: Case, random: Random) -> list[Body]:
     """Return six bodies of two looks; half of them meet one of their own look on the way."""
-    kinds = [replace(draw_body(random, case.num_frames, case.size_hw, ()), labelled=True) for _ in range(2)]
+    kinds = [draw_body(random, case.num_frames, case.size_hw, ()) for _ in range(2)]
     cast: list[Body] = []
     for number in range(MOST_OBJECTS):
         like = kinds[number % 2]
         place = path(random, case.num_frames, case.size_hw)
         if number >= 2 and random.random() < 0.6:
             place = meeting(random, cast[number - 2].place_xy, case.num_frames)
-        radius = min(like.radius, 0.16) * random.uniform(0.85, 1.15)
-        cast.append(replace(like, place_xy=place, radius=radius, angle=random.uniform(0, 2 * math.pi)))
+        cast.append(alike(random, like, place))
     return cast
 
 

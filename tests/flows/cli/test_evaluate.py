@@ -35,6 +35,14 @@ def test_scenes_through_the_network(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert len(list((out / "pictures").iterdir())) == 1
 
 
+def test_look_alikes_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("data=lookalikes", *TINY, f"out={tmp_path / 'out'}", "pictures=0") == 0
+    told = capsys.readouterr().out
+    assert "look-alike scene 3" in told
+    assert "by what the wrong mask covers" in told
+    assert sum(json.loads((tmp_path / "out/summary.json").read_text())["failures"].values()) <= told.count("look-alike")
+
+
 def test_random_weights_are_told_of(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*TINY, "model=tiny", "objects=1", "prompt=mask") == 0
     assert "random weights" in capsys.readouterr().out
@@ -86,6 +94,7 @@ def test_predictions_are_compared_without_a_model(tmp_path: Path, capsys: pytest
     ("words", "said"),
     [
         (["model.allow_untrained=true"], "data=scenes goes on without end: give data.count"),
+        (["data=lookalikes", "model.allow_untrained=true"], "data=lookalikes goes on without end: give data.count"),
         (["data.count=1", "model=tiny"], "has no checkpoint"),
         (["data.count=0"], "data.count is 0; expected 1 or more"),
         (["num_frames=1"], "num_frames is 1; expected 2 or more"),

@@ -15,6 +15,7 @@ from flows.learn.accuracy import (
     spearman,
     summarize,
 )
+from flows.learn.failures import Failure
 
 NUMBERS = st.lists(st.tuples(st.integers(-4, 4), st.floats(-1e6, 1e6)), min_size=2, max_size=40)
 
@@ -26,7 +27,8 @@ def square(left, *, side=8, size_hw=(24, 32)):
 
 
 def track(*, j=(0.5, 0.7), f=(0.1, 0.3), found=(True, True), present=(True, True), predicted=()):
-    return TrackAccuracy("clip", 1, 0, tuple(j), tuple(f), tuple(found), tuple(present), tuple(predicted))
+    failures = tuple(None if value >= 0.5 else Failure.drift for value in j)
+    return TrackAccuracy("clip", 1, 0, tuple(j), tuple(f), tuple(found), tuple(present), failures, tuple(predicted))
 
 
 @settings(max_examples=100, deadline=None)

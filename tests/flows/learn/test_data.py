@@ -132,6 +132,8 @@ def test_drawn_clips_have_numbers_without_end_and_stills(tmp_path: Path) -> None
     assert [(one.shape, int(one[0, 0, 0])) for one in stills] == [((171, 512, 3), k) for k in range(3)]
     assert len(open_source(DataConfig("solids", count=5))) == 5
     assert open_source(DataConfig("solids", count=5, size_hw=[64, 96])).clip(0, 1).frames_THW3.shape == (1, 64, 96, 3)
+    alike = open_source(DataConfig("lookalikes", first=4, count=5, size_hw=[64, 96]))
+    assert (len(alike), alike.clip(1, 1).name) == (5, "look-alike scene 5")
 
 
 def test_folders_are_read_in_their_layout(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_folders_are_read_in_their_layout(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (DataConfig("coco"), "data.name is 'coco'; expected one of scenes, solids, davis, sav, store"),
+        (DataConfig("coco"), "data.name is 'coco'; expected one of scenes, solids, lookalikes, davis, sav, store"),
         (DataConfig("davis"), "data=davis reads files: give data.root"),
         (DataConfig("sav", "/no/such"), "data.root is '/no/such'; expected a folder"),
         (DataConfig("davis", "{tmp}"), "data=davis: .* has no folder Annotations"),

@@ -62,6 +62,17 @@ def test_right_and_shifted_results(davis, tmp_path, layout):
     assert np.abs(shown[0].astype(int) - clip.frames_THW3[2]).mean() < 8
 
 
+def test_results_on_another_number_are_swaps_and_on_ground_drift(davis, tmp_path):
+    clip, ground = square_clip(), np.zeros((2, 5, *SIZE_HW), bool)
+    ground[0, :, 25:35, 5:15] = True
+    write_numbers(tmp_path / "r/bear", clip.masks_NTHW[::-1])
+    write_numbers(tmp_path / "r/cow", ground)
+    swapped, drifted = results_of(tmp_path / "r", davis, objects=1)
+    # Object 2 comes on frame 2: until then, what is given as object 1 is empty.
+    assert [f.value for f in swapped.tracks[0].accuracy.failure_per_frame] == ["lost", "swap", "swap", "swap"]
+    assert [f.value for f in drifted.tracks[0].accuracy.failure_per_frame] == ["drift"] * 4
+
+
 def test_frames_that_are_not_there_are_black(davis, tmp_path):
     write_numbers(tmp_path / "r/bear", square_clip().masks_NTHW)
     (davis / "JPEGImages/480p/bear/00000.jpg").unlink()

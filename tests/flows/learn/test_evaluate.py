@@ -5,6 +5,7 @@ import pytest
 
 from flows.learn.config import PromptKind
 from flows.learn.evaluate import ClipFrames, Evaluation, collect, follow_clip, prompt_of, tracked
+from flows.learn.failures import Failure
 from labeling import rle
 from labeling.config import NetworkConfig, PrecisionConfig, TrackerConfig
 from labeling.geometry import boundary_f
@@ -49,6 +50,20 @@ def test_an_empty_answer_is_absent_and_wrong():
     result = follow_clip(clip, Knowing(clip.masks_NTHW, change=np.zeros_like), prompt=PromptKind.box, objects=1)
     assert result.tracks[0].accuracy.presence == 0.5
     assert result.tracks[0].accuracy.j == 0.5
+
+
+def test_a_track_on_the_other_object_is_a_swap_and_one_on_nothing_is_lost():
+    clip = square_clip(num_frames=6, late=0)
+    for wrong, failure in ((clip.masks_NTHW[::-1, 4:], Failure.swap), (False, Failure.lost)):
+        answers = clip.masks_NTHW.copy()
+        answers[:, 4:] = wrong
+        result = follow_clip(clip, Knowing(answers), prompt=PromptKind.box)
+        assert [track.accuracy.failure_per_frame for track in result.tracks] == [(None, None, None, failure, failure)] * 2
+    others = follow_clip(clip, Knowing(clip.masks_NTHW[::-1]), prompt=PromptKind.box, objects=1)
+    # The truth of objects that are not followed counts too.
+    (track,) = others.tracks
+    assert set(track.accuracy.failure_per_frame) == {Failure.swap}
+    assert track.accuracy.failure is Failure.seed
 
 
 def test_prompts_are_the_truth_of_the_first_visible_frame():

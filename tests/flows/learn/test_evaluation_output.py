@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def evaluation_of(*results):
 
 def printed(evaluation, *, worst=10):
     console = Console(file=io.StringIO(), width=160)
-    print_evaluation(evaluation, console, worst=worst)
+    print_evaluation(evaluation, console, worst=worst, tracker="samurai")
     return console.file.getvalue()
 
 
@@ -56,6 +57,17 @@ def test_absent_frames_are_told_apart():
     assert "the object is absent on 33.3%, and 100.0% of those are right" in told
 
 
+def test_bad_tracks_are_counted_by_what_went_wrong():
+    lines = printed(evaluation_of(result_of("good"), result_of("poor", shift=20))).splitlines()
+    title = next(k for k, line in enumerate(lines) if "tracks of J below 0.5, by what the wrong mask covers" in line)
+    head, row = ([cell.strip() for cell in re.split("[\u2503\u2502]", lines[k])[1:-1]] for k in (title + 2, title + 4))
+    # Moved by twenty pixels, both objects of `poor` are wrong on every frame: 6 of the 12 measured.
+    assert dict(zip(head, row, strict=True)) == {
+        "tracker": "samurai", "tracks": "4", "bad": "2", "swap": "0", "drift": "0", "boundary": "0", "lost": "0", "seed": "2",
+        "NRE": "0.000", "DRE": "0.500", "ADQ": "-",
+    }
+
+
 def test_nothing_measured_is_said():
     told = printed(evaluation_of(FAILED, result_of(hidden=(0, 1, 2, 3, 4), late=9)))
     assert "nothing was measured" in told
@@ -73,15 +85,28 @@ def test_numbers_are_written_frame_by_frame(tmp_path):
     assert first["j_per_frame"] == [1.0] * 4
     assert first["predicted_iou"] == [0.1, 0.2, 0.3, 0.4]
     assert first["present"] == first["found"] == [True, False, True, True]
+    assert (first["failure"], first["failure_per_frame"]) == (None, [None] * 4)
+    assert (first["nre"], first["dre"], first["adq"]) == (0.0, 0.0, 1.0)
+    assert second["adq"] is None
     assert second["prompt_frame"] == 2
     assert second["frames"] == 2
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["j_and_f"] == summary["presence"] == 1.0
     assert summary["num_tracks"] == 2
+    assert (summary["nre"], summary["dre"], summary["adq"], summary["bad_tracks"]) == (0.0, 0.0, 1.0, 0)
+    assert summary["failures"] == {"swap": 0, "drift": 0, "boundary": 0, "lost": 0, "seed": 0}
     assert summary["failed"] == [{"clip": "clip 9", "reason": "unexpected", "message": "ValueError: no [such] scene"}]
     assert summary["device"] == "cpu"
     assert summary["iou_rank_correlation"] is None      # all true IoUs are alike
     assert not summary["interrupted"]
+
+
+def test_a_bad_tracks_row_says_what_went_wrong(tmp_path):
+    write_numbers(tmp_path, evaluation_of(result_of(shift=20)), {})
+    first = json.loads((tmp_path / "tracks.jsonl").read_text().splitlines()[0])
+    assert (first["failure"], first["failure_per_frame"], first["dre"]) == ("seed", ["drift"] * 4, 1.0)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["bad_tracks"], summary["failures"]["seed"]) == (2, 2)
 
 
 def test_a_summary_of_nothing_is_written_too(tmp_path):

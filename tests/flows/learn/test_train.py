@@ -110,6 +110,8 @@ def test_scenes_of_evaluations_are_not_trained_on() -> None:
     assert training_data(DataConfig("scenes")).first == KEPT_FOR_EVALUATION
     assert training_data(DataConfig("scenes", first=10**6)).first == 10**6
     assert training_data(DataConfig("davis")).first == 0
+    with pytest.raises(BadConfiguration, match="nothing is trained on these"):
+        training_data(DataConfig("lookalikes"))
 
 
 @pytest.mark.parametrize(
