@@ -15,20 +15,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import (
-    backfill,
-    certify,
-    checkpoints,
-    dataset,
-    dead_letters,
-    export,
-    judge,
-    operate,
-    quality,
-    review,
-    runs,
-    stack,
-)
+from flows.cli import certify, checkpoints, dataset, judge, label, operate, quality, review, stack
 from flows.cli.arguments import AsJson, require_store, with_root
 from flows.cli.console import console, escape
 from flows.cli.exits import DEAD_LETTERS, INTERRUPTED, OK, exit_code_of, interrupted
@@ -115,9 +102,7 @@ def run(overrides: Overrides = None) -> None:
     from flows.run.plan import check_inputs
 
     check_inputs(config)        # before a server and a cluster are started for nothing
-    from flows.cli.label import end_with, label_due
-
-    raise end_with(label_due(config), config)
+    raise label.end_with(label.label_due(config), config)
 
 
 @app.command(epilog=RUN_EXAMPLES.replace("labeling run", "labeling plan"), rich_help_panel=LABEL)
@@ -194,7 +179,7 @@ def evaluate(overrides: Overrides = None) -> None:
     by what the wrong mask covers. Exit code 1: a clip failed.
     """
     config = load_evaluation(overrides or [])
-    from flows.cli.evaluate import run_evaluation
+    from flows.learn.run_evaluation import run_evaluation
 
     evaluation = run_evaluation(config, console)
     raise typer.Exit(DEAD_LETTERS if evaluation.failed else OK)
@@ -267,16 +252,16 @@ def train(overrides: Overrides = None) -> None:
 
 
 # after the functions above, so that `--help` begins with what one begins with
-app.command(epilog=backfill.EXAMPLES, rich_help_panel=LABEL)(backfill.backfill)
-app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=LABEL)
-for name, group in {"review": review.app, "judge": judge.app, "export": export.app}.items():
+app.command(epilog=label.EXAMPLES, rich_help_panel=LABEL)(label.backfill)
+app.add_typer(label.dead_letters, name="dead-letters", rich_help_panel=LABEL)
+for name, group in {"review": review.app, "judge": judge.app, "export": dataset.exports}.items():
     app.add_typer(group, name=name, rich_help_panel=REVIEW)
 app.command(epilog=certify.EXAMPLES, rich_help_panel=REVIEW)(certify.certify)
 app.add_typer(dataset.versions, name="versions", rich_help_panel=DATASET)
 for command in (dataset.restore, dataset.card, dataset.compact, dataset.vacuum):
     app.command(rich_help_panel=DATASET)(command)
 app.command(rich_help_panel=OPERATE)(operate.status)
-for name, group in {"runs": runs.app, "metrics": operate.figures, "stack": stack.app}.items():
+for name, group in {"runs": operate.runs, "metrics": operate.figures, "stack": stack.app}.items():
     app.add_typer(group, name=name, rich_help_panel=OPERATE)
 app.add_typer(checkpoints.app, name="checkpoints", rich_help_panel=LEARN)
 app.add_typer(quality.app, name="quality", rich_help_panel=LEARN)

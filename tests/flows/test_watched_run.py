@@ -20,10 +20,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flows.cli import app as cli
 from flows.label_dataset import label_dataset
+from flows.run.metrics import StoreWatch
 from flows.run.outcome import Outcome
-from flows.run.redacted_flow import discreet
+from flows.run.prefect_page import discreet
 from flows.run.review_queue import open_queue
-from flows.run.store_metrics import StoreWatch
 from labeling import logs, metrics
 from labeling.config import LabelConfig, LogFormat
 from labeling.objects import open_objects

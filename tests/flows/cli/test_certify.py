@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.configure import load_config
+from flows.run.metrics import StoreWatch
 from flows.run.status import status_of
-from flows.run.store_metrics import StoreWatch
 from labeling import metrics
 from labeling.certify.certificate import accepted_in, certificate_beside
 from labeling.export.coco import export_coco

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flows.cli import app as cli
-from flows.cli import evaluate
+from flows.learn import run_evaluation
 from tests.flows.fixtures_evaluation import Clips, Knowing, square_clip
 from tests.flows.learn.test_davis import write_numbers
 
@@ -51,8 +51,8 @@ def test_random_weights_are_told_of(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_predictor_that_knows_is_all_right(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clip = square_clip(hidden=(3,))
     source = Clips(clip, ValueError("cannot be drawn"))
-    monkeypatch.setattr(evaluate, "open_source", lambda _, whole: source)
-    monkeypatch.setattr(evaluate, "build_predictor", lambda *_, device: Knowing(clip.masks_NTHW))
+    monkeypatch.setattr(run_evaluation, "open_source", lambda _, whole: source)
+    monkeypatch.setattr(run_evaluation, "build_predictor", lambda *_, device: Knowing(clip.masks_NTHW))
     # A clip that fails is reported, and makes the exit code 1.
     assert run("data.count=2", "model.allow_untrained=true") == 1
     told = capsys.readouterr().out
@@ -71,8 +71,8 @@ def test_interruption_writes_what_there_is(monkeypatch: pytest.MonkeyPatch, tmp_
                 raise KeyboardInterrupt
             return super().clip(index, num_frames)
 
-    monkeypatch.setattr(evaluate, "open_source", lambda _, whole: Stopped(clip, clip))
-    monkeypatch.setattr(evaluate, "build_predictor", lambda *_, device: Knowing(clip.masks_NTHW))
+    monkeypatch.setattr(run_evaluation, "open_source", lambda _, whole: Stopped(clip, clip))
+    monkeypatch.setattr(run_evaluation, "build_predictor", lambda *_, device: Knowing(clip.masks_NTHW))
     assert run("data.count=2", "model.allow_untrained=true", f"out={tmp_path / 'out'}") == 3
     assert json.loads((tmp_path / "out/summary.json").read_text())["interrupted"]
 
@@ -115,7 +115,7 @@ def test_bad_words_exit_with_two(capsys: pytest.CaptureFixture[str], words: list
 def test_a_folder_of_other_files_is_refused_before_anything_is_measured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(evaluate, "open_source", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr(run_evaluation, "open_source", lambda *_, **__: pytest.fail("measured"))
     (tmp_path / "diary.txt").write_text("mine")
     assert run(*TINY, f"out={tmp_path}") == 2
     assert "a folder with other files in it" in capsys.readouterr().err

@@ -10,9 +10,9 @@ import pytest
 
 from flows.cli import app as cli
 from flows.configure import kept_config, load_config
+from flows.run.metrics import StoreWatch
 from flows.run.progress import RunProgress
 from flows.run.status import newest_letters, open_letters, status_of
-from flows.run.store_metrics import StoreWatch
 from labeling import metrics
 from labeling.errors import ErrorKind, ErrorRecord
 from labeling.ingest.prompts import PromptTable
