@@ -16,9 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
-from flows.run.aws_settings import aws_settings, settle
 from flows.run.prefetch import NextVideos, Opened
-from flows.run.shared_root import SharedRoot
+from flows.run.shared_root import SharedRoot, aws_settings, settle
 from labeling import logs
 from labeling.config import LabelConfig, SeedCheck, default_scratch
 from labeling.errors import BadInput, BadPrompt, record_of

@@ -6,11 +6,9 @@ Legend: H, W frame height and width.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import overload
 
-import av
 import numpy as np
 from PIL import Image
 
@@ -103,17 +101,6 @@ def _box(mask_HW: Bools) -> Box:
     assert box_xyxy is not None, "a shape that is drawn has a pixel"
     x0, y0, x1, y1 = box_xyxy
     return float(x0), float(y0), float(x1), float(y1)
-
-
-def write_mp4(path: Path, frames: Sequence[Image8]) -> None:
-    """Write the frames as H.264 with little loss."""
-    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("libx264", rate=Fraction(FRAME_RATE), options={"crf": "12", "preset": "veryfast"})
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for k in range(len(frames)):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frames[k], format="rgb24")))
-        container.mux(stream.encode())
 
 
 def write_jpegs(folder: Path, frames: Sequence[Image8]) -> None:

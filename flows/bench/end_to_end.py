@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from flows.bench.clip import BenchClip, write_mp4
+from flows.bench.clip import FRAME_RATE, BenchClip
 from flows.bench.results import BenchCase
+from flows.demo.clips import write_mp4
 from flows.demo.shapes import Image8
 from flows.label_video import LabelVideo
 from labeling.config import LabelConfig, RunConfig, TrackConfig
@@ -60,7 +62,7 @@ def uploaded(predictor: Any, clip: BenchClip, case: BenchCase) -> Iterator[Calla
 
 
 def _upload(path: Path, frames: Sequence[Image8], bucket: str) -> VideoRef:
-    write_mp4(path, frames)
+    write_mp4(path, frames, Fraction(FRAME_RATE))
     open_objects(bucket).put_file(path.name, path)
     path.unlink()
     return ref_of(f"{bucket}/{path.name}")

@@ -1,4 +1,4 @@
-"""The `labeling` command; what its exit codes mean stands in `flows.cli.exits`."""
+"""The `labeling` command; what its exit codes mean stands in `flows.cli.console`."""
 
 import io
 import logging
@@ -17,8 +17,7 @@ import typer
 
 from flows.cli import certify, checkpoints, dataset, judge, label, operate, quality, review, stack
 from flows.cli.arguments import AsJson, require_store, with_root
-from flows.cli.console import console, escape
-from flows.cli.exits import DEAD_LETTERS, INTERRUPTED, OK, exit_code_of, interrupted
+from flows.cli.console import DEAD_LETTERS, INTERRUPTED, OK, console, escape, exit_code_of, interrupted
 from flows.configure import as_configuration, load_bench, load_config, load_evaluation, load_training, require_settings
 from labeling import logs
 from labeling.errors import BadConfiguration

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.arguments import AsJson, Root, require_written, store_at
-from flows.cli.console import console, escape
-from flows.cli.exits import DEAD_LETTERS, OK
+from flows.cli.console import DEAD_LETTERS, OK, console, escape
 from flows.configure import as_configuration
 from labeling.certify.examine import Examined
 from labeling.certify.thresholds import Promise, Terms

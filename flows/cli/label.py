@@ -8,8 +8,7 @@ import typer
 from rich.table import Table
 
 from flows.cli.arguments import AsJson, Root, store_at, with_root
-from flows.cli.console import console, escape
-from flows.cli.exits import DEAD_LETTERS, OK
+from flows.cli.console import DEAD_LETTERS, OK, console, escape
 from flows.configure import as_configuration, config_from_dict, load_config, require_settings
 from flows.run.open_run import open_run
 from flows.run.outcome import Outcome, print_outcome

@@ -2,9 +2,10 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -111,18 +112,33 @@ def _drawn(clip: DemoClip) -> Iterator[tuple[Image8, dict[int, Bools]]]:
         yield draw_frame(ground, clip.shapes, textures, frame_idx=frame_idx, num_frames=clip.num_frames)
 
 
-def _encode(path: Path, clip: DemoClip) -> dict[int, tuple[RLE, ...]]:
-    """Write a clip as H.264 with little loss and return its true masks by object."""
-    masks: dict[int, list[RLE]] = {shape.object_id: [] for shape in clip.shapes if shape.object_id}
+def write_mp4(path: Path, frames: Iterable[Image8], frame_rate: Fraction) -> None:
+    """Write frames (H, W, 3) of one size as H.264 with little loss; a ValueError where there are none."""
+    rest = iter(frames)
+    first_HW3 = next(rest, None)
+    if first_HW3 is None:
+        raise ValueError(f"frames for {path} are none; expected one or more")
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("libx264", rate=FRAME_RATE, options={"crf": "12", "preset": "veryfast", "threads": "1"})
-        stream.height, stream.width = clip.size_hw
+        options = {"crf": "12", "preset": "veryfast", "threads": "1"}      # one thread writes the same bytes each time
+        stream = container.add_stream("libx264", rate=frame_rate, options=options)
+        stream.height, stream.width = first_HW3.shape[:2]
         stream.pix_fmt = "yuv420p"
-        for rgb_HW3, visible in _drawn(clip):
+        for rgb_HW3 in chain((first_HW3,), rest):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb_HW3, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _encode(path: Path, clip: DemoClip) -> dict[int, tuple[RLE, ...]]:
+    """Write a clip and return its true masks by object."""
+    masks: dict[int, list[RLE]] = {shape.object_id: [] for shape in clip.shapes if shape.object_id}
+
+    def frames() -> Iterator[Image8]:
+        for rgb_HW3, visible in _drawn(clip):
             for object_id, mask_HW in visible.items():
                 masks[object_id].append(rle.encode(mask_HW))
-        container.mux(stream.encode())
+            yield rgb_HW3
+
+    write_mp4(path, frames(), FRAME_RATE)
     return {object_id: tuple(rles) for object_id, rles in masks.items()}
 
 

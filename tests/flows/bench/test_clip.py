@@ -1,5 +1,6 @@
 """The measured clip: objects are where their boxes say, and a long clip is a short one played there and back."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.bench.clip import HELD, Looped, draw_bench_clip, write_jpegs, write_mp4
+from flows.bench.clip import FRAME_RATE, HELD, Looped, draw_bench_clip, write_jpegs
+from flows.demo.clips import write_mp4
 
 SIZE_HW = (90, 160)
 
@@ -51,7 +53,7 @@ def test_frames_go_there_and_back() -> None:
 
 def test_files_hold_the_frames(tmp_path: Path) -> None:
     frames = draw_bench_clip(1, 5, size_hw=SIZE_HW).frames
-    write_mp4(tmp_path / "clip.mp4", frames)
+    write_mp4(tmp_path / "clip.mp4", frames, Fraction(FRAME_RATE))
     with av.open(str(tmp_path / "clip.mp4")) as container:
         decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     write_jpegs(tmp_path / "jpegs", frames)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flows.configure import load_config
-from flows.run import report_pictures as evidence
+from flows.run import report
 from labeling import rle
 from labeling.export.records import TrackEvidence, TrackReport
 from labeling.ingest.listing import ref_of
@@ -35,7 +35,7 @@ def drawn(path: Path, tmp_path: Path, objects: tuple[int, ...] = (1, 2)) -> list
         str(k): TrackReport(video.ref.video_id, video.ref.key, str(k), 1, "cup", Decision.REVIEW, 0.5) for k in objects
     }
     config = load_config([f"run.scratch={tmp_path / 'scratch'}"])
-    found = evidence._evidence_of_video(config, stored, tracks, tmp_path)
+    found = report._evidence_of_video(config, stored, tracks, tmp_path)
     return [found[tracks[str(k)].name] for k in objects]
 
 
@@ -58,14 +58,14 @@ def test_narrow_videos_have_their_pictures(width: int, clip: Callable[..., Path]
 def test_a_picture_that_cannot_be_drawn_costs_itself_alone(
     clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    render = evidence.render_filmstrip
+    render = report.render_filmstrip
 
     def fails_once(frames: object, timeline: object, masks: dict, *args: object, **how: object) -> Path:
         if 1 in masks:
             raise ZeroDivisionError("no step")
         return render(frames, timeline, masks, *args, **how)
 
-    monkeypatch.setattr(evidence, "render_filmstrip", fails_once)
+    monkeypatch.setattr(report, "render_filmstrip", fails_once)
     first, second = drawn(clip(num_frames=6), tmp_path)
     assert (first.filmstrip, first.note) == (None, "No pictures: ZeroDivisionError: no step")
     assert first.preview
@@ -77,8 +77,8 @@ def test_a_video_that_went_is_noted(clip: Callable[..., Path], tmp_path: Path, m
     path = clip(num_frames=6)
     known = probe(ref_of(str(path)), path)
     path.unlink()
-    monkeypatch.setattr("tests.flows.run.test_report_pictures.probe", lambda *_: known)
-    monkeypatch.setattr("tests.flows.run.test_report_pictures.ref_of", lambda _: known.ref)
+    monkeypatch.setattr("tests.flows.run.test_report.probe", lambda *_: known)
+    monkeypatch.setattr("tests.flows.run.test_report.ref_of", lambda _: known.ref)
     for pictures in drawn(path, tmp_path):
         assert pictures.note.startswith(f"No pictures: {path} does not exist")
         assert pictures.frames
