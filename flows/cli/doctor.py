@@ -24,7 +24,7 @@ from labeling.objects import open_objects
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """What one check found; `fix` is said where something is missing, `needed` where nothing runs without it."""
 
     name: str
@@ -45,9 +45,9 @@ _FIXES = {
 _TITLES = {"ray": "Ray", "prefect": "Prefect", "gpu": "GPU", "configs": "configuration", "s3_settings": "S3"}
 
 
-def examine(root: str | None = None) -> list[Finding]:
+def examine(root: str | None = None) -> list[Check]:
     """Run every check; `root` adds one of that store's place."""
-    checks: list[Callable[[], Finding]] = [
+    checks: list[Callable[[], Check]] = [
         check_packages, check_sam2, check_configs, check_gpu, check_codecs, check_ray, check_prefect, check_scratch,
         check_shared_memory, check_s3_settings,
     ]
@@ -55,7 +55,7 @@ def examine(root: str | None = None) -> list[Finding]:
     return findings + ([_guarded(lambda: check_store(root))] if root else [])
 
 
-def _guarded(check: Callable[[], Finding]) -> Finding:
+def _guarded(check: Callable[[], Check]) -> Check:
     try:
         return check()
     except Exception as error:   # a check that breaks is a finding, never the end of the examination
@@ -63,10 +63,10 @@ def _guarded(check: Callable[[], Finding]) -> Finding:
         told = f"{type(error).__name__}: {error}"
         if isinstance(error, OSError) and error.filename is not None:
             told = f"{error.filename}: {error.strerror}"
-        return Finding(_TITLES.get(name, name), False, told, _FIXES.get(name, "see the message"))
+        return Check(_TITLES.get(name, name), False, told, _FIXES.get(name, "see the message"))
 
 
-def check_packages() -> Finding:
+def check_packages() -> Check:
     """Versions of what the pipeline stands on."""
     names = ("torch", "av", "ray", "prefect", "pyarrow", "boto3", "pycocotools")
     found, missing = [], []
@@ -75,10 +75,10 @@ def check_packages() -> Finding:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             missing.append(name)
-    return Finding("packages", not missing, ", ".join(found), f"pip install {' '.join(missing)}" if missing else "")
+    return Check("packages", not missing, ", ".join(found), f"pip install {' '.join(missing)}" if missing else "")
 
 
-def check_sam2() -> Finding:
+def check_sam2() -> Check:
     """No other distribution has put its files into the folder `sam2`: pip would mix them with ours."""
     others = []
     for name in ("SAM-2", "sam2"):
@@ -88,28 +88,28 @@ def check_sam2() -> Finding:
             continue
     if others:
         fix = f"pip uninstall {' '.join(other.split()[0] for other in others)}, then install this package again: both own sam2/"
-        return Finding("sam2", False, f"{', '.join(others)} in the same environment", fix)
-    return Finding("sam2", True, "of this package alone")
+        return Check("sam2", False, f"{', '.join(others)} in the same environment", fix)
+    return Check("sam2", True, "of this package alone")
 
 
-def check_configs() -> Finding:
+def check_configs() -> Check:
     """The YAML files compose."""
     load_config()
-    return Finding("configuration", True, str(config_folder()))
+    return Check("configuration", True, str(config_folder()))
 
 
-def check_gpu() -> Finding:
+def check_gpu() -> Check:
     """A CUDA device that torch can use."""
     import torch
 
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        return Finding("GPU", True, ", ".join(names))
+        return Check("GPU", True, ", ".join(names))
     fix = "install an NVIDIA driver that fits this torch build; without one, use model=nano or a smaller model.image_size"
-    return Finding("GPU", False, f"none that torch {torch.__version__} can use; {os.cpu_count()} CPU cores", fix, needed=False)
+    return Check("GPU", False, f"none that torch {torch.__version__} can use; {os.cpu_count()} CPU cores", fix, needed=False)
 
 
-def check_codecs() -> Finding:
+def check_codecs() -> Check:
     """Decoders for what buckets hold, and the encoder of previews."""
     import av
 
@@ -117,7 +117,7 @@ def check_codecs() -> Finding:
     missing = [name for name, mode in wanted.items() if not _has_codec(av, name, mode)]
     found = f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
     fix = f"no {', '.join(missing)}: install the PyAV wheel from PyPI, not a distribution's build" if missing else ""
-    return Finding("codecs", not missing, found, fix)
+    return Check("codecs", not missing, found, fix)
 
 
 def _has_codec(av: object, name: str, mode: str) -> bool:
@@ -128,59 +128,59 @@ def _has_codec(av: object, name: str, mode: str) -> bool:
     return True
 
 
-def check_ray() -> Finding:
+def check_ray() -> Check:
     """Ray can be imported, and its address answers if one is set."""
     address = os.environ.get("RAY_ADDRESS")
     if not address:
-        return Finding("Ray", True, f"{version('ray')}, started in process for each run")
+        return Check("Ray", True, f"{version('ray')}, started in process for each run")
     host, _, port = address.removeprefix("ray://").rpartition(":")
     with socket.create_connection((host, int(port)), timeout=3):
         pass
     token = os.environ.get("RAY_AUTH_MODE") == "token"
     fix = "" if token else "export RAY_AUTH_MODE=token on head, workers and driver: Ray 2.60 refuses connections without"
-    return Finding("Ray", True, f"{version('ray')}, RAY_ADDRESS={address} answers", fix)
+    return Check("Ray", True, f"{version('ray')}, RAY_ADDRESS={address} answers", fix)
 
 
-def check_prefect() -> Finding:
+def check_prefect() -> Check:
     """Which Prefect server runs will report to."""
     url = os.environ.get("PREFECT_API_URL")
     if not url:
-        return Finding("Prefect", True, f"{version('prefect')}, a server of its own for each run")
+        return Check("Prefect", True, f"{version('prefect')}, a server of its own for each run")
     with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
-        return Finding("Prefect", answer.status == 200, f"{version('prefect')}, {url} answers {answer.status}")
+        return Check("Prefect", answer.status == 200, f"{version('prefect')}, {url} answers {answer.status}")
 
 
-def check_scratch() -> Finding:
+def check_scratch() -> Check:
     """Room for downloads."""
     folder = Path(default_scratch())
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         free_gib = shutil.disk_usage(folder).free / 2**30
     fix = "" if free_gib > 5 else "set run.scratch to a disk with room"
-    return Finding("scratch", not fix, f"{folder}: {free_gib:.0f} GiB free", fix)
+    return Check("scratch", not fix, f"{folder}: {free_gib:.0f} GiB free", fix)
 
 
-def check_shared_memory() -> Finding:
+def check_shared_memory() -> Check:
     """Ray's object store lives in /dev/shm; a small one kills workers."""
     if not Path("/dev/shm").is_dir():
-        return Finding("shared memory", True, "no /dev/shm on this system", needed=False)
+        return Check("shared memory", True, "no /dev/shm on this system", needed=False)
     total_gib = shutil.disk_usage("/dev/shm").total / 2**30
     fix = "" if total_gib >= 0.25 else "run the container with --shm-size=1g"
-    return Finding("shared memory", not fix, f"/dev/shm {total_gib:.1f} GiB", fix)
+    return Check("shared memory", not fix, f"/dev/shm {total_gib:.1f} GiB", fix)
 
 
-def check_s3_settings() -> Finding:
+def check_s3_settings() -> Check:
     """Credentials that boto3 finds; nothing is asked of S3."""
     import boto3
 
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
     if boto3.Session().get_credentials() is None:
         fix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, if you use s3:// URIs"
-        return Finding("S3", False, f"no credentials; endpoint {endpoint}", fix, needed=False)
-    return Finding("S3", True, f"credentials found; endpoint {endpoint}; `labeling doctor --store s3://...` tries a bucket")
+        return Check("S3", False, f"no credentials; endpoint {endpoint}", fix, needed=False)
+    return Check("S3", True, f"credentials found; endpoint {endpoint}; `labeling doctor --store s3://...` tries a bucket")
 
 
-def check_store(root: str) -> Finding:
+def check_store(root: str) -> Check:
     """A store's place can be listed, written conditionally, read and cleaned."""
     with _trial_place(root) as place:
         objects, key = open_objects(place), f"locks/doctor-{uuid.uuid4().hex}"
@@ -190,7 +190,7 @@ def check_store(root: str) -> Finding:
         finally:
             objects.delete(key)
     ok = first and not second and read == b"1"
-    return Finding("store", ok, f"{root}: written, read, removed", "" if ok else "this server does not honour If-None-Match: *")
+    return Check("store", ok, f"{root}: written, read, removed", "" if ok else "this server does not honour If-None-Match: *")
 
 
 @contextmanager
@@ -205,7 +205,7 @@ def _trial_place(root: str) -> Iterator[str]:
         yield place
 
 
-def render(findings: list[Finding], console: Console, *, as_json: bool = False) -> int:
+def render(findings: list[Check], console: Console, *, as_json: bool = False) -> int:
     """Print the findings; returns 0, or 4 where something needed does not work."""
     if as_json:
         print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from flows.learn.accuracy import measure_track
 from flows.learn.config import DataConfig
-from flows.learn.evaluate import ClipResult, Measured, guarded
+from flows.learn.evaluate import ClipResult, MeasuredTrack, guarded
 from labeling import rle
 from labeling.errors import BadConfiguration, BadInput
 from labeling.types import RLE
@@ -111,7 +111,7 @@ def true_masks(folder: Path, video_key: str, number: int) -> Mapping[int, RLE] |
 
 def _measured(
     video: str, number: int, found_THW: Numbers, true_THW: Numbers, frames: Sequence[npt.NDArray[np.uint8]]
-) -> Measured | None:
+) -> MeasuredTrack | None:
     true, found = true_THW == number, found_THW == number
     start = int(np.flatnonzero(true.any(axis=(1, 2)))[0])
     if start == len(true) - 1:
@@ -120,7 +120,7 @@ def _measured(
     accuracy = measure_track(
         video, number, prompt_frame=start, found_THW=found[start + 1:], true_THW=true[start + 1:], others_THW=others[start + 1:]
     )
-    return Measured(accuracy, None, frames[start:], found[start:], true[start:])
+    return MeasuredTrack(accuracy, None, frames[start:], found[start:], true[start:])
 
 
 def _result(path: Path, size_hw: tuple[int, int], *, needed: bool) -> Numbers:

@@ -49,7 +49,7 @@ class ClipFrames(Sequence[npt.NDArray[np.uint8]]):
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredTrack:
     """One track: its numbers; and from its prompt's frame on, frames (H, W, 3) and the masks found and true."""
 
     accuracy: TrackAccuracy
@@ -64,7 +64,7 @@ class ClipResult:
     """What came of one clip; `unmeasured` counts objects that no frame after a prompt is left of."""
 
     name: str
-    tracks: tuple[Measured, ...] = ()
+    tracks: tuple[MeasuredTrack, ...] = ()
     unmeasured: int = 0
     num_frames: int = 0
     seconds: float = 0.0
@@ -177,7 +177,7 @@ def prompt_of(number: int, true_THW: Bools, kind: PromptKind) -> Prompt | None:
     return Prompt(number, frame_idx, box_xyxy=(left, top, left + width, top + height))
 
 
-def _measured(clip: Clip, prompt: Prompt, masks: Sequence[FrameMask]) -> Measured:
+def _measured(clip: Clip, prompt: Prompt, masks: Sequence[FrameMask]) -> MeasuredTrack:
     start = prompt.frame_idx
     found_THW, true_THW = np.stack([rle.decode(mask.rle) for mask in masks]), clip.masks_NTHW[prompt.object_id, start:]
     others_THW: Bools = np.any(np.delete(clip.masks_NTHW[:, start + 1:], prompt.object_id, axis=0), axis=0)
@@ -185,4 +185,4 @@ def _measured(clip: Clip, prompt: Prompt, masks: Sequence[FrameMask]) -> Measure
         clip.name, prompt.object_id, prompt_frame=start, found_THW=found_THW[1:], true_THW=true_THW[1:], others_THW=others_THW,
         predicted_iou=[mask.predicted_iou for mask in masks[1:]],
     )
-    return Measured(accuracy, prompt, list(clip.frames_THW3[start:]), found_THW, true_THW)
+    return MeasuredTrack(accuracy, prompt, list(clip.frames_THW3[start:]), found_THW, true_THW)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.learn.accuracy import Summary, TrackAccuracy, iou_rank_correlation
-from flows.learn.evaluate import ClipResult, Evaluation, Measured
+from flows.learn.evaluate import ClipResult, Evaluation, MeasuredTrack
 from flows.learn.failures import BAD_BELOW
 from labeling.review.overlays import PALETTE, draw_box, draw_label, draw_mask, draw_points, filmstrip
 
@@ -62,7 +62,7 @@ class WorstStrips:
         return paths
 
 
-def strip_of(track: Measured) -> Rgb:
+def strip_of(track: MeasuredTrack) -> Rgb:
     """Draw the prompt's frame, the worst one and others evenly between: found masks filled, the true ones' contours white."""
     last, j = len(track.found_THW) - 1, track.accuracy.j_per_frame
     chosen = {int(np.argmin(j)) + 1, *np.linspace(0, last, CELLS - 1).round().astype(int).tolist()}
@@ -70,7 +70,7 @@ def strip_of(track: Measured) -> Rgb:
     return filmstrip(cells, width=len(cells) * CELL_WIDTH + GAP * (len(cells) - 1), gap_px=GAP)
 
 
-def _cell(track: Measured, position: int) -> Rgb:
+def _cell(track: MeasuredTrack, position: int) -> Rgb:
     thick = max(1, round(track.true_THW.shape[2] / CELL_WIDTH))
     drawn = draw_mask(track.frames[position], track.found_THW[position], colour_rgb=FOUND_RGB, contour_px=0)
     drawn = draw_mask(drawn, track.true_THW[position], colour_rgb=TRUE_RGB, opacity=0.0, contour_px=thick)
@@ -85,7 +85,7 @@ def _cell(track: Measured, position: int) -> Rgb:
     return draw_label(cell, f"{frame_idx}  {label}", text_px=12)
 
 
-def _with_prompt(rgb_HW3: Rgb, track: Measured, thick: int) -> Rgb:
+def _with_prompt(rgb_HW3: Rgb, track: MeasuredTrack, thick: int) -> Rgb:
     assert track.prompt is not None
     if track.prompt.box_xyxy is not None:
         return draw_box(rgb_HW3, track.prompt.box_xyxy, colour_rgb=PROMPT_RGB, width_px=thick)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from flows.configure import load_config
 from flows.quality.figures import auroc
 from flows.quality.truth import Truth, tracks_of
-from flows.quality.values import Measured, measured
+from flows.quality.values import TruthValues, measured
 from labeling.errors import BadConfiguration
 from labeling.qc.containment import PAIR_COLUMNS
 from labeling.qc.fit import SIGNS, boosted
@@ -90,7 +90,7 @@ def _judges(choice: str) -> Judges:
     return Judges() if choice == NONE else Judges(named=judge_at(choice))
 
 
-def _judged(name: str, read: Measured, judges: Judges) -> Contender:
+def _judged(name: str, read: TruthValues, judges: Judges) -> Contender:
     """Judge as publish does."""
     rows = read.verdicts(load_config([]).qc, judges)
     accepted_R = np.array([verdict == Decision.ACCEPT.value for verdict in rows["verdict"].to_pylist()])

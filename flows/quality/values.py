@@ -23,7 +23,7 @@ Key = tuple[str, str]       # video_id, track_id
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class TruthValues:
     """Rows of `tracks` with all signals of today, in the order of a truth's, and their overlaps by id, track and version."""
 
     rows: Sequence[TableRow]
@@ -38,7 +38,7 @@ class Measured:
         return judge_tracks(self.rows, self.overlaps, {}, qc, judges)
 
 
-def measured(truth: Truth) -> Measured:
+def measured(truth: Truth) -> TruthValues:
     """Gather what is measured of all tracks."""
     masks: dict[Key, list[TableRow]] = defaultdict(list)
     for row in truth.masks.to_pylist():
@@ -55,7 +55,7 @@ def measured(truth: Truth) -> Measured:
         for video_id, tracks in by_video.items() if len(tracks) > 1
         for track_id, overlap in containment(tracks).items()
     }
-    return Measured(rows, overlaps)
+    return TruthValues(rows, overlaps)
 
 
 def signals_again(track: TableRow, masks: Sequence[TableRow]) -> dict[str, float | None]:

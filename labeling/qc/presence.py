@@ -8,7 +8,7 @@ from labeling.geometry import runs
 from labeling.qc import series
 from labeling.qc.series import Series
 
-Measured = dict[str, tuple[float | None, series.Positions | None]]
+SignalValues = dict[str, tuple[float | None, series.Positions | None]]
 
 UNSURE_SCORE = 3.0  # an object score nearer to 0 than this is undecided
 SHRUNK = 0.5  # of the median area: below it, a disappearance was announced
@@ -16,7 +16,7 @@ LOOK_FRAMES = 12  # on either side of a gap, to know the object by
 BORDER_DISCOUNT = 0.3  # of a loss at the end, when the last mask touched the border
 
 
-def presence_signals(frames: Series, presence_threshold: float, frame_seconds: float) -> Measured:
+def presence_signals(frames: Series, presence_threshold: float, frame_seconds: float) -> SignalValues:
     """Measure presence over one or more frames.
 
     `presence_conflict` and `presence_dither`: shares of frames whose object score and mask disagree, and whose score is
@@ -27,7 +27,7 @@ def presence_signals(frames: Series, presence_threshold: float, frame_seconds: f
     """
     visible, logit = frames.visible, frames["object_score"]
     conflict, unsure = (logit > presence_threshold) != visible, np.abs(logit) < UNSURE_SCORE
-    signals: Measured = {
+    signals: SignalValues = {
         "presence_conflict": (float(conflict.mean()), series.longest(conflict)),
         "presence_dither": (float(unsure.mean()), series.longest(unsure)),
     }
@@ -36,7 +36,7 @@ def presence_signals(frames: Series, presence_threshold: float, frame_seconds: f
     return signals
 
 
-def _gap_signals(frames: Series, frame_seconds: float) -> Measured:
+def _gap_signals(frames: Series, frame_seconds: float) -> SignalValues:
     visible, pts, num_frames = frames.visible, frames["pts_seconds"], len(frames)
     seen = np.flatnonzero(visible)
     first, last = int(seen[0]), int(seen[-1])

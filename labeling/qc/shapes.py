@@ -52,7 +52,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Components:
+class MaskComponents:
     """Areas of the connected parts, largest first, and the number of holes in all of them."""
 
     areas: tuple[int, ...]
@@ -139,7 +139,7 @@ def shape_of(moments: Moments, box_area: float) -> Shape:
     )
 
 
-def components(columns: Columns, *, connectivity: int = 8) -> Components:
+def components(columns: Columns, *, connectivity: int = 8) -> MaskComponents:
     """Return the areas of connected parts and the number of holes.
 
     With 8-connected parts a hole is 4-connected background that the frame's border does not reach, and the other way
@@ -149,7 +149,7 @@ def components(columns: Columns, *, connectivity: int = 8) -> Components:
         raise ValueError(f"connectivity is {connectivity!r}; expected 4 or 8")
     num_pieces = columns.x_P.size
     if num_pieces == 0:
-        return Components((), 0)
+        return MaskComponents((), 0)
     first_P, num_P = _touching(columns, reach=1 if connectivity == 8 else 0)
     parent_P = np.where(num_P > 0, first_P, np.arange(num_pieces))
     # Each piece hangs on the first it touches to its left; doubling the steps finds every root in log2(width) rounds.
@@ -158,7 +158,7 @@ def components(columns: Columns, *, connectivity: int = 8) -> Components:
     label_P = _join(parent_P, first_P, num_P)
     areas = np.bincount(label_P, weights=columns.y1_P - columns.y0_P)
     areas = np.sort(areas[areas > 0])[::-1]
-    return Components(tuple(int(a) for a in areas), int(areas.size - num_pieces + num_P.sum()))
+    return MaskComponents(tuple(int(a) for a in areas), int(areas.size - num_pieces + num_P.sum()))
 
 
 def _positions(columns: Columns) -> tuple[Ints, Ints]:

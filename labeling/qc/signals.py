@@ -14,7 +14,7 @@ import numpy as np
 
 from labeling.qc import series
 from labeling.qc.measure import FIELDS, MaskBefore, measure, row_of
-from labeling.qc.presence import Measured, presence_signals
+from labeling.qc.presence import SignalValues, presence_signals
 from labeling.qc.series import Bools, Floats, Series
 from labeling.types import FrameMask, Signals
 
@@ -121,7 +121,7 @@ class SignalMeter:
     def signals(self) -> Signals:
         """Return every column of `COLUMNS` for the frames so far, and the spans of those that name a place."""
         frames = Series(np.array(self._rows).reshape(-1, len(FIELDS)))
-        signals: Measured = dict.fromkeys(COLUMNS, (None, None)) | _counts(frames)
+        signals: SignalValues = dict.fromkeys(COLUMNS, (None, None)) | _counts(frames)
         if len(frames):
             signals |= score_signals(frames, self._presence_threshold, self._frame_seconds)
             signals |= presence_signals(frames, self._presence_threshold, self._frame_seconds)
@@ -134,7 +134,7 @@ class SignalMeter:
         )
 
 
-def _counts(frames: Series) -> Measured:
+def _counts(frames: Series) -> SignalValues:
     visible = frames.visible
     return {
         "num_frames": (float(len(frames)), None),
@@ -143,7 +143,7 @@ def _counts(frames: Series) -> Measured:
     }
 
 
-def score_signals(frames: Series, presence_threshold: float, frame_seconds: float) -> Measured:
+def score_signals(frames: Series, presence_threshold: float, frame_seconds: float) -> SignalValues:
     """Signals of what the network says of itself, read on visible frames alone.
 
     Predicted IoU as a soft minimum over frames (temperature 0.1) and as the longest time in seconds that it stays below 0.75
@@ -158,7 +158,7 @@ def score_signals(frames: Series, presence_threshold: float, frame_seconds: floa
     low = (frames["predicted_iou"] < LOW_PREDICTED_IOU) & (frames["object_score"] > presence_threshold)
     low_run = series.longest(low)
     step_s = frames.step_seconds or frame_seconds
-    signals: Measured = {
+    signals: SignalValues = {
         "predicted_iou_softmin": (series.soft_minimum(quality, TEMPERATURE), series.where_least(quality)),
         "predicted_iou_median": (series.percentile(quality, 50), None),
         "predicted_iou_low_run_s": (_seconds(frames, low_run, step_s) if visible.any() else None, low_run),
@@ -172,7 +172,7 @@ def score_signals(frames: Series, presence_threshold: float, frame_seconds: floa
     return signals | {f"{name}_mean": (_mean(seen(name)), None) for name in ("predicted_iou", "stability")}
 
 
-def look_signals(frames: Series) -> Measured:
+def look_signals(frames: Series) -> SignalValues:
     """Signals of what the object looks like on visible frames, by the encoder's features (`look`) and by `colour`.
 
     Likeness to the object's seed, and of what is around it (`ring`) to that seed. Contrast: the first less the second, low
@@ -185,7 +185,7 @@ def look_signals(frames: Series) -> Measured:
     def seen(name: str) -> Floats:
         return np.where(visible, frames[name], np.nan)
 
-    signals: Measured = {"look_ring_mean": (_mean(seen("look_ring")), None), "look_seed_end": _end(seen("look_seed"))}
+    signals: SignalValues = {"look_ring_mean": (_mean(seen("look_ring")), None), "look_seed_end": _end(seen("look_seed"))}
     for kind in ("look", "colour"):
         seed, contrast = seen(f"{kind}_seed"), seen(f"{kind}_seed") - seen(f"{kind}_ring")
         signals[f"{kind}_seed_mean"] = (_mean(seed), series.where_least(seed))
@@ -201,7 +201,7 @@ def look_signals(frames: Series) -> Measured:
     }
 
 
-def motion_signals(frames: Series) -> Measured:
+def motion_signals(frames: Series) -> SignalValues:
     """Signals of movement between neighbouring visible frames, but for two `partial` ones in a row.
 
     Innovation: the centre's second difference over the root of the area, so in object lengths. Compensated IoU: neighbouring
@@ -242,7 +242,7 @@ def telling_pairs(frames: Series) -> Bools:
     return telling
 
 
-def shape_signals(frames: Series) -> Measured:
+def shape_signals(frames: Series) -> SignalValues:
     """Signals of size and form on visible frames.
 
     Jumps: |change of ln area| between neighbours, the largest and the share above 0.35, but for two `partial` ones in a row.

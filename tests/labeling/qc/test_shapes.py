@@ -61,7 +61,7 @@ def test_parts_and_holes_are_those_of_labelled_pixels(mask, connectivity):
     areas = sorted(np.bincount(labels.reshape(-1))[1:], reverse=True)
     # One of the background's parts is what surrounds the frame.
     _, grounds = ndimage.label(np.pad(~mask, 1, constant_values=True), cross if connectivity == 8 else square)
-    assert shapes.components(columns(mask), connectivity=connectivity) == shapes.Components(tuple(areas), grounds - 1)
+    assert shapes.components(columns(mask), connectivity=connectivity) == shapes.MaskComponents(tuple(areas), grounds - 1)
 
 
 @settings(max_examples=100, deadline=None)
