@@ -171,7 +171,8 @@ def _table(evaluation: Evaluation, summary: Summary, worst: int) -> Table:
 
 def _failures(summary: Summary, tracker: str) -> Table:
     """Lay out bad tracks by what went wrong, and the long-term measures, in one line for the tracker."""
-    table = Table(title=f"tracks of J below {BAD_BELOW}, by what the wrong mask covers", title_justify="left")
+    title = f"tracks of J below {BAD_BELOW}, by what the wrong mask covers"
+    table = Table(title=title, title_justify="left", collapse_padding=True, pad_edge=False)     # eighty columns hold it
     cells = {
         "tracker": tracker, "tracks": summary.num_tracks, "bad": summary.bad_tracks, **summary.failures,
         "NRE": _or_dash(summary.nre), "DRE": _or_dash(summary.dre), "ADQ": _or_dash(summary.adq),

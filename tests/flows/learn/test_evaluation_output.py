@@ -29,8 +29,8 @@ def evaluation_of(*results):
     return evaluation
 
 
-def printed(evaluation, *, worst=10):
-    console = Console(file=io.StringIO(), width=160)
+def printed(evaluation, *, worst=10, width=160):
+    console = Console(file=io.StringIO(), width=width)
     print_evaluation(evaluation, console, worst=worst, tracker="samurai")
     return console.file.getvalue()
 
@@ -57,8 +57,9 @@ def test_absent_frames_are_told_apart():
     assert "the object is absent on 33.3%, and 100.0% of those are right" in told
 
 
-def test_bad_tracks_are_counted_by_what_went_wrong():
-    lines = printed(evaluation_of(result_of("good"), result_of("poor", shift=20))).splitlines()
+@pytest.mark.parametrize("width", [80, 160])
+def test_bad_tracks_are_counted_by_what_went_wrong(width):
+    lines = printed(evaluation_of(result_of("good"), result_of("poor", shift=20)), width=width).splitlines()
     title = next(k for k, line in enumerate(lines) if "tracks of J below 0.5, by what the wrong mask covers" in line)
     head, row = ([cell.strip() for cell in re.split("[\u2503\u2502]", lines[k])[1:-1]] for k in (title + 2, title + 4))
     # Moved by twenty pixels, both objects of `poor` are wrong on every frame: 6 of the 12 measured.
