@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import certify, checkpoints, dataset, judge, label, operate, quality, review, stack
+from flows.cli import certify, checkpoints, dataset, judge, label, operate, quality, review, seed, stack
 from flows.cli.arguments import AsJson, require_store, with_root
 from flows.cli.console import DEAD_LETTERS, INTERRUPTED, OK, console, escape, exit_code_of, interrupted
 from flows.configure import as_configuration, load_bench, load_config, load_evaluation, load_training, require_settings
@@ -252,6 +252,7 @@ def train(overrides: Overrides = None) -> None:
 
 # after the functions above, so that `--help` begins with what one begins with
 app.command(epilog=label.EXAMPLES, rich_help_panel=LABEL)(label.backfill)
+app.add_typer(seed.app, name="seed", rich_help_panel=LABEL)
 app.add_typer(label.dead_letters, name="dead-letters", rich_help_panel=LABEL)
 for name, group in {"review": review.app, "judge": judge.app, "export": dataset.exports}.items():
     app.add_typer(group, name=name, rich_help_panel=REVIEW)
