@@ -2,11 +2,13 @@
 
 from rich.console import Console
 
+from flows.cli.console import escape
 from flows.run import review_queue as reviewing
 from flows.run.certified import draw_configured, publish_accepting
 from flows.run.plan import new_run_id
 from labeling.config import LabelConfig
 from labeling.objects import open_objects
+from labeling.store.judges import judged_by
 from labeling.store.lock import run_lock
 from labeling.store.publish import recompute
 from labeling.store.snapshots import Snapshot, newest_snapshot
@@ -26,4 +28,5 @@ def judge_again(config: LabelConfig, console: Console) -> Snapshot:
     was = before.counts if before else {}
     moved = ", ".join(f"{name} {was.get(name, 0)} -> {snapshot.counts[name]}" for name in ("accept", "review", "reject"))
     console.print(f"snapshot {snapshot.name} judged by qc={config.qc.name}: {moved}; {opened} new review items")
+    console.print(escape(judged_by(objects, snapshot)), soft_wrap=True)
     return snapshot

@@ -60,11 +60,23 @@ def good_accepted(bad_R: Bools, risk_R: Floats, weight_R: Floats | None = None, 
     return float((good[within] / good[-1]).max(initial=0.0)) if good[-1] else NAN
 
 
-def calibration_error(bad_R: Bools, risk_R: Floats) -> float:
+def calibration_error(bad_R: Bools, risk_R: Floats, weight_R: Floats | None = None) -> float:
     """Return the expected calibration error over ten bins with about as many tracks each."""
-    parts = np.array_split(np.argsort(risk_R, kind="stable"), BINS)
-    gaps = [abs(float(bad_R[part].mean() - risk_R[part].mean())) * part.size for part in parts if part.size]
-    return sum(gaps) / max(bad_R.size, 1)
+    weight_R = np.ones(risk_R.size) if weight_R is None else weight_R
+    bins = calibration_bins(bad_R, risk_R, weight_R)
+    return sum(abs(bad - risk) * mass for risk, bad, mass in bins) / max(float(weight_R.sum()), 1e-9)
+
+
+def calibration_bins(bad_R: Bools, risk_R: Floats, weight_R: Floats) -> list[tuple[float, float, float]]:
+    """Return mean risk, share of bad tracks and weight of ten bins, of which each has about as many tracks."""
+    parts = [part for part in np.array_split(np.argsort(risk_R, kind="stable"), BINS) if part.size]
+    return [
+        (
+            float(np.average(risk_R[part], weights=weight_R[part])), float(np.average(bad_R[part], weights=weight_R[part])),
+            float(weight_R[part].sum()),
+        )
+        for part in parts
+    ]
 
 
 def brier(bad_R: Bools, risk_R: Floats) -> float:

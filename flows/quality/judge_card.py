@@ -21,7 +21,7 @@ def rows_of_card(judge: Judge) -> Iterable[tuple[str, str]]:
     yield from ((f"trained on: {name}", _words(value)) for name, value in trained.items())
     held: Mapping[str, Any] = judge.facts.get("held_out", {})
     yield from ((f"held out: {name}", _words(value)) for name, value in held.items() if name != "calibration")
-    signals: Sequence[tuple[str, float]] = list(judge.facts.get("signals", {}).items())
+    signals: Sequence[tuple[str, float]] = judge.facts.get("signals", [])
     if signals:
         yield "signals that matter", ", ".join(f"{name} {fall:+.3f}" for name, fall in signals[:10])
 
@@ -47,7 +47,7 @@ def draw_calibration(judge: Judge, path: Path) -> None:
         if bound <= 1:
             axes.axvline(bound, color="0.5", linestyle=":")
             axes.text(bound, 1.02, name, rotation=30, fontsize=8, color="0.4")
-    tracks = sum(one["tracks"] for one in bins)
+    tracks = round(sum(one["tracks"] for one in bins))
     axes.set(xlabel="risk", ylabel="share of bad tracks", xlim=(0, 1), ylim=(0, 1))
     axes.set_title(f"{judge.name} {judge.digest[:12]}: {tracks} held-out tracks", fontsize=9, pad=28)
     try:

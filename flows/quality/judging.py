@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flows.quality.figures import auroc, calibration_error, caught, good_accepted, weights_for
+from flows.quality.figures import auroc, calibration_bins, calibration_error, caught, good_accepted, weights_for
 from flows.quality.known import REASON_OF, chosen, known_tracks, rightly_prompted
 from flows.quality.reviewed import reviewed_tracks
 from flows.quality.truth import FIT, HELD, Truth, read_truth
@@ -15,7 +15,7 @@ from flows.run.review_queue import queue_at_hand
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
 from labeling.objects import open_objects
-from labeling.qc.fit import USELESS_BELOW, KnownTracks, Shape, fit_judge, recalibrated
+from labeling.qc.fit import USELESS_BELOW, USUAL_BAD_SHARE, KnownTracks, Shape, fit_judge, recalibrated
 from labeling.qc.judge import Judge
 from labeling.qc.judge_json import judge_from_json, to_json
 from labeling.store.snapshots import read_snapshot
@@ -57,7 +57,7 @@ def fit_to_store(config: LabelConfig, base: Judge, name: str) -> Judge:
             "bad_share": _short(float(np.average(known.bad_R, weights=known.weight_R))) if known.rows else None,
         },
     }
-    facts = {"trained_on": trained, "signals": base.facts.get("signals", {})}
+    facts = {"trained_on": trained, "signals": base.facts.get("signals", [])}
     document = recalibrated(base, known.rows, known.bad_R, known.weight_R, name=name, facts=facts)
     return judge_from_json(to_json(document), name)
 
@@ -66,7 +66,8 @@ def _trained_on(fit: Truth, known: KnownTracks) -> dict[str, Any]:
     names = "generator", "tracker", "image_size"
     kinds = {name: dict(sorted(Counter(fit.clips[name].to_pylist()).items())) for name in names}
     return {
-        "what": "drawn clips with true masks", "tracks": len(known.rows), "bad": int(known.bad_R.sum()),
+        "what": "drawn clips with true masks", "risk_for_bad_share": USUAL_BAD_SHARE,
+        "tracks": len(known.rows), "bad": int(known.bad_R.sum()),
         "clips": len(set(known.clips)), "failures": dict(sorted(Counter(f for f in known.failures if f).items())),
         **{name: {str(kind): count for kind, count in of.items()} for name, of in kinds.items()},
     }
@@ -93,33 +94,30 @@ def figures_of(judge: Judge, truth: Truth) -> dict[str, Any]:
 
 def measured(known: KnownTracks, risk_R: Floats, judge: Judge | None = None) -> dict[str, Any]:
     """Return the figures of a risk; with a judge also what its thresholds do."""
-    bad_R, rare_R = known.bad_R, weights_for(known.bad_R, BAD_SHARE)
+    bad_R, rare_R, usual_R = known.bad_R, weights_for(known.bad_R, BAD_SHARE), weights_for(known.bad_R, USUAL_BAD_SHARE)
     figures: dict[str, Any] = {
         "tracks": len(known.rows), "clips": len(set(known.clips)), "bad_share": float(bad_R.mean()),
         "auroc": auroc(bad_R, risk_R), "auroc_j50": auroc(known.j_R < USELESS_BELOW, risk_R),
         "riskiest_fifth": caught(bad_R, risk_R, rare_R), "good_accepted": good_accepted(bad_R, risk_R),
-        "good_accepted_at_10": good_accepted(bad_R, risk_R, rare_R), "ece": calibration_error(bad_R, risk_R),
+        "good_accepted_at_10": good_accepted(bad_R, risk_R, rare_R), "ece": calibration_error(bad_R, risk_R, usual_R),
     }
     if judge is not None:
         accepted, rejected = risk_R < judge.accept_below, risk_R >= judge.reject_from
         figures |= {
-            "accepted": float(accepted.mean()), "accepted_bad": _mean(bad_R[accepted]),
-            "accepted_of_good": _mean(accepted[~bad_R]), "rejected": float(rejected.mean()),
-            "rejected_useless": _mean(known.j_R[rejected] < USELESS_BELOW),
+            "accepted_of_good": _mean(accepted[~bad_R]), "rejected_of_bad": _mean(rejected[bad_R]),
+            "accepted_bad": _mean(bad_R[accepted], usual_R[accepted]),
+            "rejected_useless": _mean((known.j_R < USELESS_BELOW)[rejected], usual_R[rejected]),
         }
     return {name: _short(value) for name, value in figures.items()}
 
 
 def calibration_of(bad_R: npt.NDArray[np.bool_], risk_R: Floats) -> list[dict[str, Any]]:
-    """Return bins of about as many tracks each: mean risk, share of bad ones, tracks."""
-    parts = np.array_split(np.argsort(risk_R, kind="stable"), BINS)
-    return [
-        {"risk": _short(float(risk_R[part].mean())), "bad": _short(float(bad_R[part].mean())), "tracks": int(part.size)}
-        for part in parts if part.size
-    ]
+    """Return ten bins of about as many tracks each: mean risk, share of bad ones, and the weight of each."""
+    bins = calibration_bins(bad_R, risk_R, weights_for(bad_R, USUAL_BAD_SHARE))
+    return [{"risk": _short(risk), "bad": _short(bad), "tracks": _short(mass)} for risk, bad, mass in bins]
 
 
-def signals_of(judge: Judge, truth: Truth) -> dict[str, float]:
+def signals_of(judge: Judge, truth: Truth) -> list[tuple[str, float]]:
     """Return by how much AUROC falls when a signal's values are dealt out anew among the tracks; the most telling first."""
     known = chosen(known_tracks(truth), rightly_prompted(truth))
     values_RF, random = judge.matrix(known.rows), np.random.default_rng(0)
@@ -129,11 +127,11 @@ def signals_of(judge: Judge, truth: Truth) -> dict[str, float]:
         shuffled = values_RF.copy()
         shuffled[:, f] = random.permutation(shuffled[:, f])
         falls[name] = _short(whole - auroc(known.bad_R, judge.score(judge.logits(shuffled))))
-    return dict(sorted(falls.items(), key=lambda pair: -pair[1]))
+    return sorted(falls.items(), key=lambda pair: -pair[1])
 
 
-def _mean(values: npt.NDArray[np.bool_]) -> float | None:
-    return float(values.mean()) if values.size else None
+def _mean(values: npt.NDArray[np.bool_], weights: Floats | None = None) -> float | None:
+    return float(np.average(values, weights=weights)) if values.size else None
 
 
 def _short(value: Any) -> Any:

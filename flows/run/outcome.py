@@ -13,7 +13,8 @@ from flows.run.progress import overspent
 from flows.run.review_queue import queue_shown
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
-from labeling.objects import Objects
+from labeling.objects import Objects, open_objects
+from labeling.store.judges import judged_by
 from labeling.store.lock import holder_of
 from labeling.store.parquet import open_file
 from labeling.store.plan import Plan
@@ -26,7 +27,7 @@ from labeling.store.snapshots import Snapshot, read_snapshot
 class Outcome:
     """What a run came to; `dead_letters` counts this run's by reason, `stopped` says why it ended before its plan did.
 
-    `report` is its page's URI, "" for a run with nothing due, which has none.
+    `report` is its page's URI, "" for a run with nothing due, which has none; `judged` says what gave the risks.
     """
 
     run_id: str
@@ -37,6 +38,7 @@ class Outcome:
     counts: Mapping[str, int]
     report: str
     stopped: str = ""
+    judged: str = ""
 
 
 def outcome_of(config: LabelConfig, plan: Plan, summary: RunSummary, snapshot: Snapshot, *, report: str = "") -> Outcome:
@@ -44,7 +46,8 @@ def outcome_of(config: LabelConfig, plan: Plan, summary: RunSummary, snapshot: S
     skipped = len(plan.entries) - len(plan.jobs)
     stopped = overspent(summary.num_jobs, summary.failures_by_reason, config.run.max_dead_letter_share)
     dead = dead_by_reason(plan, summary)
-    return Outcome(plan.run_id, snapshot.name, summary, skipped, dead, snapshot.counts, report, stopped)
+    judged = judged_by(open_objects(config.store.root), snapshot)
+    return Outcome(plan.run_id, snapshot.name, summary, skipped, dead, snapshot.counts, report, stopped, judged)
 
 
 def dead_by_reason(plan: Plan, summary: RunSummary) -> dict[str, int]:
@@ -66,6 +69,8 @@ def print_outcome(outcome: Outcome, config: LabelConfig, console: Console) -> No
     )
     verdicts = ", ".join(f"{name} {counts.get(name, 0)}" for name in ("accept", "review", "reject"))
     console.print(f"  verdicts of the whole dataset: {verdicts}")
+    if outcome.judged:
+        console.print(f"  {escape(outcome.judged)}", soft_wrap=True)
     for reason, count in outcome.dead_letters.items():
         console.print(f"  [red]dead letters: {count} {escape(reason)}[/]  (labeling dead-letters list {root})", soft_wrap=True)
     if outcome.stopped:

@@ -26,6 +26,7 @@ from labeling.objects import Objects, open_objects
 from labeling.review.figures import throughput
 from labeling.review.queue import ReviewQueue
 from labeling.store.dead_letters import read_dead_letters
+from labeling.store.judges import judged_by
 from labeling.store.reader import StoredMasklet, read_masklets
 from labeling.store.records import signals_from_row, verdict_from_row
 from labeling.store.runs import list_runs, read_config, read_plan, read_summary
@@ -115,7 +116,7 @@ def run_facts(
         tracker=config.tracker.name,
         config=shown_config(config),
         replay_command=f"labeling dead-letters replay store.root={objects.root} --run {run_id}",
-        notes=untrained + promised(objects, snapshot),
+        notes=(*untrained, f"{judged_by(objects, snapshot).capitalize()}.", *promised(objects, snapshot)),
     )
 
 

@@ -12,17 +12,22 @@ from labeling.qc.judge import Calibration
 from labeling.qc.trees import Bools, Floats
 
 FEW = 400.0  # tracks from which on steps are believed more than a curve
+PULL = 200.0  # towards equal weights of all heads: in tracks, about
 
 
 def stacked(logits_RH: Floats, bad_R: Bools, weight_R: Floats) -> Floats:
-    """Return how much each head counts (H,), none below 0: the logistic regression of bad on the heads' logits."""
+    """Return how much each head counts (H,), none below 0: the logistic regression of bad on the heads' logits.
+
+    Few tracks leave the heads nearly equal, which ranks best then.
+    """
     sign_R, heads = np.where(bad_R, 1.0, -1.0), logits_RH.shape[1]
 
     def loss(given: Floats) -> tuple[float, Floats]:
         margin_R = sign_R * (logits_RH @ given[:-1] + given[-1])
         slope_R = -weight_R * sign_R * expit(-margin_R)
-        value = float((weight_R * np.logaddexp(0.0, -margin_R)).sum() + 0.5 * (given[:-1] ** 2).sum())
-        return value, np.append(logits_RH.T @ slope_R + given[:-1], slope_R.sum())
+        away_H = PULL * (given[:-1] - 1.0 / heads)
+        value = float((weight_R * np.logaddexp(0.0, -margin_R)).sum() + 0.5 * (away_H**2).sum() / PULL)
+        return value, np.append(logits_RH.T @ slope_R + away_H, slope_R.sum())
 
     start = np.append(np.full(heads, 1.0 / heads), 0.0)
     fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * heads + [(None, None)])

@@ -20,27 +20,28 @@ from labeling.qc.trees import LEAF, Bools, Floats
 
 Ints = npt.NDArray[np.int64]
 
-# Which way a signal goes when a masklet is worse: 1 for up, -1 for down; 0 where both ends may be bad, or it says how hard
-# the task is. What is not here is not read.
+# Which way a signal goes when a masklet is worse: 1 for up, -1 for down. What is not here is not read: lengths and areas, whose
+# both ends may be bad, rank no better with them and would carry over worse to other footage.
 SIGNS: Mapping[str, int] = {
-    "visible_share": 0, "num_frames": 0, "area_median": 0, "area_min_share": -1, "border_share": 0,
+    "area_min_share": -1,
     "predicted_iou_softmin": -1, "predicted_iou_median": -1, "predicted_iou_low_run_s": 1,
     "object_score_min": -1, "object_score_median": -1, "presence_conflict": 1, "presence_dither": 1,
     "innovation_p95": 1, "innovation_max": 1, "motion_iou_p5": -1, "compensated_iou_min": -1, "compensated_iou_p5": -1,
     "area_jump_max": 1, "area_jump_share": 1, "area_step": 1, "shape_step": 1, "fragmentation_max": 1,
     "fragmentation_share": 1, "holes_max": 1, "gap_rate": 1, "unexplained_absence": 1, "tail_loss": 1, "reentry_mismatch": 1,
     "frozen": 1, "stability_p5": -1, "candidate_gap_p5": 1, "pointer_similarity_p5": -1, "containment": 1,
-    "predicted_iou_p10": -1, "predicted_iou_mean": -1, "predicted_iou_end": -1, "stability_mean": -1, "extent_median": 0,
+    "predicted_iou_p10": -1, "predicted_iou_mean": -1, "predicted_iou_end": -1, "stability_mean": -1,
     "look_seed_mean": -1, "look_seed_end": -1, "look_ring_mean": 1, "look_contrast_p10": -1, "look_contrast_end": -1,
     "look_lead_p10": -1, "look_lead_end": -1, "colour_seed_mean": -1, "colour_contrast_p10": -1, "colour_contrast_end": -1,
     "colour_lead_p10": -1, "colour_lead_end": -1, "edge_gradient_mean": -1, "edge_gradient_p10": -1,
-    "edge_gradient_change": -1, "containment_early": 0, "containment_late": 1,
+    "edge_gradient_change": -1, "containment_late": 1,
     **{f"pair_{name}": -1 for name in COMPARED},
 }
 BAD_BELOW, USELESS_BELOW = 0.75, 0.5        # mean J
 J_BOUNDS = (0.5, 0.65, 0.75, 0.85)          # a head for each: together they rank by J
 LEAST_TRACKS, LEAST_AUDITS = 25, 50         # of a kind, to fit a head to; in all, to calibrate on
 ACCEPTED_ERROR, REJECTED_USELESS, LEAST_REJECTED_RISK = 0.05, 0.97, 0.9
+USUAL_BAD_SHARE = 0.2                       # of the sets that risks and thresholds are for: drawn truth is harder
 NOVEL_SHARE = 0.15                          # of the queue's places
 LEVELS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
 FOLDS = 5
@@ -58,7 +59,7 @@ class Shape:
     rate: float = 0.08
     least_in_leaf: int = 12
     shrink: float = 4.0             # L2 on leaf values
-    features_a_split: float = 0.5
+    features_a_split: float = 0.2
 
 
 def sklearn_ensemble() -> Any:
@@ -182,6 +183,9 @@ def fit_judge(
 ) -> FittedJudge:
     """Fit heads, their weights, the risk's table, the verdicts' thresholds and what good tracks look like.
 
+    Risk and thresholds are those of a set of which one in five is bad, whatever share of the tracks is; reviews of the footage
+    at hand set that right (`recalibrated`).
+
     Raises BadConfiguration where scikit-learn is missing or the tracks are too few or all alike.
     """
     _check(known)
@@ -192,10 +196,11 @@ def fit_judge(
     logits_RH = _out_of_fold(values_RF, known, tasks, signs, shape)
     head_weights = stacked(logits_RH, known.bad_R, known.weight_R)
     score_R = logits_RH @ head_weights
-    table = calibrated(score_R, known.bad_R, known.weight_R)
+    usual_R = known.weight_R * _weights_for(known.bad_R, USUAL_BAD_SHARE, known.weight_R)
+    table = calibrated(score_R, known.bad_R, usual_R)
     risk_R = table.risk(score_R)
-    accept_below = most_accepted(risk_R, known.bad_R, known.weight_R)
-    reject_from = least_rejected(risk_R, known.j_R < USELESS_BELOW, known.weight_R)
+    accept_below = most_accepted(risk_R, known.bad_R, usual_R)
+    reject_from = least_rejected(risk_R, known.j_R < USELESS_BELOW, usual_R)
     models = [_fit(values_RF, known, task, signs, shape) for task in tasks]
     heads = [
         {"name": task.name, "num_trees": len(fitted._predictors), "baseline": baseline_of(fitted), "weight": rounded(weight)}
@@ -205,7 +210,7 @@ def fit_judge(
         "format": FORMAT, "name": name, "model": model, "weights": sorted(weights), "features": list(features),
         "heads": heads, "trees": nodes_of(models),
         "calibration": {"score": table.score_K.tolist(), "risk": table.risk_K.tolist()},
-        "usual": _usual(values_RF, signs, known.bad_R, risk_R, accept_below), "facts": dict(facts),
+        "usual": _usual(values_RF, signs, known.bad_R, risk_R, accept_below, usual_R), "facts": dict(facts),
         "accept_below": accept_below, "reject_from": max(reject_from, accept_below),
     }
     return FittedJudge(document, score_R, risk_R)
@@ -249,6 +254,12 @@ def _out_of_fold(
             fitted = _fit(values_RF, known, task, signs, shape, ~left_out)
             logits_RH[left_out, h] = fitted.decision_function(values_RF[left_out])
     return logits_RH
+
+
+def _weights_for(bad_R: Bools, bad_share: float, weight_R: Floats) -> Floats:
+    """Return what weights are multiplied by so that this share of the tracks is bad."""
+    share = float((weight_R * bad_R).sum() / weight_R.sum())
+    return np.where(bad_R, bad_share / share, (1 - bad_share) / (1 - share))
 
 
 def most_accepted(risk_R: Floats, bad_R: Bools | Floats, weight_R: Floats) -> float:
@@ -295,7 +306,9 @@ def recalibrated(
     }
 
 
-def _usual(values_RF: Floats, signs: Sequence[int], bad_R: Bools, risk_R: Floats, accept_below: float) -> dict[str, Any]:
+def _usual(
+    values_RF: Floats, signs: Sequence[int], bad_R: Bools, risk_R: Floats, accept_below: float, weight_R: Floats
+) -> dict[str, Any]:
     good_RF = values_RF[~bad_R]
     quantiles = [
         [rounded(q) for q in np.nanquantile(column, LEVELS)] if sign and np.isfinite(column).mean() > 0.5 else None
@@ -305,6 +318,6 @@ def _usual(values_RF: Floats, signs: Sequence[int], bad_R: Bools, risk_R: Floats
     novelty_R = usual_of(usual).novelty(values_RF)
     # So many as take their share of the queue beside those that go there by their risk.
     accepted = risk_R < accept_below
-    share = NOVEL_SHARE / (1 - NOVEL_SHARE) * (~accepted).sum() / max(accepted.sum(), 1)
+    share = NOVEL_SHARE / (1 - NOVEL_SHARE) * weight_R[~accepted].sum() / max(weight_R[accepted].sum(), 1e-9)
     review_from = float(np.quantile(novelty_R[accepted], max(1 - share, 0.0))) if accepted.any() else 0.0
     return usual | {"review_from": rounded(review_from)}

@@ -4,11 +4,11 @@ A rule bounds one signal (`configs/qc/*.yaml`). A value past the `review` bound 
 it is refused; the worst flag leads, since defects seldom come together and their sums tell less. A signal that has no
 meaning for a masklet never flags.
 
-What the default rules cannot see: drift onto something of the same form leaves the geometry as it was, so only the scores
-can tell; with a falling predicted IoU about half of it was found, with a tracker that is sure of itself none. A prompt on the
-wrong object (`wrong_seed`) looks like a good masklet. A slow leak that less than triples the area passes. Geometry tells a
-leak from a fragment or a change of granularity only sometimes: all of them are at least an `area_jump`.
-Bounds were set on synthetic tracks with injected failures, not on a labelled set of real ones.
+What the default rules cannot see: drift onto something of the same form leaves the geometry as it was, so only the scores can
+tell, and what the mask looks like; with a tracker that is sure of itself, scores tell nothing. A prompt on the wrong object
+(`wrong_seed`) looks like a good masklet once it is followed: its first mask is looked at before. A slow leak that less than
+triples the area passes. Geometry tells a leak from a fragment or a change of granularity only sometimes.
+Bounds and risks were set on drawn clips with true masks, not on a labelled set of real ones.
 """
 
 import difflib

@@ -6,6 +6,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from labeling.errors import BadConfiguration, DamagedStore, shown
 from labeling.objects import Objects
 from labeling.qc.judge import Judge, Opinion
 from labeling.qc.judge_json import SHIPPED, document_of, judge_from_json, shipped_judge, to_json
+from labeling.store.snapshots import Snapshot, read_verdicts
 from labeling.types import TableRow
 
 AUTO, NONE = "auto", "none"
@@ -115,6 +117,23 @@ def choose(objects: Objects, choice: str) -> Judge | None:
     name = judge.digest if judge is not None and choice not in SHIPPED else choice
     objects.put(CHOICE, json.dumps({"judge": name}).encode())
     return judge
+
+
+def judged_by(objects: Objects, snapshot: Snapshot) -> str:
+    """Say in a sentence what gave a snapshot's risks: a judge and what that was fitted on, or the rules alone."""
+    asked = Counter(read_verdicts(objects, snapshot)["judge"].to_pylist())
+    words = []
+    for digest, count in asked.items():
+        if digest is None:
+            words.append(f"{count} by the rules {snapshot.qc.get('name', '')}")
+            continue
+        judge = _kept(objects, digest)
+        trained = judge.facts.get("trained_on", {})
+        reviews = trained.get("calibrated_on")
+        fitted_on = f"fitted on {trained.get('what', 'what its card does not say')}"
+        on = f"calibrated on {reviews['tracks']} reviews" if reviews else fitted_on
+        words.append(f"{count} by the judge {judge.name} {digest[:12]}, {on}")
+    return "risks: " + "; ".join(words)
 
 
 def keep(objects: Objects, judge: Judge) -> None:

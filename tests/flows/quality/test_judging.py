@@ -85,9 +85,9 @@ def test_a_judge_is_fitted_to_some_clips_and_measured_on_the_others(root: Path) 
     # Nothing tells a wrong prompt, and the card does not hide it.
     assert held["all"]["tracks"] > held["rightly_prompted"]["tracks"]
     assert held["all"]["auroc"] < held["rightly_prompted"]["auroc"]
-    assert set(list(judge.facts["signals"])[:4]) == set(NAMES)
-    assert sum(one["tracks"] for one in held["calibration"]) == held["rightly_prompted"]["tracks"]
-    assert signals_of(judge, made_truth())["tail_loss"] > 0
+    assert {name for name, _ in judge.facts["signals"][:4]} == set(NAMES)
+    assert sum(one["tracks"] for one in held["calibration"]) == pytest.approx(held["rightly_prompted"]["tracks"], abs=0.01)
+    assert dict(signals_of(judge, made_truth()))["tail_loss"] > 0
     card = dict(rows_of_card(judge))
     assert card["judge"] == f"tried {judge.digest[:12]}"
     assert "auroc 0.9" in card["held out: rightly_prompted"]
