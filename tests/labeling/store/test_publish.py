@@ -115,7 +115,7 @@ def test_an_audit_judges_nothing_anew(store: FolderObjects, tmp_path: Path) -> N
     label(store, tmp_path / "s", {"a.mp4": (box_prompt(1),)})
     first = publish(store, STRICT, run_id="run")
     assert publish(store, replace(STRICT, audit=AuditConfig(count=3)), run_id="run") == first
-    assert set(first.qc) == {"name", "rules"}
+    assert set(first.qc) == {"name", "rules", "judges"}
 
 
 def test_rules_cannot_be_changed_where_nothing_was_published(store: FolderObjects) -> None:
