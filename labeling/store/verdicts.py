@@ -16,7 +16,7 @@ from labeling.objects import Objects, map_objects
 from labeling.qc.containment import Overlap, containment, pair_signals
 from labeling.qc.judge import Opinion
 from labeling.qc.reasons import UNUSUAL
-from labeling.qc.rules import RISK, judge
+from labeling.qc.rules import judge
 from labeling.store import schemas
 from labeling.store.judges import Judges
 from labeling.store.reader import read_mask_rows, rles_by_frame
@@ -121,8 +121,7 @@ def judged_values(tracks: Sequence[TableRow], overlaps: Mapping[Track, Overlap])
 
 def was_doubted(verdict: TableRow) -> bool:
     """Return whether a row of `verdicts` had doubts before people saw it, whatever they said; the most novel have none."""
-    own = [flag for flag in verdict["flags"] if flag["decision"] == REVIEW]
-    return bool(own) if verdict["judge"] is None else any(flag["signal"] == RISK for flag in own)
+    return any(flag["decision"] == REVIEW and flag["reason"] != UNUSUAL for flag in verdict["flags"])
 
 
 def with_novel(verdicts: pa.Table) -> pa.Table:
@@ -132,7 +131,7 @@ def with_novel(verdicts: pa.Table) -> pa.Table:
     """
     names = ("verdict", "novelty", "decided_by", "flags")
     verdict, novelty, decided_by, flags = (verdicts[name].to_pylist() for name in names)
-    doubted = sum(was_doubted(row) for row in verdicts.select(["flags", "judge"]).to_pylist())
+    doubted = sum(was_doubted(row) for row in verdicts.select(["flags"]).to_pylist())
     novel = [index for index, of in enumerate(flags) if any(f["reason"] == UNUSUAL for f in of)]
     if not novel:
         return verdicts

@@ -71,6 +71,18 @@ def test_a_rule_rejects_whatever_the_judge_finds_and_its_bounds_alone_do_not_sen
     assert [flag.reason for flag in lost.flags] == ["object_lost"]
 
 
+def test_a_rule_that_is_sure_keeps_the_judge_from_accepting(store: FolderObjects, tmp_path: Path) -> None:
+    """One bad stretch among many mild signals, as where look-alikes cross."""
+    label(store, tmp_path / "s", {"0.mp4": (box_prompt(1),)}, num_frames=30, lost_after=20)
+    judge = file_of(tmp_path, step_judge(low=0.2))
+    for risk, decision, told in ((0.9, Decision.REVIEW, 0.3), (0.8, Decision.ACCEPT, 0.2)):
+        rule = RuleConfig("visible_share", "object_lost", "at_least", 0.9, None, [0.5, risk], 0.7)
+        publish(store, QCConfig("own", [rule], judge), run_id="run")
+        (verdict,) = verdicts(store).values()
+        assert (verdict.decision, verdict.risk) == (decision, told)
+        assert [flag.reason for flag in verdict.flags] == ["object_lost"]
+
+
 def test_a_sure_judge_rejects_with_its_number(store: FolderObjects, tmp_path: Path) -> None:
     label(store, tmp_path / "s", {"0.mp4": (box_prompt(1),)}, num_frames=30, lost_after=20)
     publish(store, QCConfig("own", [], file_of(tmp_path, step_judge(low=0.97))), run_id="run")
@@ -164,6 +176,18 @@ def test_the_most_novel_get_their_share_of_the_queue(store: FolderObjects, tmp_p
     # Where somebody set a bound on risk, that alone decides.
     publish(store, QCConfig("own", [], qc.judge, accept_risk=0.5), run_id="three")
     assert {verdict.decision for at, verdict in verdicts(store).items() if at in novel} == {Decision.ACCEPT}
+
+
+def test_what_a_rule_refuses_is_not_let_in_for_being_novel(store: FolderObjects, tmp_path: Path) -> None:
+    """Nobody doubts anything else, so there is one place for novel masklets, and none of them is refused or sure to be bad."""
+    label(store, tmp_path / "s", {f"{n}.mp4": (box_prompt(1),) for n in range(3)}, num_frames=30)
+    judge = file_of(tmp_path, step_judge(usual=[0.2, 0.3, 0.4]))
+    for reject, decision in ((1e6, Decision.REJECT), (None, Decision.REVIEW)):
+        rule = RuleConfig("area_median", "too_small", "at_least", 1e6, reject, [0.9, 0.95])
+        publish(store, QCConfig("own", [rule], judge), run_id="run")
+        found = verdicts(store).values()
+        assert {verdict.decision for verdict in found} == {decision}
+        assert {flag.reason for verdict in found for flag in verdict.flags} == {"too_small"}
 
 
 def test_judges_are_told_apart_by_what_they_say() -> None:
