@@ -314,10 +314,14 @@ def _usual(
         [rounded(q) for q in np.nanquantile(column, LEVELS)] if sign and np.isfinite(column).mean() > 0.5 else None
         for column, sign in zip(good_RF.T, signs, strict=True)
     ]
-    usual = {"levels": list(LEVELS), "quantiles": quantiles, "num_tracks": len(good_RF), "review_from": 0.0}
+    usual = {
+        "levels": list(LEVELS), "quantiles": quantiles, "signs": list(signs), "num_tracks": len(good_RF), "review_from": 0.0,
+    }
     novelty_R = usual_of(usual).novelty(values_RF)
     # So many as take their share of the queue beside those that go there by their risk.
-    accepted = risk_R < accept_below
-    share = NOVEL_SHARE / (1 - NOVEL_SHARE) * weight_R[~accepted].sum() / max(weight_R[accepted].sum(), 1e-9)
-    review_from = float(np.quantile(novelty_R[accepted], max(1 - share, 0.0))) if accepted.any() else 0.0
+    accepted = np.flatnonzero(risk_R < accept_below)
+    most_novel = accepted[np.argsort(-novelty_R[accepted], kind="stable")]
+    room = NOVEL_SHARE / (1 - NOVEL_SHARE) * float(weight_R[risk_R >= accept_below].sum())
+    last = min(int(np.searchsorted(np.cumsum(weight_R[most_novel]), room)), most_novel.size - 1)
+    review_from = float(novelty_R[most_novel[last]]) if accepted.size else 0.0
     return usual | {"review_from": rounded(review_from)}

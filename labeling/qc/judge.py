@@ -61,11 +61,13 @@ class Calibration:
 class Usual:
     """What good tracks look like: quantiles (F, K) of each feature at `levels_K`, NaN where it is not looked at.
 
+    `signs_F` says which end is worse, 1 for the upper: what is better than all good tracks is no reason to look at it.
     Novelty from `review_from` on sends a masklet that would be accepted to a person.
     """
 
     levels_K: Floats
     quantiles_FK: Floats
+    signs_F: Floats
     num_tracks: int
     review_from: float
 
@@ -76,7 +78,8 @@ class Usual:
         # The levels around a value: up to it, and from it on.
         at_most_RF = np.append(self.levels_K, 1.0)[(quantiles_FK <= values_RF1).sum(axis=2)]
         at_least_RF = 1 - self.levels_K[np.maximum((quantiles_FK < values_RF1).sum(axis=2) - 1, 0)]
-        tail_RF = np.clip(2 * np.minimum(at_most_RF, at_least_RF), 1 / (self.num_tracks + 1), 1.0)
+        tail_RF = np.where(self.signs_F[looked_at] > 0, at_least_RF, at_most_RF)
+        tail_RF = np.clip(tail_RF, 1 / (self.num_tracks + 1), 1.0)
         surprise_RF = np.where(np.isnan(values_RF1[:, :, 0]), 0.0, -np.log(tail_RF))
         novelty_R: Floats = np.sort(surprise_RF, axis=1)[:, -NOVEL_RANKS:].sum(axis=1)
         return novelty_R
@@ -141,7 +144,8 @@ class Judge:
         most = int(self.trees.feature_N.max())
         require(most < len(self.features), "trees.feature", most, f"a place among {len(self.features)} features")
         shape = self.usual.quantiles_FK.shape
-        require(shape == (len(self.features), self.usual.levels_K.size), "usual", shape, "a row for each feature")
+        fits = shape == (len(self.features), self.usual.levels_K.size) and self.usual.signs_F.shape == shape[:1]
+        require(fits, "usual", shape, "a row and a sign for each feature")
         fits = 0 <= self.accept_below <= self.reject_from
         require(fits, "accept_below", self.accept_below, f"0 to reject_from, {self.reject_from}")
 

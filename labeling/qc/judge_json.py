@@ -65,7 +65,10 @@ def usual_of(document: Mapping[str, Any]) -> Usual:
     """Make what good tracks look like of plain values; a feature that is not looked at has null in place of quantiles."""
     levels = document["levels"]
     quantiles = [row if row is not None else [np.nan] * len(levels) for row in document["quantiles"]]
-    return Usual(np.array(levels, float), np.array(quantiles, float), document["num_tracks"], document["review_from"])
+    return Usual(
+        np.array(levels, float), np.array(quantiles, float), np.array(document["signs"], float), document["num_tracks"],
+        document["review_from"],
+    )
 
 
 def document_of(judge: Judge) -> dict[str, Any]:
@@ -79,8 +82,8 @@ def document_of(judge: Judge) -> dict[str, Any]:
         "trees": judge.trees.plain(),
         "calibration": {"score": judge.calibration.score_K.tolist(), "risk": judge.calibration.risk_K.tolist()},
         "usual": {
-            "levels": usual.levels_K.tolist(), "quantiles": quantiles, "num_tracks": usual.num_tracks,
-            "review_from": usual.review_from,
+            "levels": usual.levels_K.tolist(), "quantiles": quantiles, "signs": usual.signs_F.astype(int).tolist(),
+            "num_tracks": usual.num_tracks, "review_from": usual.review_from,
         },
         "accept_below": judge.accept_below, "reject_from": judge.reject_from, "facts": dict(judge.facts),
     }

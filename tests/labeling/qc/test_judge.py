@@ -50,22 +50,23 @@ def test_what_a_row_lacks_is_missing_and_not_an_error():
     assert (nothing.risk_R.size, nothing.reason_R) == (0, ())
 
 
-def test_novelty_is_of_what_no_good_track_has_on_either_side():
+def test_novelty_is_of_what_no_good_track_has_on_the_worse_side():
     judge, known = made_judge(), known_tracks(0)
     good = [row for row, bad in zip(known.rows, known.bad_R, strict=True) if not bad]
     plain = dict.fromkeys(NAMES, 0.0)
-    novelties = [judge.assess([plain | dict.fromkeys(NAMES[:3], value)]).novelty_R[0] for value in (0.0, 2.0, 50.0, -50.0)]
-    assert novelties[0] < 3 < novelties[1] < novelties[2] == pytest.approx(novelties[3])
+    moved = [{name: SIGNS[name] * by for name in NAMES[:3]} for by in (0.0, 2.0, 50.0, -50.0)]
+    novelties = [judge.assess([plain | one]).novelty_R[0] for one in moved]
+    assert novelties[3] <= novelties[0] < novelties[1] < novelties[2]
     assert np.median(judge.assess(good).novelty_R) < judge.assess(good).novelty_R.max() < novelties[2]
 
 
 def test_ties_are_no_surprise():
     """Nine in ten tracks have 0: then 0 is usual, and anything above it rare."""
     levels = np.array([0.0, 0.5, 0.9, 1.0])
-    usual = Usual(levels, np.array([[0.0, 0.0, 0.0, 4.0]]), 99, 3.0)
+    usual = Usual(levels, np.array([[0.0, 0.0, 0.0, 4.0]]), np.ones(1), 99, 3.0)
     zero, some, more, missing = usual.novelty(np.array([[0.0], [1.0], [9.0], [np.nan]]))
     assert (zero, missing) == (0.0, 0.0)
-    assert some == pytest.approx(-np.log(0.2))
+    assert some == pytest.approx(-np.log(0.1))
     assert more == pytest.approx(-np.log(0.01))
 
 

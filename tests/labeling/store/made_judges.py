@@ -27,7 +27,7 @@ def step_document(
             "right": [2, 0, 0, 0], "missing_left": [1, 0, 0, 0],
         },
         "calibration": {"score": [0.0, 1.0], "risk": [0.0, 1.0]},
-        "usual": {"levels": [0.0, 0.5, 1.0], "quantiles": [quantiles], "num_tracks": 99, "review_from": 3.0},
+        "usual": {"levels": [0.0, 0.5, 1.0], "quantiles": [quantiles], "signs": [1], "num_tracks": 99, "review_from": 3.0},
         "accept_below": accept_below, "reject_from": reject_from, "facts": {},
     }
 
