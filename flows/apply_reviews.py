@@ -17,7 +17,7 @@ from flows.label_dataset import carry_out
 from flows.run import review_queue as reviewing
 from flows.run.open_run import OpenRun, open_run
 from flows.run.outcome import Outcome
-from flows.run.prefect_page import discreet
+from flows.run.redacted_flow import discreet
 from labeling.config import LabelConfig
 from labeling.ingest.listing import list_videos
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts

@@ -15,8 +15,8 @@ from flows.label_dataset import label_dataset
 from flows.run import review_queue as reviewing
 from flows.run.outcome import Outcome
 from flows.run.plan import new_run_id
-from flows.run.prefect_page import discreet
 from flows.run.progress import overspent
+from flows.run.redacted_flow import discreet
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
 from labeling.ingest.listing import list_videos

@@ -16,8 +16,9 @@ from flows.run.certified import draw_configured, publish_accepting
 from flows.run.metrics import RunMeter, metered
 from flows.run.open_run import OpenRun, open_run
 from flows.run.outcome import Outcome, outcome_of
-from flows.run.prefect_page import ProgressArtifact, discreet, show_figures
+from flows.run.prefect_page import ProgressArtifact, show_figures
 from flows.run.progress import Display, RunProgress, display, overspent
+from flows.run.redacted_flow import discreet
 from flows.run.report import write_run_report
 from flows.run.shared_root import shared_root
 from labeling import logs

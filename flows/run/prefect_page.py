@@ -1,11 +1,9 @@
-"""What Prefect's page shows of a run beside its state: our log lines, the run's figures as artifacts,
-and errors without their secrets.
-"""
+"""What Prefect's page shows of a run beside its state: our log lines, and the run's figures as artifacts."""
 
 import logging
 import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 import httpx
@@ -17,15 +15,9 @@ from prefect.artifacts import (
 )
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.flows import Flow
 from prefect.logging.handlers import APILogHandler
 
-from flows.configure import shown_config
-from flows.run.open_run import OpenRun
-from flows.run.prefect_server import ensure_server, named_errors
-from labeling.config import LabelConfig
-from labeling.errors import BadConfiguration, ClusterFailed, LabelingError, StoreBusy
-from labeling.logs import redact, redacted
+from labeling.logs import redact
 
 if TYPE_CHECKING:
     from flows.run.outcome import Outcome
@@ -123,55 +115,3 @@ def summary_of(outcome: "Outcome", root: str) -> str:
     letters = ["", "| dead letters | videos |", "|---|---|", *dead] if dead else ["", "No dead letters."]
     stopped = ["", f"**The run stopped:** {redact(outcome.stopped)}"] if outcome.stopped else []
     return "\n".join([*table, *letters, *stopped])
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-NAMED = (LabelingError, BadConfiguration, StoreBusy, ClusterFailed, ConnectionError)
-
-
-class DiscreetFlow(Flow[P, R]):
-    """A flow that runs with its parameters as they are, and has them kept with `***` in the place of secrets."""
-
-    def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return what Prefect's server is told of the parameters."""
-        given = {name: value for name, value in parameters.items() if not isinstance(value, OpenRun)}
-        kept = {name: shown_config(v) if isinstance(v, LabelConfig) else redacted(v) for name, v in given.items()}
-        return super().serialize_parameters(kept)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the flow; raises Unavailable where Prefect's server cannot be reached or started."""
-        ensure_server()
-        show_log()
-        for name in ("prefect.flow_runs", "prefect.task_runs"):
-            logging.getLogger(name).addFilter(without_traceback)
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(not_said_again)
-        with named_errors():
-            return super().__call__(*args, **kwargs)
-
-
-def without_traceback(record: logging.LogRecord) -> bool:
-    """Take the traceback from a record of an error that names what to mend: it would say nothing more."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, NAMED):
-        record.msg, record.args, record.exc_info, record.exc_text = redact(str(error)), (), None, None
-        record.named = True
-    return True
-
-
-def not_said_again(record: logging.LogRecord) -> bool:
-    """Keep from this process's own log what whoever called the flow says of the same error; the page shows it."""
-    if record.name not in ("prefect.flow_runs", "prefect.task_runs"):
-        return True
-    return not getattr(record, "named", False) and not record.getMessage().startswith("Finished in state Failed(")
-
-
-def discreet(**options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
-    """Make a function a discreet flow; `options` are those of Prefect's `flow`."""
-
-    def made(function: Callable[P, R]) -> Flow[P, R]:
-        return DiscreetFlow(function, **options)
-
-    return made

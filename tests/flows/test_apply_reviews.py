@@ -102,7 +102,7 @@ def test_a_killed_call_is_finished_by_the_next(dataset: Dataset, monkeypatch: py
         raise RuntimeError("killed")
 
     # Tracked and not published; then published and not in the queue.
-    for where, name in ((labelling, "publish"), (ReviewQueue, "open_from_snapshot")):
+    for where, name in ((labelling, "publish_accepting"), (ReviewQueue, "open_from_snapshot")):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, killed)
             with pytest.raises(RuntimeError, match="killed"):

@@ -42,7 +42,7 @@ def test_three_prefixes_interrupted_once(three_days: Dataset, monkeypatch: pytes
     assert [(part.num_videos, part.num_due) for part in ahead.parts] == [(1, 1)] * 3
     assert (ahead.video_hours, ahead.wall_hours) == (None, None)
 
-    publish, called = label_dataset_module.publish, []
+    publish, called = label_dataset_module.publish_accepting, []
 
     def interrupted_at_the_second(*args: object, **kwargs: object) -> object:
         called.append(1)
@@ -50,7 +50,7 @@ def test_three_prefixes_interrupted_once(three_days: Dataset, monkeypatch: pytes
             raise KeyboardInterrupt
         return publish(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(label_dataset_module, "publish", interrupted_at_the_second)
+    monkeypatch.setattr(label_dataset_module, "publish_accepting", interrupted_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         backfill(config, ahead)
     monkeypatch.undo()

@@ -22,9 +22,10 @@ from flows.cli import app as cli
 from flows.label_dataset import label_dataset
 from flows.run.metrics import StoreWatch
 from flows.run.outcome import Outcome
-from flows.run.prefect_page import discreet
+from flows.run.redacted_flow import discreet
 from flows.run.review_queue import open_queue
 from labeling import logs, metrics
+from labeling.certify.standing import Standing
 from labeling.config import LabelConfig, LogFormat
 from labeling.objects import open_objects
 from labeling.review.figures import figures_of
@@ -128,6 +129,7 @@ def test_every_metric_that_a_dashboard_or_an_alert_names_is_there(watched: Watch
     told |= set(samples(metrics.text(StoreWatch(watched.config)).decode()))
     with open_queue(watched.config) as queue:
         told |= set(samples(metrics.text(figures_of(queue)).decode()))
+    told |= set(samples(metrics.text(Standing()).decode()))      # where an audit was drawn
     wanted = named_in_infra()
     assert len(wanted) == 3
     assert all(len(names) > 5 for names in wanted.values())

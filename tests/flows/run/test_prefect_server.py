@@ -23,8 +23,8 @@ from prefect.settings import (
 
 import flows
 from flows.run import prefect_server
-from flows.run.prefect_page import DiscreetFlow, not_said_again, without_traceback
 from flows.run.prefect_server import CHILD, ensure_server
+from flows.run.redacted_flow import DiscreetFlow, not_said_again, without_traceback
 from labeling.config import LabelConfig, SourceConfig
 from labeling.errors import BadInput, Unavailable
 
