@@ -17,7 +17,7 @@ from flows.run.metrics import RunMeter, metered
 from flows.run.open_run import OpenRun, open_run
 from flows.run.outcome import Outcome, outcome_of
 from flows.run.prefect_page import ProgressArtifact, show_figures
-from flows.run.progress import Display, RunProgress, display, overspent
+from flows.run.progress import RunProgress, overspent, shown
 from flows.run.redacted_flow import discreet
 from flows.run.report import write_run_report
 from flows.run.shared_root import shared_root
@@ -102,8 +102,8 @@ def label(run: OpenRun, meter: RunMeter) -> RunSummary:
         )
         chunk = max(config.run.chunk_size, math.ceil(len(jobs) / config.run.max_chunks))
         on_page = ProgressArtifact(run.objects.root)
-        with work.shared.laid_out(), closing(stream), display(progress, enabled=config.run.progress) as shown:
-            feed = Feed(stream, run.objects, {job.name: job for job in jobs}, progress, shown, source=config.source)
+        with work.shared.laid_out(), closing(stream), shown(progress, enabled=config.run.progress) as redraw:
+            feed = Feed(stream, run.objects, {job.name: job for job in jobs}, progress, redraw, source=config.source)
             feed.share, feed.tick = config.run.max_dead_letter_share, lambda: on_page.move(progress) if meter.tick() else None
             while progress.num_over < len(jobs) and not feed.stopped:
                 run.check_lock()
@@ -182,10 +182,10 @@ class Feed:
     """
 
     def __init__(
-        self, receipts: Iterator[Receipt], objects: Objects, jobs: Mapping[str, Job], progress: RunProgress, shown: Display,
-        *, source: SourceConfig | None = None,
+        self, receipts: Iterator[Receipt], objects: Objects, jobs: Mapping[str, Job], progress: RunProgress,
+        redraw: Callable[[], None], *, source: SourceConfig | None = None,
     ) -> None:
-        self.receipts, self.objects, self.jobs, self.progress, self.shown = receipts, objects, jobs, progress, shown
+        self.receipts, self.objects, self.jobs, self.progress, self.redraw = receipts, objects, jobs, progress, redraw
         self.source, self.share, self.stopped, self.num_chunks = source, 1.0, "", 0
         self.tick: Callable[[], object] = lambda: None
 
@@ -219,6 +219,6 @@ class Feed:
                 "dead letter of %s, object %d: %s: %s", job.video.key, object_id, error.reason, error.message, extra=about
             )
         progress.add(job, receipt)
-        self.shown.redraw()
+        self.redraw()
         self.tick()
         self.stopped = overspent(progress.num_over, progress.failures_by_reason, self.share)

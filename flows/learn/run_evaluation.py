@@ -3,14 +3,12 @@
 import dataclasses
 import logging
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from flows.configure import as_dict
 from flows.learn.config import EvaluateConfig
@@ -18,13 +16,12 @@ from flows.learn.data import DRAWN_FRAMES, open_source
 from flows.learn.davis import compared, videos_with_truth
 from flows.learn.evaluate import ClipResult, Evaluation, collect, tracked
 from flows.learn.evaluation_output import WorstStrips, print_evaluation, write_numbers
+from flows.run.display import display
 from flows.run.out_folder import out_folder
 from labeling.errors import BadConfiguration
 from labeling.track.predictor import UNTRAINED, arithmetic, build_predictor, default_device, recipe_of
 
 log = logging.getLogger(__name__)
-
-LOG_EVERY_S = 30.0
 
 Seen = Callable[[Evaluation, ClipResult], None]
 Described = dict[str, Any]
@@ -79,36 +76,14 @@ def _compare(config: EvaluateConfig, strips: WorstStrips) -> Evaluation:
 
 @contextmanager
 def _progress(total: int, enabled: bool, strips: WorstStrips) -> Iterator[Seen]:
-    """Show how far it is while the block runs: a bar where a person looks at a terminal, else a log line now and then."""
-    console = Console(stderr=True)
-    if not (enabled and console.is_terminal):
-        yield _logging(total, strips, enabled)
-        return
-    columns = (
-        TextColumn("clips"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"),
-        TimeElapsedColumn(), TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("clips", total=total, told="")
-
+    """Show how far it is while the block runs."""
+    with display("clips", total, log, bar=enabled, lines=enabled) as line:
         def seen(evaluation: Evaluation, result: ClipResult) -> None:
             strips.add(result)
-            bar.update(task, advance=1, told=_so_far(evaluation))
+            figures = _so_far(evaluation)
+            line.show(evaluation.num_clips, figures, f"{evaluation.num_clips} of {total} clips, {figures}")
 
         yield seen
-
-
-def _logging(total: int, strips: WorstStrips, enabled: bool) -> Seen:
-    logged = time.monotonic()
-
-    def seen(evaluation: Evaluation, result: ClipResult) -> None:
-        nonlocal logged
-        strips.add(result)
-        if enabled and time.monotonic() - logged > LOG_EVERY_S:
-            logged = time.monotonic()
-            log.info("%d of %d clips, %s", evaluation.num_clips, total, _so_far(evaluation))
-
-    return seen
 
 
 def _so_far(evaluation: Evaluation) -> str:

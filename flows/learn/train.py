@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,11 +10,11 @@ from types import FrameType
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from flows.learn.config import StageConfig, TrainConfig
 from flows.learn.data import open_source, training_data
 from flows.learn.train_ray import train_replicas
+from flows.run.display import display
 from labeling.errors import BadConfiguration
 from labeling.track.predictor import default_device
 from sam2.checkpoint import embedded_weights
@@ -27,7 +26,6 @@ from sam2.variants import find_config
 log = logging.getLogger(__name__)
 
 CURVES = "curves.png"
-LOG_EVERY_S = 30.0
 Show = Callable[[StepReport], None]
 
 
@@ -181,29 +179,14 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _shown(recipe: Recipe, *, enabled: bool) -> Iterator[Show]:
-    """Show steps as they are done: one line that changes on a terminal, a log line now and then elsewhere."""
-    console = Console(stderr=True)
-    if not (enabled and console.is_terminal):
-        yield _logged(recipe, enabled=enabled)
-        return
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"),
-        TimeElapsedColumn(), TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, speed_estimate_period=600) as bar:
-        task = bar.add_task("steps", total=recipe.total_steps, figures="")
-        yield lambda report: bar.update(task, description=report.stage, completed=report.step, figures=_figures(report))
+    """Show steps as they are done; the last one is in the log."""
+    total = recipe.total_steps
+    with display("steps", total, log, bar=enabled, lines=enabled) as line:
+        def show(report: StepReport) -> None:
+            text = f"step {report.step} of {total}, {report.stage}, {_figures(report)}"
+            line.show(report.step, _figures(report), text, unit=report.stage, last=report.step == total)
 
-
-def _logged(recipe: Recipe, *, enabled: bool) -> Show:
-    last = [time.monotonic()]
-
-    def show(report: StepReport) -> None:
-        if enabled and (time.monotonic() - last[0] > LOG_EVERY_S or report.step == recipe.total_steps):
-            last[0] = time.monotonic()
-            log.info("step %d of %d, %s, %s", report.step, recipe.total_steps, report.stage, _figures(report))
-
-    return show
+        yield show
 
 
 def _figures(report: StepReport) -> str:

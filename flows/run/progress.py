@@ -3,20 +3,17 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
+from flows.run.display import display
 from labeling.jobs import Job, Receipt
 from labeling.pool.work import EventKind, PoolEvent
 from labeling.store.runs import RunSummary
 
 log = logging.getLogger(__name__)
 
-LOG_EVERY_S = 30.0
 RESTARTS = (EventKind.DIED, EventKind.KILLED)
 # Of the first few videos none says much about the rest: the share of dead letters is taken of so many at least.
 SHARE_OF_AT_LEAST = 20
@@ -148,34 +145,13 @@ def overspent(num_over: int, dead: Mapping[str, int], share: float) -> str:
     )
 
 
-class Display:
-    """Shows a run's progress as it grows: a bar, or a log line now and then."""
-
-    def __init__(self, progress: RunProgress, bar: Progress | None, task: TaskID | None) -> None:
-        self.progress, self.bar, self.task, self.logged = progress, bar, task, time.monotonic()
-
-    def redraw(self) -> None:
-        """Show the counters as they are now, or log them if it is time."""
-        if self.bar is not None and self.task is not None:
-            dead = f"[red]{self.progress.num_letters} dead[/]" if self.progress.num_letters else ""
-            rate = f"{self.progress.frames_per_second:.1f} frames/s"
-            self.bar.update(self.task, completed=self.progress.num_over, rate=rate, dead=dead)
-        elif time.monotonic() - self.logged > LOG_EVERY_S:
-            self.logged = time.monotonic()
-            log.info(self.progress.line())
-
-
 @contextmanager
-def display(progress: RunProgress, *, enabled: bool) -> Iterator[Display]:
-    """Show progress while the block runs; bars where a person looks at a terminal."""
-    console = Console(stderr=True)
-    if not (enabled and console.is_terminal and log.isEnabledFor(logging.INFO)):
-        yield Display(progress, None, None)
-        log.info(progress.line())
-        return
-    columns = (
-        TextColumn("videos"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[dead]}"),
-    )
-    with Progress(*columns, console=console) as bar:
-        yield Display(progress, bar, bar.add_task("videos", total=progress.num_due, rate="", dead=""))
+def shown(progress: RunProgress, *, enabled: bool) -> Iterator[Callable[[], None]]:
+    """Give what shows the counters as they are then; bars where a person looks at a terminal, the last line in the log."""
+    with display("videos", progress.num_due, log, bar=enabled, lines=True) as line:
+        def redraw() -> None:
+            dead = f"  [red]{progress.num_letters} dead[/]" if progress.num_letters else ""
+            line.show(progress.num_over, f"{progress.frames_per_second:.1f} frames/s{dead}", progress.line())
+
+        yield redraw
+        line.show(progress.num_over, "", progress.line(), last=True)

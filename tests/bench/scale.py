@@ -21,7 +21,7 @@ from prefect import flow
 from flows.configure import load_config
 from flows.label_dataset import Feed, bytes_to_track
 from flows.run.plan import plan_run
-from flows.run.progress import RunProgress, display
+from flows.run.progress import RunProgress, shown
 from labeling.config import LabelConfig
 from labeling.ingest.prompts import PromptTable
 from labeling.jobs import Job, Receipt
@@ -120,8 +120,8 @@ def pool_flow(count: int) -> None:
         tenths = {-(-len(jobs) * tenth // (10 * chunk)) for tenth in (1, 5, 10)}
         on_event = progress.note
         stream = run_jobs(Sleeper(), jobs, cluster=config.cluster, run=config.run, on_event=on_event, cost_of=bytes_to_track)
-        with display(progress, enabled=False) as shown:
-            feed = Feed(stream, open_objects(name), {job.name: job for job in jobs}, progress, shown)
+        with shown(progress, enabled=False) as redraw:
+            feed = Feed(stream, open_objects(name), {job.name: job for job in jobs}, progress, redraw)
             feed.take(chunk)                       # Ray and the workers are up
             first, wall, cpu, first_mib = progress.num_over, time.perf_counter(), time.process_time(), rss_mib()
             while progress.num_over < len(jobs):
