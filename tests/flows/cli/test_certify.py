@@ -42,7 +42,7 @@ def quality_of(video: int, object_id: int) -> tuple[float, bool]:
     rng = np.random.default_rng([5, video, object_id])
     bad = bool(rng.random() < 0.08)
     doubted = rng.random() < (0.85 if bad else 0.04)
-    return float(rng.uniform(0.4, 0.7) if doubted else rng.uniform(0.85, 0.99)), bad
+    return float(rng.uniform(0.2, 0.5) if doubted else rng.uniform(0.85, 0.99)), bad
 
 
 def write_scored(objects: FolderObjects, job: Job, video: int, scratch: Path) -> None:

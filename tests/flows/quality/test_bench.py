@@ -37,7 +37,7 @@ def test_the_table_holds_every_contender(truth: Truth) -> None:
     assert set(figures["contenders"]) == {"rules", *FAMILIES}
     assert (figures["tracks"], figures["ranked"], figures["clips"]) == (90, 81, 45)
     rules = figures["contenders"]["rules"]
-    assert rules["auroc"]["value"] > 0.9
+    assert rules["auroc"]["value"] > 0.75
     assert rules["auroc"]["interval"][0] <= rules["auroc"]["value"] <= rules["auroc"]["interval"][1]
     assert rules["accepted"] + rules["error_of_accepted"] < 1
     fitted = figures["contenders"]["fitted here: and looks"]
