@@ -23,12 +23,12 @@ from flows.quality.figures import (
     good_accepted,
     of_a_perfect_judge,
     over_clips,
-    weights_for,
 )
 from flows.quality.tables import print_tables, to_markdown
 from flows.quality.truth import BAD_BELOW, WRONG_BELOW, Truth, read_truth
 from flows.run.out_folder import out_folder
 from labeling.errors import BadConfiguration
+from labeling.qc.calibration import weights_for
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -13,9 +13,8 @@ from flows.quality.values import TruthValues, measured
 from labeling.errors import BadConfiguration
 from labeling.qc.containment import PAIR_COLUMNS
 from labeling.qc.fit import SIGNS, boosted
-from labeling.qc.judge_json import SHIPPED, shipped_judge
 from labeling.qc.signals import FIRST_COLUMNS, LATER_COLUMNS
-from labeling.store.judges import AUTO, NONE, Judges, judge_at
+from labeling.store.judges import AUTO, NONE, Judges, judge_at, shipped_judges
 from labeling.types import Decision
 
 Floats = npt.NDArray[np.float64]
@@ -86,7 +85,7 @@ def signal_alone(values_R: Floats, bad_R: Bools) -> tuple[float, int]:
 
 def _judges(choice: str) -> Judges:
     if choice == AUTO:
-        return Judges(by_weights={digest: judge for judge in map(shipped_judge, SHIPPED) for digest in judge.weights})
+        return shipped_judges()
     return Judges() if choice == NONE else Judges(named=judge_at(choice))
 
 

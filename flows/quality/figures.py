@@ -35,12 +35,6 @@ def auprc(bad_R: Bools, risk_R: Floats) -> float:
     return float(precision[bad_R[order]].mean())
 
 
-def weights_for(bad_R: Bools, bad_share: float) -> Floats:
-    """Return weights (R,) of mean 1 with which so large a share of the tracks is bad."""
-    share = float(bad_R.mean())
-    return np.where(bad_R, bad_share / max(share, 1e-9), (1 - bad_share) / max(1 - share, 1e-9))
-
-
 def caught(bad_R: Bools, risk_R: Floats, weight_R: Floats | None = None, *, part: float = 0.2) -> float:
     """Return the share of the bad tracks that are in the riskiest part; ties share what is left of it."""
     weight_R = np.ones(risk_R.size) if weight_R is None else weight_R

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flows.quality.figures import auroc, calibration_bins, calibration_error, caught, good_accepted, weights_for
+from flows.quality.figures import auroc, calibration_bins, calibration_error, caught, good_accepted
 from flows.quality.known import REASON_OF, chosen, known_tracks, rightly_prompted
 from flows.quality.reviewed import reviewed_tracks
 from flows.quality.truth import FIT, HELD, Truth, read_truth
@@ -15,6 +15,7 @@ from flows.run.review_queue import queue_at_hand
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
 from labeling.objects import open_objects
+from labeling.qc.calibration import weights_for
 from labeling.qc.fit import USELESS_BELOW, USUAL_BAD_SHARE, KnownTracks, Shape, fit_judge, recalibrated
 from labeling.qc.judge import Judge
 from labeling.qc.judge_json import judge_from_json, to_json

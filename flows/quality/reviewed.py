@@ -1,7 +1,5 @@
 """What people said of a store's masklets, as tracks to calibrate a judge on."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from labeling.certify.audit import read_draws
@@ -19,7 +17,6 @@ def reviewed_tracks(objects: Objects, snapshot: Snapshot, queue: ReviewQueue | N
     Each counts by the inverse of the probability that it was looked at: 1 where it was in doubt, an audit's where it was drawn
     for one. An accepted masklet that somebody looked at for another reason says nothing of the others, and is left out.
     """
-    bad = dict(_bad_in(objects, snapshot))
     corrected = {tuple(c.key): True for c in queue.corrections(unapplied_only=False)} if queue is not None else {}
     inclusion = {tuple(drawn.key): one.inclusion for one in read_draws(objects) for drawn in one.masklets}
     verdicts = read_verdicts(objects, snapshot)
@@ -27,7 +24,8 @@ def reviewed_tracks(objects: Objects, snapshot: Snapshot, queue: ReviewQueue | N
     tracks = read_tracks(objects, snapshot).to_pylist()
     for track, values, verdict in zip(tracks, judged_values(tracks, overlaps), verdicts.to_pylist(), strict=True):
         key = track["video_id"], track["track_id"], track["label_version"]
-        is_bad = corrected.get(key, bad.get(key))
+        decided = verdict["verdict"] != Decision.ACCEPT if verdict["decided_by"] is not None else None
+        is_bad = corrected.get(key, decided)
         doubted = was_doubted(verdict)
         if is_bad is None or not (doubted or key in inclusion):
             continue
@@ -36,9 +34,3 @@ def reviewed_tracks(objects: Objects, snapshot: Snapshot, queue: ReviewQueue | N
         weights.append(1.0 if doubted else 1.0 / inclusion[key])
         clips.append(track["video_id"])
     return KnownTracks(rows, np.array(outcomes), [None] * len(rows), clips, np.array(weights))
-
-
-def _bad_in(objects: Objects, snapshot: Snapshot) -> Iterator[tuple[tuple[str, str, int], bool]]:
-    for row in read_verdicts(objects, snapshot).to_pylist():
-        if row["decided_by"] is not None:
-            yield (row["video_id"], row["track_id"], row["label_version"]), row["verdict"] != Decision.ACCEPT

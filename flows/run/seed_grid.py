@@ -25,7 +25,7 @@ from labeling.ingest.prompt_rows import COLUMNS, values_of
 from labeling.ingest.tables import write_rows
 from labeling.review.overlays import colour_of, draw_label, draw_mask, filmstrip
 from labeling.rle import box_xywh
-from labeling.track.grid import GridRule, MaskFinder, Seed, find_seeds, grid_finder
+from labeling.track.grid import GridRule, GridSeed, MaskFinder, find_seeds, grid_finder
 from labeling.track.predictor import Predictor, arithmetic, build_predictor, default_device, recipe_of
 from labeling.types import Prompt, TableRow, VideoRef
 
@@ -108,7 +108,7 @@ def _every(frames: FrameReader, seconds: float) -> Iterator[int]:
             due = at + seconds
 
 
-def _row(key: str, seed: Seed, boxes: bool) -> TableRow:
+def _row(key: str, seed: GridSeed, boxes: bool) -> TableRow:
     prompt = seed.prompt
     if boxes:
         xywh = box_xywh(seed.mask)
@@ -117,7 +117,7 @@ def _row(key: str, seed: Seed, boxes: bool) -> TableRow:
     return {**values_of(key, prompt), "score": round(seed.score, 4), "found_by": "grid"}
 
 
-def _picture(key: str, frames: FrameReader, position: int, seeds: Sequence[Seed]) -> npt.NDArray[np.uint8]:
+def _picture(key: str, frames: FrameReader, position: int, seeds: Sequence[GridSeed]) -> npt.NDArray[np.uint8]:
     """Return a frame with the seeds that were found on it, each with its number and score."""
     picture, frame_idx = frames[position], frames.frame_indices[position]
     on_it = [seed for seed in seeds if seed.frame_idx == frame_idx]

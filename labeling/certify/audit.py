@@ -148,14 +148,14 @@ def draw(
         earlier = [one for one in earlier if one.mode == "rate" and one.of == of and one.basis == basis]
         seed = earlier[-1].seed if earlier else seed
     seed = secrets.randbits(32) if seed is None else seed
-    numbered = sorted(((number_of(_key_of(row), seed), _drawn(row)) for row in pool), key=lambda pair: pair[0])
+    numbered = sorted(((number_of(ItemKey.of_row(row), seed), _drawn(row)) for row in pool), key=lambda pair: pair[0])
     known = {drawn.key for one in earlier for drawn in one.masklets} if rate is not None else set()
     chosen = [d for number, d in numbered if number < rate and d.key not in known] if rate is not None else [
         d for _, d in numbered[:count]
     ]
     made = Draw(
         name="", of=of, mode="count" if rate is None else "rate", snapshot=snapshot.name, population=len(pool),
-        population_sha256=keys_digest(_key_of(row) for row in pool),
+        population_sha256=keys_digest(ItemKey.of_row(row) for row in pool),
         inclusion=rate if rate is not None else len(chosen) / len(pool) if pool else 0.0, seed=seed,
         thresholds=_thresholds(pool, earlier if rate is not None else ()), basis=basis,
         drawn_at=datetime.now(UTC).isoformat(timespec="seconds"), masklets=tuple(chosen),
@@ -178,12 +178,8 @@ def _thresholds(pool: Sequence[Mapping[str, Any]], earlier: Sequence[Draw]) -> t
     return earlier[0].thresholds if earlier else thresholds_of([row["risk"] for row in pool])
 
 
-def _key_of(row: Mapping[str, Any]) -> ItemKey:
-    return ItemKey(row["video_id"], row["track_id"], row["label_version"])
-
-
 def _drawn(row: Mapping[str, Any]) -> Drawn:
-    return Drawn(*_key_of(row), row["risk"], row["verdict"] == Decision.ACCEPT)
+    return Drawn(*ItemKey.of_row(row), row["risk"], row["verdict"] == Decision.ACCEPT)
 
 
 def keys_digest(keys: Iterator[ItemKey] | Collection[ItemKey]) -> str:
@@ -192,7 +188,7 @@ def keys_digest(keys: Iterator[ItemKey] | Collection[ItemKey]) -> str:
 
 
 def _recorded(objects: Objects, made: Draw) -> Draw:
-    number = max((int(one.name[1:]) for one in read_draws(objects)), default=0) + 1
+    number = max((int(match[1]) for match in _recorded_keys(objects)), default=0) + 1
     while True:
         named = replace(made, name=f"d{number:06d}")
         if objects.put_if_absent(f"{AUDITS}{named.name}.json", named.to_json()):
@@ -202,9 +198,13 @@ def _recorded(objects: Objects, made: Draw) -> Draw:
 
 def read_draws(objects: Objects) -> Iterator[Draw]:
     """The draws of a dataset, oldest first; DamagedStore where one is not as it was written."""
-    for stat in sorted(objects.list(AUDITS), key=lambda stat: stat.key):
-        if _DRAW.fullmatch(stat.key):
-            yield read_document(objects, stat.key, _draw_of)
+    for match in _recorded_keys(objects):
+        yield read_document(objects, match[0], _draw_of)
+
+
+def _recorded_keys(objects: Objects) -> list[re.Match[str]]:
+    matches = (_DRAW.fullmatch(stat.key) for stat in objects.list(AUDITS))
+    return sorted((match for match in matches if match), key=lambda match: match[0])
 
 
 def _draw_of(document: Any) -> Draw:

@@ -8,7 +8,7 @@ what people accepted one by one.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ from labeling.store import layout
 from labeling.store.documents import read_document
 from labeling.store.keys import canonical_json
 from labeling.store.schemas import code_version
-from labeling.store.snapshots import Snapshot, list_versions, read_snapshot, read_verdicts
+from labeling.store.snapshots import Snapshot, read_snapshot, read_verdicts
 from labeling.types import Decision, TableRow
 
 
@@ -120,23 +120,19 @@ def certificate_of(
 
 def accepted_in(objects: Objects, snapshot: Snapshot) -> frozenset[ItemKey]:
     """The masklets that a snapshot accepts."""
-    return _keys_where(objects, snapshot, lambda row: row["verdict"] == Decision.ACCEPT)
+    return _keys_of(_verdicts(objects, snapshot), Decision.ACCEPT)
 
 
-def accepted_by_people(objects: Objects, snapshot: Snapshot) -> frozenset[ItemKey]:
-    """The masklets of a snapshot that people accepted."""
-    return _keys_where(objects, snapshot, lambda row: row["verdict"] == Decision.ACCEPT and row["decided_by"] is not None)
+def _verdicts(objects: Objects, snapshot: Snapshot) -> list[TableRow]:
+    names = ["video_id", "track_id", "label_version", "verdict", "decided_by"]
+    rows: list[TableRow] = read_verdicts(objects, snapshot).select(names).to_pylist()
+    return rows
 
 
-def thrown_out_of(objects: Objects, snapshot: Snapshot) -> frozenset[ItemKey]:
-    """The masklets of a snapshot that people rejected."""
-    return _keys_where(objects, snapshot, lambda row: row["verdict"] == Decision.REJECT and row["decided_by"] is not None)
-
-
-def _keys_where(objects: Objects, snapshot: Snapshot, holds: Callable[[TableRow], bool]) -> frozenset[ItemKey]:
-    names = ["video_id", "track_id", "label_version"]
-    rows = read_verdicts(objects, snapshot).select([*names, "verdict", "decided_by"]).to_pylist()
-    return frozenset(ItemKey(*(row[name] for name in names)) for row in rows if holds(row))
+def _keys_of(rows: Sequence[TableRow], verdict: Decision, *, by_people: bool = False) -> frozenset[ItemKey]:
+    """Return the masklets with a verdict, or of those the ones that people gave it."""
+    chosen = (row for row in rows if row["verdict"] == verdict and (not by_people or row["decided_by"] is not None))
+    return frozenset(map(ItemKey.of_row, chosen))
 
 
 def why_void(certificate: Certificate, objects: Objects, snapshot: Snapshot, basis: Basis) -> str:
@@ -153,12 +149,13 @@ def why_void(certificate: Certificate, objects: Objects, snapshot: Snapshot, bas
         lot = accepted_in(objects, read_snapshot(objects, certificate.snapshot))
     except BadConfiguration:
         return f"{certificate.snapshot}, whose masklets were audited, is gone"
+    rows = _verdicts(objects, snapshot)
     # What people accepted one by one since stands beside the lot.
-    now = accepted_in(objects, snapshot) - (accepted_by_people(objects, snapshot) - lot)
+    now = _keys_of(rows, Decision.ACCEPT) - (_keys_of(rows, Decision.ACCEPT, by_people=True) - lot)
     if keys_digest(lot) != certificate.lot_sha256 or not now <= lot:
         return f"masklets were accepted that are not of the lot of {certificate.snapshot}"
     # What people have thrown out since is bad no more.
-    if certificate.most_bad - len(lot & thrown_out_of(objects, snapshot)) > certificate.error * len(now):
+    if certificate.most_bad - len(lot & _keys_of(rows, Decision.REJECT, by_people=True)) > certificate.error * len(now):
         return f"{len(lot) - len(now)} masklets left the lot, and what it may hold is more than was promised of the rest"
     return ""
 
@@ -174,11 +171,11 @@ def certificate_beside(objects: Objects, version: int) -> Certificate | None:
 
 def newest_certificate(objects: Objects) -> tuple[Certificate, int] | None:
     """The certificate of the newest snapshot that has one, with that snapshot's version."""
-    for version in reversed(list_versions(objects)):
-        found = certificate_beside(objects, version)
-        if found is not None:
-            return found, version
-    return None
+    # One listing, however many snapshots have none: every publish and every scrape of the metrics asks.
+    keys = {stat.key for stat in objects.list(f"{layout.SNAPSHOTS}v")}
+    certified = [version for key in keys if (version := layout.snapshot_version(key)) and layout.certificate(version) in keys]
+    found = certificate_beside(objects, max(certified)) if certified else None
+    return (found, max(certified)) if found is not None else None
 
 
 def carried(certificate: Certificate, snapshot: Snapshot) -> Certificate:

@@ -89,7 +89,7 @@ def _lot_of(objects: Objects, draws: Sequence[Draw]) -> frozenset[ItemKey]:
 def _accepted_at(objects: Objects, snapshot: Snapshot, threshold: float) -> frozenset[ItemKey]:
     names = ["video_id", "track_id", "label_version", "risk"]
     rows = read_verdicts(objects, snapshot).select(names).to_pylist()
-    return frozenset(ItemKey(*(row[name] for name in names[:3])) for row in rows if row["risk"] <= threshold)
+    return frozenset(ItemKey.of_row(row) for row in rows if row["risk"] <= threshold)
 
 
 def alarm_since(objects: Objects, certificate: Certificate, answers: Answers) -> Alarm:

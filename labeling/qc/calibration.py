@@ -57,6 +57,12 @@ def calibrated(score_R: Floats, bad_R: Bools, weight_R: Floats | None = None) ->
     return Calibration(grid_K, np.maximum.accumulate(_short(risk_K)))
 
 
+def weights_for(bad_R: Bools, bad_share: float, weight_R: Floats | None = None) -> Floats:
+    """Return what weights (of 1, without `weight_R`) are multiplied by so that so large a share of the tracks is bad."""
+    share = float(np.average(bad_R, weights=weight_R))
+    return np.where(bad_R, bad_share / max(share, 1e-9), (1 - bad_share) / max(1 - share, 1e-9))
+
+
 def _logistic(score_R: Floats, bad_R: Floats, weight_R: Floats) -> tuple[float, float]:
     """Return slope and level of the logistic curve, held a little towards slope 1."""
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labeling.errors import BadConfiguration, require
-from labeling.qc.calibration import calibrated, stacked
+from labeling.qc.calibration import calibrated, stacked, weights_for
 from labeling.qc.containment import COMPARED
 from labeling.qc.judge import BAD, Judge, matrix_of
 from labeling.qc.judge_json import FORMAT, document_of, usual_of
@@ -196,7 +196,7 @@ def fit_judge(
     logits_RH = _out_of_fold(values_RF, known, tasks, signs, shape)
     head_weights = stacked(logits_RH, known.bad_R, known.weight_R)
     score_R = logits_RH @ head_weights
-    usual_R = known.weight_R * _weights_for(known.bad_R, USUAL_BAD_SHARE, known.weight_R)
+    usual_R = known.weight_R * weights_for(known.bad_R, USUAL_BAD_SHARE, known.weight_R)
     table = calibrated(score_R, known.bad_R, usual_R)
     risk_R = table.risk(score_R)
     accept_below = most_accepted(risk_R, known.bad_R, usual_R)
@@ -254,12 +254,6 @@ def _out_of_fold(
             fitted = _fit(values_RF, known, task, signs, shape, ~left_out)
             logits_RH[left_out, h] = fitted.decision_function(values_RF[left_out])
     return logits_RH
-
-
-def _weights_for(bad_R: Bools, bad_share: float, weight_R: Floats) -> Floats:
-    """Return what weights are multiplied by so that this share of the tracks is bad."""
-    share = float((weight_R * bad_R).sum() / weight_R.sum())
-    return np.where(bad_R, bad_share / share, (1 - bad_share) / (1 - share))
 
 
 def most_accepted(risk_R: Floats, bad_R: Bools | Floats, weight_R: Floats) -> float:

@@ -14,6 +14,7 @@ from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from labeling.review.db.decision_log import is_outcome
+from labeling.review.db.rows import key_of
 from labeling.review.db.tables import AuditRow, DecisionRow, GoldRow, ItemRow, ReasonRow
 from labeling.review.flow.opening import CHUNK, SUPERSEDED, chunks_of, open_chunk
 from labeling.review.items import WAITING, ItemKey, ItemStatus, ReviewItem
@@ -121,7 +122,7 @@ def _rows(session: Session, items: Sequence[ReviewItem]) -> Mapping[ItemKey, Ite
     wanted = {item.key for item in items}
     query = select(ItemRow).where(ItemRow.video_id.in_(sorted({key.video_id for key in wanted})))
     rows = session.scalars(query.execution_options(populate_existing=True))
-    return {key: row for row in rows if (key := ItemKey(row.video_id, row.track_id, row.label_version)) in wanted}
+    return {key: row for row in rows if (key := key_of(row)) in wanted}
 
 
 def _others(session: Session, mixed_in: int, order: random.SystemRandom) -> list[int]:
@@ -147,9 +148,7 @@ def _blind(session: Session, item_ids: Collection[int], order: random.SystemRand
 def _answers(session: Session, videos: Sequence[str]) -> Iterable[tuple[ItemKey, AuditAnswer]]:
     settled = select(DecisionRow, ItemRow.blind).join(ItemRow, ItemRow.item_id == DecisionRow.item_id)
     for row, blind in session.execute(settled.where(is_outcome(), DecisionRow.video_id.in_(videos)).order_by(DecisionRow.seq)):
-        key = ItemKey(row.video_id, row.track_id, row.label_version)
-        yield key, AuditAnswer(row.action != "accept", row.reviewer, row.decided_at, row.seconds, blind)
+        yield key_of(row), AuditAnswer(row.action != "accept", row.reviewer, row.decided_at, row.seconds, blind)
     known = select(GoldRow, ItemRow).join(ItemRow, ItemRow.item_id == GoldRow.item_id).where(ItemRow.video_id.in_(videos))
     for gold, item in session.execute(known):
-        key = ItemKey(item.video_id, item.track_id, item.label_version)
-        yield key, AuditAnswer(not gold.good, "", gold.added_at, 0.0)
+        yield key_of(item), AuditAnswer(not gold.good, "", gold.added_at, 0.0)

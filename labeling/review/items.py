@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple, Self
 
 from labeling.errors import BadInput, ErrorKind, LabelingError, Unavailable, require, shown
-from labeling.types import Prompt, QCFlag, Verdict
+from labeling.types import Prompt, QCFlag, TableRow, Verdict
 
 MAX_REVIEWERS = 9
 _MOST_DIGITS = 18  # of an item's number, which is an int64
@@ -40,6 +40,11 @@ class ItemKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.video_id}/{self.track_id}@{self.label_version}"
+
+    @classmethod
+    def of_row(cls, row: TableRow) -> "ItemKey":
+        """Return what a row of the store's tables is about."""
+        return cls(row["video_id"], row["track_id"], row["label_version"])
 
     @classmethod
     def parse(cls, text: str) -> "ItemKey":

@@ -64,8 +64,13 @@ def judges_of(objects: Objects, choice: str) -> Judges:
     if choice == AUTO:
         choice = chosen(objects)
     if choice == AUTO:
-        return Judges(by_weights={digest: judge for judge in map(shipped_judge, SHIPPED) for digest in judge.weights})
+        return shipped_judges()
     return Judges() if choice == NONE else Judges(named=judge_at(choice, objects))
+
+
+def shipped_judges() -> Judges:
+    """Return the judges that are in the package, each for the weights that it was fitted on."""
+    return Judges(by_weights={digest: judge for judge in map(shipped_judge, SHIPPED) for digest in judge.weights})
 
 
 def judge_at(choice: str, objects: Objects | None = None) -> Judge:

@@ -47,7 +47,7 @@ class GridRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Seed:
+class GridSeed:
     """A new object's mask on the frame that it was found on, and its predicted IoU."""
 
     object_id: int
@@ -81,7 +81,7 @@ def grid_finder(predictor: Predictor, rule: GridRule) -> MaskFinder:
 
 def find_seeds(
     predictor: Predictor, finder: MaskFinder, frames: SampledFrames, looked_at: Sequence[int], *, rule: GridRule
-) -> Iterator[Seed]:
+) -> Iterator[GridSeed]:
     """Yield the objects that first show on frames at ascending positions `looked_at`, numbered from 1.
 
     Frames are upright RGB (H, W, 3) uint8; those between are read where there is an object to follow through them.
@@ -90,12 +90,12 @@ def find_seeds(
     count = 0
     for number, position in enumerate(looked_at):
         frame_HW3, frame_idx = frames[position], frames.frame_indices[position]
-        new: list[Seed] = []
+        new: list[GridSeed] = []
         for mask, score in masks_of(finder, frame_HW3, rule):
             if all(rle.iou(mask, other) < rule.same_iou for other in known[frame_idx]):
                 known[frame_idx].append(mask)
                 count += 1
-                new.append(Seed(count, frame_idx, mask, score))
+                new.append(GridSeed(count, frame_idx, mask, score))
         yield from new
         later = {frames.frame_indices[k] for k in looked_at[number + 1 :]}
         if new and later:

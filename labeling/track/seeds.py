@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from labeling import rle
+from labeling.geometry import box_xyxy_of
 from labeling.track.correction import Clicked, FrameInHand, click, take_frame
 from labeling.track.follow import SampledFrames
 from labeling.track.predictor import Predictor
 from labeling.types import RLE, Box, Prompt, Signals
+from sam2.tracking.motion import box_iou
 
 MOVED = 0.08        # of a box's sides
 WAYS = ((-1.0, -1.0), (1.0, 1.0))
@@ -96,13 +98,7 @@ def _moved(prompt: Prompt) -> Iterator[Prompt]:
 
 def _fit(mask: RLE, box_xyxy: Box) -> float:
     box_xywh = rle.box_xywh(mask)
-    if box_xywh is None:
-        return 0.0
-    x, y, width, height = box_xywh
-    ends = np.array([[x, y, x + width, y + height], box_xyxy])
-    sides = np.clip(ends.min(axis=0)[2:] - ends.max(axis=0)[:2], 0.0, None)
-    shared, areas = float(sides.prod()), np.prod(ends[:, 2:] - ends[:, :2], axis=1)
-    return shared / float(areas.sum() - shared)
+    return 0.0 if box_xywh is None else box_iou(box_xyxy, box_xyxy_of(box_xywh))
 
 
 def _with_twins(seeds: Sequence[Seed]) -> Iterator[Seed]:

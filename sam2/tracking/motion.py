@@ -84,7 +84,7 @@ def advance(motion: Motion | None, sighting: Sighting, config: ModelConfig) -> M
     return Motion(mean_8, covariance_88, motion.stable_frames + (not settled))
 
 
-def box_iou(expected_xyxy: Sequence[float], box_xyxy: BoxXYXY) -> float:
+def box_iou(expected_xyxy: Sequence[float], box_xyxy: Sequence[float]) -> float:
     """Return intersection over union of two boxes; 0 with the box of an empty mask."""
     if box_xyxy == EMPTY_BOX:
         return 0.0

@@ -250,7 +250,7 @@ def items_of(objects: Objects, snapshot: Snapshot, *, reviewers: int = 1) -> Sna
         _item_of(verdict, track, video_keys[verdict["video_id"]], snapshot.name, reviewers)
         for verdict, track in zip(verdicts, tracks, strict=True) if verdict["verdict"] == Decision.REVIEW
     )
-    keys = {ItemKey(row["video_id"], row["track_id"], row["label_version"]): row["verdict"] for row in verdicts}
+    keys = {ItemKey.of_row(row): row["verdict"] for row in verdicts}
     return SnapshotItems(
         current={(key.video_id, key.track_id): key.label_version for key in keys}, doubted=doubted,
         clear=tuple(key for key, decision in keys.items() if decision != Decision.REVIEW),

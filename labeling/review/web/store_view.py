@@ -97,7 +97,7 @@ class StoreView:
         tables, _ = self._find(key, snapshot)
         for row, _ in tables.of_video(key.video_id):
             if row["track_id"] == track_id:
-                return self.track(_key_of(row), tables.snapshot.name)
+                return self.track(ItemKey.of_row(row), tables.snapshot.name)
         raise UnknownItem(f"the video has no object {track_id!r}")
 
     def neighbours(self, key: ItemKey, snapshot: str) -> tuple[Neighbour, ...]:
@@ -111,14 +111,14 @@ class StoreView:
         """The name of the newest snapshot if its verdict on this version is a person's, else None."""
         tables = self._newest_tables()
         rows = tables.of_video(key.video_id) if tables else []
-        has_word = any(_key_of(track) == key and verdict["decided_by"] is not None for track, verdict in rows)
+        has_word = any(ItemKey.of_row(track) == key and verdict["decided_by"] is not None for track, verdict in rows)
         return tables.snapshot.name if tables and has_word else None
 
     def _find(self, key: ItemKey, snapshot: str) -> tuple[_SnapshotTables, tuple[TableRow, TableRow]]:
         # The newest snapshot first: its verdict counts. A superseded version stands in the one that its item was opened from.
         for tables in (self._newest_tables(), self._named_tables(snapshot)):
             for rows in tables.of_video(key.video_id) if tables else ():
-                if tables and _key_of(rows[0]) == key:
+                if tables and ItemKey.of_row(rows[0]) == key:
                     return tables, rows
         raise UnknownItem(f"the store has no version {key.label_version} of object {key.track_id} any more")
 
@@ -189,10 +189,6 @@ def spans_of(visible_by_frame: Sequence[tuple[int, bool]]) -> tuple[Span, ...]:
     if open_since is not None:
         spans.append((open_since, last + 1))
     return tuple(spans)
-
-
-def _key_of(row: TableRow) -> ItemKey:
-    return ItemKey(row["video_id"], row["track_id"], row["label_version"])
 
 
 def _required(snapshot: Snapshot | None) -> Snapshot:

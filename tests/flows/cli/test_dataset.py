@@ -1,13 +1,10 @@
 """The commands that keep a dataset in order, as they are typed."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.app import app
 from flows.configure import load_config
 from flows.run.upkeep_steps import verify_store
 from labeling.config import QCConfig, RuleConfig
@@ -17,6 +14,7 @@ from labeling.review.queue import ReviewQueue
 from labeling.store.lock import run_lock
 from labeling.store.publish import publish
 from labeling.store.snapshots import list_versions, newest_snapshot, read_verdicts
+from tests.flows.command_line import typed
 from tests.labeling.store.made_store import box_prompt, keys_of_one_bucket, label
 
 STRICT = QCConfig("strict", [RuleConfig("visible_share", "object_lost", "at_least", 0.9, 0.1)])
@@ -31,14 +29,6 @@ def store(tmp_path: Path) -> FolderObjects:
     label(objects, tmp_path / "s", {keys_of_one_bucket(1)[0]: (box_prompt(1, 9.0),)}, lost_after=3)
     publish(objects, STRICT, run_id="two")
     return objects
-
-
-def typed(*words: object) -> str:
-    told = CliRunner().invoke(app, [str(word) for word in words])
-    if told.exception and not isinstance(told.exception, SystemExit):
-        raise told.exception
-    assert told.exit_code == 0, told.output
-    return re.sub(r"\x1b\[[0-9;]*m", "", told.output)
 
 
 def test_versions_are_listed_shown_and_compared(store: FolderObjects, tmp_path: Path) -> None:

@@ -1,13 +1,10 @@
 """`labeling judge`, as it is typed."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.app import app
 from labeling.config import QCConfig
 from labeling.errors import BadConfiguration
 from labeling.objects import FolderObjects
@@ -15,6 +12,7 @@ from labeling.qc.judge_json import to_json
 from labeling.store.publish import publish
 from labeling.store.snapshots import read_snapshot, read_verdicts
 from labeling.types import ReviewDecision
+from tests.flows.command_line import typed
 from tests.labeling.store.made_judges import step_document, step_judge
 from tests.labeling.store.made_store import box_prompt, label
 
@@ -37,14 +35,6 @@ def store(tmp_path: Path, judge_file: Path) -> FolderObjects:
     label(objects, tmp_path / "s", whole, "late", num_frames=30)
     publish(objects, QCConfig("own", [], str(judge_file)), run_id="one")
     return objects
-
-
-def typed(*words: object) -> str:
-    told = CliRunner().invoke(app, [str(word) for word in words])
-    if told.exception and not isinstance(told.exception, SystemExit):
-        raise told.exception
-    assert told.exit_code == 0, told.output
-    return re.sub(r"\x1b\[[0-9;]*m", "", told.output)
 
 
 def decide(store: FolderObjects, judge_file: Path, count: int, bad_share: float) -> None:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from flows.quality.figures import auprc, auroc, brier, calibration_error, caught, good_accepted, over_clips, weights_for
+from flows.quality.figures import auprc, auroc, brier, calibration_error, caught, good_accepted, over_clips
+from labeling.qc.calibration import weights_for
 
 
 def drawn(num_tracks=800, seed=0):

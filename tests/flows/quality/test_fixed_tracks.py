@@ -11,8 +11,9 @@ import pyarrow.csv
 import pytest
 
 from flows.configure import load_config
-from flows.quality.figures import auroc, caught, weights_for
+from flows.quality.figures import auroc, caught
 from flows.quality.truth import BAD_BELOW, HELD, split_of
+from labeling.qc.calibration import weights_for
 from labeling.qc.judge_json import SHIPPED, shipped_judge
 from labeling.qc.rules import judge
 

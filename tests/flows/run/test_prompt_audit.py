@@ -1,15 +1,13 @@
 """`labeling plan --prompts`: real clips, the real network, and a sheet of first masks."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.app import app
 from labeling.errors import BadConfiguration
 from tests.fixtures_clips import write_clip
+from tests.flows.command_line import typed
 
 
 @pytest.fixture
@@ -30,14 +28,6 @@ def overrides(tmp_path: Path) -> list[str]:
         f"source.uri={tmp_path}/clips", f"prompts.uri={tmp_path}/p.jsonl", f"store.root={tmp_path}/store", "model=nano",
         "model.image_size=128", f"run.scratch={tmp_path}/scratch",
     ]
-
-
-def typed(*words: object) -> str:
-    told = CliRunner().invoke(app, [str(word) for word in words])
-    if told.exception and not isinstance(told.exception, SystemExit):
-        raise told.exception
-    assert told.exit_code == 0, told.output
-    return re.sub(r"\x1b\[[0-9;]*m", "", told.output)
 
 
 def test_doubted_prompts_are_named_and_shown(overrides: list[str], tmp_path: Path) -> None:
