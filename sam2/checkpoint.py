@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import pickle
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +30,9 @@ def read_weights(path: str | os.PathLike[str]) -> "dict[str, Tensor]":
     else:
         try:
             state_dict = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        except OSError:
+            raise
+        except Exception as error:       # damaged bytes are read as opcodes, and those raise whatever they run into
             raise ValueError(f"checkpoint {path} cannot be read: {_first_line(error)}; is it whole?") from error
     if isinstance(state_dict, Mapping) and isinstance(state_dict.get("model"), Mapping):
         state_dict = state_dict["model"]

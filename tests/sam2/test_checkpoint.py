@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +106,18 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, content: bytes) -> No
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"{name} cannot be read"):
         read_weights(path)
+
+
+def test_bytes_that_read_as_any_opcode_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "noise.pt"
+    noise = random.Random(0)
+    for opcode in range(256):
+        path.write_bytes(bytes([opcode]) + noise.randbytes(63))
+        with pytest.raises(ValueError, match=r"noise.pt (cannot be read|holds no state dict)"):
+            read_weights(path)
+        path.write_bytes(b"\x80\x02" + bytes([opcode]) + noise.randbytes(63))
+        with pytest.raises(ValueError, match=r"noise.pt (cannot be read|holds no state dict)"):
+            read_weights(path)
 
 
 def test_a_truncated_checkpoint_is_named(tmp_path: Path, weights: dict[str, torch.Tensor]) -> None:

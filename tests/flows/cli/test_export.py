@@ -1,7 +1,6 @@
 """What commands say of a store whose masklets wait: exports name what they left out, the queue where it is."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,7 +92,7 @@ def test_what_a_run_cannot_begin_with_is_refused_before_anything_is_started(tmp_
     (tmp_path / "clips").mkdir()
     (tmp_path / "ok.jsonl").write_text('{"video": "a.mp4", "object_id": 1, "frame_idx": 0, "box_xyxy": [1, 1, 9, 9]}\n')
     (tmp_path / "no.csv").write_text("a,b\n1,2\n")
-    (tmp_path / "weights.pt").write_bytes(os.urandom(64))
+    (tmp_path / "weights.pt").write_bytes(b"\x86" * 64)     # read as an opcode: two values from an empty stack
     good = [f"source.uri={tmp_path / 'clips'}", f"prompts.uri={tmp_path / 'ok.jsonl'}", f"store.root={tmp_path / 'root'}"]
     for wrong, said in {
         f"source.uri={tmp_path / 'typo'}": "the source", f"prompts.uri={tmp_path / 'typo.jsonl'}": "does not exist",
