@@ -97,9 +97,7 @@ def label(run: OpenRun, meter: RunMeter) -> RunSummary:
     if jobs:
         work = LabelVideo(config, run.recipe, run.run_id)
         work.shared = shared_root(run.objects, run.run_id)
-        stream = run_jobs(
-            work, jobs, cluster=config.cluster, run=config.run, on_event=progress.note, cost_of=bytes_to_track
-        )
+        stream = run_jobs(work, jobs, cluster=config.cluster, run=config.run, on_event=progress.note)
         chunk = max(config.run.chunk_size, math.ceil(len(jobs) / config.run.max_chunks))
         on_page = ProgressArtifact(run.objects.root)
         with work.shared.laid_out(), closing(stream), shown(progress, enabled=config.run.progress) as redraw:
@@ -161,11 +159,6 @@ def lose_missing(run: OpenRun, snapshot: Snapshot, progress: RunProgress) -> str
         f"{objects.root} lacks what workers wrote of {len(missing)} videos: {named}{more}. Nothing of them counts as labelled; "
         "give a store.root that every worker sees as the same place (s3://..., or a folder that all nodes share), and run again"
     )
-
-
-def bytes_to_track(job: Job) -> float:
-    """How much work a job is beside others: its video's bytes, for each object."""
-    return float(max(1, job.video.num_bytes) * len(job.keys))
 
 
 def fails_all(source: SourceConfig | None, error: ErrorRecord) -> str:
