@@ -28,7 +28,8 @@ from labeling.ingest.listing import why_source_is_gone
 from labeling.jobs import Job, Receipt
 from labeling.objects import Objects
 from labeling.pool.pool import run_jobs
-from labeling.store.dead_letters import dead_job, dead_object, put_dead_letter
+from labeling.store.dead_letters import dead_job, dead_object, of_objects, put_dead_letter
+from labeling.store.dead_videos import note_dead_inputs
 from labeling.store.layout import DATA_TABLES, data_file
 from labeling.store.publish import missing_results
 from labeling.store.run_state import Doing
@@ -205,9 +206,11 @@ class Feed:
         if receipt.error is not None:
             error = receipt.error
             put_dead_letter(self.objects, dead_job(job, error))
+            note_dead_inputs(self.objects, job, error)
             log.warning("dead letter of %s: %s: %s", job.video.key, error.reason, error.message, extra=about)
         for object_id, error in receipt.dead_objects.items():
             put_dead_letter(self.objects, dead_object(job, object_id, error))
+            note_dead_inputs(self.objects, of_objects(job, {object_id}), error)
             log.warning(
                 "dead letter of %s, object %d: %s: %s", job.video.key, object_id, error.reason, error.message, extra=about
             )
