@@ -124,7 +124,7 @@ def publish_results(run: OpenRun) -> Snapshot:
 @task(name="open-reviews", cache_policy=NO_CACHE)
 def open_reviews(run: OpenRun, snapshot: Snapshot) -> int:
     """Let the review queue follow a snapshot; returns how many items are new."""
-    opened = reviewing.open_items(run.objects, run.queue, snapshot, run.run_id, reviewers=run.config.run.reviewers)
+    opened = reviewing.open_items(run.objects, run.queue, snapshot, run.run_id, run.config.run)
     draw_configured(run.config, run.objects, run.queue, snapshot)
     return opened
 

@@ -24,6 +24,13 @@ class LogFormat(Enum):
     json = "json"
 
 
+class ReviewOrder(Enum):
+    """Which masklets people see first: those by which most is expected to be mended in a second (`gain`), or the riskiest."""
+
+    gain = "gain"
+    risk = "risk"
+
+
 @dataclass
 class SourceConfig:
     """Where videos come from: `uri` (s3://bucket/prefix or a folder) or `manifest` (JSONL, CSV, Parquet).
@@ -71,6 +78,7 @@ class RunConfig:
     progress: bool = True
     review_url: str | None = None
     reviewers: int = 1
+    review_order: ReviewOrder = ReviewOrder.gain
 
 
 @dataclass

@@ -12,10 +12,12 @@ from itertools import islice
 from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from labeling.config import ReviewOrder
 from labeling.objects import Objects
 from labeling.review.db.rows import item_columns, move, note_events
 from labeling.review.db.tables import ConsensusRow, GoldRow, ItemRow, ReasonRow
 from labeling.review.flow.leases import NO_LEASE
+from labeling.review.gain import place_by_gain
 from labeling.review.items import WAITING, ItemKey, ItemStatus, ReviewItem
 from labeling.store.records import verdict_from_row
 from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_videos
@@ -240,14 +242,16 @@ class SnapshotItems:
     clear: tuple[ItemKey, ...]
 
 
-def items_of(objects: Objects, snapshot: Snapshot, *, reviewers: int = 1) -> SnapshotItems:
-    """Read a published snapshot; items of masklets under review ask for so many `reviewers`."""
+def items_of(
+    objects: Objects, snapshot: Snapshot, *, reviewers: int = 1, order: ReviewOrder = ReviewOrder.gain
+) -> SnapshotItems:
+    """Read a published snapshot; items of masklets under review ask for so many `reviewers` and are placed in an order."""
     verdicts, tracks = (read(objects, snapshot).to_pylist() for read in (read_verdicts, read_tracks))
     videos = read_videos(objects, snapshot).select(["video_id", "video_key"]).to_pylist()
     video_keys = {row["video_id"]: row["video_key"] for row in videos}
     # Both tables are in the same order, one row per masklet.
     doubted = tuple(
-        _item_of(verdict, track, video_keys[verdict["video_id"]], snapshot.name, reviewers)
+        _item_of(verdict, track, video_keys[verdict["video_id"]], snapshot.name, reviewers, order)
         for verdict, track in zip(verdicts, tracks, strict=True) if verdict["verdict"] == Decision.REVIEW
     )
     keys = {ItemKey.of_row(row): row["verdict"] for row in verdicts}
@@ -271,9 +275,13 @@ def items_named(
     )
 
 
-def _item_of(verdict: TableRow, track: TableRow, video_key: str, snapshot: str, reviewers: int) -> ReviewItem:
+def _item_of(
+    verdict: TableRow, track: TableRow, video_key: str, snapshot: str, reviewers: int, order: ReviewOrder = ReviewOrder.gain
+) -> ReviewItem:
     first, last = track["first_frame_idx"] or 0, track["last_frame_idx"] or 0
+    by_gain = order is ReviewOrder.gain
     return ReviewItem.of_verdict(
         verdict_from_row(verdict), video_key=video_key, run_id=track["run_id"], snapshot=snapshot,
         frame_span=(first, last + 1), category=track["category"], reviewers=reviewers,
+        priority=place_by_gain(verdict["risk"], track["num_masks"]) if by_gain else 0,
     )
