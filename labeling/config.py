@@ -17,6 +17,13 @@ class TrackDirection(Enum):
     both = "both"
 
 
+class PromptScope(Enum):
+    """How far an object's prompts reach: to `all` frames, or each to its own `stretch`, up to the next prompted frame."""
+
+    all = "all"
+    stretch = "stretch"
+
+
 class LogFormat(Enum):
     """What a line of the log is: text for people, or a JSON object for what collects logs."""
 
@@ -48,9 +55,10 @@ class SourceConfig:
 
 @dataclass
 class PromptsConfig:
-    """The seed prompt table: JSONL, CSV or Parquet, local or s3://."""
+    """The seed prompt table: JSONL, CSV or Parquet, local or s3://; `scope` says how far an object's prompts reach."""
 
     uri: str = ""
+    scope: PromptScope = PromptScope.all
 
 
 @dataclass
