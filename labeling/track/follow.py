@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -21,7 +20,7 @@ from labeling.errors import BadInput, BadPrompt, DeadlineExceeded
 from labeling.track.looks import FEATURE_LOOKS, ColourLooks, FeatureLooks, Looks, Picture, Thumbnails
 from labeling.track.predictor import Predictor, ahead, mask_of
 from labeling.track.prompts import add_prompt, check_prompts, raise_first
-from labeling.track.stretches import Leg, backward_legs, forward_legs, joined, scope_of, whole_legs
+from labeling.track.stretches import Leg, joined, legs_of, scope_of
 from labeling.types import RLE, FrameMask, MaskSource, Prompt, PromptSource
 
 if TYPE_CHECKING:
@@ -104,22 +103,24 @@ def _follow_batch(through: Pass, batch: Mapping[int, Sequence[Prompt]], directio
     if direction is not TrackDirection.forward:
         # Rows go to the store in ascending order, so the way back is kept as run lengths and turned round.
         first = {o: prompts[0].frame_idx if direction is TrackDirection.both else math.inf for o, prompts in batch.items()}
-        backward = _one_way(through, whole_legs(batch), reverse=True)
+        backward = _one_way(through, legs_of(batch, within=False, reverse=True), reverse=True)
         yield from reversed([t for t in backward if t.mask.frame_idx < first[t.object_id]])
     if direction is not TrackDirection.backward:
-        yield from _one_way(through, whole_legs(batch), reverse=False)
+        yield from _one_way(through, legs_of(batch, within=False, reverse=False), reverse=False)
 
 
 def _follow_stretches(through: Pass, batch: Mapping[int, Sequence[Prompt]], direction: TrackDirection) -> Iterator[Tracked]:
     """Track each stretch between prompted frames from both ends and join it; what lies outside goes the asked way."""
     walls = {object_id: sorted({prompt.frame_idx for prompt in prompts}) for object_id, prompts in batch.items()}
     backward: dict[int, dict[int, FrameMask]] = defaultdict(dict)
-    for tracked in _one_way(through, backward_legs(batch, direction), reverse=True):
+    legs = legs_of(batch, within=direction is TrackDirection.forward, reverse=True)
+    for tracked in _one_way(through, legs, reverse=True, fenced=True):
         backward[tracked.object_id][tracked.mask.frame_idx] = tracked.mask
     for object_id, masks in backward.items():
         yield from (Tracked(object_id, masks[at]) for at in sorted(masks) if at < walls[object_id][0])
     waiting: dict[int, list[FrameMask]] = defaultdict(list)
-    for tracked in _one_way(through, forward_legs(batch, direction), reverse=False):
+    legs = legs_of(batch, within=direction is TrackDirection.backward, reverse=False)
+    for tracked in _one_way(through, legs, reverse=False, fenced=True):
         object_id, at = tracked.object_id, tracked.mask.frame_idx
         if at < walls[object_id][-1] and at not in walls[object_id]:
             waiting[object_id].append(tracked.mask)
@@ -132,10 +133,8 @@ def _follow_stretches(through: Pass, batch: Mapping[int, Sequence[Prompt]], dire
             yield from (Tracked(object_id, mask) for mask in last)
 
 
-def _one_way(through: Pass, legs: Sequence[Leg], *, reverse: bool) -> Iterator[Tracked]:
-    if not legs:
-        return
-    frames, slots = through.frames, _slots(legs)
+def _one_way(through: Pass, legs: Sequence[Leg], *, reverse: bool, fenced: bool = False) -> Iterator[Tracked]:
+    frames = through.frames
     # What a person drew is stored as drawn, not as the network gives it back.
     drawn = {
         (leg.object_id, prompt.frame_idx): prompt.mask
@@ -147,13 +146,14 @@ def _one_way(through: Pass, legs: Sequence[Leg], *, reverse: bool) -> Iterator[T
     # Decoding and shrinking a frame take a thread of their own; it has ended when the frames are closed.
     with (
         closing(through.predictor.init_state(watched, memory="window", async_loading_frames=True)) as state,
-        closing(ahead(_steps(through, state, slots, reverse=reverse))) as steps,
+        closing(ahead(_steps(through, state, legs, reverse=reverse))) as steps,
     ):
+        if fenced:
+            state.fenced = True
         for out, masks_N, looks_N in steps:
             frame_idx, pts = frames.frame_indices[out.frame_idx], frames.pts_seconds(out.frame_idx)
             picture = Picture.of(watched.of(out.frame_idx))
-            for row, slot in enumerate(out.obj_ids):
-                object_id = slots[slot].object_id
+            for row, object_id in enumerate(out.obj_ids):
                 runs = drawn.get((object_id, frame_idx))
                 source = MaskSource.HUMAN if runs else MaskSource.MODEL
                 # The dense mask ends here: what goes on are run lengths and numbers.
@@ -163,41 +163,32 @@ def _one_way(through: Pass, legs: Sequence[Leg], *, reverse: bool) -> Iterator[T
             _check_deadline(through.deadline)
 
 
-def _slots(legs: Sequence[Leg]) -> dict[int, Leg]:
-    """Give each leg an object of the predictor's: an object's first leg its own number, the others numbers that are free."""
-    numbers = count(max((leg.object_id for leg in legs), default=0) + 1)
-    slots: dict[int, Leg] = {}
-    for leg in legs:
-        slots[next(numbers) if leg.object_id in slots else leg.object_id] = leg
-    return slots
-
-
 def _steps(
-    through: Pass, state: "VideoState", slots: Mapping[int, Leg], *, reverse: bool
+    through: Pass, state: "VideoState", legs: Sequence[Leg], *, reverse: bool
 ) -> Iterator[tuple["FrameOutput", "Tensor", "Tensor | None"]]:
     """Prompt, then follow; yield each output, its masks (N, 1, H, W) and looks (N, 3). One thread runs it all, see `ahead`."""
     predictor, refused = through.predictor, through.refused
     positions = {frame_idx: k for k, frame_idx in enumerate(through.frames.frame_indices)}
-    for slot, leg in slots.items():
+    for leg in legs:
         try:
             for prompt in leg.prompts:
-                add_prompt(predictor, state, prompt, slot, positions[prompt.frame_idx])
+                add_prompt(predictor, state, prompt, positions[prompt.frame_idx])
                 _check_deadline(through.deadline)
         except BadPrompt as error:
             refused[leg.object_id] = error
-    lost = [slot for slot, leg in slots.items() if leg.object_id in refused]
-    if len(lost) == len(slots):
+    lost = [leg.object_id for leg in legs if leg.object_id in refused]
+    if len(lost) == len(legs):
         return
     # Half of an object's prompts may be in the state already: it goes as a whole.
-    for slot in lost:
-        predictor.remove_object(state, slot, need_output=False)
+    for object_id in lost:
+        predictor.remove_object(state, object_id, need_output=False)
+    stops = {leg.object_id: positions[leg.stop] for leg in legs if leg.stop is not None}
     looks, step = FeatureLooks(), -1 if reverse else 1
     for out in predictor.propagate(state, reverse=reverse, each_from_its_prompt=True):
-        yield out, out.mask_logits > 0, looks.of_frame(state, out, [slots[slot].object_id for slot in out.obj_ids])
-        for slot in out.obj_ids:
-            stop = slots[slot].stop
-            if stop is not None and positions[stop] == out.frame_idx + step:
-                predictor.remove_object(state, slot, need_output=False)
+        yield out, out.mask_logits > 0, looks.of_frame(state, out)
+        for object_id in out.obj_ids:
+            if stops.get(object_id) == out.frame_idx + step:
+                predictor.remove_object(state, object_id, need_output=False)
 
 
 def _feature_looks(looks_N: "Tensor | None", row: int) -> dict[str, float | None]:

@@ -82,12 +82,11 @@ class FeatureLooks:
 
     seeds: "dict[int, Tensor]" = field(default_factory=dict)
 
-    def of_frame(self, state: Any, out: Any, object_ids: Sequence[int]) -> "Tensor | None":
+    def of_frame(self, state: Any, out: Any) -> "Tensor | None":
         """Return `FEATURE_LOOKS` (N, 3) of a frame's objects, NaN where there is none; None where no features are at hand.
 
-        `object_ids` say whose the rows of `out` are. The features are the maps of stride 16, pooled in the mask and in the
-        cells around it. `look_ring` compares what is around the object with its seed, `look_other` the object with the most
-        like of the others' seeds.
+        The features are the maps of stride 16, pooled in the mask and in the cells around it. `look_ring` compares what is
+        around the object with its seed, `look_other` the object with the most like of the others' seeds.
         """
         import torch
 
@@ -97,10 +96,10 @@ class FeatureLooks:
         vision_1Chw = features.vision_BChw
         with torch.autocast(vision_1Chw.device.type, enabled=False):
             shown_N, mask_NC, ring_NC = _pooled(out.low_res_logits, vision_1Chw)
-            for row, (object_id, shown) in enumerate(zip(object_ids, shown_N.tolist(), strict=True)):
+            for row, (object_id, shown) in enumerate(zip(out.obj_ids, shown_N.tolist(), strict=True)):
                 if shown:
                     self.seeds.setdefault(object_id, mask_NC[row])
-            return self._compared(object_ids, shown_N, mask_NC, ring_NC)
+            return self._compared(out.obj_ids, shown_N, mask_NC, ring_NC)
 
     def _compared(self, object_ids: Sequence[int], shown_N: "Tensor", mask_NC: "Tensor", ring_NC: "Tensor") -> "Tensor":
         import torch

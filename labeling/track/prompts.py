@@ -107,16 +107,16 @@ def _check_mask(mask: RLE, where: str, size_hw: tuple[int, int], *, may_be_empty
         raise BadPrompt(f"{where}: the mask is empty; expected at least one pixel")
 
 
-def add_prompt(predictor: Predictor, state: "VideoState", prompt: Prompt, slot: int, position: int) -> None:
-    """Give the state a prompt of the predictor's object `slot` on a frame; BadPrompt where the predictor refuses it."""
+def add_prompt(predictor: Predictor, state: "VideoState", prompt: Prompt, position: int) -> None:
+    """Give the state a prompt; BadPrompt where the predictor refuses it."""
     try:
         if prompt.mask is not None:
-            predictor.add_new_mask(state, position, slot, rle.decode(prompt.mask))
+            predictor.add_new_mask(state, position, prompt.object_id, rle.decode(prompt.mask))
             return
         arrays = prompt_arrays(prompt.points_xy, prompt.labels, prompt.box_xyxy)
         if prompt.points_xy:
             arrays["clear_old_points"] = prompt.box_xyxy is not None
-        predictor.add_new_points_or_box(state, position, slot, **arrays)
+        predictor.add_new_points_or_box(state, position, prompt.object_id, **arrays)
     except ValueError as error:
         raise BadPrompt(f"object {prompt.object_id}, frame {prompt.frame_idx}: {error}") from error
 

@@ -1,16 +1,16 @@
 """Stretches between prompted frames: each tracked from both of its ends, and joined where the two answers agree best.
 
 A prompt that conditions every frame also speaks where it knows nothing: behind a swap, a correction of one frame pulls the
-frames before it along. Here a prompt governs the frames up to the next prompted one, which no tracking crosses. Between two
-prompted frames there are two answers that know nothing of each other; their IoU is `agreement`.
+frames before it along. Here prompted frames are walls (`sam2.tracking.reach`): no tracking crosses one, and what comes after it
+knows that prompt alone. Between two prompted frames there are two answers, one from either side, that know nothing of each
+other; their IoU is `agreement`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from labeling import rle
-from labeling.config import PromptScope, TrackDirection
+from labeling.config import PromptScope
 from labeling.types import FrameMask, Prompt
 
 SLACK = 0.02        # of agreement: two frames within it agree equally well
@@ -18,7 +18,7 @@ SLACK = 0.02        # of agreement: two frames within it agree equally well
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One way from an object's prompts: up to `stop`, a frame that it does not reach, or to the video's end."""
+    """One way of an object from its first prompt (its last, backward): to the video's end, or just before frame `stop`."""
 
     object_id: int
     prompts: tuple[Prompt, ...]
@@ -35,36 +35,17 @@ def scope_of(prompts: Sequence[Prompt], otherwise: PromptScope) -> PromptScope:
     return PromptScope.stretch if PromptScope.stretch in said else PromptScope.all
 
 
-def whole_legs(batch: Mapping[int, Sequence[Prompt]]) -> list[Leg]:
-    """Return one leg an object, from all of its prompts, to the video's end."""
-    return [Leg(object_id, tuple(prompts)) for object_id, prompts in batch.items()]
+def legs_of(batch: Mapping[int, Sequence[Prompt]], *, within: bool, reverse: bool) -> list[Leg]:
+    """Return a leg an object from all of its prompts, to the video's end, or `within` them: up to the last in its way."""
+    return [
+        Leg(object_id, tuple(prompts), _far_end(prompts, reverse=reverse) if within else None)
+        for object_id, prompts in batch.items()
+    ]
 
 
-def forward_legs(batch: Mapping[int, Sequence[Prompt]], direction: TrackDirection) -> list[Leg]:
-    """Return the legs onward: from each prompted frame to the next, from the last one to the end unless `backward`."""
-    legs = []
-    for object_id, prompts in batch.items():
-        on = _by_frame(prompts)
-        legs += [Leg(object_id, on[a], stop=b) for a, b in pairwise(on)]
-        if direction is not TrackDirection.backward:
-            legs.append(Leg(object_id, on[max(on)]))
-    return legs
-
-
-def backward_legs(batch: Mapping[int, Sequence[Prompt]], direction: TrackDirection) -> list[Leg]:
-    """Return the legs back: from each prompted frame to the one before, from the first to the beginning unless `forward`."""
-    legs = []
-    for object_id, prompts in batch.items():
-        on = _by_frame(prompts)
-        legs += [Leg(object_id, on[b], stop=a) for a, b in pairwise(on)]
-        if direction is not TrackDirection.forward:
-            legs.append(Leg(object_id, on[min(on)]))
-    return legs
-
-
-def _by_frame(prompts: Sequence[Prompt]) -> dict[int, tuple[Prompt, ...]]:
-    frames = sorted({prompt.frame_idx for prompt in prompts})
-    return {at: tuple(prompt for prompt in prompts if prompt.frame_idx == at) for at in frames}
+def _far_end(prompts: Sequence[Prompt], *, reverse: bool) -> int:
+    frames = [prompt.frame_idx for prompt in prompts]
+    return min(frames) if reverse else max(frames)
 
 
 def joined(forward: Sequence[FrameMask], backward: Mapping[int, FrameMask]) -> list[FrameMask]:

@@ -168,7 +168,7 @@ def test_a_run_s_recipe_takes_all_that_decides_masks_from_its_settings() -> None
 
 
 def test_the_scope_of_prompts_enters_a_key_where_it_decides_masks() -> None:
-    one, two = [box_prompt(1, 0)], [box_prompt(1, 0), box_prompt(1, 9)]
+    one, two = [box_prompt(1)], [box_prompt(1), replace(box_prompt(1), frame_idx=9)]
     stretch = replace(RECIPE, scope=PromptScope.stretch)
     assert key_of(one, recipe=stretch) == key_of(one), "prompts on one frame reach all others in either scope"
     assert key_of(two, recipe=stretch) != key_of(two)

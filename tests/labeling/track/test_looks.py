@@ -143,26 +143,26 @@ def output(*parts: object) -> SimpleNamespace:
 
 def test_features_tell_seed_ring_and_others() -> None:
     looks, state = FeatureLooks(), features((1, np.s_[1:3, 1:3]), (2, np.s_[5:7, 5:7]))
-    first = looks.of_frame(state, output(np.s_[4:12, 4:12], np.s_[20:28, 20:28]), [0, 1])
+    first = looks.of_frame(state, output(np.s_[4:12, 4:12], np.s_[20:28, 20:28]))
     assert first is not None
     assert first.tolist() == [pytest.approx([1.0, 0.0, 0.0], abs=1e-5)] * 2
-    swapped = looks.of_frame(state, output(np.s_[20:28, 20:28], np.s_[20:28, 20:28]), [0, 1])
+    swapped = looks.of_frame(state, output(np.s_[20:28, 20:28], np.s_[20:28, 20:28]))
     assert swapped is not None
     assert swapped.tolist() == [pytest.approx([0.0, 0.0, 1.0], abs=1e-5), pytest.approx([1.0, 0.0, 0.0], abs=1e-5)]
 
 
 def test_an_empty_mask_looks_like_nothing_and_is_no_seed() -> None:
     looks, state = FeatureLooks(), features((1, np.s_[1:3, 1:3]))
-    none = looks.of_frame(state, output(np.s_[0:0, 0:0]), [0])
+    none = looks.of_frame(state, output(np.s_[0:0, 0:0]))
     assert none is not None
     assert none.isnan().all()
     assert not looks.seeds
-    later = looks.of_frame(state, output(np.s_[4:12, 4:12]), [0])
+    later = looks.of_frame(state, output(np.s_[4:12, 4:12]))
     assert later is not None
     assert later[0, 0] == pytest.approx(1.0)
     assert later[0, 2].isnan()
 
 
 def test_without_features_at_hand_there_are_none() -> None:
-    assert FeatureLooks().of_frame(object(), output(np.s_[4:12, 4:12]), [0]) is None
-    assert FeatureLooks().of_frame(SimpleNamespace(features={}), output(np.s_[4:12, 4:12]), [0]) is None
+    assert FeatureLooks().of_frame(object(), output(np.s_[4:12, 4:12])) is None
+    assert FeatureLooks().of_frame(SimpleNamespace(features={}), output(np.s_[4:12, 4:12])) is None

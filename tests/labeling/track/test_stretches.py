@@ -9,13 +9,14 @@ from labeling import rle
 from labeling.config import PromptScope, TrackDirection
 from labeling.errors import BadInput
 from labeling.track.predictor import Predictor
-from labeling.track.stretches import backward_legs, forward_legs, joined, scope_of, seam
+from labeling.track.stretches import joined, legs_of, scope_of, seam
 from labeling.types import LOOKS, FrameMask, MaskSource, Prompt, PromptSource
 from tests.labeling.track.test_follow import SAMPLED, SIZE_HW, box, indices, predictor, rows
 
 __all__ = ["predictor"]
 
-UNSEEN = dict.fromkeys(LOOKS)       # a look compares with the first mask of the pass, which is of another stretch
+# A look compares with the first mask of the pass, which is of another stretch; pointers with those of all prompts.
+UNSEEN = dict.fromkeys((*LOOKS, "pointer_similarity"))
 STRETCH, ALL = PromptScope.stretch, PromptScope.all
 BOTH, FORWARD, BACKWARD = TrackDirection.both, TrackDirection.forward, TrackDirection.backward
 
@@ -32,16 +33,11 @@ def frame(frame_idx: int, left: int) -> FrameMask:
     return FrameMask(frame_idx, frame_idx / 25, runs, rle.area(runs), rle.box_xywh(runs), 0.9, 4.0)
 
 
-def test_each_stretch_has_a_leg_from_both_of_its_ends() -> None:
+def test_a_leg_ends_at_the_last_prompt_in_its_way_where_nothing_lies_outside() -> None:
     batch = {1: [box(1, 4), box(1, 8), box(1, 14)]}
-
-    def ends(legs):  # type: ignore[no-untyped-def]
-        return [(leg.prompts[0].frame_idx, leg.stop) for leg in legs]
-
-    assert ends(forward_legs(batch, FORWARD)) == ends(forward_legs(batch, BOTH)) == [(4, 8), (8, 14), (14, None)]
-    assert ends(backward_legs(batch, FORWARD)) == [(8, 4), (14, 8)]
-    assert ends(forward_legs(batch, BACKWARD)) == [(4, 8), (8, 14)]
-    assert ends(backward_legs(batch, BACKWARD)) == ends(backward_legs(batch, BOTH)) == [(8, 4), (14, 8), (4, None)]
+    assert [leg.stop for leg in legs_of(batch, within=True, reverse=False)] == [14]
+    assert [leg.stop for leg in legs_of(batch, within=True, reverse=True)] == [4]
+    assert [leg.stop for leg in legs_of(batch, within=False, reverse=True)] == [None]
 
 
 def test_two_answers_are_joined_where_they_agree_best() -> None:
@@ -89,7 +85,7 @@ def test_no_tracking_crosses_a_prompted_frame(predictor: Predictor) -> None:
     assert plain[SAMPLED.index(8):] != other[SAMPLED.index(8):]
 
 
-def test_each_answer_knows_its_own_prompt_alone(predictor: Predictor) -> None:
+def test_each_answer_knows_nothing_of_the_other(predictor: Predictor) -> None:
     found = rows(predictor, [box(1, 0), box(1, 10)], scope=STRETCH)[1]
     forward = {mask.frame_idx: mask for mask in rows(predictor, [box(1, 0)])[1]}
     backward = {mask.frame_idx: mask for mask in rows(predictor, [box(1, 10)], direction=BACKWARD)[1]}
@@ -108,8 +104,7 @@ def test_an_object_that_is_refused_on_one_frame_goes_as_a_whole(predictor: Predi
                 raise ValueError("no such thing")
             predictor.add_new_points_or_box(state, frame_idx, obj_id, **given)
 
-    for direction in TrackDirection:
-        refused: dict[int, BadInput] = {}
-        prompts = [box(1, 0), box(1, 8), box(1, 14), box(2, 0), box(2, 14)]
-        found = rows(Picky(), prompts, refused=refused, direction=direction, scope=STRETCH)  # type: ignore[arg-type]
-        assert (sorted(found), list(refused)) == ([2], [1])
+    refused: dict[int, BadInput] = {}
+    prompts = [box(1, 0), box(1, 8), box(1, 14), box(2, 0), box(2, 14)]
+    found = rows(Picky(), prompts, refused=refused, direction=BOTH, scope=STRETCH)  # type: ignore[arg-type]
+    assert (sorted(found), list(refused)) == ([2], [1])
