@@ -145,7 +145,11 @@ class RuleConfig:
 
 
 class SeedCheck(Enum):
-    """What is done about prompts: looked at, so that rules can `warn` of them; what rules doubt is not followed (`ask`)."""
+    """What is done about prompts: looked at, so that rules can `warn` of them, or that people are asked first (`ask`).
+
+    With `ask` an object whose prompt rules doubt has its first mask in the store and an item in the review queue, and is
+    followed by the run after a person's answer; the others are followed meanwhile.
+    """
 
     off = "off"
     warn = "warn"

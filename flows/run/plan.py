@@ -16,7 +16,7 @@ from flows.cli.console import escape
 from flows.run import review_queue as reviewing
 from flows.run.metrics import check_textfile
 from flows.run.out_folder import check_folder
-from labeling.config import LabelConfig, SourceConfig, default_scratch
+from labeling.config import LabelConfig, SeedCheck, SourceConfig, default_scratch
 from labeling.ingest.listing import list_videos, why_not_listed
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
 from labeling.ingest.tables import read_rows
@@ -56,6 +56,7 @@ def plan_run(
         recipe_for(recipe, config.source, config.track, config.prompts),
         run_id,
         whole_source=whole and only is None,
+        asking=config.qc.seeds is SeedCheck.ask,
         why_not_listed=partial(why_not_listed, config.source),
     )
     plan = limit_to_corrected_spans(objects, ledger, plan)

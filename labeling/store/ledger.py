@@ -12,7 +12,7 @@ from labeling.errors import DamagedStore
 from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
 from labeling.store.documents import plain, problem_of, read_document
-from labeling.store.keys import batch_of
+from labeling.store.keys import batch_of, held_key
 from labeling.store.parquet import concat, newest, read
 from labeling.store.snapshots import Snapshot, newest_snapshot
 from labeling.types import Cell, TableRow
@@ -94,6 +94,11 @@ class Ledger:
         result = self._newest.get((video_id, object_id))
         return result is not None and result.key == key
 
+    def awaits_answer(self, video_id: str, object_id: int, key: str) -> bool:
+        """Return whether the object's newest result is what is held in place of the one with this key."""
+        result = self._newest.get((video_id, object_id))
+        return result is not None and result.key == held_key(key)
+
     def holds(self, video_id: str, object_id: int, key: str) -> bool:
         """Return whether any result of the object, superseded or not, was made with this key."""
         return (video_id, object_id, key) in self._results
@@ -109,9 +114,8 @@ class Ledger:
         Where a key has a result that was superseded since (a prompt was changed and changed back), its next version is
         named too: the files of the old result belong to snapshots and must not be written again.
         """
-        names = (
-            f"{key} v{self.version_of(video_id, o) + 1}" if self.holds(video_id, o, key) else key for o, key in keys.items()
-        )
+        taken = {o for o, key in keys.items() if self.holds(video_id, o, key) or self.holds(video_id, o, held_key(key))}
+        names = (f"{key} v{self.version_of(video_id, o) + 1}" if o in taken else key for o, key in keys.items())
         return batch_of(names)
 
     def videos(self) -> set[str]:
