@@ -39,9 +39,14 @@ def new_run_id() -> str:
 def plan_run(
     config: LabelConfig, objects: Objects, run_id: str, *, corrections: PromptTable, only: Collection[str] | None = None
 ) -> tuple[TrackerRecipe, Plan]:
-    """Say what is due, and by which recipe. Only the listing and the tables are read.
+    """Return the recipe, and the plan: a job for each video with something due, an entry for each video, letters for bad input.
 
-    `only` names videos by key; named ones are tried again even where their inputs have failed with a verdict on themselves.
+    Only the listing, the prompt table and the ledger are read; nothing is downloaded or written. `only` names videos by key;
+    named ones are tried again even where their inputs have failed with a verdict on themselves.
+
+    Raises:
+        BadConfiguration: a source, prompt table or checkpoint that cannot be read.
+        Unavailable: a server does not answer.
     """
     recipe = recipe_of(config.model, config.precision, config.tracker)
     refs = list(list_videos(config.source))
