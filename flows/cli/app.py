@@ -66,7 +66,7 @@ PANELS = {
         ),
         "review": CommandLine("review", "List, claim and decide masklets in doubt; serve the review page."),
         "judge": CommandLine("judge", "Fit, show and choose the judge, which gives each masklet its risk."),
-        "export": CommandLine("dataset", "Export a snapshot in another format."),
+        "export": CommandLine("export", "Export a snapshot in another format."),
     },
     "Versions and upkeep": {
         "restore": CommandLine("dataset", "Publish a new snapshot that is equal to an old one."),
