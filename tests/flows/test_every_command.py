@@ -15,7 +15,7 @@ from flows.cli import app as cli
 # They start servers, processes or downloads whatever they are given.
 NOT_TRIED = {
     ("stack", "up"), ("stack", "down"), ("demo",), ("checkpoints", "fetch"), ("metrics", "serve"), ("review", "serve"),
-    ("quality", "make"),
+    ("quality", "make"), ("seed", "train-detector"),
     ("init",),      # writes a file whatever it is told; see cli/test_settings.py
 }
 ODD = (
