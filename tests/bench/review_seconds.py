@@ -198,7 +198,7 @@ def tables(predictor: Predictor, count: int, first: int, folder: Path | None) ->
     """Tracks that are not right from the start, one of each clip; those that `folder` has are taken from there."""
     number = made = 0
     while made < count:
-        case = Case(*KINDS[number % len(KINDS)], first + number, NUM_FRAMES, SIZE_HW)
+        case = Case(*KINDS[(first + number) % len(KINDS)], first + number, NUM_FRAMES, SIZE_HW)
         number += 1
         table = _kept(folder, case) or _made(predictor, case)
         if table is not None:
