@@ -107,5 +107,5 @@ def print_part(part: "Part", outcome: "Outcome") -> None:
     """Say in a line what one part came to."""
     dead = ", ".join(f"{count} {reason}" for reason, count in outcome.dead_letters.items())
     done = outcome.summary
-    told = f"{done.num_jobs - done.num_failed} of {part.num_due} videos labelled" + (f", dead letters: {dead}" if dead else "")
-    console.print(f"{part.glob}: {told} -> {outcome.snapshot}", markup=False)
+    line = f"{done.num_jobs - done.num_failed} of {part.num_due} videos labelled" + (f", dead letters: {dead}" if dead else "")
+    console.print(f"{part.glob}: {line} -> {outcome.snapshot}", markup=False)

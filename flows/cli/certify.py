@@ -58,51 +58,51 @@ def certify(
         _say(f"{counts.waiting} wait for a verdict, {counts.decided} had one; {counts.mixed_in} others are mixed in")
         _say("reviewers find them first on `labeling review serve`; then `labeling certify` again, without --draw")
         return
-    found, page = certified.certify(config, terms)
+    exam, page = certified.certify(config, terms)
     if as_json:
-        _print(_plain(found, page))
+        _print(_plain(exam, page))
     else:
-        for line in _lines(found, terms, page):
+        for line in _lines(exam, terms, page):
             _say(line)
-    raise typer.Exit(OK if found.certificate else DEAD_LETTERS)
+    raise typer.Exit(OK if exam.certificate else DEAD_LETTERS)
 
 
-def _lines(found: Examined, terms: Terms, page: str) -> list[str]:
-    shown = found.finding
-    if found.certificate is not None:
+def _lines(exam: Examined, terms: Terms, page: str) -> list[str]:
+    shown = exam.finding
+    if exam.certificate is not None:
         return [
-            found.certificate.sentence,
+            exam.certificate.sentence,
             f"n {shown.num_audits}, m {shown.num_below}, k {shown.num_bad}, t {shown.threshold:.4g}: at most "
-            f"{100 * shown.bound:.2f} % ({found.waiting} unanswered count as bad)",
+            f"{100 * shown.bound:.2f} % ({exam.waiting} unanswered count as bad)",
             f"certificate: {page}",
         ]
-    if not found.drawn:
+    if not exam.drawn:
         return [f"nothing was drawn for this promise yet; it takes {terms.cleanest} audits or more: --draw 300"]
     below = f"{shown.num_bad} bad of {shown.num_below} up to the first threshold"
-    counts = f"{found.drawn} drawn, {found.waiting} without an answer, {below}"
-    lines = [f"not shown, and nothing more is accepted: {counts}", f"{found.missing} audits are missing{_how_long(found)}"]
-    if not found.waiting:
-        lines.append(f"draw anew, all of them: --draw {found.drawn + found.finding.missing} (it is another try, and says so)")
+    counts = f"{exam.drawn} drawn, {exam.waiting} without an answer, {below}"
+    lines = [f"not shown, and nothing more is accepted: {counts}", f"{exam.missing} audits are missing{_how_long(exam)}"]
+    if not exam.waiting:
+        lines.append(f"draw anew, all of them: --draw {exam.drawn + exam.finding.missing} (it is another try, and says so)")
     return lines
 
 
-def _how_long(found: Examined) -> str:
-    if not found.seconds_each:
+def _how_long(exam: Examined) -> str:
+    if not exam.seconds_each:
         return ""
-    left = timedelta(seconds=round(found.missing * found.seconds_each))
-    return f", about {left} at {found.seconds_each:.0f} s each"
+    left = timedelta(seconds=round(exam.missing * exam.seconds_each))
+    return f", about {left} at {exam.seconds_each:.0f} s each"
 
 
-def _plain(found: Examined, page: str) -> dict[str, object]:
-    certificate = json.loads(found.certificate.to_json()) if found.certificate else None
+def _plain(exam: Examined, page: str) -> dict[str, object]:
+    certificate = json.loads(exam.certificate.to_json()) if exam.certificate else None
     return {
-        **asdict(found.finding), "certificate": certificate, "page": page, "draws": list(found.draws), "drawn": found.drawn,
-        "waiting": found.waiting, "missing": 0 if certificate else found.missing, "seconds_each": found.seconds_each,
+        **asdict(exam.finding), "certificate": certificate, "page": page, "draws": list(exam.draws), "drawn": exam.drawn,
+        "waiting": exam.waiting, "missing": 0 if certificate else exam.missing, "seconds_each": exam.seconds_each,
     }
 
 
-def _print(said: dict[str, object]) -> None:
-    typer.echo(json.dumps(said, indent=1))
+def _print(document: dict[str, object]) -> None:
+    typer.echo(json.dumps(document, indent=1))
 
 
 def _say(line: str) -> None:

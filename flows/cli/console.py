@@ -109,9 +109,9 @@ def _out_of_reach() -> tuple[type[BaseException], ...]:
 
 def _unforeseen(error: BaseException) -> int:
     lines = str(error).strip().splitlines()
-    told = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    line = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     path = _keep_trace(error)
-    say("failed", f"{told}\nThis should have been foreseen: please report it with " + (
+    say("failed", f"{line}\nThis should have been foreseen: please report it with " + (
         f"the traceback in {path}" if path else "what was typed; no traceback could be written"
     ))
     return FAILED

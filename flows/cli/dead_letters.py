@@ -45,8 +45,8 @@ def list_letters(
     table = Table("run", "video", "reason", "attempts", "message", box=None)
     for letter in letters:
         error = letter.error
-        told = error.traceback if trace and error.traceback else error.message
-        table.add_row(escape(letter.run_id), escape(letter.video), escape(error.reason), str(error.attempts), escape(told))
+        text = error.traceback if trace and error.traceback else error.message
+        table.add_row(escape(letter.run_id), escape(letter.video), escape(error.reason), str(error.attempts), escape(text))
     console.print(table if letters else "no dead letters")
 
 
@@ -99,5 +99,5 @@ def _opened(where: list[str]) -> tuple[Objects, LabelConfig]:
 
 def _plain(letter: DeadLetter) -> dict[str, Any]:
     error = letter.error
-    said = {"reason": error.reason, "message": error.message, "attempts": error.attempts, "traceback": error.traceback}
-    return {"run": letter.run_id, "video": letter.video, **said}
+    fields = {"reason": error.reason, "message": error.message, "attempts": error.attempts, "traceback": error.traceback}
+    return {"run": letter.run_id, "video": letter.video, **fields}

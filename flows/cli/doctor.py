@@ -74,10 +74,10 @@ def _guarded(check: Callable[[], Check]) -> Check:
         return check()
     except Exception as error:   # a check that breaks is a finding, never the end of the examination
         name = getattr(check, "__name__", "store").removeprefix("check_").replace("<lambda>", "store")
-        told = f"{type(error).__name__}: {error}"
+        message = f"{type(error).__name__}: {error}"
         if isinstance(error, OSError) and error.filename is not None:
-            told = f"{error.filename}: {error.strerror}"
-        return Check(_TITLES.get(name, name), False, told, _FIXES.get(name, "see the message"))
+            message = f"{error.filename}: {error.strerror}"
+        return Check(_TITLES.get(name, name), False, message, _FIXES.get(name, "see the message"))
 
 
 def check_packages() -> Check:
@@ -127,8 +127,8 @@ def check_codecs() -> Check:
     """Decoders for what buckets hold, and the encoder of previews."""
     import av
 
-    wanted = {"h264": "r", "hevc": "r", "vp9": "r", "av1": "r", "mpeg4": "r", "libx264": "w"}
-    missing = [name for name, mode in wanted.items() if not _has_codec(av, name, mode)]
+    codecs = {"h264": "r", "hevc": "r", "vp9": "r", "av1": "r", "mpeg4": "r", "libx264": "w"}
+    missing = [name for name, mode in codecs.items() if not _has_codec(av, name, mode)]
     found = f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
     fix = f"no {', '.join(missing)}: install the PyAV wheel from PyPI, not a distribution's build" if missing else ""
     return Check("codecs", not missing, found, fix)

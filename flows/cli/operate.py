@@ -34,63 +34,63 @@ def status(where: Root, as_json: AsJson = False) -> None:
     `labeling status s3://labels/cars` says how long the rest takes too. Nothing is listed or downloaded, so it answers at once
     for large datasets.
     """
-    found = status_of(store_at(where))
+    current = status_of(store_at(where))
     if as_json:
-        typer.echo(json.dumps(plain(found), indent=1))
-        _raise_damage(found)
+        typer.echo(json.dumps(plain(current), indent=1))
+        _raise_damage(current)
         return
-    table = Table(box=None, show_header=False, title=f"[bold]{escape(found.root)}[/]", title_justify="left")
-    for name, told in rows(found):
-        table.add_row(f"[bold]{name}[/]", told)
+    table = Table(box=None, show_header=False, title=f"[bold]{escape(current.root)}[/]", title_justify="left")
+    for name, text in rows(current):
+        table.add_row(f"[bold]{name}[/]", text)
     console.print(table)
-    _raise_damage(found)
+    _raise_damage(current)
 
 
-def _raise_damage(found: Status) -> None:
-    if found.damaged:
-        raise DamagedStore("; ".join(found.damaged))
+def _raise_damage(current: Status) -> None:
+    if current.damaged:
+        raise DamagedStore("; ".join(current.damaged))
 
 
-def plain(found: Status) -> dict[str, Any]:
+def plain(current: Status) -> dict[str, Any]:
     """A status as plain values, with the counts that programs ask for first."""
-    said = dataclasses.asdict(found)
-    newest = found.newest
+    document = dataclasses.asdict(current)
+    newest = current.newest
     left = newest.num_due - newest.num_labelled - newest.num_failed if newest else 0
-    done = found.snapshot.counts["videos"] if found.snapshot else 0
-    said |= {"done": done, "due": left, "dead": sum(found.open_letters.values()), "doing": doing(found)}
-    return said
+    done = current.snapshot.counts["videos"] if current.snapshot else 0
+    document |= {"done": done, "due": left, "dead": sum(current.open_letters.values()), "doing": doing(current)}
+    return document
 
 
-def doing(found: Status) -> str:
+def doing(current: Status) -> str:
     """What goes on, in one word."""
-    if found.holder is None:
+    if current.holder is None:
         return "idle"
-    return found.present.doing.value if found.present else "plan"
+    return current.present.doing.value if current.present else "plan"
 
 
-def rows(found: Status) -> Iterator[tuple[str, str]]:
+def rows(current: Status) -> Iterator[tuple[str, str]]:
     """A status line by line: a name and what is to be said of it."""
-    yield "now", escape(_now(found))
-    if found.present is not None:
-        yield "progress", _progress(found.present, found.seconds_left)
-    if found.last is not None:
-        yield "last run", escape(_last(found.last))
-    told = ", ".join(f"{count} {escape(reason)}" for reason, count in found.open_letters.items())
-    yield "dead", f"[red]{told}[/]  (labeling dead-letters list)" if told else "none"
-    if found.num_set_aside:
-        yield "set aside", f"[red]{found.num_set_aside} done markers[/] that were not whole, in ledger/set-aside/"
-    yield "snapshot", _snapshot(found)
-    yield "review", _backlog(found)
-    if found.standing is not None:
-        yield "certificate", _certificate(found.standing)
+    yield "now", escape(_now(current))
+    if current.present is not None:
+        yield "progress", _progress(current.present, current.seconds_left)
+    if current.last is not None:
+        yield "last run", escape(_last(current.last))
+    text = ", ".join(f"{count} {escape(reason)}" for reason, count in current.open_letters.items())
+    yield "dead", f"[red]{text}[/]  (labeling dead-letters list)" if text else "none"
+    if current.num_set_aside:
+        yield "set aside", f"[red]{current.num_set_aside} done markers[/] that were not whole, in ledger/set-aside/"
+    yield "snapshot", _snapshot(current)
+    yield "review", _backlog(current)
+    if current.standing is not None:
+        yield "certificate", _certificate(current.standing)
 
 
-def _now(found: Status) -> str:
-    if found.holder is None:
+def _now(current: Status) -> str:
+    if current.holder is None:
         return "nothing runs"
-    since, silent = clock(found.holder.since), found.at - found.holder.beaten_at
-    told = {"plan": "is planning", "label": "labels", "publish": "publishes", "report": "writes its report"}
-    return f"{found.holder.name} {told.get(doing(found), 'ends')} (since {since}, last sign of life {silent:.0f} s ago)"
+    since, silent = clock(current.holder.since), current.at - current.holder.beaten_at
+    words = {"plan": "is planning", "label": "labels", "publish": "publishes", "report": "writes its report"}
+    return f"{current.holder.name} {words.get(doing(current), 'ends')} (since {since}, last sign of life {silent:.0f} s ago)"
 
 
 def _progress(state: RunState, seconds_left: float | None) -> str:
@@ -110,23 +110,24 @@ def _last(state: RunState) -> str:
     )
 
 
-def _snapshot(found: Status) -> str:
-    if found.snapshot is None:
+def _snapshot(current: Status) -> str:
+    if current.snapshot is None:
         return "none yet"
-    counts = found.snapshot.counts
-    told = ", ".join(f"{name} {counts[name]}" for name in ("accept", "review", "reject"))
-    made = escape(found.snapshot.created_at)
-    return f"{found.snapshot.name} of {made}: {counts['videos']} videos, {counts['tracks']} tracks; {told}"
+    counts = current.snapshot.counts
+    text = ", ".join(f"{name} {counts[name]}" for name in ("accept", "review", "reject"))
+    made = escape(current.snapshot.created_at)
+    return f"{current.snapshot.name} of {made}: {counts['videos']} videos, {counts['tracks']} tracks; {text}"
 
 
-def _backlog(found: Status) -> str:
-    if found.queue_hidden:
-        return f"[yellow]not known:[/] {escape(found.queue_hidden)}"
-    if found.backlog is None:
-        return f"no queue at {escape(found.queue)}: a run makes it, or name another with run.review_url=..."
-    oldest = timedelta(seconds=round(found.backlog.oldest_seconds))
-    waits = f", the oldest for {oldest}" if found.backlog.waiting else ""
-    return f"{found.backlog.waiting} items wait{waits}; {found.backlog.leases} held by reviewers; queue {escape(found.queue)}"
+def _backlog(current: Status) -> str:
+    if current.queue_hidden:
+        return f"[yellow]not known:[/] {escape(current.queue_hidden)}"
+    if current.backlog is None:
+        return f"no queue at {escape(current.queue)}: a run makes it, or name another with run.review_url=..."
+    oldest = timedelta(seconds=round(current.backlog.oldest_seconds))
+    backlog = current.backlog
+    waits = f", the oldest for {oldest}" if backlog.waiting else ""
+    return f"{backlog.waiting} items wait{waits}; {backlog.leases} held by reviewers; queue {escape(current.queue)}"
 
 
 def _certificate(standing: Standing) -> str:
@@ -165,8 +166,8 @@ def serve(
     from flows.run.metrics import StoreWatch
 
     try:
-        with metrics.served(StoreWatch(config), host=host, port=port) as found:
-            console.print(f"[bold]figures:[/] http://{host}:{found}/metrics   (stop with Ctrl+C)", soft_wrap=True)
+        with metrics.served(StoreWatch(config), host=host, port=port) as current:
+            console.print(f"[bold]figures:[/] http://{host}:{current}/metrics   (stop with Ctrl+C)", soft_wrap=True)
             threading.Event().wait()
     except (OSError, OverflowError) as error:
         raise BadConfiguration(f"cannot listen at {host} port {port} ({error}); give ones that are free") from error
@@ -209,8 +210,8 @@ def show(run: RunId, where: Root, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(_facts(facts), indent=1))
         return
     table = Table(box=None, show_header=False)
-    for name, told in figures_by_name(facts).items():
-        table.add_row(f"[bold]{name}[/]", escape(told))
+    for name, text in figures_by_name(facts).items():
+        table.add_row(f"[bold]{name}[/]", escape(text))
     for name, value in facts.config.items():
         table.add_row(escape(name), escape(_told(value)))
     console.print(table)
@@ -227,13 +228,13 @@ def compare(
         a, b = _facts_shown(objects, run), _facts_shown(objects, other)
     changed = differences(a.config, b.config)
     if as_json:
-        said = {"runs": [_facts(a), _facts(b)], "differences": {name: list(pair) for name, pair in changed.items()}}
-        typer.echo(json.dumps(said, indent=1))
+        document = {"runs": [_facts(a), _facts(b)], "differences": {name: list(pair) for name, pair in changed.items()}}
+        typer.echo(json.dumps(document, indent=1))
         return
     table = Table("", escape(a.state.run_id), escape(b.state.run_id), box=None)
     of_b = figures_by_name(b)
-    for name, told in figures_by_name(a).items():
-        table.add_row(f"[bold]{name}[/]", escape(told), escape(of_b[name]))
+    for name, text in figures_by_name(a).items():
+        table.add_row(f"[bold]{name}[/]", escape(text), escape(of_b[name]))
     for name, (one, two) in changed.items():
         table.add_row(escape(name), escape(_told(one)), escape(_told(two)))
     console.print(table)

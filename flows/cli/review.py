@@ -188,8 +188,8 @@ def add(
     if truth is None and not names:
         raise BadConfiguration("no item is named; expected numbers or VIDEO_ID/TRACK_ID@VERSION, or --truth FOLDER")
     with queue_of(config) as queue:
-        told = _by_masks(queue, config, truth, names) if truth else _by_outcome(queue, config, names)
-        for line in told:
+        lines = _by_masks(queue, config, truth, names) if truth else _by_outcome(queue, config, names)
+        for line in lines:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

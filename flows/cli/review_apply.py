@@ -113,12 +113,12 @@ def figures_of(items: "Sequence[AppliedItem]") -> str:
     """Return what the reviewing cost, in a line: means over items and over corrected frames."""
     done = [item for item in items if item.tracked]
     edited, frames = sum(len(item.corrected_frames) for item in done), sum(item.num_frames for item in done)
-    told = f"{len(done)} of {len(items)} corrected objects tracked again"
+    message = f"{len(done)} of {len(items)} corrected objects tracked again"
     if not edited:
-        return told
+        return message
     seconds, clicks = sum(item.review_seconds for item in done), sum(item.clicks for item in done)
     return (
-        f"{told}: {seconds / len(done):.1f} s and {clicks / len(done):.1f} clicks each; {edited / frames:.1%} of frames "
+        f"{message}: {seconds / len(done):.1f} s and {clicks / len(done):.1f} clicks each; {edited / frames:.1%} of frames "
         f"corrected, {seconds / edited:.1f} s and {clicks / edited:.2f} clicks for each"
     )
 
@@ -224,8 +224,8 @@ def _write_label_studio(config: LabelConfig, lent: Sequence[LentItem], out: Path
     tasks = list(tasks_of(lent, image_url=url, every=every))
     _write(out.with_suffix(".xml"), label_config(lent), begins=CONFIG_BEGINS)
     _write(out, json.dumps(tasks), begins=STUDIO_BEGINS)
-    told = f"{len(lent)} items, {len(tasks)} tasks; {num_pictures} pictures in {folder}, addressed as {url}..."
-    console.print(f"{out}: {told}", markup=False, soft_wrap=True)
+    message = f"{len(lent)} items, {len(tasks)} tasks; {num_pictures} pictures in {folder}, addressed as {url}..."
+    console.print(f"{out}: {message}", markup=False, soft_wrap=True)
 
 
 def _write(out: Path, text: str, *, begins: str) -> None:

@@ -94,14 +94,14 @@ def _comments(path: Path, above: str) -> Iterator[tuple[str, str]]:
     """Yield each setting of a file that has a comment on its line."""
     parents: list[tuple[int, str]] = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        found = LINE.fullmatch(line)
-        if found is None:
+        match = LINE.fullmatch(line)
+        if match is None:
             continue
-        indent = len(found["indent"])
+        indent = len(match["indent"])
         parents = [parent for parent in parents if parent[0] < indent]
-        if found["help"]:
-            yield above + ".".join([*(name for _, name in parents), found["name"]]), found["help"].strip()
-        parents.append((indent, found["name"]))
+        if match["help"]:
+            yield above + ".".join([*(name for _, name in parents), match["name"]]), match["help"].strip()
+        parents.append((indent, match["name"]))
 
 
 def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:

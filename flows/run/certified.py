@@ -93,12 +93,12 @@ def certify(config: LabelConfig, terms: Terms) -> tuple[Examined, str]:
     """
     objects = open_objects(config.store.root)
     with reviewing.open_queue(config) as queue:
-        found = _examined(objects, queue, terms)
-        if found.certificate is None:
-            return found, ""
+        exam = _examined(objects, queue, terms)
+        if exam.certificate is None:
+            return exam, ""
         run_id = new_run_id()
         with run_lock(objects, f"certify {run_id}", config.run.lock_stale_s) as lock:
-            return _published(config, objects, queue, found, run_id, lock.check)
+            return _published(config, objects, queue, exam, run_id, lock.check)
 
 
 def _examined(objects: Objects, queue: ReviewQueue, terms: Terms) -> Examined:
@@ -117,9 +117,9 @@ def sensitivity_of(queue: ReviewQueue, reviewers: set[str]) -> Sensitivity:
 
 
 def _published(
-    config: LabelConfig, objects: Objects, queue: ReviewQueue, found: Examined, run_id: str, still_held: Callable[[], None]
+    config: LabelConfig, objects: Objects, queue: ReviewQueue, exam: Examined, run_id: str, still_held: Callable[[], None]
 ) -> tuple[Examined, str]:
-    certificate = found.certificate
+    certificate = exam.certificate
     assert certificate is not None, "what was not shown is not published"
     is_lot = certificate.promise == Promise.LOT
     qc = accepting(config.qc, objects) if is_lot else replace(config.qc, accept_risk=certificate.threshold)
@@ -130,4 +130,4 @@ def _published(
     if void := why_void(certificate, objects, snapshot, basis_of(objects, snapshot)):
         raise BadConfiguration(f"the audit speaks of other masklets than {snapshot.name} accepts: {void}; draw again")
     page = write_certificate(objects, snapshot, certificate)
-    return replace(found, certificate=certificate), page
+    return replace(exam, certificate=certificate), page

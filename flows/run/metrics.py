@@ -138,8 +138,8 @@ def _served(config: LabelConfig, meter: RunMeter) -> Iterator[None]:
     with ExitStack() as serving:
         if port is not None:
             try:
-                found = serving.enter_context(metrics.served(meter, host=host, port=port))
-                log.info("figures at http://%s:%d/metrics", host, found)
+                address = serving.enter_context(metrics.served(meter, host=host, port=port))
+                log.info("figures at http://%s:%d/metrics", host, address)
             except OSError as error:
                 log.warning("no figures at metrics.host=%s metrics.port=%d (%s); choose one that is free", host, port, error)
         yield
@@ -189,20 +189,20 @@ class StoreWatch:
 
     def _read(self) -> list[Metric]:
         root = gauge("labeling_store_info", "The dataset that is watched", {self._config.store.root: 1}, "store")
-        told = "Whether the store and its queue could be read"
+        description = "Whether the store and its queue could be read"
         try:
-            return [root, *self._of_store(), *self._of_queue(), gauge("labeling_store_up", told, 1)]
+            return [root, *self._of_store(), *self._of_queue(), gauge("labeling_store_up", description, 1)]
         except Exception as error:  # whatever it is, an alert says it sooner than an exporter that is gone
             log.warning("%s could not be read: %s", self._config.store.root, error)
-            return [root, gauge("labeling_store_up", told, 0)]
+            return [root, gauge("labeling_store_up", description, 0)]
 
     def _of_store(self) -> Iterator[Metric]:
         objects = open_objects(self._config.store.root)
         states = recent_states(objects, at_most=RUNS_READ, on_damage=raised)
         done = [state for state in states if state.doing is Doing.DONE]
         yield gauge("labeling_store_run_in_progress", "Whether a run writes the store now", holder_of(objects) is not None)
-        told = "When the last run came to its end, 0 where none did"
-        yield gauge("labeling_store_last_run_time_seconds", told, done[0].at if done else 0.0)
+        description = "When the last run came to its end, 0 where none did"
+        yield gauge("labeling_store_last_run_time_seconds", description, done[0].at if done else 0.0)
         if done:
             yield from _of_last_run(done[0])
             yield from _of_pace([state for state in done if state.num_frames])
@@ -230,8 +230,8 @@ def _of_last_run(last: RunState) -> Iterator[Metric]:
     videos = {"labelled": last.num_labelled, "failed": last.num_failed, "refused": last.num_refused}
     yield gauge("labeling_store_last_run_videos", "Videos of the last run, by outcome", videos, "outcome")
     yield gauge("labeling_store_last_run_dead_letters", "Dead letters of the last run, by reason", last.dead, "reason")
-    told = "Dead letters as a share of what the last run had to do"
-    yield gauge("labeling_store_last_run_dead_letter_share", told, last.dead_letter_share)
+    description = "Dead letters as a share of what the last run had to do"
+    yield gauge("labeling_store_last_run_dead_letter_share", description, last.dead_letter_share)
 
 
 def _of_pace(labelled: list[RunState]) -> Iterator[Metric]:
@@ -242,5 +242,5 @@ def _of_pace(labelled: list[RunState]) -> Iterator[Metric]:
     like = [state.frames_per_second for state in labelled[1:] if state.variant == last.variant][:RUNS_COMPARED]
     yield gauge("labeling_store_last_run_label_seconds", "How long the last run that labelled did", last.label_seconds)
     yield gauge("labeling_store_last_run_frames_per_second", "The pace of the last run that labelled", last.frames_per_second)
-    told = "The middle pace of the runs before it that worked the same way"
-    yield gauge("labeling_store_usual_frames_per_second", told, median(like or [last.frames_per_second]))
+    description = "The middle pace of the runs before it that worked the same way"
+    yield gauge("labeling_store_usual_frames_per_second", description, median(like or [last.frames_per_second]))

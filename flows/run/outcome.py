@@ -142,8 +142,8 @@ def verdicts_made(objects: Objects, snapshot: Snapshot, run_id: str) -> Mapping[
     # Both tables are in one order.
     with open_file(objects, snapshot.tracks) as tracks, open_file(objects, snapshot.verdicts) as verdicts:
         runs = tracks.read(["run_id"])["run_id"].to_pylist()
-        said = verdicts.read(["verdict"])["verdict"].to_pylist()
-    return Counter(verdict for verdict, made_by in zip(said, runs, strict=True) if made_by == run_id)
+        verdict_names = verdicts.read(["verdict"])["verdict"].to_pylist()
+    return Counter(verdict for verdict, made_by in zip(verdict_names, runs, strict=True) if made_by == run_id)
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:

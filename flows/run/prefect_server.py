@@ -57,8 +57,8 @@ def named_errors() -> Iterator[None]:
     try:
         yield
     except PrefectHTTPStatusError as error:
-        told = f"{error.response.status_code} to {error.request.url.path}"
-        raise _away(f"its server answered {told}; look at its log") from error
+        message = f"{error.response.status_code} to {error.request.url.path}"
+        raise _away(f"its server answered {message}; look at its log") from error
     except httpx.HTTPError as error:
         raise _away(f"its server does not answer ({type(error).__name__}: {error}); see that it runs, and run again") from error
 
@@ -83,9 +83,9 @@ def _ask(url: str) -> None:
                 raise _away(f"{where} answers {status}, not as Prefect does; expected http://host:port/api") from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             if not left:
-                told = f"{type(error).__name__}: {error}".rstrip(": ")
+                message = f"{type(error).__name__}: {error}".rstrip(": ")
                 advice = "start it (`prefect server start`), correct the address, or unset it to have one started here"
-                raise _away(f"{where} does not answer ({told}); {advice}") from error
+                raise _away(f"{where} does not answer ({message}); {advice}") from error
         time.sleep(PAUSE_S)
 
 
@@ -98,7 +98,7 @@ def _start(server: "SubprocessASGIServer") -> None:
         with tempfile.TemporaryFile() as log:
             process = _run(server.port, log)
             answered = _wait(process, server.port, limit_s)
-            said = _tail(log)
+            tail = _tail(log)
         if answered:
             server.server_process, server.running = process, True
             atexit.register(server.stop)
@@ -108,9 +108,9 @@ def _start(server: "SubprocessASGIServer") -> None:
         process.wait()
         if not over:
             raise _away(f"its server did not answer within {limit_s:.0f} s; is the machine overloaded?")
-        if not left or not any(words in said for words in (*PORT_TAKEN, "database is locked")):
+        if not left or not any(words in tail for words in (*PORT_TAKEN, "database is locked")):
             break
-    raise _away(f"its server ended at its start ({said}); end what else uses PREFECT_HOME={home}, or set another")
+    raise _away(f"its server ended at its start ({tail}); end what else uses PREFECT_HOME={home}, or set another")
 
 
 def _run(port: int, log: IO[bytes]) -> "subprocess.Popen[bytes]":

@@ -173,9 +173,9 @@ def _sheet(rows: Sequence[Audited]) -> str:
 
 def _figure(row: Audited) -> dict[str, str]:
     frame, *numbers = _numbers(row.seed)
-    named = zip(("predicted IoU", "fit", "agreement", "twin"), numbers, strict=False)
+    pairs = zip(("predicted IoU", "fit", "agreement", "twin"), numbers, strict=False)
     return {
         "name": f"{row.video_key}, object {row.object_id}" + (f", frame {frame}" if frame else ""),
-        "numbers": ", ".join(f"{name} {value}" for name, value in named if value),
+        "numbers": ", ".join(f"{name} {value}" for name, value in pairs if value),
         "doubts": row.doubts, "jpeg": base64.b64encode(row.jpeg).decode(),
     }

@@ -29,8 +29,8 @@ class DiscreetFlow(Flow[P, R]):
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return what Prefect's server is told of the parameters."""
         given = {name: value for name, value in parameters.items() if not isinstance(value, OpenRun)}
-        kept = {name: shown_config(v) if isinstance(v, LabelConfig) else redacted(v) for name, v in given.items()}
-        return super().serialize_parameters(kept)
+        shown = {name: shown_config(v) if isinstance(v, LabelConfig) else redacted(v) for name, v in given.items()}
+        return super().serialize_parameters(shown)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the flow; raises Unavailable where Prefect's server cannot be reached or started."""

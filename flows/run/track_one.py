@@ -67,8 +67,8 @@ def track_one(config: LabelConfig, *, video: str, box: str, frame_idx: int, out:
             with _costs_itself("scores.png"):
                 write_scores_png(new / "scores.png", masks, presence_threshold=recipe.presence_threshold)
     seen, names = sum(mask.visible for mask in masks), ", ".join(n for n in WRITTEN if (folder / n).exists())
-    told = f"{folder}: {names}; {len(masks)} frames, the object is visible on {seen}"
-    console.print(told, markup=False, highlight=False, soft_wrap=True)
+    message = f"{folder}: {names}; {len(masks)} frames, the object is visible on {seen}"
+    console.print(message, markup=False, highlight=False, soft_wrap=True)
     return folder
 
 

@@ -181,8 +181,10 @@ class Driver:
             receipt = failed(attempt.job, record_of(error), worker.name)
         except RayError as error:
             return self._handle_death(worker, error)
+        # First out of the queue: `_replace` gives back what is in it, and this job began.
         worker.pop_head()
         if receipt.error is not None and receipt.error.kind is ErrorKind.DEVICE:
+            # The process lives, but its accelerator may not: only a new process has it back whole.
             self._replace(worker, EventKind.DIED, receipt.error, attempt)
         else:
             worker.deaths = 0       # a job came back, so the place itself is sound
@@ -211,6 +213,7 @@ class Driver:
 
     def _handle_death(self, worker: Worker, error: RayError) -> list[Receipt]:
         """The actor died: charge the head of its queue, or nobody when the machine was taken away."""
+        # Nothing in the queue did it: tried again at no cost, however often machines are taken away.
         if getattr(error, "preempted", False):
             self.emit(EventKind.DIED, worker, message="its machine was taken away")
             self.queue.give_back(worker.stop())
@@ -223,6 +226,7 @@ class Driver:
             return []
         record = record_of_lateness(worker, self.cluster)
         if worker.setup_answer is not None:
+            # A set-up that hangs once hangs again, and no job is there to be charged.
             self._replace(worker, EventKind.KILLED, record, give_up=True)
             return []
         return self._charge(worker, EventKind.KILLED, record)
