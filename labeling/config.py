@@ -135,7 +135,7 @@ class PrecisionConfig:
 
 @dataclass
 class TrackerConfig:
-    """How memory is chosen: `sam2` or `samurai`; `overrides` go to the model's config as they are."""
+    """How memory is chosen: a name of `labeling.track.predictor.TRACKERS`; `overrides` go to the model's config as they are."""
 
     name: str = "samurai"
     overrides: dict[str, Any] = field(default_factory=dict)

@@ -40,7 +40,7 @@ UNTRAINED = "untrained"
 MAX_IMAGE_SIZE = 4096
 PRECISIONS = ("fp32", "bf16")
 COMPILED = "-compiled"
-TRACKERS = ("sam2", "samurai", "dam4sam")
+TRACKERS = ("sam2", "samurai", "dam4sam", "sam2long")
 DEPTH = 2       # steps begun before they are asked for
 _END = object()
 

@@ -13,6 +13,7 @@ POLICY_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "pointers_of_visible_only": True,
         "boxes_as_masks": True,
     },
+    "sam2long": {},
 }
 
 
@@ -110,13 +111,17 @@ class ModelConfig:
     encode_batch: int = 1                       # frames that tracking gives the image encoder at once
 
     # memory policies (sam2.tracking.policies)
-    memory_policy: str = "sam2"                 # sam2 or dam4sam; SAMURAI is samurai_mode=true
+    memory_policy: str = "sam2"                 # sam2, dam4sam or sam2long; SAMURAI is samurai_mode=true
     pointers_of_visible_only: bool = False      # frames where the object was not seen give no pointers
     boxes_as_masks: bool = False                # a first box is turned into a mask, which is then given as a mask prompt
     promotion_iou: float = 0.8                  # predicted IoU above which a frame may be promoted
     promotion_area_change: float = 0.2          # and how far its area may be from the median, as a share
     promotion_pause: int = 5                    # frames after a promotion that are not promoted
     promotion_box_iou: float = 0.7              # box IoU with what another candidate adds, up to which one is
+    pathways: int = 3                           # answers that sam2long follows at once
+    pathway_iou: float = 0.1                    # predicted IoU above which a path looks back at a frame
+    pathway_certainty: float = 2.0              # object score, either way, above which a frame is certain
+    pathway_key_spread: float = 0.05            # keys weigh 1 - this to 1 + this, by rank of object score
 
     # SAMURAI (Yang et al. 2024)
     samurai_mode: bool = False
@@ -147,6 +152,8 @@ class ModelConfig:
                 f"memory_policy={self.memory_policy!r}: expected one of {', '.join(POLICY_SETTINGS)}; SAMURAI is "
                 "samurai_mode=true"
             )
+        if self.pathways < 1:
+            raise ValueError(f"pathways={self.pathways}: expected at least 1")
         if self.samurai_mode and self.memory_policy != "sam2":
             raise ValueError(f"memory_policy={self.memory_policy!r} and samurai_mode=true: expected one of the two")
         if self.hidden_dim % self.memory_dim:

@@ -5,6 +5,7 @@ Legend: B objects, N tokens of the frame (h * w), K tokens of the memory, C hidd
 """
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,13 +47,18 @@ class RoPEAttention(Attention):
         if len(self.freqs_cis) != tokens or self.freqs_cis.device != device:
             self.freqs_cis = axial_rotations(round(tokens**0.5), self.internal_dim, device, self.rope_theta)
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, num_k_exclude_rope: int = 0) -> Tensor:
+    def forward(
+        self, q: Tensor, k: Tensor, v: Tensor, num_k_exclude_rope: int = 0, key_scale: Tensor | None = None
+    ) -> Tensor:
         """Attend from q (B, N, C) to k and v (B, K, kv_in_dim).
 
-        The last `num_k_exclude_rope` keys (object pointers) have no place and are not turned.
+        The last `num_k_exclude_rope` keys (object pointers) have no place and are not turned. `key_scale` (B, K, 1) weighs
+        projected keys.
         """
         self.place(q.shape[1], q.device)
         values_BKD, q, k = v, self.q_proj(q), self.k_proj(k)
+        if key_scale is not None:
+            k = k * key_scale.to(k.dtype)
         placed = k.shape[1] - num_k_exclude_rope
         if placed > q.shape[1] and not self.rope_k_repeat:
             raise ValueError(f"{placed} keys with a place for a map of {q.shape[1]}: several maps need rope_k_repeat=True")
@@ -111,6 +117,7 @@ class MemoryAttentionLayer(nn.Module):
         pos: Tensor | None = None,
         query_pos: Tensor | None = None,
         num_k_exclude_rope: int = 0,
+        key_scale: Tensor | None = None,
     ) -> Tensor:
         """Return (B, N, C) of the frame's tokens (1 or B, N, C) and the memory (B, K, D), whose positions are `pos`."""
         normed = self.norm1(tgt)
@@ -119,7 +126,9 @@ class MemoryAttentionLayer(nn.Module):
         asks = self.norm2(tgt)
         asks = asks + query_pos if self.pos_enc_at_cross_attn_queries else asks
         keys = memory + pos if self.pos_enc_at_cross_attn_keys else memory
-        turns = {"num_k_exclude_rope": num_k_exclude_rope} if num_k_exclude_rope else {}
+        turns: dict[str, Any] = {"num_k_exclude_rope": num_k_exclude_rope} if num_k_exclude_rope else {}
+        if key_scale is not None:
+            turns["key_scale"] = key_scale
         tgt = tgt + self.dropout2(self.cross_attn_image(asks, keys, memory, **turns))
         hidden = self.dropout(self.activation(self.linear1(self.norm3(tgt))))
         return tgt + self.dropout3(self.linear2(hidden))
@@ -146,10 +155,12 @@ class MemoryAttention(nn.Module):
         curr_pos: Tensor | list[Tensor] | None = None,
         memory_pos: Tensor | None = None,
         num_obj_ptr_tokens: int = 0,
+        key_scale: Tensor | None = None,
     ) -> Tensor:
         """Return (N, B, C) of a frame's tokens (N, 1 or B, C) and a memory (K, B, D), batch second throughout.
 
-        The frame's position is added once, a tenth of it, at the input; the memory's to the keys.
+        The frame's position is added once, a tenth of it, at the input; the memory's to the keys, which `key_scale`
+        (B, K, 1) weighs.
         """
         curr = curr[0] if isinstance(curr, list | tuple) else curr
         curr_pos = curr_pos[0] if isinstance(curr_pos, list | tuple) else curr_pos
@@ -162,8 +173,9 @@ class MemoryAttention(nn.Module):
                 if isinstance(attention, RoPEAttention):
                     attention.place(x_BNC.shape[1], x_BNC.device)
             x_BNC = layer(
-                tgt=x_BNC, memory=memory_BKD, pos=pos_BKD, query_pos=query_pos, num_k_exclude_rope=num_obj_ptr_tokens
-            )
+                tgt=x_BNC, memory=memory_BKD, pos=pos_BKD, query_pos=query_pos, num_k_exclude_rope=num_obj_ptr_tokens,
+                **({} if key_scale is None else {"key_scale": key_scale}),
+            )  # fmt: skip
         return self.norm(x_BNC).transpose(0, 1)
 
 

@@ -114,6 +114,7 @@ class SAM2Base(ReleasedNetwork):
         pointer_offsets: Sequence[int] | Tensor = (),
         *,
         max_pointer_offset: int = 15,
+        key_scales_BK: Tensor | None = None,
     ) -> Tensor:
         """Attend from a frame's features to what is remembered of each object; return `vision_BChw`.
 
@@ -121,7 +122,8 @@ class SAM2Base(ReleasedNetwork):
         positions, T values or a (B, T) tensor: 0 for a conditioning frame, else `num_maskmem` minus the distance or
         rank (the nearest has 6). `pointers_BPC`: object pointers, or None. `pointer_offsets`: their signed distances
         in frames, P values or a (B, P) tensor, divided here by `max_pointer_offset` = min(num_frames, 16) - 1.
-        Features may have batch 1 (one frame, B objects).
+        `key_scales_BK` weighs the keys of each memory, then of each pointer. Features may have batch 1 (one frame, B
+        objects).
         """
         dtype = torch.promote_types(features.vision_BChw.dtype, self.maskmem_tpos_enc.dtype)
         tokens = [memory.flatten(2).transpose(1, 2).to(dtype) for memory in memories]
@@ -133,12 +135,18 @@ class SAM2Base(ReleasedNetwork):
             pointer_tokens = tokens[-1].shape[1]
         batch = max(place.shape[0] for place in places)
         memory_pos = torch.cat([place.expand(batch, -1, -1) for place in places], dim=1)
+        weighed = {}
+        if key_scales_BK is not None:
+            cells, pieces = memories[0].shape[-2:].numel(), self.config.hidden_dim // self.config.memory_dim
+            repeats = torch.tensor([cells] * len(memories) + [pieces] * (pointer_tokens // pieces), device=self.device)
+            weighed = {"key_scale": key_scales_BK.repeat_interleave(repeats, dim=1)[..., None]}
         conditioned_NBC = self.memory_attention(
             curr=features.vision_BChw.flatten(2).permute(2, 0, 1),
             curr_pos=features.pos_1Chw.flatten(2).permute(2, 0, 1),
             memory=torch.cat(tokens, dim=1).transpose(0, 1),
             memory_pos=memory_pos.transpose(0, 1),
             num_obj_ptr_tokens=pointer_tokens,
+            **weighed,
         )
         return conditioned_NBC.permute(1, 2, 0).unflatten(2, features.vision_BChw.shape[-2:])
 

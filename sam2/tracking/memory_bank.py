@@ -78,11 +78,16 @@ ASSUMED_LENGTH = 16         # of a video whose length is open; the pointers' tim
 
 @dataclass(frozen=True, slots=True)
 class Lookback:
-    """What a frame attends to: memories with their time slots, pointers with their signed distances in frames."""
+    """What a frame attends to: memories with their time slots, pointers with their signed distances in frames.
+
+    Scales weigh the keys of each memory and pointer; without any all weigh alike.
+    """
 
     memories: list[tuple[int, FrameEntry]]
     pointers: list[tuple[int, FrameEntry]]
     max_pointer_offset: int
+    memory_scales: tuple[float, ...] = ()
+    pointer_scales: tuple[float, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import operator
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count, islice
 
 import torch
@@ -19,6 +20,7 @@ from sam2.tracking import released_methods
 from sam2.tracking.conditioning import carried_behind
 from sam2.tracking.features import in_batches
 from sam2.tracking.memory_bank import SCORES, FrameEntry, Vantage
+from sam2.tracking.pathways import follow_paths
 from sam2.tracking.policies import look_back, policy_of
 from sam2.tracking.postprocess import resize_logits
 from sam2.tracking.reach import reach_of, readable
@@ -78,6 +80,12 @@ def propagate(
     _check(state, start, first, reverse)
     # a copy: an object that is prompted while a caller iterates joins the next call, not this one
     running = dict(state.tracks)
+    if network.config.policy == "sam2long":
+        order = _order(state, start, most, reverse, each_from_its_prompt)
+        joins = partial(_joined, first, reverse=reverse)
+        for frame_idx, tracks, entries in follow_paths(network, state, running, joins, order, reverse=reverse):
+            yield _output(network, state, frame_idx, tracks, entries)
+        return
     order = _order(state, start, most, reverse, each_from_its_prompt)
     for frame_idx, coming in _with_coming(order, network.config.encode_batch - 1):
         # the caller may remove or replace objects between two frames
@@ -198,6 +206,10 @@ def _items(state: VideoState) -> list[tuple[int, ObjectTrack]]:
 
 def _first_prompt(track: ObjectTrack, reverse: bool) -> int:
     return max(track.conditioning) if reverse else min(track.conditioning)
+
+
+def _joined(first: Mapping[int, int | None], obj_id: int, frame_idx: int, *, reverse: bool) -> bool:
+    return _has_begun(first[obj_id], frame_idx, reverse)
 
 
 def _has_begun(first: int | None, frame_idx: int, reverse: bool) -> bool:

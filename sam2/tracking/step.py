@@ -43,10 +43,29 @@ def track_objects(
 ) -> list[FrameEntry]:
     """Return the entries of B objects on a frame without a prompt, memory included; `carried` is what their
     policy handed on from behind."""
+    readout = _read(network, offer(network, features, lookbacks), carried)
+    return _remembered(network, features, readout)
+
+
+def offer(network: SAM2Base, features: ImageFeatures, lookbacks: Sequence[Lookback]) -> Decoded:
+    """Return the candidates of B objects on a frame without a prompt."""
     vision_BChw = _condition(network, features, lookbacks)
     multimask = wants_multimask(network.config, num_points=0, initial=False)
-    decoded = network.decode(vision_BChw, features.high_res, multimask=multimask, batch=len(lookbacks))
-    readout = _read(network, decoded, carried)
+    return network.decode(vision_BChw, features.high_res, multimask=multimask, batch=len(lookbacks))
+
+
+def decide(
+    network: SAM2Base, features: ImageFeatures, decoded: Decoded, rows: Sequence[int], candidates: Sequence[int]
+) -> list[FrameEntry]:
+    """Return an entry, memory included, for each pair of a row and one of its candidates; a row may come several times."""
+    rows_K = torch.tensor(rows, device=decoded.predicted_iou_BM.device)
+    best_K = torch.tensor(candidates, device=rows_K.device)
+    picked = Decoded(*(part[rows_K] for part in decoded))
+    masks_KMHW = network.mask_absent(picked.mask_logits_BMHW, picked.object_score_logits_B1).float()
+    return _remembered(network, features, _readout(network, picked, masks_KMHW, best_K, [None] * len(rows)))
+
+
+def _remembered(network: SAM2Base, features: ImageFeatures, readout: Readout) -> list[FrameEntry]:
     memory_BDhw = network.encode_memory(
         features.vision_BChw, readout.mask_logits_B1SS, readout.scores_BK[:, OBJECT_SCORE : OBJECT_SCORE + 1],
         from_prompt=False,
@@ -167,7 +186,16 @@ def _condition_alike(network: SAM2Base, features: ImageFeatures, lookbacks: Sequ
         pointers_BPC,
         _common([[offset for offset, _ in lookback.pointers] for lookback in lookbacks], device),
         max_pointer_offset=lookbacks[0].max_pointer_offset,
+        **_scales(lookbacks, device),
     )
+
+
+def _scales(lookbacks: Sequence[Lookback], device: torch.device) -> dict[str, Tensor]:
+    """Return the weights of keys where there are any: a policy without them asks nothing new of the network."""
+    if not lookbacks[0].memory_scales:
+        return {}
+    rows = [[*lookback.memory_scales, *lookback.pointer_scales] for lookback in lookbacks]
+    return {"key_scales_BK": torch.tensor(rows, device=device)}
 
 
 def _common(rows: Sequence[list[int]], device: torch.device) -> list[int] | Tensor:
@@ -182,12 +210,20 @@ def _read(network: SAM2Base, decoded: Decoded, carried: Sequence[Any]) -> Readou
     config, size_hw = network.config, (network.image_size, network.image_size)
     mask_logits_BMHW = network.mask_absent(decoded.mask_logits_BMHW, decoded.object_score_logits_B1).float()
     predicted_iou_BM = decoded.predicted_iou_BM.float()
-    rows_B = torch.arange(len(predicted_iou_BM), device=predicted_iou_BM.device)
 
     def boxes() -> list[list[BoxXYXY]]:
         return boxes_of_masks(resize_logits(mask_logits_BMHW, size_hw))
 
     best_B, choices = policy_of(config).choose(predicted_iou_BM, boxes, carried, config)
+    return _readout(network, decoded, mask_logits_BMHW, best_B, choices)
+
+
+def _readout(
+    network: SAM2Base, decoded: Decoded, mask_logits_BMHW: Tensor, best_B: Tensor, choices: Sequence[Choice | None]
+) -> Readout:
+    size_hw = network.image_size, network.image_size
+    predicted_iou_BM = decoded.predicted_iou_BM.float()
+    rows_B = torch.arange(len(predicted_iou_BM), device=predicted_iou_BM.device)
     mask_logits_B1HW = mask_logits_BMHW[rows_B, best_B, None]
     pointer_BC = network.pointer(decoded.tokens_BMC[rows_B, best_B], decoded.object_score_logits_B1)
     distractor_B, areas = distractors(mask_logits_BMHW, best_B)

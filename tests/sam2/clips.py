@@ -16,6 +16,7 @@ from tests.reference.formula import WINDOWED, formula_weights
 
 HEIGHT, WIDTH = 48, 64
 NANO, SAMURAI, DAM4SAM = "sam2.1_nano", "configs/samurai/sam2.1_nano", "sam2.1_nano with dam4sam"
+SAM2LONG = "sam2.1_nano with sam2long"
 BOX = [4.0, 8.0, 24.0, 32.0]
 
 # thresholds amid the scores that these weights give, so that frames fall on either side of each
@@ -35,6 +36,9 @@ DAM4SAM_CHOICES = (
     "++model.promotion_box_iou=1.0",
     "++model.promotion_pause=2",
 )
+POLICY_CHOICES = {
+    SAMURAI: SAMURAI_CHOICES, DAM4SAM: DAM4SAM_CHOICES, SAM2LONG: ("++model.memory_policy=sam2long",),
+}  # fmt: skip
 LOUD = {
     "obj_ptr_proj.layers.2.weight": 6.0,
     "obj_ptr_tpos_proj.weight": 6.0,
@@ -68,8 +72,7 @@ def _frame(k: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 @functools.cache
 def predictor(config: str = NANO, *choices: str) -> SAM2VideoPredictor:
     """Return a predictor at 64 pixels; one per set of choices is kept, and no test may change it."""
-    of_policy = {SAMURAI: SAMURAI_CHOICES, DAM4SAM: DAM4SAM_CHOICES}.get(config, ())
-    overrides = ["++model.image_size=64", *WINDOWED, *of_policy, *choices]
+    overrides = ["++model.image_size=64", *WINDOWED, *POLICY_CHOICES.get(config, ()), *choices]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         built = build_sam2_video_predictor(config.split()[0], device="cpu", hydra_overrides_extra=overrides)

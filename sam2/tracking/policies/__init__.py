@@ -12,7 +12,7 @@ from torch import Tensor
 from sam2.modeling.config import ModelConfig
 from sam2.tracking.memory_bank import FrameEntry, Lookback, Vantage
 from sam2.tracking.motion import Boxes, Chosen
-from sam2.tracking.policies import dam4sam, sam2, samurai
+from sam2.tracking.policies import dam4sam, sam2, sam2long, samurai
 
 __all__ = ["POLICIES", "Policy", "look_back", "policy_of"]
 
@@ -31,7 +31,7 @@ class Policy(Protocol):
     def kept_maps(self, others: Mapping[int, FrameEntry], vantage: Vantage, config: ModelConfig) -> set[int]: ...
 
 
-POLICIES: Mapping[str, Policy] = {"sam2": sam2, "samurai": samurai, "dam4sam": dam4sam}     # type: ignore[dict-item]
+POLICIES: Mapping[str, Policy] = {"sam2": sam2, "samurai": samurai, "dam4sam": dam4sam, "sam2long": sam2long}     # type: ignore[dict-item]
 
 
 def policy_of(config: ModelConfig) -> Policy:
