@@ -13,6 +13,7 @@ from typing import TypeAlias
 from sam2.modeling.sam2_base import ImageFeatures, SAM2Base
 from sam2.tracking.memory_bank import FrameEntry, Vantage
 from sam2.tracking.policies import sam2long
+from sam2.tracking.reach import readable
 from sam2.tracking.released_methods import features_of, steps_replaced
 from sam2.tracking.state import VideoState
 from sam2.tracking.step import decide, offer
@@ -87,7 +88,8 @@ def _walk(
     """Return the paths of these objects after a frame on which none of them is prompted."""
     config = network.config
     rows = [(obj_id, path) for obj_id in tracks for path in paths[obj_id]]
-    lookbacks = [sam2long.look_back(tracks[obj_id].conditioning, path.others, vantage, config) for obj_id, path in rows]
+    read = [readable(state, tracks[obj_id], vantage, path.others) for obj_id, path in rows]
+    lookbacks = [sam2long.look_back(conditioning, others, vantage, config) for conditioning, others in read]
     decoded = offer(network, features, lookbacks)
     iou_PM, score_P = decoded.predicted_iou_BM.float().tolist(), decoded.object_score_logits_B1[:, 0].float().tolist()
     kept: list[tuple[int, int, float]] = []

@@ -26,13 +26,16 @@ def reach_of(state: "VideoState", track: "ObjectTrack", vantage: Vantage) -> int
     return min(walls, default=None)
 
 
-def readable(state: "VideoState", track: "ObjectTrack", vantage: Vantage) -> tuple[Entries, Entries]:
-    """Return an object's conditioning and other entries that a frame may look back at."""
+def readable(
+    state: "VideoState", track: "ObjectTrack", vantage: Vantage, others: Entries | None = None
+) -> tuple[Entries, Entries]:
+    """Return an object's conditioning and other entries that a frame may look back at; `others` are a path's own."""
+    others = track.others if others is None else others
     reach = reach_of(state, track, vantage)
     conditioning: Entries = track.conditioning
     if state.fenced:
         nearest = min((t for t in conditioning if vantage.distance_to(t) >= 0), key=vantage.distance_to)
         conditioning = {nearest: conditioning[nearest]}
     if reach is None:
-        return conditioning, track.others
-    return conditioning, {t: entry for t, entry in track.others.items() if vantage.distance_to(t) <= reach}
+        return conditioning, others
+    return conditioning, {t: entry for t, entry in others.items() if vantage.distance_to(t) <= reach}

@@ -4,6 +4,8 @@ import math
 
 import pytest
 
+from sam2.modeling.config import ModelConfig
+from sam2.tracking.memory_bank import Lookback, Vantage
 from sam2.tracking.policies import sam2long
 from sam2.tracking.propagation import FrameOutput
 from tests.sam2.clips import BOX, NANO, SAM2LONG, assert_equal_outputs, drawn_clip, predictor, prompt_three
@@ -90,3 +92,18 @@ def test_tracking_goes_on_from_the_answer() -> None:
     first = list(model.propagate(state, max_frame_num_to_track=6))
     rest = list(model.propagate(state, start_frame_idx=7))
     assert [out.frame_idx for out in first + rest] == list(range(12))
+
+
+def test_no_path_looks_back_past_a_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, read, real = predictor(SAM2LONG), {}, sam2long.look_back
+
+    def noted(conditioning: dict, others: dict, vantage: Vantage, config: ModelConfig) -> Lookback:
+        read[vantage.frame_idx] = sorted(others)
+        return real(conditioning, others, vantage, config)
+
+    monkeypatch.setattr(sam2long, "look_back", noted)
+    state = model.init_state(drawn_clip(8))
+    state.cuts = (5,)
+    model.add_new_points_or_box(state, 0, 1, box=BOX)
+    assert len(list(model.propagate(state))) == 8
+    assert (read[4], read[5], read[7]) == ([1, 2, 3], [], [5, 6])
