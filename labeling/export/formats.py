@@ -6,7 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from labeling.export.folder import Choice, Summary
+from labeling.export.mots import export_mot, export_mots
 from labeling.export.yolo import export_yolo
+from labeling.export.youtube_vis import export_youtube_vis
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +24,8 @@ PICTURES = ("none", "jpg")
 FOLDERS = {
     "yolo": Format(export_yolo, "YOLO segment labels, an object as one polygon", PICTURES),
     "yolo-detect": Format(partial(export_yolo, boxes=True), "YOLO detect labels, an object as its box", PICTURES),
+    "youtube-vis": Format(export_youtube_vis, "YouTube-VIS JSON, a file a split", PICTURES),
+    "mots-txt": Format(export_mots, "MOTS text files, each pixel one object's", PICTURES),
+    "mots-png": Format(partial(export_mots, pictures=True), "MOTS as 16-bit PNG", PICTURES),
+    "mot": Format(export_mot, "MOTChallenge boxes with seqinfo.ini", PICTURES),
 }
