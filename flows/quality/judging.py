@@ -16,13 +16,13 @@ from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
 from labeling.objects import open_objects
 from labeling.qc.calibration import weights_for
-from labeling.qc.fit import USELESS_BELOW, USUAL_BAD_SHARE, KnownTracks, Shape, fit_judge, recalibrated
+from labeling.qc.fit import USELESS_BELOW, USUAL_BAD_SHARE, Boost, KnownTracks, fit_judge, recalibrated
 from labeling.qc.judge import Judge
 from labeling.qc.judge_json import judge_from_json, to_json
 from labeling.store.snapshots import read_snapshot
 
 Floats = npt.NDArray[np.float64]
-SHAPE = Shape()
+BOOST = Boost()
 BAD_SHARE = 0.1         # of the set that figures of the queue are for
 BINS = 10
 
@@ -40,7 +40,7 @@ def fit_to_truth(root: Path, name: str) -> Judge:
     fit, held = truth.of_split(FIT), truth.of_split(HELD)
     known = chosen(known_tracks(fit), rightly_prompted(fit))
     weights = sorted(set(truth.tracks["checkpoint_sha256"].to_pylist()))
-    fitted = fit_judge(known, name=name, model=models[0], weights=weights, facts={}, shape=SHAPE)
+    fitted = fit_judge(known, name=name, model=models[0], weights=weights, facts={}, boost=BOOST)
     judge = judge_from_json(to_json(fitted.document), name)
     facts = {"trained_on": _trained_on(fit, known), "held_out": figures_of(judge, held), "signals": signals_of(judge, held)}
     return judge_from_json(to_json(fitted.document | {"facts": facts}), name)

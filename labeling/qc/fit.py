@@ -51,7 +51,7 @@ _NO_BOUND = 1e300       # in place of infinity, which JSON does not have
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class Boost:
     """How a head is boosted."""
 
     rounds: int = 80
@@ -74,14 +74,14 @@ def sklearn_ensemble() -> Any:
 
 
 def boosted(
-    values_RF: Floats, bad_R: Bools, signs: Sequence[int], *, weight_R: Floats | None = None, shape: Shape | None = None,
+    values_RF: Floats, bad_R: Bools, signs: Sequence[int], *, weight_R: Floats | None = None, boost: Boost | None = None,
     seed: int = 0,
 ) -> Any:
     """Fit boosted trees whose answer only rises, or only falls, with each feature that has a sign."""
-    shape = shape or Shape()
+    boost = boost or Boost()
     model = sklearn_ensemble().HistGradientBoostingClassifier(
-        learning_rate=shape.rate, max_iter=shape.rounds, max_leaf_nodes=shape.leaves, min_samples_leaf=shape.least_in_leaf,
-        l2_regularization=shape.shrink, max_features=shape.features_a_split, monotonic_cst=list(signs), early_stopping=False,
+        learning_rate=boost.rate, max_iter=boost.rounds, max_leaf_nodes=boost.leaves, min_samples_leaf=boost.least_in_leaf,
+        l2_regularization=boost.shrink, max_features=boost.features_a_split, monotonic_cst=list(signs), early_stopping=False,
         max_bins=BINS, random_state=seed,
     )
     # Equal weights are none: with them, finding bins takes a hundred times as long.
@@ -179,7 +179,7 @@ class FittedJudge:
 
 
 def fit_judge(
-    known: KnownTracks, *, name: str, model: str, weights: Sequence[str], facts: Mapping[str, Any], shape: Shape | None = None,
+    known: KnownTracks, *, name: str, model: str, weights: Sequence[str], facts: Mapping[str, Any], boost: Boost | None = None,
 ) -> FittedJudge:
     """Fit heads, their weights, the risk's table, the verdicts' thresholds and what good tracks look like.
 
@@ -189,11 +189,11 @@ def fit_judge(
     Raises BadConfiguration where scikit-learn is missing or the tracks are too few or all alike.
     """
     _check(known)
-    shape = shape or Shape()
+    boost = boost or Boost()
     features = tuple(name for name in SIGNS if any(row.get(name) is not None for row in known.rows))
     values_RF = matrix_of(known.rows, features)
     signs, tasks = [SIGNS[name] for name in features], _tasks(known)
-    logits_RH = _out_of_fold(values_RF, known, tasks, signs, shape)
+    logits_RH = _out_of_fold(values_RF, known, tasks, signs, boost)
     head_weights = stacked(logits_RH, known.bad_R, known.weight_R)
     score_R = logits_RH @ head_weights
     usual_R = known.weight_R * weights_for(known.bad_R, USUAL_BAD_SHARE, known.weight_R)
@@ -201,7 +201,7 @@ def fit_judge(
     risk_R = table.risk(score_R)
     accept_below = most_accepted(risk_R, known.bad_R, usual_R)
     reject_from = least_rejected(risk_R, known.j_R < USELESS_BELOW, usual_R)
-    models = [_fit(values_RF, known, task, signs, shape) for task in tasks]
+    models = [_fit(values_RF, known, task, signs, boost) for task in tasks]
     heads = [
         {"name": task.name, "num_trees": len(fitted._predictors), "baseline": baseline_of(fitted), "weight": rounded(weight)}
         for task, fitted, weight in zip(tasks, models, head_weights, strict=True)
@@ -238,20 +238,20 @@ def _tasks(known: KnownTracks) -> list[_HeadTask]:
     return tasks
 
 
-def _fit(values_RF: Floats, known: KnownTracks, task: _HeadTask, signs: Sequence[int], shape: Shape, *among: Bools) -> Any:
+def _fit(values_RF: Floats, known: KnownTracks, task: _HeadTask, signs: Sequence[int], boost: Boost, *among: Bools) -> Any:
     rows = task.among_R if not among else task.among_R & among[0]
-    return boosted(values_RF[rows], task.positive_R[rows], signs, weight_R=known.weight_R[rows], shape=shape)
+    return boosted(values_RF[rows], task.positive_R[rows], signs, weight_R=known.weight_R[rows], boost=boost)
 
 
 def _out_of_fold(
-    values_RF: Floats, known: KnownTracks, tasks: Sequence[_HeadTask], signs: Sequence[int], shape: Shape
+    values_RF: Floats, known: KnownTracks, tasks: Sequence[_HeadTask], signs: Sequence[int], boost: Boost
 ) -> Floats:
     """Return each head's logit (R, H) of each track, by trees that were fitted without its clip."""
     fold_R, logits_RH = folds_of(known.clips), np.zeros((len(values_RF), len(tasks)))
     for fold in range(FOLDS):
         left_out = fold_R == fold
         for h, task in enumerate(tasks):
-            fitted = _fit(values_RF, known, task, signs, shape, ~left_out)
+            fitted = _fit(values_RF, known, task, signs, boost, ~left_out)
             logits_RH[left_out, h] = fitted.decision_function(values_RF[left_out])
     return logits_RH
 

@@ -15,7 +15,7 @@ from flows.quality.known import chosen, known_tracks, rightly_prompted
 from flows.quality.truth import SCHEMAS, Truth, joined, write_piece
 from labeling import rle
 from labeling.errors import BadConfiguration
-from labeling.qc.fit import SIGNS, Shape
+from labeling.qc.fit import SIGNS, Boost
 from labeling.qc.judge_json import document_of, judge_from_json, to_json
 from tests.flows.quality.made_truth import piece
 
@@ -48,7 +48,7 @@ def made_truth() -> Truth:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(judging, "SHAPE", Shape(rounds=6))
+    monkeypatch.setattr(judging, "BOOST", Boost(rounds=6))
     write_piece(tmp_path, "all", made_truth())
     return tmp_path
 

@@ -4,13 +4,13 @@ from functools import cache
 
 import numpy as np
 
-from labeling.qc.fit import SIGNS, KnownTracks, Shape, fit_judge
+from labeling.qc.fit import SIGNS, Boost, KnownTracks, fit_judge
 from labeling.qc.judge import Judge
 from labeling.qc.judge_json import judge_from_json, to_json
 
 NAMES = [name for name, sign in SIGNS.items() if sign][:12]
 KINDS = ("object_lost", "swap", "drift")
-QUICK = Shape(rounds=8)
+QUICK = Boost(rounds=8)
 
 
 def known_tracks(seed: int, num_tracks: int = 600) -> KnownTracks:
@@ -29,7 +29,7 @@ def known_tracks(seed: int, num_tracks: int = 600) -> KnownTracks:
 
 @cache
 def fitted():
-    return fit_judge(known_tracks(0), name="made", model="sam2.1_nano", weights=["f" * 64], facts={"made": True}, shape=QUICK)
+    return fit_judge(known_tracks(0), name="made", model="sam2.1_nano", weights=["f" * 64], facts={"made": True}, boost=QUICK)
 
 
 @cache

@@ -10,7 +10,7 @@ from labeling.qc.judge_json import judge_from_json, to_json
 from labeling.qc.rules import SIGNALS
 from tests.labeling.qc.made_judges import KINDS, QUICK, fitted, known_tracks, made_judge
 
-NAMED = {"name": "own", "model": "sam2.1_tiny", "weights": [], "facts": {}, "shape": QUICK}
+NAMED = {"name": "own", "model": "sam2.1_tiny", "weights": [], "facts": {}, "boost": QUICK}
 
 
 def test_signs_are_of_signals():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from labeling.qc.fit import Shape, baseline_of, boosted, nodes_of
+from labeling.qc.fit import Boost, baseline_of, boosted, nodes_of
 from labeling.qc.trees import Trees
 
 STUMP = {"sizes": [3], "feature": [0, -1, -1], "number": [0.5, -1.0, 2.0], "left": [1, 0, 0], "right": [2, 0, 0],
@@ -17,7 +17,7 @@ def test_trees_give_what_scikit_learn_gives(seed):
     values[rng.random(values.shape) < 0.15] = np.nan
     bad = np.nansum(values[:, :5], axis=1) + rng.normal(size=900) > 0
     models = [
-        boosted(values[:600], bad[:600], [1, 1, 1, 1, -1, 0, 0, 0], shape=Shape(rounds=25, features_a_split=part), seed=seed)
+        boosted(values[:600], bad[:600], [1, 1, 1, 1, -1, 0, 0, 0], boost=Boost(rounds=25, features_a_split=part), seed=seed)
         for part in (0.5, 1.0)
     ]
     trees = Trees.of(nodes_of(models))
