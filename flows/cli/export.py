@@ -56,11 +56,12 @@ def _command(form: Format) -> Callable[..., None]:
     ) -> None:
         with as_configuration():
             told = form.write(_root(where), out, Choice(verdict, snapshot, category, frames=frames))
-        tracks, *others = (f"{told.counts.get(name, 0)} {name}" for name in ("tracks", "videos", "frames", "masks"))
-        _say(f"{told.out}: {tracks}, {', '.join(others)} of {told.snapshot}")
+        names = [name for name in ("tracks", "videos", "frames", "masks") if name in told.counts]
+        counted = {"tracks": 0} | {name: told.counts[name] for name in names}
+        _say(f"{told.out}: {', '.join(f'{count} {name}' for name, count in counted.items())} of {told.snapshot}")
         if told.lost:
-            counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in told.lost.items())
-            _say(f"not kept as it was: {counted}")
+            lost = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in told.lost.items())
+            _say(f"not kept as it was: {lost}")
         _say_left_out(told.left_out, verdict)
 
     return write

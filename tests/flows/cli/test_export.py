@@ -44,7 +44,7 @@ def typed(capsys: pytest.CaptureFixture[str]) -> Typed:
     return run
 
 
-@pytest.mark.parametrize("form", ["coco", "davis"])
+@pytest.mark.parametrize("form", ["coco", "davis", "yolo", "semantic", "hugging-face"])
 def test_an_export_says_what_it_left_out_and_how_to_have_it(root: Path, tmp_path: Path, typed: Typed, form: str) -> None:
     told = typed("export", form, f"store.root={root}", "-o", tmp_path / "out")
     assert f"{tmp_path / 'out'}: 0 " in told
