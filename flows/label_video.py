@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,8 +19,9 @@ from typing import TypeVar
 from flows.run.prefetch import NextVideos, Opened
 from flows.run.shared_root import SharedRoot, aws_settings, settle
 from labeling import logs, rle
-from labeling.config import LabelConfig, SeedCheck, default_scratch
+from labeling.config import CutRule, LabelConfig, SeedCheck, default_scratch
 from labeling.errors import BadInput, BadPrompt, record_of
+from labeling.ingest.cuts import ShotFrames
 from labeling.ingest.decode import FrameReader, sampled_frames
 from labeling.ingest.fetch import fetch_video, process_folder, sweep_scratch
 from labeling.ingest.probe import probe
@@ -33,7 +34,7 @@ from labeling.store.reader import read_mask_rows
 from labeling.store.records import mask_from_row
 from labeling.store.writer import BatchWriter, TrackRow
 from labeling.track.correction import follow_within
-from labeling.track.follow import Tracked, follow
+from labeling.track.follow import SampledFrames, Tracked, follow
 from labeling.track.predictor import Predictor, TrackerRecipe, arithmetic, build_predictor, take_peak_gpu_bytes
 from labeling.track.prompts import check_prompts
 from labeling.track.seeds import Seed, look_at_seeds
@@ -139,23 +140,25 @@ class LabelVideo:
         self.seeds, self.held = {}, set()
         indices = sampled_frames(path, video, time_range=config.source.time_range, frame_stride=config.source.frame_stride)
         with (
-            FrameReader(path, video, indices) as frames,
+            FrameReader(path, video, indices) as reader,
             BatchWriter(
                 self.store, run_id=job.run_id, video=video, batch=job.batch,
                 scratch=process_folder(self.scratch, self.run_id), components=job.components,
             ) as writer,
             arithmetic(self.recipe.precision, device=self.device),
         ):
-            for one in watched(self._tracked(job, video, frames, deadline, refused), watch, "track"):
+            shots = ShotFrames(reader) if config.track.cuts is CutRule.on else None
+            cuts = None if shots is None else shots.cuts
+            for one in watched(self._tracked(job, video, shots or reader, cuts, deadline, refused), watch, "track"):
                 with watch.stage("signals"):
                     meters[one.object_id].add(one.mask)
                 with watch.stage("write"):
                     writer.add(one.object_id, job.label_versions[one.object_id], self._key(job, one.object_id), one.mask)
             if refused.keys() >= meters.keys():
                 raise _together(refused)
-            rows = [self._row(job, object_id, meter) for object_id, meter in meters.items() if object_id not in refused]
+            rows = [self._row(job, o, meter, cuts) for o, meter in meters.items() if o not in refused]
             with watch.stage("write"):
-                written = writer.finish(rows)
+                written = writer.finish(rows, cuts=cuts)
         return Receipt(
             job_name=job.name,
             video_id=job.video.video_id,
@@ -170,7 +173,8 @@ class LabelVideo:
         )
 
     def _tracked(
-        self, job: Job, video: Video, frames: FrameReader, deadline: float, refused: dict[int, BadInput]
+        self, job: Job, video: Video, frames: SampledFrames, cuts: Collection[int] | None, deadline: float,
+        refused: dict[int, BadInput],
     ) -> Iterator[Tracked]:
         """Follow the job's objects: whole, or on some frames alone where the rest is kept; `refused` takes what cannot be."""
         assert self.predictor, "setup() comes first"
@@ -187,6 +191,7 @@ class LabelVideo:
             size_hw=video.size_hw,
             direction=track.direction,
             scope=self.config.prompts.scope,
+            cuts=cuts,
             max_objects=track.max_objects_per_batch,
             deadline=deadline,
             refused=refused,
@@ -203,13 +208,13 @@ class LabelVideo:
                 # Held until the last is there: nothing may be written of an object that is refused on the way.
                 yield from list(follow_within(
                     self.predictor, frames, own, kept, before, size_hw=video.size_hw, deadline=deadline,
-                    scope=self.config.prompts.scope,
+                    scope=self.config.prompts.scope, cuts=cuts,
                 ))
             except BadPrompt as error:
                 refused[object_id] = error
 
     def _look_at_seeds(
-        self, prompts: Sequence[Prompt], video: Video, frames: FrameReader, refused: dict[int, BadInput]
+        self, prompts: Sequence[Prompt], video: Video, frames: SampledFrames, refused: dict[int, BadInput]
     ) -> None:
         """Ask for each object's first mask; with `qc.seeds=ask` what rules doubt is held, unless a person has drawn it."""
         assert self.predictor, "setup() comes first"
@@ -240,7 +245,7 @@ class LabelVideo:
         threshold = self.recipe.presence_threshold
         return {o: SignalMeter(video.size_hw, video.frame_rate, threshold) for o in sorted(job.keys)}
 
-    def _row(self, job: Job, object_id: int, meter: SignalMeter) -> TrackRow:
+    def _row(self, job: Job, object_id: int, meter: SignalMeter, cuts: Collection[int] | None) -> TrackRow:
         prompts = tuple(p for p in job.prompts if p.object_id == object_id)
         return TrackRow(
             object_id=object_id,
@@ -248,17 +253,18 @@ class LabelVideo:
             key=self._key(job, object_id),
             category=category_of(prompts),
             prompts=prompts,
-            signals=self._signals(object_id, meter),
+            signals=self._signals(object_id, meter, cuts),
             provenance=self._provenance(HELD if object_id in self.held else self.config.track.direction.value),
         )
 
-    def _signals(self, object_id: int, meter: SignalMeter) -> Signals:
-        """Return what was measured of a masklet and of its prompt."""
-        signals, seed = meter.signals(), self.seeds.get(object_id)
-        if seed is None:
-            return signals
-        of_seed = seed.signals()
-        return Signals({**signals.values, **of_seed.values}, {**signals.spans, **of_seed.spans})
+    def _signals(self, object_id: int, meter: SignalMeter, cuts: Collection[int] | None) -> Signals:
+        """Return what was measured of a masklet and of its prompt, and how many cuts it passes where they were looked for."""
+        parts = [meter.signals()]
+        if seed := self.seeds.get(object_id):
+            parts.append(seed.signals())
+        if cuts is not None:
+            parts.append(meter.signals_of_cuts(cuts))
+        return Signals({k: v for p in parts for k, v in p.values.items()}, {k: v for p in parts for k, v in p.spans.items()})
 
     def _provenance(self, direction: str) -> Provenance:
         return Provenance(

@@ -24,6 +24,13 @@ class PromptScope(Enum):
     stretch = "stretch"
 
 
+class CutRule(Enum):
+    """What is done about cuts between shots: nothing, or, `on`, they are found and memory and motion begin anew behind each."""
+
+    off = "off"
+    on = "on"
+
+
 class LogFormat(Enum):
     """What a line of the log is: text for people, or a JSON object for what collects logs."""
 
@@ -143,9 +150,10 @@ class TrackerConfig:
 
 @dataclass
 class TrackConfig:
-    """How each object is followed, and how many objects, and frames for the image encoder, share a batch."""
+    """How each object is followed, what is done about cuts, and how many objects, and frames for the encoder, share a batch."""
 
     direction: TrackDirection = TrackDirection.forward
+    cuts: CutRule = CutRule.off
     max_objects_per_batch: int = 16
     encode_batch: int = 1
 

@@ -80,7 +80,10 @@ class VideoRef:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A probed video; `size_hw` is that of the upright frame, after a clockwise turn by `rotation_degrees`."""
+    """A probed video; `size_hw` is that of the upright frame, after a clockwise turn by `rotation_degrees`.
+
+    `cuts` are the first frames of shots among those that were read; None where nobody looked for them.
+    """
 
     ref: VideoRef
     size_hw: tuple[int, int]
@@ -89,6 +92,7 @@ class Video:
     duration_seconds: float
     codec: str
     rotation_degrees: int = 0
+    cuts: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         require(min(self.size_hw) > 0, "size_hw", self.size_hw, "a height and a width above 0")

@@ -7,6 +7,7 @@ It is the same read forward and backward, and with any part of the video, as eac
 Legend: H, W a frame's height and width, h, w those of its small picture.
 """
 
+import bisect
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
@@ -18,6 +19,7 @@ from PIL import Image
 Image8 = npt.NDArray[np.uint8]
 
 LEAST, TIMES, WINDOW = 15.0, 3.0, 2
+FLASH = 0.75                        # of a change: as much again beside it is the end of a flash
 SAMPLED_SIDE, REDUCED_BY = 192, 4   # pixels of the longer side that are looked at, and how many make one of the small picture
 HUES = 180.0 / 256.0                # of hue: a degree counts half, as where the constants come from
 AHEAD = WINDOW + 1                  # frames that are read before one is judged, on either side
@@ -51,6 +53,23 @@ class FoundCuts(Collection[int]):
 
     def __len__(self) -> int:
         return len(self._cuts)
+
+
+class CutPositions(Collection[int]):
+    """Cuts as positions among sampled frames: the first one of each shot; those that no frame lies before are none."""
+
+    def __init__(self, cuts: Collection[int], frame_indices: Sequence[int]) -> None:
+        self._cuts, self._frame_indices = cuts, frame_indices
+
+    def __iter__(self) -> Iterator[int]:
+        positions = {bisect.bisect_left(self._frame_indices, cut) for cut in self._cuts}
+        return iter(sorted(positions - {0, len(self._frame_indices)}))
+
+    def __contains__(self, position: object) -> bool:
+        return position in set(self)
+
+    def __len__(self) -> int:
+        return len(set(self))
 
 
 class ShotFrames:
@@ -124,5 +143,9 @@ def change(before_hw3: Image8, after_hw3: Image8) -> float:
 
 
 def is_cut(changed: float, around: Sequence[float]) -> bool:
-    """Whether a change is one between shots; `around` are those beside it, without any there is no cut."""
-    return bool(around) and changed >= LEAST and changed >= TIMES * sum(around) / len(around)
+    """Whether a change is one between shots; `around` are those beside it, without any there is no cut.
+
+    Two large changes within the window are a flash and its end.
+    """
+    stands_out = bool(around) and changed >= TIMES * sum(around) / len(around)
+    return stands_out and changed >= LEAST and max(around) < FLASH * changed

@@ -6,8 +6,10 @@ the worst frame, the pair around a jump, the longest run of what is counted. For
 `labeling/qc/presence.py`; those of `containment` in `labeling/qc/containment.py`, as it needs the other objects.
 """
 
+import bisect
 import math
 from array import array
+from collections.abc import Collection
 from fractions import Fraction
 
 import numpy as np
@@ -86,6 +88,7 @@ LATER_COLUMNS = (
     "seed_fit",
     "seed_agreement",
     "seed_twin",
+    "cut",
 )
 COLUMNS = (*FIRST_COLUMNS, *LATER_COLUMNS)
 
@@ -132,6 +135,14 @@ class SignalMeter:
             values={name: signals[name][0] for name in COLUMNS},
             spans={name: frames.span(*at) for name in COLUMNS if (at := signals[name][1]) and signals[name][0] is not None},
         )
+
+    def signals_of_cuts(self, cuts: Collection[int]) -> Signals:
+        """Return `cut`: between how many of the frames so far a shot ends; its place is the pair around the first such end."""
+        frames = Series(np.array(self._rows).reshape(-1, len(FIELDS)))
+        indices = frames["frame_idx"].astype(int).tolist() if len(frames) else []
+        passed = sorted(cut for cut in cuts if indices and indices[0] < cut <= indices[-1])
+        at = bisect.bisect_left(indices, passed[0]) if passed else 0
+        return Signals({"cut": float(len(passed))}, {"cut": (indices[at - 1], indices[at] + 1)} if passed else {})
 
 
 def _counts(frames: Series) -> SignalValues:

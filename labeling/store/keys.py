@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from labeling.config import PromptsConfig, PromptScope, SourceConfig, TrackConfig
+from labeling.config import CutRule, PromptsConfig, PromptScope, SourceConfig, TrackConfig
 from labeling.types import JsonObject, Prompt
 
 # What can differ between two keys of one object, and what a plan calls it.
@@ -18,6 +18,7 @@ COMPONENTS: Mapping[str, str] = {
     "content": "video changed",
     "prompts": "prompts changed",
     "scope": "scope of prompts changed",
+    "cuts": "use of cuts changed",
     "model": "model changed",
     "tracker": "tracker changed",
     "frames": "frames changed",
@@ -63,13 +64,15 @@ class LabelRecipe:
     direction: str = "forward"
     semantics_version: int = 1
     scope: PromptScope = PromptScope.all
+    cuts: CutRule = CutRule.off
 
     def parts(self) -> JsonObject:
         """Return the recipe by component; an open start is 0 s, so that two ways to say one thing are one key."""
         start, end = self.time_range or (None, None)
         # Left out where it is as before there was a choice, so that keys from then stay what they are.
         scope = {} if self.scope is PromptScope.all else {"scope": self.scope.value}
-        return scope | {
+        cuts = {} if self.cuts is CutRule.off else {"cuts": self.cuts.value}
+        return scope | cuts | {
             "direction": self.direction,
             "frames": {"stride": self.frame_stride, "time_range": [start or 0.0, end]},
             "model": dict(self.model),
@@ -105,6 +108,7 @@ def recipe_for(choice: ModelChoice, source: SourceConfig, track: TrackConfig, pr
         direction=track.direction.value,
         semantics_version=choice.semantics_version,
         scope=prompts.scope,
+        cuts=track.cuts,
     )
 
 

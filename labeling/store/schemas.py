@@ -56,11 +56,12 @@ VIDEOS = _schema(
         "height": pa.int32(), "width": pa.int32(), "frame_rate": _REAL,
         "frame_rate_numerator": _INT, "frame_rate_denominator": _INT,
         "num_frames": _INT, "duration_seconds": _REAL, "codec": _TEXT, "rotation_degrees": pa.int32(),
-        "batch": _TEXT, "run_id": _TEXT, "created_at": _TEXT,
+        "batch": _TEXT, "run_id": _TEXT, "created_at": _TEXT, "cuts": pa.list_(_INT),
     },
+    "cuts",
 )
 
-# A column that comes later is nullable and appended, in `masks` and in `tracks`, and leaves the storage version as it is: files
+# A column that comes later is nullable and appended, in every table, and leaves the storage version as it is: files
 # of both kinds lie in one store, and whoever reads them together sees nulls in the older ones.
 MASKS = _schema(
     {

@@ -7,8 +7,8 @@ object are held. Until the marker is there, what was put is followed by no reade
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -110,8 +110,10 @@ class BatchWriter:
             # A row group holds one object, so that a reader of one track decodes no other.
             self._write_group(object_id, track)
 
-    def finish(self, tracks: Sequence[TrackRow]) -> WrittenBatch:
+    def finish(self, tracks: Sequence[TrackRow], *, cuts: Collection[int] | None = None) -> WrittenBatch:
         """Put the files, then the marker: from then on the objects are done. One row for each object of the job.
+
+        `cuts` are those that were found in the video, None where nobody looked.
 
         Raises:
             ValueError: a track without a row here, or one whose key or version differ from its masks'.
@@ -122,7 +124,7 @@ class BatchWriter:
                 self._write_group(object_id, track)
         self._masks.close()
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._write_small(tracks, now)
+        self._write_small(tracks, now, None if cuts is None else tuple(cuts))
         num_masks = sum(t.num_masks for t in self._tracks.values())
         rows = {"masks": num_masks, "tracks": len(tracks), "videos": 1}
         files = [self._put(table, count) for table, count in rows.items()]
@@ -157,8 +159,8 @@ class BatchWriter:
             if (track.label_version, track.key) != (row.label_version, row.key):
                 raise ValueError(f"object {row.object_id}'s row has another label_version or key than its masks")
 
-    def _write_small(self, tracks: Sequence[TrackRow], now: str) -> None:
-        video_row = video_to_row(self._video, batch=self._batch, run_id=self._run_id, created_at=now)
+    def _write_small(self, tracks: Sequence[TrackRow], now: str, cuts: tuple[int, ...] | None) -> None:
+        video_row = video_to_row(replace(self._video, cuts=cuts), batch=self._batch, run_id=self._run_id, created_at=now)
         for table, schema, rows in (
             ("tracks", schemas.TRACKS, [self._track_row(t) for t in tracks]),
             ("videos", schemas.VIDEOS, [video_row]),

@@ -12,7 +12,7 @@ Legend: H, W the frame's height and width, 3 its colours.
 
 import bisect
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,7 @@ class FramesWithin:
 
 def follow_from(
     predictor: Predictor, frames: SampledFrames, prompts: Sequence[Prompt], start: int, *, size_hw: tuple[int, int],
-    deadline: float, scope: PromptScope = PromptScope.all,
+    deadline: float, scope: PromptScope = PromptScope.all, cuts: Collection[int] | None = None,
 ) -> Iterator[Tracked]:
     """Follow one object from the prompt on frame `start` both ways to the ends of the frames; they come in ascending order.
 
@@ -75,7 +75,8 @@ def follow_from(
         prompts_within = [p for p in prompts if span[0] <= p.frame_idx < span[1]]
         part = FramesWithin(frames, span)
         followed = follow(
-            predictor, part, prompts_within, size_hw=size_hw, direction=direction, scope=scope, deadline=deadline
+            predictor, part, prompts_within, size_hw=size_hw, direction=direction, scope=scope, cuts=cuts,
+            deadline=deadline,
         )
         for tracked in followed:
             # Both ways have the frame that they start from; it is the forward one's.
@@ -85,7 +86,7 @@ def follow_from(
 
 def follow_within(
     predictor: Predictor, frames: SampledFrames, prompts: Sequence[Prompt], kept: KeptMasks, before: Sequence[FrameMask], *,
-    size_hw: tuple[int, int], deadline: float, scope: PromptScope = PromptScope.all,
+    size_hw: tuple[int, int], deadline: float, scope: PromptScope = PromptScope.all, cuts: Collection[int] | None = None,
 ) -> Iterator[Tracked]:
     """Follow one object within the spans of `kept` and take the masks of `before` elsewhere, in ascending frames.
 
@@ -97,7 +98,7 @@ def follow_within(
         prompts_within = [p for p in prompts if span[0] <= p.frame_idx < span[1]]
         part = FramesWithin(frames, span)
         yield from follow_from(
-            predictor, part, prompts_within, start, size_hw=size_hw, deadline=deadline, scope=scope
+            predictor, part, prompts_within, start, size_hw=size_hw, deadline=deadline, scope=scope, cuts=cuts
         )
         done = span[1]
     yield from (Tracked(object_id, mask) for mask in before if mask.frame_idx >= done)

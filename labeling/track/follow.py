@@ -6,7 +6,7 @@ Legend: N objects; H, W the upright video's height and width. Positions count sa
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from labeling import rle
 from labeling.config import PromptScope, TrackDirection
 from labeling.errors import BadInput, BadPrompt, DeadlineExceeded
+from labeling.ingest.cuts import CutPositions
 from labeling.track.looks import FEATURE_LOOKS, ColourLooks, FeatureLooks, Looks, Picture, Thumbnails
 from labeling.track.predictor import Predictor, ahead, mask_of
 from labeling.track.prompts import add_prompt, check_prompts, raise_first
@@ -56,6 +57,7 @@ def follow(
     size_hw: tuple[int, int],
     direction: TrackDirection = TrackDirection.forward,
     scope: PromptScope = PromptScope.all,
+    cuts: Collection[int] | None = None,
     max_objects: int = 16,
     deadline: float = math.inf,
     refused: MutableMapping[int, BadInput] | None = None,
@@ -67,6 +69,9 @@ def follow(
     not say so themselves): their masks come when a stretch is joined. An object with a prompt that does not fit the video, or
     that the predictor refuses, is not followed: `refused` takes its error, and the others are followed as if it were not
     there.
+
+    `cuts` are the source's frames at which shots begin, known by the time that a frame or its neighbour is read: behind one,
+    memory and motion begin anew. None leaves cuts to themselves.
 
     Raises:
         BadInput: an object that is refused where no `refused` is given.
@@ -84,7 +89,7 @@ def follow(
         # The memory of a batch grows with its objects, so a crowd is followed in several passes over the video.
         for start in range(0, len(alike), max_objects):
             batch = {o: by_object[o] for o in alike[start : start + max_objects]}
-            yield from way(Pass(predictor, frames, deadline, errors), batch, direction)
+            yield from way(Pass(predictor, frames, cuts, deadline, errors), batch, direction)
             if refused is None:
                 raise_first(errors)
 
@@ -95,6 +100,7 @@ class Pass:
 
     predictor: Predictor
     frames: SampledFrames
+    cuts: Collection[int] | None
     deadline: float
     refused: MutableMapping[int, BadInput]
 
@@ -150,6 +156,8 @@ def _one_way(through: Pass, legs: Sequence[Leg], *, reverse: bool, fenced: bool 
     ):
         if fenced:
             state.fenced = True
+        if through.cuts is not None:
+            state.cuts = CutPositions(through.cuts, frames.frame_indices)
         for out, masks_N, looks_N in steps:
             frame_idx, pts = frames.frame_indices[out.frame_idx], frames.pts_seconds(out.frame_idx)
             picture = Picture.of(watched.of(out.frame_idx))

@@ -18,7 +18,7 @@ from sam2.modeling.config import ModelConfig
 from sam2.tracking.motion import Motion, Sighting
 
 SCORES = ("predicted_iou", "object_score_logits", "motion_score", "stability", "candidate_gap", "distractor")
-PREDICTED_IOU, OBJECT_SCORE, MOTION_SCORE, DISTRACTOR = 0, 1, 2, 5
+PREDICTED_IOU, OBJECT_SCORE, MOTION_SCORE, STABILITY, DISTRACTOR = 0, 1, 2, 3, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class FrameEntry:
     mask's low-resolution pixels. `promoted`: the frame tells the object from a look-alike and stays in memory. `sighting`
     is what moved the motion filter here, None on frames with a mask, a box or several clicks. `carried` is what the policy
     hands on to the next frame (SAMURAI's motion filter), after this frame, tracked in the direction `reverse`; both None
-    where neither applies.
+    where neither applies. `away`: behind a cut, not found again yet; no later frame looks at it.
     """
 
     memory_1Dhw: Tensor | None
@@ -54,6 +54,7 @@ class FrameEntry:
     visible: bool = True
     area: int = 0
     promoted: bool = False
+    away: bool = False
 
     def stored_on(self, device: torch.device) -> "FrameEntry":
         """Return the entry with its maps on `device`; the pointer and the scores are small and stay where they are."""

@@ -23,7 +23,7 @@ from sam2.tracking.memory_bank import SCORES, FrameEntry, Vantage
 from sam2.tracking.pathways import follow_paths
 from sam2.tracking.policies import look_back, policy_of
 from sam2.tracking.postprocess import resize_logits
-from sam2.tracking.reach import reach_of, readable
+from sam2.tracking.reach import away, is_awaited, is_found, reach_of, readable
 from sam2.tracking.released_methods import features_of
 from sam2.tracking.state import VideoState
 from sam2.tracking.step import track_objects
@@ -147,7 +147,20 @@ def _follow(
 
     settled = policy_of(network.config).settled
     parts = in_batches(state.objects_at_once, len(tracks), follow, make_room=state.make_room)
-    return [replace(entry, reverse=vantage.reverse) for part in parts for entry in part]
+    entries = [replace(entry, reverse=vantage.reverse) for part in parts for entry in part]
+    return _behind_cuts(network, state, tracks, vantage, entries)
+
+
+def _behind_cuts(
+    network: SAM2Base, state: VideoState, tracks: list[ObjectTrack], vantage: Vantage, entries: list[FrameEntry]
+) -> list[FrameEntry]:
+    """Take away the objects that have not been found yet in this frame's shot."""
+    awaited = [row for row, track in enumerate(tracks) if is_awaited(state, track, vantage)]
+    for row in awaited:
+        (similarity,) = _pointer_similarity([entries[row]], [tracks[row]]).tolist()
+        if not is_found(entries[row].scores_K.tolist(), similarity):
+            entries[row] = away(entries[row], network.config.presence_threshold)
+    return entries
 
 
 def _pass_prompt(network: SAM2Base, track: ObjectTrack, vantage: Vantage, *, fenced: bool) -> None:

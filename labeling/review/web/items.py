@@ -129,6 +129,7 @@ def _video(track: Track) -> Json:
         "width": video.size_hw[1], "height": video.size_hw[0], "frame_rate": float(video.frame_rate),
         "num_frames": video.num_frames, "frames": list(track.frame_indices),
         "pts_seconds": [round(frame.pts_seconds, 6) for frame in track.frames],
+        "cuts": list(video.cuts or ()),
     }
 
 

@@ -226,3 +226,14 @@ def test_without_looks_there_are_none():
     looks = [name for name in COLUMNS if name.startswith(("look_", "colour_", "edge_"))]
     assert len(looks) == 15
     assert {found.values[name] for name in looks} == {None}
+
+
+def test_cuts_that_a_track_passes_are_counted_and_placed():
+    meter = SignalMeter(SIZE_HW, Fraction(10), -1.0)
+    assert meter.signals_of_cuts([3]).values == {"cut": 0.0}
+    for frame_idx in (4, 6, 8, 10):
+        meter.add(frame(frame_idx, box_mask()))
+    signals = meter.signals_of_cuts([12, 7, 10, 4])
+    assert (signals.values, signals.spans) == ({"cut": 2.0}, {"cut": (6, 9)})
+    assert meter.signals_of_cuts([]).spans == {}
+    assert meter.signals().values["cut"] is None

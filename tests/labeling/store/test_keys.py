@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeling.config import PromptsConfig, PromptScope, SourceConfig, TrackConfig, TrackDirection
+from labeling.config import CutRule, PromptsConfig, PromptScope, SourceConfig, TrackConfig, TrackDirection
 from labeling.ingest.prompts import sort_prompts
 from labeling.store.keys import Keyer, KeyParts, LabelRecipe, batch_of, canonical_json, digest, object_key, recipe_for
 from labeling.types import RLE, Prompt, PromptSource
@@ -176,3 +176,10 @@ def test_the_scope_of_prompts_enters_a_key_where_it_decides_masks() -> None:
     assert Keyer(stretch).components("etag", two).keys() - Keyer(RECIPE).components("etag", two).keys() == {"scope"}
     said = [replace(two[0], scope=PromptScope.stretch), two[1]]
     assert key_of(said) not in (key_of(two), key_of(two, recipe=stretch))
+
+
+def test_the_use_of_cuts_enters_a_key_where_there_is_one() -> None:
+    heeding = replace(RECIPE, cuts=CutRule.on)
+    assert "cuts" not in RECIPE.parts()
+    assert key_of([box_prompt(1)], recipe=heeding) != key_of([box_prompt(1)])
+    assert recipe_for(Choice(), SourceConfig(), TrackConfig(cuts=CutRule.on), PromptsConfig()).cuts is CutRule.on

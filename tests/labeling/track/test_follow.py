@@ -241,3 +241,17 @@ def test_looks_come_with_every_mask(predictor: Predictor) -> None:
     assert first.look_seed == pytest.approx(1.0, abs=1e-4)
     assert first.colour_seed == pytest.approx(1.0, abs=1e-4)
     assert {(mask.look_other, mask.colour_other) for mask in alone[1]} == {(None, None)}
+
+
+def test_behind_a_cut_an_object_that_is_not_found_is_absent(predictor: Predictor) -> None:
+    # the square is drawn as before, but untrained weights cannot be sure of it
+    plain, heeding = rows(predictor, [box(1, 0)])[1], rows(predictor, [box(1, 0)], cuts=[8])[1]
+    assert plain[:4] == heeding[:4]
+    assert [(mask.frame_idx, mask.visible, mask.object_score <= -1.0) for mask in heeding[4:]] == [
+        (at, False, True) for at in SAMPLED[4:]
+    ]
+    given = rows(predictor, [box(1, 0), box(1, 10)], cuts=[8])[1]
+    assert [mask.visible for mask in given[4:6]] == [False, rows(predictor, [box(1, 10)])[1][0].visible]
+    back = rows(predictor, [box(1, 16)], cuts=[8], direction=TrackDirection.backward)[1]
+    assert not any(mask.visible for mask in back[:4])
+    assert rows(predictor, [box(1, 0)], cuts=[])[1] == plain

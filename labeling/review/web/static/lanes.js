@@ -8,6 +8,7 @@ const HEIGHT = 22;
 /** Lanes with the item's own object first; each has a label that a screen reader can read. */
 export class Lanes {
   #rows = [];
+  #cuts = [];
 
   constructor() {
     this.list = el("ul", { class: "lanes", "aria-label": "Objects of the video" });
@@ -17,6 +18,7 @@ export class Lanes {
   open(detail) {
     const objects = [...detail.objects].sort((a, b) => Number(b.is_item) - Number(a.is_item));
     this.#rows = objects.map((object) => this.#row(object, detail));
+    this.#cuts = detail.video.cuts ?? [];
     this.list.replaceChildren(...this.#rows.map((row) => row.root));
     this.root.hidden = false;
   }
@@ -47,6 +49,7 @@ export class Lanes {
       drawFlagged(pen, row.object.flags, axis, colours);
       drawSpans(pen, row.object.spans, axis, colourOf(row.object.track_id));
       drawFlags(pen, row.object.flags, axis, colours);
+      for (const cut of this.#cuts) drawCut(pen, axis.x(cut), colours);
       if (row.object.is_item && work.limits) drawLimits(pen, work.limits, axis, colours);
       if (row.object.is_item && work.tracked) drawTracked(pen, work.tracked, axis, colours);
       for (const prompt of row.object.prompts) drawDiamond(pen, axis.middle(prompt.frame_idx), colours);
@@ -88,6 +91,18 @@ function drawFlags(pen, flags, axis, colours) {
     pen.fillStyle = colours.alarm;
     pen.fillRect(left, 18, width, 3);
   }
+}
+
+/** A line through the lane where a shot ends. */
+function drawCut(pen, x, colours) {
+  pen.strokeStyle = colours.text;
+  pen.lineWidth = 1.5;
+  pen.setLineDash([2, 2]);
+  pen.beginPath();
+  pen.moveTo(x, 0);
+  pen.lineTo(x, HEIGHT);
+  pen.stroke();
+  pen.setLineDash([]);
 }
 
 /** Brackets around the frames that the correction may change. */
@@ -142,7 +157,7 @@ function swatch(colour) {
 function legend() {
   const entry = (kind, text) => el("span", {}, el("i", { class: `key ${kind}`, "aria-hidden": "true" }), text);
   return el("p", { class: "legend" }, entry("bar", "visible"), entry("hatched", "flagged"), entry("diamond", "prompt"),
-    entry("ring", "correction"), entry("dot", "correct first (G)"), entry("dashed", "not saved yet"));
+    entry("ring", "correction"), entry("dot", "correct first (G)"), entry("dashed", "not saved yet"), entry("cut", "cut"));
 }
 
 function spoken(spans) {
