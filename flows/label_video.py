@@ -228,7 +228,7 @@ class LabelVideo:
             doubted = {o for o, seed in self.seeds.items() if doubts_of_seed(seed.signals(), self.config.qc)}
             self.held = doubted - answered
 
-    def _held(self, frames: FrameReader) -> Iterator[Tracked]:
+    def _held(self, frames: SampledFrames) -> Iterator[Tracked]:
         """The first masks of objects that are not followed before a person has said that their prompts are right."""
         for object_id in sorted(self.held):
             seed = self.seeds[object_id]

@@ -243,15 +243,25 @@ def test_looks_come_with_every_mask(predictor: Predictor) -> None:
     assert {(mask.look_other, mask.colour_other) for mask in alone[1]} == {(None, None)}
 
 
-def test_behind_a_cut_an_object_that_is_not_found_is_absent(predictor: Predictor) -> None:
-    # the square is drawn as before, but untrained weights cannot be sure of it
-    plain, heeding = rows(predictor, [box(1, 0)])[1], rows(predictor, [box(1, 0)], cuts=[8])[1]
+class Spliced(DrawnFrames):
+    """The clip with another shot, without the square, on the frames 8 to 12."""
+
+    def __getitem__(self, position):  # type: ignore[no-untyped-def]
+        if 4 <= position <= 6:
+            return np.full((*SIZE_HW, 3), (200, 60, 90), np.uint8)
+        return super().__getitem__(position)
+
+
+def test_behind_a_cut_an_object_is_absent_until_it_is_found(predictor: Predictor) -> None:
+    frames = Spliced()
+    with arithmetic("fp32", device="cpu"):
+        plain, heeding = (
+            [t.mask for t in follow(predictor, frames, [box(1, 0)], size_hw=SIZE_HW, cuts=cuts)] for cuts in (None, (8, 14))
+        )
+        last = Prompt(1, 16, box_xyxy=(29, 10, 49, 30))
+        way_back = follow(predictor, frames, [last], size_hw=SIZE_HW, cuts=(8, 14), direction=TrackDirection.backward)
+        backward = [t.mask.visible for t in way_back]
     assert plain[:4] == heeding[:4]
-    assert [(mask.frame_idx, mask.visible, mask.object_score <= -1.0) for mask in heeding[4:]] == [
-        (at, False, True) for at in SAMPLED[4:]
-    ]
-    given = rows(predictor, [box(1, 0), box(1, 10)], cuts=[8])[1]
-    assert [mask.visible for mask in given[4:6]] == [False, rows(predictor, [box(1, 10)])[1][0].visible]
-    back = rows(predictor, [box(1, 16)], cuts=[8], direction=TrackDirection.backward)[1]
-    assert not any(mask.visible for mask in back[:4])
-    assert rows(predictor, [box(1, 0)], cuts=[])[1] == plain
+    assert [mask.visible for mask in heeding] == [True] * 4 + [False] * 3 + [True] * 2
+    assert all(mask.object_score <= -1.0 for mask in heeding[4:7]), "no score that shows a mask"
+    assert backward == [True] * 4 + [False] * 3 + [True] * 2
