@@ -159,7 +159,7 @@ def video_to_row(video: Video, *, batch: str, run_id: str, created_at: str) -> T
         "frame_rate": float(rate), "frame_rate_numerator": rate.numerator, "frame_rate_denominator": rate.denominator,
         "num_frames": video.num_frames, "duration_seconds": video.duration_seconds, "codec": video.codec,
         "rotation_degrees": video.rotation_degrees, "batch": batch, "run_id": run_id, "created_at": created_at,
-        "cuts": None if video.cuts is None else list(video.cuts),
+        "cuts": None if video.cuts is None else json.dumps(video.cuts),
     }
 
 
@@ -174,7 +174,7 @@ def video_from_row(row: TableRow) -> Video:
         duration_seconds=row["duration_seconds"],
         codec=row["codec"],
         rotation_degrees=row["rotation_degrees"],
-        cuts=None if row.get("cuts") is None else tuple(row["cuts"]),
+        cuts=None if row.get("cuts") is None else tuple(json.loads(row["cuts"])),
     )
 
 

@@ -56,7 +56,7 @@ VIDEOS = _schema(
         "height": pa.int32(), "width": pa.int32(), "frame_rate": _REAL,
         "frame_rate_numerator": _INT, "frame_rate_denominator": _INT,
         "num_frames": _INT, "duration_seconds": _REAL, "codec": _TEXT, "rotation_degrees": pa.int32(),
-        "batch": _TEXT, "run_id": _TEXT, "created_at": _TEXT, "cuts": pa.list_(_INT),
+        "batch": _TEXT, "run_id": _TEXT, "created_at": _TEXT, "cuts": _TEXT,
     },
     "cuts",
 )

@@ -40,6 +40,8 @@ def test_a_video_keeps_its_frame_rate_as_a_fraction() -> None:
     row = video_to_row(video, batch="0" * 16, run_id="r", created_at="now")
     assert set(row) == set(VIDEOS.names)
     assert video_from_row(row) == video
+    cut = dataclasses.replace(video, cuts=(8, 14))
+    assert video_from_row(video_to_row(cut, batch="0" * 16, run_id="r", created_at="now")) == cut
 
 
 def test_a_verdict_keeps_its_flags_in_order() -> None:
