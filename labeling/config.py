@@ -66,7 +66,7 @@ class DetectorConfig:
 
     `model` is torchvision's name of an architecture, `categories` what its labels 1, 2, ... are; `queries` are words for
     what is looked for; `python` that of an environment with ultralytics. Boxes below `min_score` do not count, those from
-    `start_score` on begin an object.
+    `start_score` on begin an object; null takes what suits the detector.
     """
 
     name: str = "small"
@@ -75,8 +75,8 @@ class DetectorConfig:
     categories: list[str] = field(default_factory=list)
     queries: list[str] = field(default_factory=list)
     python: str | None = None
-    min_score: float = 0.5
-    start_score: float = 0.7
+    min_score: float | None = None
+    start_score: float | None = None
 
 
 @dataclass

@@ -45,11 +45,14 @@ def end_with(outcome: Outcome, config: LabelConfig) -> typer.Exit:
 
 
 @commands.command()
-def demo(out: Annotated[str, typer.Option(help="Where clips, store and report go")] = "outputs/demo") -> None:
+def demo(
+    out: Annotated[str, typer.Option(help="Where clips, store and report go")] = "outputs/demo",
+    seeds: Annotated[bool, typer.Option("--seeds", help="Find the objects with the small detector, without prompts")] = False,
+) -> None:
     """Label six drawn clips through S3, Prefect and Ray on this machine, and score the result."""
     from flows.demo.demo import run_demo
 
-    run_demo(out, console)
+    run_demo(out, console, seeds=seeds)
 
 
 RUN_EXAMPLES = """

@@ -107,7 +107,8 @@ def import_seeds(
 @app.command("train-detector")
 def train_detector(
     out: Annotated[Path, typer.Argument(help="The file of weights, .safetensors")],
-    steps: Annotated[int, typer.Option(help="Steps of 16 frames")] = 700,
+    steps: Annotated[int, typer.Option(help="Steps of 16 frames that the rate falls over")] = 700,
+    stop_after: Annotated[int, typer.Option(help="Of those, the steps that are made")] = 575,
     seed: Annotated[int, typer.Option(help="Of the first weights; scenes are chosen by their own numbers")] = 0,
 ) -> None:
     """Train the package's small detector on drawn scenes, from the first weight on, with one thread.
@@ -117,7 +118,7 @@ def train_detector(
     from flows.learn.small_detector import DetectorRecipe, train_small_detector
 
     with as_configuration():
-        recipe = DetectorRecipe(steps=steps, seed=seed)
+        recipe = DetectorRecipe(steps=steps, stop_after=stop_after, seed=seed)
     train_small_detector(recipe, out, console)
 
 

@@ -34,22 +34,28 @@ log = logging.getLogger(__name__)
 
 BUCKET = "demo"
 MARKER = ".labeling-demo"  # says that a folder is a demo's
-_MADE = ("clips", "dataset", "scratch")
+_MADE = ("clips", "seeds", "dataset", "scratch")
+SEED_EVERY_S = 0.25
+_SAME_IOU = 0.5     # of a found object's first mask with the true one
 
 
-def run_demo(out: str, console: Console) -> Outcome:
-    """Draw clips, serve them from a local S3 endpoint, label them, and print how well it went."""
+def run_demo(out: str, console: Console, *, seeds: bool = False) -> Outcome:
+    """Draw clips, serve them from a local S3 endpoint, label them, and print how well it went.
+
+    With `seeds` objects are found by the small detector, not told: their table and sheet lie in `seeds/`.
+    """
     folder = cleared(Path(out).expanduser().resolve())
     console.print("[bold]1. drawing clips[/] with known true masks")
     truth = render_demo(folder / "clips")
+    prompts = find_seeds(folder, console) if seeds else truth.prompts
     with local_s3():
-        upload(truth)
+        upload(truth, prompts)
         bucket = f"s3://{BUCKET} at {os.environ['AWS_ENDPOINT_URL']}"
         console.print(f"[bold]2. serving[/] {len(truth.videos)} videos and a broken one from {bucket}")
         config = demo_config(folder)
         console.print("[bold]3. labelling[/] through Prefect and Ray")
         outcome = label_dataset(config)
-        rows = compare(truth, config)
+        rows = compare(truth, config, seeds=seeds)
         report = write_run_report(
             config, open_objects(config.store.root), outcome.run_id, read_snapshot(open_objects(config.store.root)), truth=rows
         )
@@ -84,15 +90,25 @@ def cleared(folder: Path) -> Path:
     return folder
 
 
-def upload(truth: DemoTruth) -> None:
-    """Put the clips and their prompt table into the bucket."""
+def find_seeds(folder: Path, console: Console) -> Path:
+    """Find the clips' objects with the small detector; return the prompt table."""
+    from flows.run.seed_finders import seed_detector
+
+    config = load_config([f"source.uri={folder / 'clips'}", "model=nano", "tracker=samurai"])
+    console.print("[bold]   finding objects[/] with the small detector, without prompts")
+    seed_detector(config, out=str(folder / "seeds"), every_s=SEED_EVERY_S, console=console)
+    return folder / "seeds" / "prompts.jsonl"
+
+
+def upload(truth: DemoTruth, prompts: Path) -> None:
+    """Put the clips and a prompt table into the bucket."""
     import boto3
 
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     bucket = open_objects(f"s3://{BUCKET}")
     for name in truth.files:
         bucket.put_file(f"clips/{name}", truth.folder / name)
-    bucket.put_file("prompts.jsonl", truth.prompts)
+    bucket.put_file("prompts.jsonl", prompts)
 
 
 def demo_config(folder: Path) -> LabelConfig:
@@ -104,20 +120,37 @@ def demo_config(folder: Path) -> LabelConfig:
     ])
 
 
-def compare(truth: DemoTruth, config: LabelConfig) -> list[TruthRow]:
-    """Measure J and F of every masklet against its true masks, from the frame after its prompt on."""
+def compare(truth: DemoTruth, config: LabelConfig, *, seeds: bool = False) -> list[TruthRow]:
+    """Measure J and F of every masklet against its true masks, from the frame after its prompt on.
+
+    Of found objects (`seeds`) the true one is the one that their first mask covers; one of none has no row.
+    """
     rows = []
     for stored in read_masklets(config.store.root):
         key, object_id = stored.video.ref.key, stored.masklet.object_id
-        first = truth.first_frame[key][object_id]
+        number = covered(truth, stored) if seeds else object_id
+        if number is None:
+            continue
+        first = stored.frames[0].frame_idx if seeds else truth.first_frame[key][object_id]
         frames = [frame for frame in stored.frames if frame.frame_idx > first]
         if not frames:
             continue
         tracked_THW = np.stack([rle.decode(frame.rle) for frame in frames])
-        true_THW = np.stack([rle.decode(truth.masks[key][object_id][frame.frame_idx]) for frame in frames])
+        true_THW = np.stack([rle.decode(truth.masks[key][number][frame.frame_idx]) for frame in frames])
         measured = j_and_f(tracked_THW, true_THW)
         rows.append(TruthRow(key, object_id, measured.j, measured.f))
     return rows
+
+
+def covered(truth: DemoTruth, stored: StoredMasklet) -> int | None:
+    """Return the number of the true object that a masklet's first mask covers; None of what is no object."""
+    first = next((frame for frame in stored.frames if frame.visible), None)
+    if first is None:
+        return None
+    objects = truth.masks[stored.video.ref.key]
+    shares = {number: rle.iou(first.rle, masks[first.frame_idx]) for number, masks in objects.items()}
+    best = max(shares, key=lambda number: shares[number])
+    return best if shares[best] >= _SAME_IOU else None
 
 
 def print_masklets(config: LabelConfig, rows: list[TruthRow], console: Console) -> None:
@@ -126,13 +159,14 @@ def print_masklets(config: LabelConfig, rows: list[TruthRow], console: Console) 
     accepted = []
     table = Table("video", "object", "verdict", "risk", "why", "J", "F", "J&F", title="masklets", title_justify="left")
     for stored in read_masklets(config.store.root):
-        row = measured[stored.video.ref.key, stored.masklet.object_id]
+        row = measured.get((stored.video.ref.key, stored.masklet.object_id))
+        scores = (f"{row.region_j:.2f}", f"{row.boundary_f:.2f}", f"{row.mean:.2f}") if row else ("no object", "", "")
         table.add_row(
             escape(stored.video.ref.key), escape(f"{stored.track_id} ({stored.masklet.category})"),
             stored.verdict.decision.value, f"{stored.verdict.risk:.2f}", _why(stored),
-            f"{row.region_j:.2f}", f"{row.boundary_f:.2f}", f"{row.mean:.2f}",
+            *scores,
         )
-        if stored.verdict.decision is Decision.ACCEPT:
+        if row and stored.verdict.decision is Decision.ACCEPT:
             accepted.append(row)
     console.print(table)
     console.print(f"mean J&F {_mean(rows)} masklets; of those the judge accepted: {_mean(accepted)}")

@@ -32,7 +32,8 @@ class DetectorRecipe:
     Raises ValueError for what is no count or rate.
     """
 
-    steps: int = 1200
+    steps: int = 700
+    stop_after: int = 575       # of those: the rate falls as if all were made
     batch: int = 16
     rate: float = 2e-3
     weight_decay: float = 0.02
@@ -41,7 +42,7 @@ class DetectorRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch"):
+        for name in ("steps", "batch", "stop_after"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         require(self.rate > 0, "rate", self.rate, "more than 0")
 
@@ -56,7 +57,8 @@ def train_small_detector(recipe: DetectorRecipe, out: Path, console: Console, *,
     optimizer = torch.optim.AdamW(groups, lr=recipe.rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share_of_rate(step, recipe))
     samples, losses = drawn_samples(recipe.first_scene, recipe.seed), list[float]()
-    for step in range(1, recipe.steps + 1):
+    last = min(recipe.steps, recipe.stop_after)
+    for step in range(1, last + 1):
         batch = [next(samples) for _ in range(recipe.batch)]
         loss = sum(network([image for image, _ in batch], [truth for _, truth in batch]).values())
         optimizer.zero_grad()
@@ -65,9 +67,9 @@ def train_small_detector(recipe: DetectorRecipe, out: Path, console: Console, *,
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
-        if step % report_every == 0 or step == recipe.steps:
+        if step % report_every == 0 or step == last:
             recent = float(np.mean(losses[-report_every:]))
-            console.print(f"step {step} of {recipe.steps}, loss {recent:.4f}", highlight=False)
+            console.print(f"step {step} of {last}, loss {recent:.4f}", highlight=False)
             with written_beside(out) as new:
                 save_small_detector(network, new)
 

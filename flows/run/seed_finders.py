@@ -7,7 +7,7 @@ from flows.run.seed_table import SeedsFound, check_seed_folder, seed_videos
 from labeling.config import DetectorConfig, LabelConfig
 from labeling.errors import BadConfiguration
 from labeling.track.association import AssociationRule
-from labeling.track.detectors.open import open_detector
+from labeling.track.detectors.open import open_detector, scores_of
 from labeling.track.finding import DetectorSeeds, GridSeeds
 from labeling.track.grid import GridRule, grid_finder
 from labeling.track.predictor import Predictor, build_predictor, default_device, recipe_of
@@ -35,11 +35,10 @@ def seed_detector(config: LabelConfig, *, out: str, every_s: float, console: Con
 def association_rule(config: DetectorConfig) -> AssociationRule:
     """Return the rule of a detector's settings; BadConfiguration where scores are no shares."""
     with as_configuration():
-        if config.start_score < config.min_score:
-            raise BadConfiguration(
-                f"prompts.detector.start_score is {config.start_score}; expected min_score ({config.min_score}) or more"
-            )
-        return AssociationRule(min_score=config.min_score, start_score=config.start_score)
+        least, start = scores_of(config)
+        if start < least:
+            raise BadConfiguration(f"prompts.detector.start_score is {start}; expected min_score ({least}) or more")
+        return AssociationRule(min_score=least, start_score=start)
 
 
 def _predictor(config: LabelConfig, device: str) -> Predictor:

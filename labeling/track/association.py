@@ -1,7 +1,8 @@
 """Which of a detector's boxes are new objects: matched with what is tracked already, doubles and ghosts dropped.
 
-The rules and their constants are those that SAM 3 associates its detections by (Carion et al. 2025, "SAM 3", its code). They
-count frames that a detector looked at; where an object was looked at less often, the same share of them decides.
+The rules and their constants are those that SAM 3 associates its detections by (Carion et al. 2025, "SAM 3", its code), but for
+the two IoUs that keep boxes apart: it compares masks, of which neighbours share less than of their boxes. They count frames
+that a detector looked at; where an object was looked at less often, the same share of them decides.
 """
 
 import math
@@ -26,8 +27,8 @@ class AssociationRule:
     """
 
     min_score: float = 0.5
-    nms_iou: float = 0.1
-    associated_iou: float = 0.1     # no new object, and in `link` the same one
+    nms_iou: float = 0.3
+    associated_iou: float = 0.3     # no new object, and in `link` the same one
     matched_iou: float = 0.5        # seen by the detector
     start_score: float = 0.7
     hot_start: int = 15             # looks that a track is young for

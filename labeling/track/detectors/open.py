@@ -10,7 +10,16 @@ from labeling.track.detectors.ultralytics_process import UltralyticsDetector
 from labeling.track.detectors.zero_shot import open_zero_shot
 from labeling.track.finding import Detector
 
+USUAL_SCORES = 0.5, 0.7
+SMALL_SCORES = 0.35, 0.5        # FCOS multiplies two scores: what it is sure of has 0.6 to 0.8
 KINDS = ("small", "torchvision", "transformers", "ultralytics")
+
+
+def scores_of(config: DetectorConfig) -> tuple[float, float]:
+    """Return from which score on a box counts, and from which it begins an object, where the settings leave it open."""
+    usual = SMALL_SCORES if config.name == "small" else USUAL_SCORES
+    given = config.min_score, config.start_score
+    return given[0] if given[0] is not None else usual[0], given[1] if given[1] is not None else usual[1]
 
 
 def open_detector(config: DetectorConfig, *, device: str) -> Detector:
@@ -25,7 +34,7 @@ def open_detector(config: DetectorConfig, *, device: str) -> Detector:
     if config.name == "torchvision":
         return open_torchvision(config.model, checkpoint, config.categories, device)
     if config.name == "transformers":
-        return open_zero_shot(checkpoint, config.queries, config.min_score, device)
+        return open_zero_shot(checkpoint, config.queries, scores_of(config)[0], device)
     if not config.python:
         raise BadConfiguration("prompts.detector.python is null; expected the Python of an environment with ultralytics")
-    return UltralyticsDetector(Path(config.python).expanduser(), checkpoint, config.min_score)
+    return UltralyticsDetector(Path(config.python).expanduser(), checkpoint, scores_of(config)[0])

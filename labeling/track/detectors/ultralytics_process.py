@@ -4,6 +4,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class UltralyticsDetector:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr,
             )
         except OSError as error:
+            self.stderr.close()
             raise BadConfiguration(
                 f"prompts.detector.python is {str(python)!r} ({error}); expected the Python of an environment with ultralytics"
             ) from error
@@ -40,7 +42,8 @@ class UltralyticsDetector:
     def close(self) -> None:
         """End the process."""
         if self.process.stdin:
-            self.process.stdin.close()
+            with suppress(OSError):
+                self.process.stdin.close()
         self.process.wait(timeout=60)
         if self.process.stdout:
             self.process.stdout.close()
@@ -66,4 +69,5 @@ class UltralyticsDetector:
         code = self.process.wait(timeout=60)
         self.stderr.seek(0)
         last = self.stderr.read()[-400:].decode(errors="replace").strip()
+        self.close()
         raise Unavailable(f"the process of ultralytics ended with {code}: {last}", "detector_failed")
