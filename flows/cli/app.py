@@ -67,6 +67,7 @@ PANELS = {
         "review": CommandLine("review", "List, claim and decide masklets in doubt; serve the review page."),
         "judge": CommandLine("judge", "Fit, show and choose the judge, which gives each masklet its risk."),
         "export": CommandLine("export", "Export a snapshot in another format."),
+        "split": CommandLine("export", "Divide a snapshot's videos into training, validation and test."),
     },
     "Versions and upkeep": {
         "restore": CommandLine("dataset", "Publish a new snapshot that is equal to an old one."),

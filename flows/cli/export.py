@@ -1,5 +1,7 @@
 """`labeling export`: a snapshot in the formats that others read, a command for each."""
 
+import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +15,9 @@ from labeling.export.coco import export_coco
 from labeling.export.davis import export_davis
 from labeling.export.folder import Choice
 from labeling.export.formats import FOLDERS, Format
+from labeling.export.splits import SHARES, read_splits, split_snapshot
+from labeling.objects import open_objects
+from labeling.store.snapshots import read_snapshot
 
 commands = typer.Typer(rich_markup_mode="markdown")
 exports = typer.Typer(no_args_is_help=True, help="Export a snapshot in another format.")
@@ -23,6 +28,7 @@ Verdicts = Annotated[list[str], typer.Option("--verdict", help="Masklets of this
 OfVersion = Annotated[str | None, typer.Option(help="A version such as v000003; the newest without")]
 Categories = Annotated[list[str], typer.Option("--category", help="Masklets of this category; may be given more than once")]
 Frames = Annotated[str, typer.Option("--frames", help="What goes along: none, jpg (tracked frames) or video")]
+Side = Annotated[str | None, typer.Option("--split", help="Videos on this side of the split, as `labeling split` made it")]
 MEANING = {"accept": "are accepted", "review": "wait for review", "reject": "are rejected"}
 
 
@@ -52,10 +58,13 @@ def davis(
 def _command(form: Format) -> Callable[..., None]:
     def write(
         where: Root, out: Out, verdict: Verdicts = ["accept"], snapshot: OfVersion = None,  # noqa: B006
-        category: Categories = [], frames: Frames = "none",  # noqa: B006
+        category: Categories = [], split: Side = None, frames: Frames = "none",  # noqa: B006
     ) -> None:
         with as_configuration():
-            told = form.write(_root(where), out, Choice(verdict, snapshot, category, frames=frames))
+            root = _root(where)
+            objects = open_objects(root)
+            splits = read_splits(objects, read_snapshot(objects, snapshot))
+            told = form.write(root, out, Choice(verdict, snapshot, category, split, splits, frames=frames))
         names = [name for name in ("tracks", "videos", "frames", "masks") if name in told.counts]
         counted = {"tracks": 0} | {name: told.counts[name] for name in names}
         _say(f"{told.out}: {', '.join(f'{count} {name}' for name, count in counted.items())} of {told.snapshot}")
@@ -70,6 +79,28 @@ def _command(form: Format) -> Callable[..., None]:
 for _name, _form in FOLDERS.items():
     _frames = f" Frames: {', '.join(_form.frames)}." if len(_form.frames) > 1 else ""
     exports.command(_name, help=f"Write {_form.says}: `labeling export {_name} labels -o FOLDER`.{_frames}")(_command(_form))
+
+
+@commands.command()
+def split(
+    where: Root,
+    snapshot: OfVersion = None,
+    val: Annotated[float, typer.Option(min=0, max=1, help="The share of validation")] = SHARES["val"],
+    test: Annotated[float, typer.Option(min=0, max=1, help="The share of test")] = SHARES["test"],
+    prefix: Annotated[int, typer.Option(min=0, help="Keep keys together that agree in so many folders")] = 0,
+    look: Annotated[bool, typer.Option(help="Keep videos together whose pictures are nearly the same")] = True,
+) -> None:
+    """Divide a snapshot's videos into training, validation and test: `labeling split labels --val 0.2 --test 0`.
+
+    Each category is spread by the shares. A video that has a side keeps it, so that additions move nothing.
+    """
+    objects = open_objects(_root(where))
+    with as_configuration(), tempfile.TemporaryDirectory(prefix="labeling-split-") as scratch:
+        version = read_snapshot(objects, snapshot)
+        shares = {side: share for side, share in {"train": 1 - val - test, "val": val, "test": test}.items() if share}
+        sides = split_snapshot(objects, version, shares=shares, prefix_parts=prefix, look=look, scratch=Path(scratch))
+    counts = Counter(sides.values())
+    _say(f"{version.name}: " + ", ".join(f"{counts[side]} videos for {side}" for side in shares))
 
 
 def _say_left_out(left_out: Mapping[str, int], verdicts: Sequence[str]) -> None:

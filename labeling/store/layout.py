@@ -17,6 +17,7 @@ _DATA_FILE = re.compile(rf"(?:{'|'.join(DATA_TABLES)})/bucket=[0-9a-f]{{2}}/{_NA
 _STAGED = re.compile(
     r"(?:snapshots/v(\d{6,})/(?:files|tracks|videos|verdicts/part-0)|ledger/compact-v(\d{6,}))(?:-[0-9a-f]{8})?\.parquet"
 )
+_SPLITS = re.compile(r"snapshots/v(\d{6,})/splits\.parquet")
 _SNAPSHOT = re.compile(r"snapshots/v(\d{6,})\.json")
 
 
@@ -77,6 +78,17 @@ def snapshot_folder(version: int) -> str:
 def certificate(version: int, ending: str = "json") -> str:
     """What is promised of a snapshot's accepted masklets, as `json`, and as a page, `html`."""
     return f"{snapshot_folder(version)}certificate.{ending}"
+
+
+def splits(version: int) -> str:
+    """Which side of a split each video of a snapshot is on."""
+    return f"{snapshot_folder(version)}splits.parquet"
+
+
+def splits_version(key: str) -> int | None:
+    """The version that a table of splits was made for; None for another key."""
+    match = _SPLITS.fullmatch(key)
+    return int(match[1]) if match else None
 
 
 def snapshot_version(key: str) -> int | None:

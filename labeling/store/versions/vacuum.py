@@ -20,7 +20,8 @@ from labeling.store.snapshots import Snapshot, list_versions, read_snapshot
 from labeling.store.versions.card import CARD, README
 
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
-_BESIDE = re.compile(rf"snapshots/v(\d{{6,}})(?:\.json|/(?:{re.escape(CARD)}|{re.escape(README)}|certificate\.(?:json|html)))")
+_FILES = rf"{re.escape(CARD)}|{re.escape(README)}|certificate\.(?:json|html)|splits\.parquet"
+_BESIDE = re.compile(rf"snapshots/v(\d{{6,}})(?:\.json|/(?:{_FILES}))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,9 @@ def plan_vacuum(objects: Objects, retention: Retention, *, now: float | None = N
     retained = _retained(snapshots, retention, now)
     for snapshot in retained:
         needed |= _needed_by(objects, snapshot)
+    # Later snapshots take their sides from the newest table, whatever snapshot it was made for.
+    tables = [version for stat in objects.list(layout.SNAPSHOTS) if (version := layout.splits_version(stat.key)) is not None]
+    needed |= {layout.splits(version) for version in sorted(tables)[-1:]}
     dropped = {s.version for s in snapshots} - {s.version for s in retained}
     before = now - retention.min_age_hours * _HOUR_S
     beside = [stat for stat in _beside(objects) if stat.key not in needed]
@@ -116,6 +120,7 @@ def _needed_by(objects: Objects, snapshot: Snapshot) -> set[str]:
     beside = layout.snapshot_folder(snapshot.version)
     keys = {layout.snapshot(snapshot.version), f"{beside}{CARD}", f"{beside}{README}"}
     keys |= {layout.certificate(snapshot.version, ending) for ending in ("json", "html")}
+    keys.add(layout.splits(snapshot.version))
     keys |= {snapshot.ledger, snapshot.files, snapshot.tracks, snapshot.videos, snapshot.verdicts}
     return keys | set(read(objects, snapshot.files, schemas.FILES)["file"].to_pylist())
 

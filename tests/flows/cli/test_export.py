@@ -109,3 +109,12 @@ def test_what_a_run_cannot_begin_with_is_refused_before_anything_is_started(tmp_
     assert "0 of 0 videos are due" in typed("plan", *good)
     assert json.loads(typed("plan", *good, "--json"))["dead"][0]["reason"] == "unknown_video"
     assert not (tmp_path / "root").exists(), "a plan writes nothing"
+
+
+def test_a_split_is_followed_by_exports(root: Path, tmp_path: Path, typed: Typed) -> None:
+    at, verdict = f"store.root={root}", ("--verdict", "review")
+    assert "v000001: 1 videos for train, 0 videos for val" in typed("split", at, "--no-look", "--test", 0)
+    typed("export", "mot", at, "-o", tmp_path / "mot", *verdict, "--split", "train")
+    assert (tmp_path / "mot" / "train").is_dir()
+    assert "split is 'dev'; expected one of train" in typed("export", "mot", at, "-o", tmp_path / "x", "--split", "dev", code=2)
+    assert "shares" in typed("split", at, "--no-look", "--val", 0.6, "--test", 0.6, code=2)
