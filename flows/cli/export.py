@@ -92,7 +92,8 @@ def split(
 ) -> None:
     """Divide a snapshot's videos into training, validation and test.
 
-    `labeling split labels --val 0.2 --test 0` leaves out a test. Each category is spread by the shares. A video that has a side keeps it, so that additions move nothing.
+    `labeling split labels --val 0.2 --test 0` leaves out a test. Each category is spread by the shares. A video that has a side
+    keeps it, so that additions move nothing.
     """
     objects = open_objects(_root(where))
     with as_configuration(), tempfile.TemporaryDirectory(prefix="labeling-split-") as scratch:
