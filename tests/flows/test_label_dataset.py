@@ -147,7 +147,7 @@ def test_prefect_does_not_walk_through_a_runs_jobs(dataset: Dataset) -> None:
     ("missing_video", r"holds no video any more"), ("source_unavailable", "holds no video any more"),
 ])
 def test_what_would_fail_every_video_ends_the_run_without_a_dead_letter(dataset: Dataset, reason: str, said: str) -> None:
-    job = SimpleNamespace(name="job", video=SimpleNamespace(key="a.mp4", video_id="0" * 16))
+    job = SimpleNamespace(name="job", video=SimpleNamespace(key="a.mp4", video_id="0" * 16, uri="a.mp4"))
     (dataset.folder / "away").mkdir()       # where a disk was mounted when the run was planned
     source = SourceConfig(uri=str(dataset.folder / "away"))
     receipts = iter([Receipt(job_name="job", video_id="0" * 16, error=ErrorRecord(ErrorKind.POISON, reason, said))])
