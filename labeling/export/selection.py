@@ -51,7 +51,7 @@ class SelectedVideo:
 class Selection:
     """The snapshot's part that is exported, videos by ascending key; `left_out` counts its other tracks by verdict.
 
-    `certificate` is what is promised of it: of accepted masklets alone, and where the snapshot has one.
+    `certificate` is what is promised of it: of all accepted masklets alone, and where the snapshot has one.
     """
 
     snapshot: Snapshot
@@ -116,7 +116,9 @@ def select(
         SelectedVideo(videos[video_id], folders[video_id], tuple(sorted(rows, key=lambda track: track.object_id)))
         for video_id, rows in tracks.items()
     ]
-    promised = certificate_beside(objects, version.version) if frozenset(exported) == ACCEPTED else None
+    # A promise about all accepted masklets says nothing of some of them.
+    whole = frozenset(exported) == ACCEPTED and not categories and videos_in is None
+    promised = certificate_beside(objects, version.version) if whole else None
     return Selection(version, exported, tuple(sorted(chosen, key=lambda entry: entry.video.ref.key)), left_out, promised)
 
 

@@ -52,8 +52,8 @@ def with_stores(command: Any, path: tuple[str, ...]) -> list[tuple[str, ...]]:
     if below:
         return [leaf for name, group in below.items() for leaf in with_stores(group, (*path, name))]
     words = [p for p in command.params if p.param_type_name == "argument" and p.nargs == -1]
-    # These take overrides of networks, or files.
-    no_store = path[0] in ("train", "evaluate", "bench", "track", "checkpoints")
+    # These take overrides of networks, files, or settings that are only shown.
+    no_store = path[0] in ("train", "evaluate", "bench", "track", "checkpoints", "config")
     return [path] if words and not no_store else []
 
 

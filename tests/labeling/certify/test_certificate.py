@@ -20,6 +20,7 @@ from labeling.certify.examine import examine
 from labeling.certify.page import carry_along, render, write_certificate
 from labeling.certify.thresholds import Finding, Promise, Terms
 from labeling.errors import BadConfiguration, DamagedStore
+from labeling.export.selection import select
 from labeling.objects import Objects
 from labeling.store import layout
 from labeling.store.commit import commit
@@ -65,6 +66,17 @@ def test_it_is_read_back_as_it_was_written_and_the_card_says_it(objects: Objects
     readme = objects.get(f"{layout.snapshot_folder(snapshot.version)}{README}").decode()
     assert certificate.sentence in readme
     assert page.endswith(f"{snapshot.name}/certificate.html")
+
+
+def test_an_export_of_some_of_the_accepted_carries_no_promise(objects: Objects) -> None:
+    certificate, snapshot = certified(objects, Promise.WHOLE)
+    write_certificate(objects, snapshot, certificate)
+    whole = select(objects)
+    assert whole.certificate == certificate
+    (category,) = whole.categories
+    assert select(objects, categories=[category]).certificate is None
+    assert select(objects, videos_in=[video.video.ref.video_id for video in whole.videos[1:]]).certificate is None
+    assert select(objects, verdicts=["accept", "review"]).certificate is None
 
 
 @pytest.mark.parametrize("promise", list(Promise))
