@@ -29,7 +29,7 @@ BOUNDS = ("at_most", "at_least")
 
 RISK = "risk"  # the signal of a flag that a fitted judge gives
 
-# Of 399 held-out drawn tracks a rule was as sure of 16 that the fitted judge would accept: 13 were bad.
+# Of 399 held-out drawn tracks (the first fit) a rule was as sure of 16 that the fitted judge would accept: 13 were bad.
 SURE = 0.85
 RISK_AT_REVIEW = 0.5
 RISK_AT_REJECT = 0.8

@@ -25,14 +25,17 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """The judges of a store: one that was named, for all masklets, or each for those of the weights it was fitted on."""
+    """The judges of a store: one that was named, for all masklets, or each for the weights and trackers it was fitted on."""
 
     named: Judge | None = None
     by_weights: Mapping[str, Judge] = field(default_factory=dict)
 
     def of(self, track: TableRow) -> Judge | None:
         """Return the judge of a row of `tracks`; None where rules alone judge it."""
-        return self.named or self.by_weights.get(track["checkpoint_sha256"])
+        if self.named is not None:
+            return self.named
+        judge = self.by_weights.get(track["checkpoint_sha256"])
+        return judge if judge is not None and _knows(judge, track["tracker"]) else None
 
     @property
     def all(self) -> tuple[Judge, ...]:
@@ -53,6 +56,12 @@ class Judges:
             for at, opinion in zip(asked, judge.opinions([values[at] for at in asked]), strict=True):
                 opinions[at] = opinion
         return opinions
+
+
+def _knows(judge: Judge, tracker: str) -> bool:
+    """Return whether a judge was fitted on tracks of a tracker; of one that does not say, any."""
+    trackers = judge.facts.get("trained_on", {}).get("tracker")
+    return not trackers or tracker in trackers
 
 
 def judges_of(objects: Objects, choice: str) -> Judges:

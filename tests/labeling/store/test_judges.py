@@ -1,6 +1,7 @@
 """Fitted judges at publish: who judges what, what stands in verdicts, and judging again without tracking."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from labeling.objects import FolderObjects
 from labeling.qc.judge import Judge
 from labeling.qc.judge_json import document_of, to_json
 from labeling.store import judges as judging
-from labeling.store.judges import Judges, choice_of, choose, chosen, judge_at, judges_of, keep
+from labeling.store.judges import Judges, choice_of, choose, chosen, judge_at, judges_of, keep, shipped_judges
 from labeling.store.publish import nothing_to_publish, publish, recompute
 from labeling.store.records import verdict_from_row
 from labeling.store.snapshots import read_snapshot, read_verdicts
@@ -194,3 +195,12 @@ def test_judges_are_told_apart_by_what_they_say() -> None:
     judge = step_judge()
     assert Judges(by_weights={"a": judge, "b": judge}).all == (judge,)
     assert Judges(named=judge).digests == {"by-hand": judge.digest}
+
+
+def test_a_judge_is_asked_about_the_trackers_that_it_was_fitted_on() -> None:
+    judge = replace(step_judge(), facts={"trained_on": {"tracker": {"sam2": 3, "samurai": 4}}})
+    by_weights = Judges(by_weights={"w": judge, "any": step_judge()})
+    rows = [{"checkpoint_sha256": weights, "tracker": name} for weights in ("w", "any") for name in ("samurai", "dam4sam")]
+    assert [by_weights.of(row) is not None for row in rows] == [True, False, True, True]
+    assert Judges(named=judge).of(rows[1]) is judge
+    assert shipped_judges().of({"checkpoint_sha256": judge_at("nano").weights[0], "tracker": "sam2long"}) is None
