@@ -17,7 +17,7 @@ from labeling.errors import BadConfiguration
 from labeling.export.coco import export_coco
 from labeling.export.davis import export_davis
 from labeling.objects import Objects, open_objects
-from labeling.store.snapshots import Snapshot, list_versions, read_contents, read_snapshot
+from labeling.store.snapshots import Snapshot, list_versions, read_snapshot
 from labeling.store.versions.card import CARD, README, card_of, card_text, write_card
 from labeling.store.versions.diff import ChangedTrack, Diff, TrackVersion, diff_snapshots
 
@@ -55,7 +55,7 @@ def show(version: Version, where: Root) -> None:
     """Show what one snapshot holds, as its card says it."""
     objects = open_objects(store_at(where).store.root)
     snapshot = snapshot_at(objects, version)
-    console.print_json(json.dumps(card_of(objects, snapshot, read_contents(objects, snapshot))))
+    console.print_json(json.dumps(card_of(objects, snapshot)))
 
 
 @versions.command()
@@ -140,7 +140,7 @@ def card(
     """Write a snapshot's card again, counts and checksums as Markdown and JSON, and say where it lies."""
     objects = open_objects(store_at(where).store.root)
     snapshot = snapshot_at(objects, version)
-    said = write_card(objects, snapshot, read_contents(objects, snapshot))
+    said = write_card(objects, snapshot)
     if out is not None:
         with written_over(out / README, begins="---\npretty_name: ") as people, written_over(out / CARD, begins="{\n ") as code:
             people.write(card_text(said))

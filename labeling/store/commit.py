@@ -19,15 +19,18 @@ import pyarrow.compute as pc
 from labeling.errors import BadConfiguration, StoreBusy
 from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
+from labeling.store.changes import Changes
+from labeling.store.contents import Contents
 from labeling.store.ledger import read_ledger
 from labeling.store.parquet import to_bytes
-from labeling.store.snapshots import Contents, Snapshot, read_contents, read_snapshot
+from labeling.store.snapshots import Snapshot, read_contents, read_snapshot
 from labeling.store.verdicts import human_verdicts_of, with_human_verdicts
-from labeling.store.versions.card import write_card
-from labeling.types import Decision, JsonObject, ReviewDecision
+from labeling.store.versions.card import facts_of, write_card
+from labeling.types import JsonObject, ReviewDecision
 
 log = logging.getLogger(__name__)
 
+NEW_STORES = schemas.STORAGE_VERSION
 _RESULT = ["video_id", "object_id", "label_version", "batch"]
 
 
@@ -43,9 +46,14 @@ def commit(
 ) -> Snapshot | None:
     """Stage and commit the version after `parent`; None when another publisher committed it first.
 
-    Written are the tables of `after`, `snapshots/vNNNNNN.json` and its card. `still_held` is called right before the commit
-    (a `RunLock.check`); what it raises leaves staged tables that the next commit of that version removes.
+    Written are what differs from `parent` as new parts, or in a store of version 2 the tables of `after`, then
+    `snapshots/vNNNNNN.json` and its card. `still_held` is called right before the commit (a `RunLock.check`); what it raises
+    leaves staged tables that the next commit of that version, or `vacuum`, removes.
     """
+    if keeps_parts(parent):
+        changes = Changes(objects, parent)
+        changes.add(read_contents(objects, parent), after)
+        return changes.commit(qc, run_id=run_id, note=note, still_held=still_held)
     version = parent.version + 1 if parent else 1
     beside = layout.snapshot_folder(version)
     snapshot = Snapshot(
@@ -58,7 +66,7 @@ def commit(
         tracks=_stage(objects, f"{beside}tracks.parquet", after.tracks),
         videos=_stage(objects, f"{beside}videos.parquet", after.videos),
         verdicts=_stage(objects, f"{beside}verdicts/part-0.parquet", after.verdicts),
-        counts=_counts(after),
+        counts=after.counts(),
         qc=qc,
         note=note,
     )
@@ -70,8 +78,13 @@ def commit(
     if not won:
         log.info("%s was committed by another publisher; starting over from it", snapshot.name)
         return None
-    write_card(objects, snapshot, after)
+    write_card(objects, snapshot, facts_of(after))
     return snapshot
+
+
+def keeps_parts(parent: Snapshot | None) -> bool:
+    """Return whether the next version is kept in parts: as the one before, and in a new store by what this code writes."""
+    return parent.in_parts if parent else NEW_STORES > schemas.FILES_VERSION
 
 
 def _stage(objects: Objects, key: str, table: pa.Table) -> str:
@@ -100,18 +113,6 @@ def delete_all(objects: Objects, keys: Iterable[str]) -> None:
     """Remove objects, many at a time."""
     for _ in map_objects(objects, objects.delete, keys):
         pass
-
-
-def _counts(after: Contents) -> dict[str, int]:
-    verdicts = after.verdicts["verdict"].to_pylist()
-    return {
-        "videos": pc.count_distinct(after.tracks["video_id"]).as_py(),
-        "tracks": len(after.tracks),
-        "masks": pc.sum(after.tracks["num_masks"]).as_py() or 0,
-        "visible_masks": pc.sum(after.tracks["num_visible"]).as_py() or 0,
-        "decided": len(verdicts) - after.verdicts["decided_by"].null_count,
-        **{decision.value: verdicts.count(decision.value) for decision in Decision},
-    }
 
 
 def restore(

@@ -1,13 +1,13 @@
 """Snapshots: immutable versions of a dataset, each committed by one conditional write of `snapshots/vNNNNNN.json`.
 
-What lies beside a snapshot (files, tracks, videos, verdicts) is named by that object and counts for nothing without it. Its
-data files are checked against the checksums that were noted when they were written.
+Its tables are named by that object and count for nothing without it: parts in storage version 3, whole tables that lie beside
+it in version 2. Its data files are checked against the checksums that were noted when they were written.
 """
 
 import json
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import accumulate
 
@@ -16,17 +16,22 @@ import pyarrow as pa
 from labeling.errors import BadConfiguration
 from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
+from labeling.store.contents import PART_TABLES, Contents, contents_between, files_in, tracks_in, verdicts_in, videos_in
 from labeling.store.documents import document_of, plain, typed
 from labeling.store.parquet import read, sha256_of_object
+from labeling.store.parts import Part, Parts, part_from_json
 from labeling.types import Decision, JsonObject
+
+WHOLE_TABLES = ("ledger", "files", "tracks", "videos", "verdicts")  # beside a snapshot of storage version 2
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One version: which ledger, files and verdicts make it up, its parent, what it counts and how it was judged.
 
-    `ledger`, `files`, `tracks`, `videos` and `verdicts` are keys under the root. `counts` has videos, tracks, masks,
-    decided, and one entry for each verdict. `note` says what made it when that was no labelling.
+    `parts` are those of each table in storage version 3. In version 2 there are none, and `ledger`, `files`, `tracks`, `videos`
+    and `verdicts` are keys of whole tables. `counts` has videos, tracks, masks, decided, and one entry for each verdict. `note`
+    says what made it when that was no labelling.
     """
 
     version: int
@@ -41,8 +46,9 @@ class Snapshot:
     counts: Mapping[str, int]
     qc: JsonObject
     note: str = ""
-    storage_version: int = schemas.STORAGE_VERSION
+    storage_version: int = schemas.FILES_VERSION
     written_by: str = field(default_factory=lambda: f"samurai-labeling {schemas.code_version()}")
+    parts: Parts = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -51,7 +57,22 @@ class Snapshot:
 
     def to_json(self) -> bytes:
         """Return the object that commits it."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+        document = asdict(self)
+        for name in WHOLE_TABLES if self.in_parts else ("parts",):
+            del document[name]
+        return json.dumps(document, indent=1, sort_keys=True).encode()
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether its tables are kept in parts."""
+        return self.storage_version > schemas.FILES_VERSION
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of its tables."""
+        if self.in_parts:
+            return tuple(part.file for parts in self.parts.values() for part in parts)
+        return tuple(getattr(self, name) for name in WHOLE_TABLES)
 
 
 def snapshot_from_json(body: bytes, name: str) -> Snapshot:
@@ -62,12 +83,17 @@ def snapshot_from_json(body: bytes, name: str) -> Snapshot:
 
 def _checked(content: object, name: str) -> Snapshot:
     document = plain(content, dict, "the snapshot")
-    schemas.check_stamp(plain(document["storage_version"], int, "storage_version"), str(document["written_by"]), name)
-    snapshot = typed(Snapshot, document)
+    storage_version = plain(document["storage_version"], int, "storage_version")
+    schemas.check_stamp(storage_version, str(document["written_by"]), name)
+    parts: Parts = {}
+    if storage_version > schemas.FILES_VERSION:
+        parts = _parts(document["parts"])
+        document = {**document, **dict.fromkeys(WHOLE_TABLES, "")}
+    snapshot = replace(typed(Snapshot, {**document, "parts": {}}), parts=parts)
     if not name.endswith(f"/{layout.snapshot(snapshot.version)}"):
         raise ValueError(f"version is {snapshot.version}; expected that of its name")
     # Readers follow these keys wherever they lead, so each has to be a table of this version's own.
-    for part in ("ledger", "files", "tracks", "videos", "verdicts"):
+    for part in () if snapshot.in_parts else WHOLE_TABLES:
         if layout.staged_version(getattr(snapshot, part)) != snapshot.version:
             raise ValueError(f"{part} is {getattr(snapshot, part)!r}; expected the key of a table of this version")
     for count in ("videos", "tracks", "masks", "visible_masks", "decided", *Decision):
@@ -120,46 +146,52 @@ def _number(version: int | str) -> int:
     return int(digits)
 
 
+def _parts(document: object) -> Parts:
+    tables = plain(document, dict[str, list], "parts")  # type: ignore[type-arg]
+    return {table.name: tuple(_part(part) for part in tables[table.name]) for table in PART_TABLES}
+
+
+def _part(document: object) -> Part:
+    values = plain(document, dict, "a part")
+    for name in ("rows", "num_bytes"):
+        plain(values[name], int, name)
+    return part_from_json(values)
+
+
 def read_verdicts(objects: Objects, snapshot: Snapshot) -> pa.Table:
     """Return a snapshot's verdicts as an Arrow table, one row per masklet, by (video_id, object_id)."""
+    if snapshot.in_parts:
+        return verdicts_in(objects, snapshot.parts)
     return read(objects, snapshot.verdicts, schemas.VERDICTS)
 
 
 def read_tracks(objects: Objects, snapshot: Snapshot) -> pa.Table:
     """Return a snapshot's current rows of `tracks` as an Arrow table, in the order of its verdicts."""
+    if snapshot.in_parts:
+        return tracks_in(objects, snapshot.parts)
     return read(objects, snapshot.tracks, schemas.SNAPSHOT_TRACKS)
 
 
 def read_videos(objects: Objects, snapshot: Snapshot) -> pa.Table:
     """Return a snapshot's rows of `videos` as an Arrow table, one for each video and batch that is current."""
+    if snapshot.in_parts:
+        return videos_in(objects, snapshot.parts)
     return read(objects, snapshot.videos, schemas.VIDEOS)
 
 
 def read_files(objects: Objects, snapshot: Snapshot) -> pa.Table:
     """Return a snapshot's files with rows and checksums as an Arrow table."""
+    if snapshot.in_parts:
+        return files_in(objects, snapshot.parts)
     return read(objects, snapshot.files, schemas.FILES)
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What lies beside one snapshot, as Arrow tables, and the whole ledger's rows."""
-
-    ledger: pa.Table
-    files: pa.Table
-    tracks: pa.Table
-    videos: pa.Table
-    verdicts: pa.Table
-
-    def same_as(self, other: "Contents") -> bool:
-        """Return whether every row is the same."""
-        return all(getattr(self, f.name).equals(getattr(other, f.name)) for f in fields(self))
 
 
 def read_contents(objects: Objects, snapshot: Snapshot | None) -> Contents:
     """Read everything beside a snapshot; empty tables without one."""
     if snapshot is None:
-        empty = (schemas.LEDGER, schemas.FILES, schemas.SNAPSHOT_TRACKS, schemas.VIDEOS, schemas.VERDICTS)
-        return Contents(*(schema.empty_table() for schema in empty))
+        return Contents.none()
+    if snapshot.in_parts:
+        return contents_between(objects, snapshot.parts)
     return Contents(
         ledger=read(objects, snapshot.ledger, schemas.LEDGER),
         files=read_files(objects, snapshot),

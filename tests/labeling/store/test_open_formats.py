@@ -181,5 +181,5 @@ def test_later_columns_are_nullable_and_appended(table: str) -> None:
         assert (was.nullable, field.name) == (field.nullable, was.name)
         assert was.type == field.type or was.name == "box_xywh"
     assert all(field.nullable for field in list(now)[len(before.names) :]), "a later column is null in older files"
-    assert int(before.metadata[schemas.VERSION_KEY]) == schemas.STORAGE_VERSION, "added columns do not raise it"
+    assert int(before.metadata[schemas.VERSION_KEY]) == schemas.FILES_VERSION, "added columns do not raise it"
     assert not any(pa.types.is_fixed_size_list(field.type) for field in now), "pyarrow below 26 reads none with nulls"
