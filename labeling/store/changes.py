@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 
 from labeling.objects import Objects
 from labeling.store import layout, schemas
-from labeling.store.contents import OBJECTS, PART_TABLES, TRACKS, Contents, changes, current_objects
+from labeling.store.contents import OBJECTS, PART_TABLES, TRACKS, Contents, changes, current_objects, queue_counts
 from labeling.store.parts import (
+    LAST,
     LEAF_ROWS,
     Part,
     Parts,
@@ -31,8 +32,6 @@ from labeling.store.snapshots import Snapshot
 from labeling.store.versions.card import CardFacts, facts_in_card, facts_of, write_card
 from labeling.types import JsonObject
 
-_LAST = "g"
-
 
 @dataclass(slots=True)
 class Changes:
@@ -45,6 +44,7 @@ class Changes:
     parent: Snapshot | None
     parts: dict[str, list[Part]] = field(init=False)
     counts: Counter[str] = field(init=False)
+    queue: Counter[str] = field(init=False)
     changed: bool = field(default=False, init=False)
     _went: CardFacts = field(default_factory=CardFacts, init=False)
     _came: CardFacts = field(default_factory=CardFacts, init=False)
@@ -52,7 +52,8 @@ class Changes:
     def __post_init__(self) -> None:
         before: Parts = self.parent.parts if self.parent else {}
         self.parts = {table.name: list(before.get(table.name, ())) for table in PART_TABLES}
-        self.counts = Counter(self.parent.counts if self.parent else Contents.none().all_counts())
+        self.counts = Counter(self.parent.counts if self.parent else Contents.none().counts())
+        self.queue = Counter(self.parent.queue if self.parent else {})
 
     @property
     def version(self) -> int:
@@ -67,18 +68,21 @@ class Changes:
         rows = changes(before, after)
         for table in PART_TABLES:
             self._write(table, rows[table.name])
-        self.counts.subtract(before.all_counts())
-        self.counts.update(after.all_counts())
+        for counts, counted in ((self.counts, Contents.counts), (self.queue, lambda of: queue_counts(of.verdicts))):
+            counts.subtract(counted(before))
+            counts.update(counted(after))
         self._went = self._went.moved(CardFacts(), facts_of(before))
         self._came = self._came.moved(CardFacts(), facts_of(after))
 
     def _write(self, table: PartTable, rows: pa.Table) -> None:
         parts = self.parts[table.name]
         rows = stamped(rows, self.version, table)
-        # A table's first rows are its leaves: there is nothing that they lie over.
-        first = not parts and len(rows) > LEAF_ROWS // 2
-        for cut in leaf_cuts(rows):
-            parts.append(put_part(self.objects, table, cut, leaf=first))
+        if not len(rows):
+            return
+        # Many rows that lie over nothing are leaves at once.
+        first, last = rows["video_id"][0].as_py(), rows["video_id"][-1].as_py()
+        leaf = len(rows) > LEAF_ROWS // 2 and not any(part.meets(first, f"{last}{LAST}") for part in parts)
+        parts += (put_part(self.objects, table, cut, leaf=leaf) for cut in leaf_cuts(rows))
 
     def commit(
         self, qc: JsonObject, *, run_id: str, note: str = "", still_held: Callable[[], None] = lambda: None
@@ -88,7 +92,7 @@ class Changes:
         snapshot = Snapshot(
             self.version, self.parent.version if self.parent else None, run_id,
             datetime.now(UTC).isoformat(timespec="seconds"), "", "", "", "", "", dict(self.counts), qc, note,
-            schemas.STORAGE_VERSION, parts=merged_parts(self.objects, self.parts),
+            schemas.STORAGE_VERSION, queue=dict(self.queue), parts=merged_parts(self.objects, self.parts),
         )
         # As late as can be: staging takes long, and a lock that was lost meanwhile is another run's.
         still_held()
@@ -123,5 +127,5 @@ def _named(objects: Objects, parts: list[Part], rows: pa.Table, key: tuple[str, 
         return rows
     first, last = rows["video_id"][0].as_py(), rows["video_id"][-1].as_py()
     columns = ("video_id", "object_id", "label_version", "batch", "withdrawn")
-    current = current_objects(rows_between(objects, OBJECTS, parts, first, f"{last}{_LAST}", columns))
+    current = current_objects(rows_between(objects, OBJECTS, parts, first, f"{last}{LAST}", columns))
     return rows.filter(pc.is_in(joined_key(rows, key), value_set=joined_key(current, key)))

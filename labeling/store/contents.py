@@ -74,10 +74,6 @@ class Contents:
             **{decision.value: verdicts.count(decision.value) for decision in Decision},
         }
 
-    def all_counts(self) -> dict[str, int]:
-        """Count as a version in parts does: beside `counts` what is doubted, and what has a place in the queue as novel."""
-        return self.counts() | queue_counts(self.verdicts)
-
     @classmethod
     def none(cls) -> "Contents":
         """Return what a store without a snapshot holds."""
@@ -165,7 +161,19 @@ def tracks_of(current: pa.Table, rows: pa.Table) -> pa.Table:
     if at.null_count:
         missing = current.filter(pc.is_null(at)).select([*_RESULT]).slice(0, 1).to_pylist()[0]
         raise DamagedStore(f"the parts of `tracks` lack {missing}, which those of `objects` name; go back to a version before")
-    return conform(rows.take(at).append_column("masks_file", current["masks_file"]), schemas.SNAPSHOT_TRACKS)
+    # A file of its batch's own goes without saying.
+    packed = pc.not_equal(current["masks_file"], _own_files(current))
+    masks_files = pc.if_else(packed, current["masks_file"], pa.scalar(None, pa.string()))
+    return conform(rows.take(at).append_column("masks_file", masks_files), schemas.SNAPSHOT_TRACKS)
+
+
+def _own_files(rows: pa.Table) -> pa.Array:
+    """Return the files of masks that batches have of their own, as `layout.data_file` names them."""
+    video_ids = rows["video_id"].combine_chunks()
+    names = pc.binary_join_element_wise(video_ids, rows["batch"].combine_chunks(), "-")
+    buckets = pc.utf8_slice_codeunits(video_ids, 0, 2)
+    folders = pc.binary_join_element_wise(pa.scalar("masks/bucket="), buckets, "")
+    return pc.binary_join_element_wise(pc.binary_join_element_wise(folders, names, "/"), pa.scalar(".parquet"), "")
 
 
 def ledger_rows(rows: pa.Table) -> pa.Table:
@@ -198,17 +206,19 @@ def object_rows(contents: Contents) -> pa.Table:
     highest_key = joined_key(highest, _OBJECT)
     result = ledger.take(pc.index_in(joined_key(tracks, _RESULT), value_set=joined_key(ledger, _RESULT)))
     above = highest["label_version_max"].take(pc.index_in(joined_key(tracks, _OBJECT), value_set=highest_key))
-    columns = {name: contents.verdicts[name] for name in schemas.VERDICTS.names} | {
-        "highest_version": pc.max_element_wise(above, tracks["label_version"]),
-        "key": tracks["key"], "masks_file": tracks["masks_file"], "run_id": pc.coalesce(result["run_id"], tracks["run_id"]),
-        "written_at": pc.fill_null(result["written_at"], ""), "components": pc.fill_null(result["components"], "{}"),
-        "withdrawn": pa.array([False] * len(tracks), pa.bool_()),
+    columns = {
+        **{name: contents.verdicts[name] for name in schemas.VERDICTS.names},
+        "highest_version": pc.max_element_wise(above, tracks["label_version"]), "key": tracks["key"],
+        "masks_file": pc.coalesce(tracks["masks_file"], _own_files(tracks)),
+        "run_id": pc.coalesce(result["run_id"], tracks["run_id"]), "written_at": pc.fill_null(result["written_at"], ""),
+        "components": pc.fill_null(result["components"], "{}"), "withdrawn": pa.array([False] * len(tracks), pa.bool_()),
     }
     gone = highest.filter(pc.invert(pc.is_in(highest_key, value_set=joined_key(tracks, _OBJECT))))
     blank = pa.array([""] * len(gone), pa.string())
-    withdrawn = {name: gone[name] for name in _OBJECT} | dict.fromkeys(("key", "batch", "run_id", "written_at"), blank) | {
-        "track_id": gone["object_id"].cast(pa.string()), "label_version": gone["label_version_max"],
-        "highest_version": gone["label_version_max"], "components": pa.array(["{}"] * len(gone), pa.string()),
+    withdrawn = {
+        **{name: gone[name] for name in _OBJECT}, **dict.fromkeys(("key", "batch", "run_id", "written_at"), blank),
+        **dict.fromkeys(("label_version", "highest_version"), gone["label_version_max"]),
+        "track_id": gone["object_id"].cast(pa.string()), "components": pa.array(["{}"] * len(gone), pa.string()),
         "withdrawn": pa.array([True] * len(gone), pa.bool_()),
     }
     schema = schemas.OBJECTS.remove(len(schemas.OBJECTS) - 1)

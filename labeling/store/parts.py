@@ -5,6 +5,7 @@ one with the highest `changed_in` counts. Who looks for a video reads the parts 
 groups that their statistics do not rule out.
 """
 
+import math
 import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -218,9 +219,26 @@ def merged(
         if not over:
             out += leaf
             continue
-        rows = keep(rows_between(objects, table, [*leaf, *over], first, stop))
-        out += (put_part(objects, table, cut, leaf=True) for cut in leaf_cuts(rows))
+        for least, before in _subranges(first, stop, [*leaf, *over]):
+            rows = keep(rows_between(objects, table, [*leaf, *over], least, before))
+            out += (put_part(objects, table, cut, leaf=True) for cut in leaf_cuts(rows))
     return out
+
+
+def _subranges(first: str, stop: str, parts: Sequence[Part]) -> list[tuple[str, str]]:
+    """Cut a half-open range so that what is read of it at a time is a few leaves: video ids are hashes, so by their values."""
+    least, before = _number(first), _number(stop)
+    share = 0.0
+    for part in parts:
+        low, high = _number(part.first), _number(part.last) + 1
+        share += part.rows * (min(high, before) - max(low, least)) / (high - low)
+    count = max(1, math.ceil(share / (3 * LEAF_ROWS)))
+    cuts = [f"{least + (before - least) * k // count:016x}" for k in range(1, count)]
+    return list(pairwise([first, *cuts, stop]))
+
+
+def _number(video_id: str) -> int:
+    return int(video_id.ljust(16, "0")[:16], 16) if video_id < LAST else 16**16
 
 
 def leaf_cuts(rows: pa.Table) -> Iterator[pa.Table]:

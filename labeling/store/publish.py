@@ -156,7 +156,7 @@ def _in_parts(
         after = _advanced(objects, before, some.markers, by)
         if not isinstance(after, Contents):
             return after
-        version.add(before, sent_novel(after, by, counts=counts_elsewhere(version.counts, before)))
+        version.add(before, sent_novel(after, by, counts=counts_elsewhere(version.queue, before)))
     return version
 
 

@@ -4,6 +4,16 @@ Anything that reads Parquet reads these. Coordinates are those of the upright fr
 source's presentation order; boxes are x, y, width, height in pixels. `bucket` is in the path only. Rows of other versions
 lie there too; what a snapshot holds in DuckDB, with no code of ours:
 
+    SET VARIABLE parts = (SELECT list('ROOT/' || part.file)
+    FROM (SELECT unnest(parts.objects) AS part FROM 'ROOT/snapshots/v000001.json'));
+    CREATE OR REPLACE TEMP VIEW objects AS SELECT * FROM read_parquet(getvariable('parts'))
+    QUALIFY NOT withdrawn AND changed_in = max(changed_in) OVER (PARTITION BY video_id, object_id);
+    SET VARIABLE files = (SELECT list(DISTINCT 'ROOT/' || masks_file) FROM objects);
+    SELECT masks.* FROM read_parquet(getvariable('files'), union_by_name=true) masks
+    SEMI JOIN objects USING (video_id, track_id, label_version)
+
+and in a store of version 2:
+
     SET VARIABLE files = (SELECT list('ROOT/' || file) FROM 'ROOT/snapshots/v000001/files.parquet' WHERE "table" = 'masks');
     SELECT masks.* FROM read_parquet(getvariable('files'), union_by_name=true) masks
     SEMI JOIN 'ROOT/snapshots/v000001/tracks.parquet' USING (video_id, track_id, label_version)

@@ -29,8 +29,8 @@ WHOLE_TABLES = ("ledger", "files", "tracks", "videos", "verdicts")  # beside a s
 class Snapshot:
     """One version: which ledger, files and verdicts make it up, its parent, what it counts and how it was judged.
 
-    `parts` are those of each table in storage version 3. In version 2 there are none, and `ledger`, `files`, `tracks`, `videos`
-    and `verdicts` are keys of whole tables. `counts` has videos, tracks, masks, decided, and one entry for each verdict. `note`
+    `parts` are those of each table in storage version 3, and `queue` counts what is doubted, and what is in review because it
+    is novel. In version 2 there are none, and `ledger`, `files`, `tracks`, `videos` and `verdicts` are keys of whole tables. `counts` has videos, tracks, masks, decided, and one entry for each verdict. `note`
     says what made it when that was no labelling.
     """
 
@@ -49,6 +49,7 @@ class Snapshot:
     storage_version: int = schemas.FILES_VERSION
     written_by: str = field(default_factory=lambda: f"samurai-labeling {schemas.code_version()}")
     parts: Parts = field(default_factory=dict)
+    queue: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -58,7 +59,7 @@ class Snapshot:
     def to_json(self) -> bytes:
         """Return the object that commits it."""
         document = asdict(self)
-        for name in WHOLE_TABLES if self.in_parts else ("parts",):
+        for name in WHOLE_TABLES if self.in_parts else ("parts", "queue"):
             del document[name]
         return json.dumps(document, indent=1, sort_keys=True).encode()
 
@@ -89,7 +90,7 @@ def _checked(content: object, name: str) -> Snapshot:
     if storage_version > schemas.FILES_VERSION:
         parts = _parts(document["parts"])
         document = {**document, **dict.fromkeys(WHOLE_TABLES, "")}
-    snapshot = replace(typed(Snapshot, {**document, "parts": {}}), parts=parts)
+    snapshot = replace(typed(Snapshot, {name: value for name, value in document.items() if name != "parts"}), parts=parts)
     if not name.endswith(f"/{layout.snapshot(snapshot.version)}"):
         raise ValueError(f"version is {snapshot.version}; expected that of its name")
     # Readers follow these keys wherever they lead, so each has to be a table of this version's own.
