@@ -48,8 +48,9 @@ class Settings(BaseModel):
         "nano", "tiny", "small", "base_plus", "large", "sam2_tiny", "sam2_small", "sam2_base_plus", "sam2_large"
     ] = Field(default="base_plus", description="Larger networks follow better and take longer; nano needs no checkpoint")
     checkpoint: str = Field(default="", description="The weights' file, as workers see it; empty for nano's own")
-    tracker: Literal["samurai", "sam2"] = Field(
-        default="samurai", description="samurai follows motion too, sam2 appearance alone"
+    tracker: Literal["samurai", "sam2", "dam4sam"] = Field(
+        default="samurai",
+        description="samurai follows motion too, sam2 appearance alone, dam4sam remembers what tells look-alikes apart",
     )
     precision: Literal["fp32", "bf16"] = Field(default="fp32", description="bf16 is faster on GPUs, and a little less exact")
     qc: Literal["default", "strict", "off"] = Field(default="default", description="How much reviewers see; off accepts all")

@@ -28,7 +28,8 @@ from labeling.ingest.listing import why_source_is_gone
 from labeling.jobs import Job, Receipt
 from labeling.objects import Objects
 from labeling.pool.pool import run_jobs
-from labeling.store.dead_letters import dead_job, dead_object, put_dead_letter
+from labeling.store.dead_letters import dead_job, dead_object, of_objects, put_dead_letter
+from labeling.store.dead_videos import note_dead_inputs
 from labeling.store.layout import DATA_TABLES, data_file
 from labeling.store.publish import missing_results
 from labeling.store.run_state import Doing
@@ -97,9 +98,7 @@ def label(run: OpenRun, meter: RunMeter) -> RunSummary:
     if jobs:
         work = LabelVideo(config, run.recipe, run.run_id)
         work.shared = shared_root(run.objects, run.run_id)
-        stream = run_jobs(
-            work, jobs, cluster=config.cluster, run=config.run, on_event=progress.note, cost_of=bytes_to_track
-        )
+        stream = run_jobs(work, jobs, cluster=config.cluster, run=config.run, on_event=progress.note)
         chunk = max(config.run.chunk_size, math.ceil(len(jobs) / config.run.max_chunks))
         on_page = ProgressArtifact(run.objects.root)
         with work.shared.laid_out(), closing(stream), shown(progress, enabled=config.run.progress) as redraw:
@@ -163,11 +162,6 @@ def lose_missing(run: OpenRun, snapshot: Snapshot, progress: RunProgress) -> str
     )
 
 
-def bytes_to_track(job: Job) -> float:
-    """How much work a job is beside others: its video's bytes, for each object."""
-    return float(max(1, job.video.num_bytes) * len(job.keys))
-
-
 def fails_all(source: SourceConfig | None, error: ErrorRecord) -> str:
     """Say why what one video failed of will fail all others too; "" where it is that video's own."""
     if error.reason in (CREDENTIALS_EXPIRED, CREDENTIALS_REFUSED):
@@ -212,9 +206,11 @@ class Feed:
         if receipt.error is not None:
             error = receipt.error
             put_dead_letter(self.objects, dead_job(job, error))
+            note_dead_inputs(self.objects, job, error)
             log.warning("dead letter of %s: %s: %s", job.video.key, error.reason, error.message, extra=about)
         for object_id, error in receipt.dead_objects.items():
             put_dead_letter(self.objects, dead_object(job, object_id, error))
+            note_dead_inputs(self.objects, of_objects(job, {object_id}), error)
             log.warning(
                 "dead letter of %s, object %d: %s: %s", job.video.key, object_id, error.reason, error.message, extra=about
             )

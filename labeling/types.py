@@ -162,7 +162,8 @@ class FrameMask:
     """One object's mask on one tracked frame with the scores that came with it.
 
     `predicted_iou` in [0, 1]; `object_score` a logit, present above the tracker's threshold; `motion_iou`,
-    `candidate_gap` and `pointer_similarity` are None where there is none. `box_xywh` is None when the mask is empty. What
+    `candidate_gap` and `pointer_similarity` are None where there is none. `distractor` is the lowest box IoU of the mask and
+    its union with what another candidate adds: low where a look-alike is near. `box_xywh` is None when the mask is empty. What
     `LOOKS` names says what the object looks like, see `labeling/track/looks.py`; None where nothing was seen of it.
     """
 
@@ -185,6 +186,7 @@ class FrameMask:
     colour_ring: float | None = None
     colour_other: float | None = None
     edge_gradient: float | None = None
+    distractor: float | None = None
 
     def __post_init__(self) -> None:
         require(self.frame_idx >= 0, "frame_idx", self.frame_idx, "a 0-based frame index")

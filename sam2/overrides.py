@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any
 
-from sam2.modeling.config import ModelConfig, TrunkSizes
+from sam2.modeling.config import POLICY_SETTINGS, ModelConfig, TrunkSizes
 from sam2.modeling.settings import KEYS_FIXED, of_kind
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ def apply_overrides(
 ) -> ModelConfig:
     """Return the config with each `++model.KEY=VALUE` (also `+model.` and `model.`) applied; the last of a key wins.
 
+    `++model.memory_policy=NAME` brings what that policy is published with (`POLICY_SETTINGS`), which the other keys change.
     Keys that are not known are noted in `unknown`, where a class of the caller's may know them. Raises ValueError for
     one otherwise (with near matches), for a value of the wrong kind, and for a choice that the network does not have.
     """
@@ -78,6 +79,7 @@ def apply_overrides(
     trunk: dict[str, Any] = {}
     for override in overrides:
         _note(override, config, changes, trunk, unknown)
+    changes = {**POLICY_SETTINGS.get(changes.get("memory_policy", ""), {}), **changes}
     # made at once: sizes that follow from each other may come in any order
     return replace(config, **changes, trunk=replace(config.trunk, **trunk))
 

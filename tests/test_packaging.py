@@ -1,7 +1,9 @@
 """The wheel holds what a user without a checkout needs."""
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -26,7 +28,7 @@ def test_every_yaml_is_in_the_wheel(names: set[str]) -> None:
 
 
 def test_every_source_and_template_is_in_the_wheel(names: set[str]) -> None:
-    kinds = {".py", ".html", ".css", ".js", ".svg", ".mako"}
+    kinds = {".py", ".html", ".css", ".js", ".svg", ".mako", ".json", ".safetensors", ".typed"}
     wanted = {
         str(path.relative_to(TOP))
         for folder in ("flows", "sam2", "labeling")
@@ -38,3 +40,12 @@ def test_every_source_and_template_is_in_the_wheel(names: set[str]) -> None:
 
 def test_nothing_else_is_in_the_wheel(names: set[str]) -> None:
     assert {name.split("/")[0] for name in names} <= {"flows", "sam2", "labeling", "samurai_labeling-0.1.0.dist-info"}
+
+
+def test_the_page_of_third_parties_names_what_is_installed() -> None:
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    extras = [line for name, lines in project["optional-dependencies"].items() if name != "dev" for line in lines]
+    packages = {re.match(r"[\w-]+", line)[0] for line in [*project["dependencies"], *extras]} - {project["name"]}
+    rows = re.findall(r"^\| ([\w-]+) \| ([^|]+) \|", (TOP / "THIRD_PARTY.md").read_text(), re.MULTILINE)
+    assert {name for name, _ in rows[1:]} - {"---"} == packages
+    assert not [name for name, licence in rows if re.search(r"\b(A?GPL)\b", licence)]

@@ -13,6 +13,7 @@ from flows.configure import as_configuration
 from labeling.certify.examine import Examined
 from labeling.certify.thresholds import Promise, Terms
 
+commands = typer.Typer(rich_markup_mode="markdown")
 EXAMPLES = """
 Examples:
 
@@ -24,6 +25,7 @@ Examples:
 """
 
 
+@commands.command(epilog=EXAMPLES)
 def certify(
     where: Root,
     error: Annotated[float, typer.Option(help="The share of bad masklets that is promised at most")] = 0.05,
@@ -33,7 +35,7 @@ def certify(
     count: Annotated[int | None, typer.Option("--draw", help="Only draw so many masklets for people to look at")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Promise how many accepted masklets are bad at most, from a random audit that people have answered.
+    """Certify the share of bad masklets among those accepted, by a random audit that people answered.
 
     `--draw N` puts N masklets, drawn at random, into the review queue, where they wait for a verdict alone. Once they are
     answered the same command without it finds the risk up to which masklets may be accepted, publishes what that accepts, and

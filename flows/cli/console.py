@@ -22,7 +22,6 @@ from rich.segment import Segment
 
 from labeling.errors import BadConfiguration, ClusterFailed, DamagedStore, LabelingError, StoreBusy, Unavailable
 from labeling.logs import VISIBLE, redact
-from labeling.store.schemas import NewerStore
 
 __all__ = ["console", "escape", "plain_console"]
 
@@ -70,7 +69,7 @@ def exit_code_of(error: BaseException) -> int:
     if isinstance(error, _out_of_reach()):
         say("failed", str(error))
         return FAILED
-    if isinstance(error, LabelingError | NewerStore):
+    if isinstance(error, LabelingError):
         say("refused", str(error))
         return BAD_CONFIGURATION
     if isinstance(error, OSError) and error.filename is not None:

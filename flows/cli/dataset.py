@@ -21,7 +21,9 @@ from labeling.store.snapshots import Snapshot, list_versions, read_snapshot
 from labeling.store.versions.card import CARD, README, card_of, card_text, write_card
 from labeling.store.versions.diff import ChangedTrack, Diff, TrackVersion, diff_snapshots
 
-versions = typer.Typer(no_args_is_help=True, help="The snapshots of a dataset: list them, show one, compare two.")
+commands = typer.Typer(rich_markup_mode="markdown")
+versions = typer.Typer(no_args_is_help=True, help="List snapshots, show one, compare two.")
+commands.add_typer(versions, name="versions")
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="A snapshot's number or name, such as v000003")]
 SHOWN = 40
@@ -120,8 +122,12 @@ def _changed(one: ChangedTrack) -> tuple[str, ...]:
     return _name(one.after), escape(one.after.track_id), versions, j, frames, verdicts
 
 
+@commands.command()
 def restore(version: Version, where: Root) -> None:
-    """Go back: make a new snapshot that is equal to an old one. Nothing is deleted; the next run labels what then differs."""
+    """Publish a new snapshot that is equal to an old one.
+
+    Nothing is deleted; the next run labels what then differs.
+    """
     from flows.run.upkeep_steps import restore_version
 
     config = store_at(where)
@@ -132,12 +138,13 @@ def restore(version: Version, where: Root) -> None:
     console.print(f"{snapshot.name} is the newest ({note}): {counts}; {opened} new review items")
 
 
+@commands.command()
 def card(
     where: Root,
     version: Annotated[str | None, typer.Option(help="A version such as v000003; the newest without")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write README.md and card.json into this folder")] = None,
 ) -> None:
-    """Write a snapshot's card again, counts and checksums as Markdown and JSON, and say where it lies."""
+    """Write a snapshot's card again: counts and checksums, as Markdown and JSON."""
     objects = open_objects(store_at(where).store.root)
     snapshot = snapshot_at(objects, version)
     said = write_card(objects, snapshot)
@@ -148,10 +155,12 @@ def card(
     console.print(escape(objects.uri(f"snapshots/{snapshot.name}/{README}")), soft_wrap=True)
 
 
+@commands.command()
 def compact(where: Root) -> None:
-    """Pack the newest snapshot's small files into large ones, in a new snapshot with the same rows.
+    """Pack a snapshot's small files into large ones; the rows stay the same.
 
-    The bounds are `upkeep.target_mib`, `upkeep.min_files` and `upkeep.compact_gib`. `vacuum` frees the small files later.
+    The newest snapshot is packed, and a new one published. The bounds are `upkeep.target_mib`, `upkeep.min_files` and
+    `upkeep.compact_gib`. `vacuum` frees the small files later.
     """
     from flows.run.upkeep_steps import compact_store, told_compacted
 
@@ -160,14 +169,16 @@ def compact(where: Root) -> None:
     console.print(told_compacted(compact_store(config)))
 
 
+@commands.command()
 def vacuum(
     where: Root,
     apply: Annotated[bool, typer.Option("--apply", help="Remove it; without this it is only said")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Name every object")] = False,
 ) -> None:
-    """Remove old snapshots, and the files that no kept one needs; a dry run without --apply.
+    """Delete old snapshots and the files that no other one needs; only with `--apply`.
 
-    What is kept: `upkeep.keep_last`, `upkeep.keep_days`, `upkeep.keep` by name, and all younger than `upkeep.min_age_hours`.
+    Without it nothing is deleted and the files are listed. What is kept: `upkeep.keep_last`, `upkeep.keep_days`, `upkeep.keep`
+    by name, and all younger than `upkeep.min_age_hours`.
     """
     from flows.run.upkeep_steps import told_vacuum, vacuum_store
 
@@ -182,7 +193,8 @@ def vacuum(
         console.print(f"{'dropped' if apply else 'would drop'} {', '.join(done.dropped)}", soft_wrap=True)
 
 
-exports = typer.Typer(no_args_is_help=True, help="Write a snapshot in another format: coco, davis.")
+exports = typer.Typer(no_args_is_help=True, help="Export a snapshot in another format.")
+commands.add_typer(exports, name="export")
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where it goes; an earlier export there is replaced")]
 Verdicts = Annotated[list[str], typer.Option("--verdict", help="Masklets of this verdict; may be given more than once")]

@@ -13,14 +13,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.console import escape
+from flows.cli.arguments import AsJson
+from flows.cli.console import console, escape
 from flows.configure import config_folder, load_config
 from labeling.config import default_scratch
 from labeling.objects import open_objects
+
+commands = typer.Typer(rich_markup_mode="markdown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,15 @@ _FIXES = {
     "configs": "install the package again",
 }
 _TITLES = {"ray": "Ray", "prefect": "Prefect", "gpu": "GPU", "configs": "configuration", "s3_settings": "S3"}
+
+
+@commands.command()
+def doctor(
+    store: Annotated[str | None, typer.Option(help="A store root to try: a folder or s3://...")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check this machine and name the fix for what does not work."""
+    raise typer.Exit(render(examine(store), console, as_json=as_json))
 
 
 def examine(root: str | None = None) -> list[Check]:

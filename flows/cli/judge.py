@@ -18,7 +18,9 @@ from labeling.qc.judge_json import document_of, to_json
 from labeling.store.judges import AUTO, NONE, choose, judge_at
 from labeling.store.snapshots import read_snapshot
 
-app = typer.Typer(no_args_is_help=True, help="The fitted judge, which gives each masklet its risk: fit, show, use.")
+commands = typer.Typer(rich_markup_mode="markdown")
+app = typer.Typer(no_args_is_help=True, help="Fit, show and choose the judge, which gives each masklet its risk.")
+commands.add_typer(app, name="judge")
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="The file to write it to")]
 

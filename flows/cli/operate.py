@@ -22,13 +22,17 @@ from labeling.logs import redacted
 from labeling.objects import Objects, open_objects
 from labeling.store.run_state import Doing, RunState, recent_states
 
-figures = typer.Typer(no_args_is_help=True, help="Figures for Prometheus.")
+commands = typer.Typer(rich_markup_mode="markdown")
+figures = typer.Typer(no_args_is_help=True, help="Serve figures for Prometheus.")
+commands.add_typer(figures, name="metrics")
 
 
+@commands.command()
 def status(where: Root, as_json: AsJson = False) -> None:
-    """Say what runs now, what is done, due and dead, how long it will take, what waits for review, and the last snapshot.
+    """Show what runs, what is done, due and failed, what waits for review, and the last snapshot.
 
-    `labeling status s3://labels/cars`; nothing is listed or downloaded, so it answers at once for large datasets too.
+    `labeling status s3://labels/cars` says how long the rest takes too. Nothing is listed or downloaded, so it answers at once
+    for large datasets.
     """
     found = status_of(store_at(where))
     if as_json:
@@ -168,7 +172,8 @@ def serve(
         raise BadConfiguration(f"cannot listen at {host} port {port} ({error}); give ones that are free") from error
 
 
-runs = typer.Typer(no_args_is_help=True, help="Past runs: list them, show one, compare two.")
+runs = typer.Typer(no_args_is_help=True, help="List past runs, show one, compare two.")
+commands.add_typer(runs, name="runs")
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or `latest`")]
 

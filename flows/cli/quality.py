@@ -10,7 +10,9 @@ from flows.quality.truth import DEFAULT_ROOT, FIT, HELD
 from flows.run.out_folder import check_folder
 from labeling.errors import BadConfiguration
 
-app = typer.Typer(no_args_is_help=True, help="Tracks whose truth is known, and how well masklets are judged by them.")
+commands = typer.Typer(rich_markup_mode="markdown")
+app = typer.Typer(no_args_is_help=True, help="Make tracks with known truth and measure verdicts by them.")
+commands.add_typer(app, name="quality")
 
 ALL = "all"
 Folder = Annotated[Path, typer.Option("--root", help="Where pieces lie")]

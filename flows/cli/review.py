@@ -16,7 +16,7 @@ from flows.run.review_queue import open_queue, queue_shown
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration, BadInput, LabelingError
 from labeling.objects import open_objects
-from labeling.review import commands
+from labeling.review import commands as tables
 from labeling.review.accounts import Accounts
 from labeling.review.commands import render_gold, render_scores
 from labeling.review.figures import throughput
@@ -25,7 +25,9 @@ from labeling.review.items import ItemStatus, QueuedItem, item_of
 from labeling.review.queue import MAX_PAGE, ReviewQueue
 from labeling.types import RLE
 
-app = typer.Typer(no_args_is_help=True, help="Settle what the judge doubts: list, claim, decide.")
+commands = typer.Typer(rich_markup_mode="markdown")
+app = typer.Typer(no_args_is_help=True, help="List, claim and decide masklets in doubt; serve the review page.")
+commands.add_typer(app, name="review")
 app.command("apply")(review_apply.apply)
 app.command("audit")(review_apply.audit)
 app.command("export")(review_apply.export_items)
@@ -56,7 +58,7 @@ def list_items(
             items = queue.list(chosen, reason=reason, category=category, run=run, limit=limit)
             typer.echo(json.dumps({"queue": queue_shown(config), "items": [_plain(item) for item in items]}, indent=1))
             return
-        console.print(commands.render_list(queue, status=chosen, reason=reason, category=category, run=run, limit=limit))
+        console.print(tables.render_list(queue, status=chosen, reason=reason, category=category, run=run, limit=limit))
     console.print(f"queue: {queue_shown(config)}", markup=False, soft_wrap=True)
 
 
@@ -72,14 +74,14 @@ def _plain(item: QueuedItem) -> dict[str, Any]:
 def show(item: Item, where: Root) -> None:
     """Show one item: its flags with their numbers, its history."""
     with queue_of(settings_of(where), reading=True) as queue:
-        console.print(commands.render_item(queue, item))
+        console.print(tables.render_item(queue, item))
 
 
 @app.command()
 def stats(where: Root) -> None:
     """Show what reviewing takes, by reviewer and kind of decision, and the backlog over time."""
     with queue_of(settings_of(where), reading=True) as queue:
-        console.print(commands.render_throughput(throughput(queue)))
+        console.print(tables.render_throughput(throughput(queue)))
 
 
 @app.command()
@@ -93,8 +95,8 @@ def claim(
 ) -> None:
     """Take an item for a while; nobody else gets it until the lease runs out."""
     with queue_of(settings_of(where)) as queue:
-        lease = commands.claim_item(queue, item, reviewer=reviewer, lease_s=lease_s, reason=reason, senior=senior)
-        console.print(commands.render_claim(lease))
+        lease = tables.claim_item(queue, item, reviewer=reviewer, lease_s=lease_s, reason=reason, senior=senior)
+        console.print(tables.render_claim(lease))
 
 
 @app.command()
@@ -110,10 +112,10 @@ def decide(
 ) -> None:
     """Accept, reject or correct: `labeling review decide 7 correct --prompts fix.jsonl labels`."""
     with queue_of(settings_of(where)) as queue:
-        decided = commands.decide_item(
+        decided = tables.decide_item(
             queue, item, action, reviewer=reviewer, token=token, prompts_uri=prompts, note=note, senior=senior
         )
-        console.print(commands.render_decision(decided))
+        console.print(tables.render_decision(decided))
     if action == "correct":
         console.print("`labeling review apply`, or the next `labeling run`, tracks this object again from the correction")
 

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from flows.cli.arguments import Root, Words, queue_of, require_store, split_items, store_at, with_root
 from flows.cli.console import console, escape
-from flows.cli.label import config_of_run, end_with
+from flows.cli.dead_letters import config_of_run
+from flows.cli.label import end_with
 from flows.configure import as_configuration, load_config, require_settings
 from flows.run.out_folder import written_over
 from flows.run.plan import check_inputs

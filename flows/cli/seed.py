@@ -8,7 +8,9 @@ from flows.cli.console import DEAD_LETTERS, OK, console
 from flows.configure import as_configuration, load_config, require_settings
 from labeling.track.grid import GridRule
 
-app = typer.Typer(no_args_is_help=True, help="Make a prompt table that nobody has to draw.")
+commands = typer.Typer(rich_markup_mode="markdown")
+app = typer.Typer(no_args_is_help=True, help="Make a prompt table from the videos alone.")
+commands.add_typer(app, name="seed")
 
 EXAMPLES = """
 Examples:

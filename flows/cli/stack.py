@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from flows.stack.parts import StackPart
     from flows.stack.stack import Stack
 
-app = typer.Typer(no_args_is_help=True, help="PostgreSQL, S3, Prefect, Ray, review page and Prometheus on this machine alone.")
+commands = typer.Typer(rich_markup_mode="markdown")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Start and stop PostgreSQL, S3, Prefect, Ray, the review page and Prometheus on this machine.",
+)
+commands.add_typer(app, name="stack")
 
 Folder = Annotated[Path, typer.Option(help="Where data, logs and what is running are kept")]
 FOLDER = Path("outputs/stack")

@@ -27,7 +27,7 @@ from labeling.qc.signals import SignalMeter
 from labeling.store.records import MASK_CELLS, TrackRow, mask_to_row, track_to_row
 from labeling.store.schemas import code_version
 from labeling.track.follow import follow
-from labeling.track.predictor import TRACKERS, Predictor, TrackerRecipe, arithmetic, build_predictor, default_device, recipe_of
+from labeling.track.predictor import Predictor, TrackerRecipe, arithmetic, build_predictor, default_device, recipe_of
 from labeling.types import FrameMask, Prompt, Provenance, TableRow
 from sam2.training.clip import Clip
 
@@ -50,6 +50,7 @@ KINDS = (
 # Frames by the place in a round of 47, a prime, so that each kind comes in all lengths; 24 for those not named.
 LENGTHS = {5: 60, 17: 120, 29: 60}
 LONGEST, LONGEST_EVERY = 240, 89
+TRACKERS = ("sam2", "samurai")      # an order of its own: with another tracker every piece would be another
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from flows.run.review_queue import queue_shown
 from labeling.config import LabelConfig
 from labeling.errors import BadConfiguration
 from labeling.objects import Objects, open_objects
+from labeling.store.dead_videos import DEAD
 from labeling.store.judges import judged_by
 from labeling.store.lock import holder_of
 from labeling.store.parquet import open_file
@@ -28,6 +29,7 @@ class Outcome:
     """What a run came to; `dead_letters` counts this run's by reason, `stopped` says why it ended before its plan did.
 
     `report` is its page's URI, "" for a run with nothing due, which has none; `judged` says what gave the risks.
+    `dead_before` counts videos that were left out, in whole or in part, since their unchanged inputs failed before.
     """
 
     run_id: str
@@ -39,6 +41,7 @@ class Outcome:
     report: str
     stopped: str = ""
     judged: str = ""
+    dead_before: int = 0
 
 
 def outcome_of(config: LabelConfig, plan: Plan, summary: RunSummary, snapshot: Snapshot, *, report: str = "") -> Outcome:
@@ -47,7 +50,8 @@ def outcome_of(config: LabelConfig, plan: Plan, summary: RunSummary, snapshot: S
     stopped = overspent(summary.num_jobs, summary.failures_by_reason, config.run.max_dead_letter_share)
     dead = dead_by_reason(plan, summary)
     judged = judged_by(open_objects(config.store.root), snapshot)
-    return Outcome(plan.run_id, snapshot.name, summary, skipped, dead, snapshot.counts, report, stopped, judged)
+    dead_before = sum(DEAD in entry.why for entry in plan.entries)
+    return Outcome(plan.run_id, snapshot.name, summary, skipped, dead, snapshot.counts, report, stopped, judged, dead_before)
 
 
 def dead_by_reason(plan: Plan, summary: RunSummary) -> dict[str, int]:
@@ -73,6 +77,11 @@ def print_outcome(outcome: Outcome, config: LabelConfig, console: Console) -> No
         console.print(f"  {escape(outcome.judged)}", soft_wrap=True)
     for reason, count in outcome.dead_letters.items():
         console.print(f"  [red]dead letters: {count} {escape(reason)}[/]  (labeling dead-letters list {root})", soft_wrap=True)
+    if outcome.dead_before:
+        console.print(
+            f"  {outcome.dead_before} videos failed before and are as they were: not tried again  "
+            f"(labeling dead-letters list {root}; `replay` tries)", soft_wrap=True,
+        )
     if outcome.stopped:
         console.print(f"  [red]stopped before its end:[/] {escape(outcome.stopped)}. Mend that, then run again for the rest")
     if waiting := counts.get("review", 0):

@@ -21,6 +21,7 @@ from labeling.ingest.listing import list_videos, why_not_listed
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
 from labeling.ingest.tables import read_rows
 from labeling.objects import Objects, open_objects
+from labeling.store.dead_videos import leave_dead_out
 from labeling.store.keys import canonical_json, digest, recipe_for
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import Plan, limit_to_corrected_spans, make_plan
@@ -38,7 +39,10 @@ def new_run_id() -> str:
 def plan_run(
     config: LabelConfig, objects: Objects, run_id: str, *, corrections: PromptTable, only: Collection[str] | None = None
 ) -> tuple[TrackerRecipe, Plan]:
-    """Say what is due, and by which recipe. Only the listing and the tables are read; `only` names videos by key."""
+    """Say what is due, and by which recipe. Only the listing and the tables are read.
+
+    `only` names videos by key; named ones are tried again even where their inputs have failed with a verdict on themselves.
+    """
     recipe = recipe_of(config.model, config.precision, config.tracker)
     refs = list(list_videos(config.source))
     given = read_prompts(config.prompts.uri).spelled_as([name for ref in refs for name in (ref.key, ref.uri)])
@@ -54,7 +58,8 @@ def plan_run(
         whole_source=whole and only is None,
         why_not_listed=partial(why_not_listed, config.source),
     )
-    return recipe, limit_to_corrected_spans(objects, ledger, plan)
+    plan = limit_to_corrected_spans(objects, ledger, plan)
+    return recipe, plan if only is not None else leave_dead_out(objects, plan)
 
 
 def part_of(source: SourceConfig) -> str:

@@ -2,9 +2,8 @@
 
 An actor's queue holds few requests and runs them in order, so the driver waits for the head of each queue only: what is
 behind the head has not begun, and when the actor dies the head alone is charged. A job that was charged runs alone.
-A request holds one job, or several that last milliseconds; of one job, the one behind it may be prepared meanwhile. When
-several are lost with their actor, nobody knows which it died of: none is charged, and each goes in a request of its own from
-then on, with nothing prepared beside it.
+A call to an actor is one job; the job behind it may be prepared meanwhile. When an actor dies of one or the other, nobody
+knows of which: none is charged, and from then on each runs with nothing prepared beside it.
 """
 
 import dataclasses
@@ -20,9 +19,9 @@ from labeling.config import ClusterConfig
 from labeling.errors import ENDS_THE_RUN, ClusterFailed, ErrorKind, ErrorRecord, PoolStopped, record_of
 from labeling.jobs import Receipt
 from labeling.pool.capacity import refit, to_start, to_stop
-from labeling.pool.queue import MAX_JOBS, Attempt, JobQueue, Limits, Pace, charge_failure, is_spent
-from labeling.pool.work import EventKind, PoolEvent, Response, failed
-from labeling.pool.worker import ActorResources, Request, Worker, no_workers_left, record_of_death, record_of_lateness
+from labeling.pool.queue import Attempt, JobQueue, Limits, charge_failure, is_spent
+from labeling.pool.work import EventKind, PoolEvent, failed
+from labeling.pool.worker import ActorResources, Worker, no_workers_left, record_of_death, record_of_lateness
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +48,8 @@ class Driver:
         self.cluster, self.on_event, self.stop, self.joined = cluster, on_event, stop, joined
         # A death is charged to the head of the queue, and its answer may have died with the actor: where one death is
         # one too many, nobody else may be in the queue.
-        several = limits.deaths_per_video > 1
-        self.depth, self.most_per_call = (max(1, cluster.in_flight_per_actor), MAX_JOBS) if several else (1, 1)
-        self.pace, self.answered = Pace(), threading.Event()
+        self.depth = max(1, cluster.in_flight_per_actor) if limits.deaths_per_video > 1 else 1
+        self.answered = threading.Event()
         self.checks: list[Callable[[], None]] = []      # made between answers; what they raise ends the run
         self.accept: Callable[[str], None] = lambda proof: None
         self.num_finished = self.num_failed = 0
@@ -129,19 +127,19 @@ class Driver:
         """Give a worker one more request if it may have one; False when nobody can have any."""
         now, alone = time.monotonic(), not worker.requests
         # Nothing is put behind a suspect, nor behind anything else while one is due: it needs a worker to itself.
-        if not alone and (self.queue.suspect_is_due(now) or worker.requests[0].attempts[0].suspect):
+        if not alone and (self.queue.suspect_is_due(now) or worker.requests[0].attempt.suspect):
             return True
         attempt = self.queue.take(now, alone=alone, proven=worker.deaths == 0)
         if attempt is None:
             return False
-        worker.submit(self.queue.take_with(attempt, self.pace.room, self.most_per_call), self._wake)
+        worker.submit(attempt, self._wake)
         if alone:
             self._emit_started(worker)
         return True
 
     def _emit_started(self, worker: Worker) -> None:
-        for attempt in worker.requests[0].attempts if worker.requests else ():
-            self.emit(EventKind.STARTED, worker, attempt)
+        if worker.requests:
+            self.emit(EventKind.STARTED, worker, worker.requests[0].attempt)
 
     def _wait_for_receipts(self) -> list[Receipt]:
         """Wait for what comes first (an answer, a deadline, a retry's time) and return the receipts of jobs now over."""
@@ -176,36 +174,19 @@ class Driver:
         if worker.setup_answer is not None:
             self._take_setup(worker, worker.setup_answer)
             return []
-        request = worker.requests[0]
+        attempt = worker.requests[0].attempt
         try:
-            response = request.answer.result()
-        except RayTaskError as error:
-            # The actor lives, but its answer could not be made: of several jobs nobody knows whose fault that is.
-            if len(request.attempts) > 1:
-                self._requeue(worker.pop_head())
-                self._emit_started(worker)
-                return []
-            response = Response((failed(request.attempts[0].job, record_of(error), worker.name),), 0.0)
+            receipt: Receipt = worker.requests[0].answer.result()
+        except RayTaskError as error:       # the actor lives, but its answer could not be made
+            receipt = failed(attempt.job, record_of(error), worker.name)
         except RayError as error:
             return self._handle_death(worker, error)
         worker.pop_head()
-        return self._settle_request(worker, request, response)
-
-    def _settle_request(self, worker: Worker, request: Request, response: Response) -> list[Receipt]:
-        """Settle each job of a request that was done; the others go back, they did not begin."""
-        done = request.attempts[: len(response.receipts)]
-        # The actor stopped early: time was up, or its device failed.
-        self.queue.give_back(request.attempts[len(done):])
-        # A job that failed half-way says nothing of how long such jobs take.
-        if all(receipt.error is None for receipt in response.receipts):
-            self.pace.learn(sum(attempt.cost for attempt in done), response.seconds)
-        ended: list[Receipt] = []
-        for attempt, receipt in zip(done, response.receipts, strict=True):
-            if receipt.error is not None and receipt.error.kind is ErrorKind.DEVICE:
-                self._replace(worker, EventKind.DIED, receipt.error, attempt)
-            else:
-                worker.deaths = 0       # a job came back, so the place itself is sound
-            ended += self._settle(worker, attempt, receipt)
+        if receipt.error is not None and receipt.error.kind is ErrorKind.DEVICE:
+            self._replace(worker, EventKind.DIED, receipt.error, attempt)
+        else:
+            worker.deaths = 0       # a job came back, so the place itself is sound
+        ended = self._settle(worker, attempt, receipt)
         self._emit_started(worker)
         return ended
 
@@ -247,21 +228,17 @@ class Driver:
         return self._charge(worker, EventKind.KILLED, record)
 
     def _charge(self, worker: Worker, kind: EventKind, record: ErrorRecord) -> list[Receipt]:
-        """Replace an actor at the cost of the job that it held; where it held or prepared others, none is charged."""
+        """Replace an actor at the cost of the job that it held; where it prepared another when it died, at nobody's."""
         request = worker.pop_head()
-        # One of several, or the one that was being prepared: nobody knows which the actor died of.
-        if len(request.attempts) > 1 or (request.ahead and kind is EventKind.DIED):
+        attempt, ahead = request.attempt, request.ahead
+        # The job that ran, or the one that was being prepared: nobody knows which the actor died of. Both run again apart.
+        if ahead is not None and kind is EventKind.DIED:
             self._replace(worker, kind, record)
-            self._requeue(request)
+            attempt.lost = ahead.lost = True
+            self.queue.give_back([attempt])
             return []
-        self._replace(worker, kind, record, request.attempts[0])
-        return self._settle(worker, request.attempts[0], failed(request.attempts[0].job, record, worker.name))
-
-    def _requeue(self, request: Request) -> None:
-        """Have the jobs of a request that was not answered tried again, one by one; so goes the one that it prepared."""
-        for attempt in (*request.attempts, *([request.ahead] if request.ahead else [])):
-            attempt.lost = True
-        self.queue.give_back(request.attempts)
+        self._replace(worker, kind, record, attempt)
+        return self._settle(worker, attempt, failed(attempt.job, record, worker.name))
 
     def _replace(
         self, worker: Worker, kind: EventKind, record: ErrorRecord, attempt: Attempt | None = None, *, give_up: bool = False

@@ -26,15 +26,12 @@ def run_jobs(
     run: RunConfig,
     on_event: Callable[[PoolEvent], None] | None = None,
     timeout_of: Callable[[Job], float] | None = None,
-    cost_of: Callable[[Job], float] | None = None,
     stop: threading.Event | None = None,
 ) -> Generator[Receipt, None, None]:
     """Run every job on a pool of actors and yield one receipt for each, in the order that they come.
 
     Jobs are pulled as workers have room for them. A job may take `run.timeout_s`, or what `timeout_of` says where that
-    is less. Jobs that last milliseconds go several to a call; `cost_of` says how much work a job is beside the others,
-    in any measure, so that a long one is cost from them before it runs. Closing the generator, an exception in the
-    caller, SIGINT, SIGTERM and `stop` kill the actors.
+    is less. Closing the generator, an exception in the caller, SIGINT, SIGTERM and `stop` kill the actors.
 
     Raises:
         BadConfiguration: budgets or resources that contradict each other.
@@ -45,7 +42,7 @@ def run_jobs(
     limits = limits_of(cluster, run)
     if isinstance(jobs, Sized) and not len(jobs):
         return
-    attempts = (Attempt(job, _timeout_s(job, run, timeout_of), cost=_cost(job, cost_of)) for job in jobs)
+    attempts = (Attempt(job, _timeout_s(job, run, timeout_of)) for job in jobs)
     with open_cluster(cluster):
         num_jobs = len(jobs) if isinstance(jobs, Sized) else None
         nodes = ray.nodes()  # type: ignore[no-untyped-call]
@@ -72,16 +69,6 @@ def run_jobs(
 
 def _timeout_s(job: Job, run: RunConfig, timeout_of: Callable[[Job], float] | None) -> float:
     timeout_s = timeout_of(job) if timeout_of else run.timeout_s
-    _require_positive(timeout_s, f"timeout of job {job.name} is {timeout_s} s")
+    if not (math.isfinite(timeout_s) and timeout_s > 0):
+        raise ValueError(f"timeout of job {job.name} is {timeout_s} s; expected a finite number above 0")
     return min(timeout_s, run.timeout_s)
-
-
-def _cost(job: Job, cost_of: Callable[[Job], float] | None) -> float:
-    cost = cost_of(job) if cost_of else 1.0
-    _require_positive(cost, f"cost of job {job.name} is {cost}")
-    return cost
-
-
-def _require_positive(value: float, description: str) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{description}; expected a finite number above 0")

@@ -1,6 +1,6 @@
 """Jobs that no worker holds, in the order in which they are handed out; and what a failure costs a job and a worker.
 
-Fresh jobs are pulled one by one, others wait for a retry; several short ones make one request. There are two budgets: a job
+Fresh jobs are pulled one by one, others wait for a retry. There are two budgets: a job
 that costs a worker its life (a death, or a device error, after which the worker is replaced) may do so `deaths_per_video`
 times; a worker's place in the pool is given up after `deaths_per_worker` deaths in a row, with no job back in between. The
 first is strictly smaller, so that one poisonous video is set aside before the place that it was tried in is closed.
@@ -18,10 +18,6 @@ from labeling.errors import BadConfiguration, ErrorKind
 from labeling.jobs import Job
 
 MAX_BACKOFF_S = 60.0
-# An answer is held back for at most CALL_S and one job, and that much is done again when the actor dies before it.
-CALL_S = 0.25
-MAX_JOBS = 64
-NUM_SEEN = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +101,17 @@ def _require(condition: bool, name: str, value: object, expectation: str) -> Non
 class Attempt:
     """A job on its way, and what it has used up.
 
-    `cost` says how much work it is beside the others, in any one measure. `lost` says that it was in a request of several
-    whose answer never came.
+    `lost` says that an actor died while it ran this job and prepared another, or the reverse.
     """
 
     job: Job
     timeout_s: float
     failures: Failures = Failures()
-    cost: float = 1.0
     lost: bool = False
 
     @property
     def apart(self) -> bool:
-        """Whether it goes in a request of its own: what happens to that is its own doing."""
+        """Whether nothing is prepared beside it, nor it beside another: what happens then is its own doing."""
         return self.lost or self.failures.total > 0
 
     @property
@@ -173,16 +167,6 @@ class JobQueue:
             return self._ahead.popleft()
         return self._suspects.pop() if suspect_is_due else None
 
-    def take_with(self, first: Attempt, room: float, most: int) -> tuple[Attempt, ...]:
-        """Return `first` and, if it may have company, those that come next: `most` at most, their costs within `room`."""
-        taken, left = [first], room - first.cost
-        while not first.apart and len(taken) < most and (ready := self._ready()) and not ready[0].apart:
-            if ready[0].cost > left:
-                break
-            left -= ready[0].cost
-            taken.append(ready.popleft())
-        return tuple(taken)
-
     def give_back(self, attempts: Iterable[Attempt]) -> None:
         """Take back attempts that never ran, ahead of all that wait; their order stays."""
         for attempt in reversed(tuple(attempts)):
@@ -217,31 +201,8 @@ class JobQueue:
         known = [*self._returned, *(w[2] for w in sorted([*self._retries.heap, *self._suspects.heap])), *self._ahead]
         return tuple(f.job for f in [*known, *(self._fresh if pull_all else ())])
 
-    def _ready(self) -> deque[Attempt]:
-        if not self._returned:
-            self._has_fresh()
-        return self._returned or self._ahead
-
     def _has_fresh(self) -> bool:
         if not self._ahead:
             self._ahead.extend(attempt for attempt in [next(self._fresh, None)] if attempt is not None)
             self._num_fresh -= len(self._ahead)
         return bool(self._ahead)
-
-
-@dataclass(slots=True)
-class Pace:
-    """How much one request may hold, in the jobs' own measure of work, by the slowest of the last answers.
-
-    It is nothing until enough answers came, so jobs of seconds or more always go one by one.
-    """
-
-    seen: deque[float] = field(default_factory=lambda: deque(maxlen=NUM_SEEN))
-    room: float = 0.0
-
-    def learn(self, cost: float, seconds: float) -> None:
-        """Note that jobs of this cost together took so long."""
-        self.seen.append(seconds / cost)
-        slowest = max(self.seen)
-        if len(self.seen) == NUM_SEEN:
-            self.room = CALL_S / slowest if slowest > 0 else math.inf

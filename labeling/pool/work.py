@@ -7,7 +7,6 @@ import dataclasses
 import logging
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -94,14 +93,6 @@ class PoolEvent:
     num_workers: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What comes back from one request: receipts of its first jobs, in order, and the seconds that they took."""
-
-    receipts: tuple[Receipt, ...]
-    seconds: float
-
-
 class JobNames(logging.Filter):
     """Adds the names of worker, run and job to each line that this process logs, whoever logs it."""
 
@@ -141,21 +132,13 @@ class WorkerActor:
         self.work = work
         return proof
 
-    def run(self, jobs: Sequence[tuple[Job, float]], enough_s: float, ahead: Job | None = None) -> Response:
-        """Do jobs in order, each within its own seconds from when it begins; after `enough_s` no further one begins.
+    def run(self, job: Job, timeout_s: float, ahead: Job | None = None) -> Receipt:
+        """Do one job within `timeout_s` from now; an exception comes back as the receipt's error record.
 
-        An exception comes back as a receipt's error record. `ahead` is the job of the next request, to be prepared meanwhile.
+        `ahead` is the job of the next request, to be prepared meanwhile.
         """
         if ahead is not None:
             self._prepare(ahead)
-        began, receipts = time.monotonic(), list[Receipt]()
-        for job, timeout_s in jobs:
-            if receipts and (self.sick or time.monotonic() - began > enough_s):
-                break
-            receipts.append(self._do(job, timeout_s))
-        return Response(tuple(receipts), time.monotonic() - began)
-
-    def _do(self, job: Job, timeout_s: float) -> Receipt:
         self.names.run, self.names.job = job.run_id, job.name
         receipt = self._receipt(job, timeout_s)
         # A device error leaves the accelerator in an unknown state: the jobs queued behind must not start on it.

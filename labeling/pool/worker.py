@@ -14,9 +14,9 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 
 from labeling.config import ClusterConfig
 from labeling.errors import ErrorKind, ErrorRecord, NoWorkersLeft
-from labeling.jobs import Job
-from labeling.pool.queue import CALL_S, Attempt
-from labeling.pool.work import Response, WorkerActor
+from labeling.jobs import Job, Receipt
+from labeling.pool.queue import Attempt
+from labeling.pool.work import WorkerActor
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +35,18 @@ class ActorResources:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """Attempts that an actor does one after another, and the answer to come.
+    """One attempt at a job by an actor, and the receipt to come.
 
     `began_at` (monotonic seconds) is when the request came to the head of its worker's queue, as the driver saw it. A request
     that is not `sent` waits here until the one before it is over, to be sent with the name of the attempt behind it: `ahead`,
     which the actor prepares meanwhile.
     """
 
-    attempts: tuple[Attempt, ...]
-    answer: "Future[Response]"
+    attempt: Attempt
+    answer: "Future[Receipt]"
     began_at: float
     sent: bool = True
     ahead: Attempt | None = None
-
-    @property
-    def is_single(self) -> bool:
-        """Whether it is one job that nobody suspects of anything: such ones may prepare each other."""
-        return len(self.attempts) == 1 and not self.attempts[0].apart
-
-    @property
-    def longest_s(self) -> float:
-        """How long it may take: of several jobs, the last one that begins has its whole time limit still."""
-        slack_s = CALL_S if len(self.attempts) > 1 else 0.0
-        return slack_s + max(attempt.timeout_s for attempt in self.attempts)
 
 
 @dataclass(slots=True)
@@ -92,7 +81,7 @@ class Worker:
         return self.handle is not None and self.setup_answer is None
 
     @property
-    def next_answer(self) -> "Future[Response] | Future[ErrorRecord | str | None] | None":
+    def next_answer(self) -> "Future[Receipt] | Future[ErrorRecord | str | None] | None":
         """The answer that comes next: to `setup`, then to the head of the queue; None when nothing is asked."""
         if self.setup_answer is not None:
             return self.setup_answer
@@ -101,7 +90,7 @@ class Worker:
     @property
     def num_in_flight(self) -> int:
         """How many jobs the actor holds."""
-        return sum(len(request.attempts) for request in self.requests)
+        return len(self.requests)
 
     @property
     def spare(self) -> bool:
@@ -114,7 +103,7 @@ class Worker:
             return self.asked_at + cluster.placement_timeout_s
         if self.setup_answer is not None and self.placed_at is not None:
             return self.placed_at + cluster.setup_timeout_s
-        return self.requests[0].began_at + self.requests[0].longest_s + cluster.deadline_grace_s
+        return self.requests[0].began_at + self.requests[0].attempt.timeout_s + cluster.deadline_grace_s
 
     def start(self, pickled_work: bytes, wake: Callable[[object], None]) -> None:
         """Start an actor and its set-up; returns at once, `wake` is called on another thread when that is over."""
@@ -135,25 +124,26 @@ class Worker:
         if generation == self.generation and answer.exception() is None:
             self.placed_at = time.monotonic()
 
-    def submit(self, attempts: tuple[Attempt, ...], wake: Callable[[object], None]) -> None:
-        """Put a request at the end of the queue, for `send`; `wake` is called on another thread when its answer is there."""
-        request = Request(attempts, Future(), time.monotonic(), sent=False)
+    def submit(self, attempt: Attempt, wake: Callable[[object], None]) -> None:
+        """Put an attempt at the end of the queue, for `send`; `wake` is called on another thread when its answer is there."""
+        request = Request(attempt, Future(), time.monotonic(), sent=False)
         request.answer.add_done_callback(wake)
         self.requests.append(request)
 
     def send(self) -> None:
         """Send the actor what it is to have by now: the head and, where nobody looks ahead, all behind it."""
         for position, request in enumerate(self.requests):
-            held_back = self.looks_ahead and position > 0 and request.is_single
+            held_back = self.looks_ahead and position > 0 and not request.attempt.apart
             if not request.sent and not held_back:
                 self._send(request, self.requests[position + 1] if position + 1 < len(self.requests) else None)
 
     def _send(self, request: Request, behind: Request | None) -> None:
-        if self.looks_ahead and behind is not None and request.is_single and behind.is_single:
-            request.ahead = behind.attempts[0]
-        jobs = [(attempt.job, attempt.timeout_s) for attempt in request.attempts]
+        attempt = request.attempt
+        # A job with a past is prepared by nobody and prepares nobody: a death beside it would have two causes.
+        if self.looks_ahead and behind is not None and not attempt.apart and not behind.attempt.apart:
+            request.ahead = behind.attempt
         request.sent = True
-        answer = self.handle.run.remote(jobs, CALL_S, request.ahead.job if request.ahead else None).future()
+        answer = self.handle.run.remote(attempt.job, attempt.timeout_s, request.ahead.job if request.ahead else None).future()
         answer.add_done_callback(lambda done: _pass_on(done, request.answer))
 
     def pop_head(self) -> Request:
@@ -169,13 +159,13 @@ class Worker:
             # The actor, or all of Ray, may be gone already.
             with contextlib.suppress(RayError, RuntimeError, ValueError):
                 ray.kill(self.handle)
-        left = tuple(attempt for request in self.requests for attempt in request.attempts)
+        left = tuple(request.attempt for request in self.requests)
         self.handle = self.setup_answer = None
         self.requests.clear()
         return left
 
 
-def _pass_on(done: "Future[Response]", to: "Future[Response]") -> None:
+def _pass_on(done: "Future[Receipt]", to: "Future[Receipt]") -> None:
     error = done.exception()
     if error is None:
         to.set_result(done.result())
@@ -203,7 +193,7 @@ def record_of_lateness(worker: Worker, cluster: ClusterConfig) -> ErrorRecord:
         message = f"set-up took longer than cluster.setup_timeout_s={cluster.setup_timeout_s:g}"
         return ErrorRecord(ErrorKind.DEVICE, "deadline", message)
     message = (
-        f"still running {cluster.deadline_grace_s:g} s after its time limit of {worker.requests[0].longest_s:g} s; "
+        f"still running {cluster.deadline_grace_s:g} s after its time limit of {worker.requests[0].attempt.timeout_s:g} s; "
         f"{worker.name} was killed {_doing(worker)}"
     )
     return ErrorRecord(ErrorKind.POISON, "deadline", message)
@@ -212,8 +202,7 @@ def record_of_lateness(worker: Worker, cluster: ClusterConfig) -> ErrorRecord:
 def _doing(worker: Worker) -> str:
     if worker.setup_answer is not None:
         return "in its set-up"
-    first, *others = worker.requests[0].attempts
-    return f"while it held one of {1 + len(others)} jobs" if others else f"while it held job {first.job.name}"
+    return f"while it held job {worker.requests[0].attempt.job.name}"
 
 
 def no_workers_left(num_workers: int, record: ErrorRecord | None, not_done: tuple[Job, ...]) -> NoWorkersLeft:

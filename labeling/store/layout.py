@@ -8,6 +8,7 @@ DATA_TABLES = ("videos", "tracks", "masks")
 LOCK = "locks/run.json"
 PENDING = "ledger/pending/"
 SET_ASIDE = "ledger/set-aside/"
+DEAD_VIDEOS = "dead/"
 SNAPSHOTS = "snapshots/"
 PARTS = "parts/"
 
@@ -42,6 +43,11 @@ def data_file(table: str, video_id: str, batch: str) -> str:
 def marker(run_id: str, video_id: str, batch: str) -> str:
     """The done marker of a batch."""
     return f"{PENDING}{check_run_id(run_id)}/{video_id}-{batch}.json"
+
+
+def dead_video(video_id: str) -> str:
+    """What is noted of a video that failed with a verdict on itself."""
+    return f"{DEAD_VIDEOS}{video_id}.json"
 
 
 def set_aside(marker_key: str) -> str:

@@ -31,6 +31,7 @@ from labeling.types import (
 R = TypeVar("R")
 
 _SCORES = ("predicted_iou", "object_score", "motion_iou", "stability", "candidate_gap", "pointer_similarity")
+_LATER = (*LOOKS, "distractor")
 _PROVENANCE = tuple(f.name for f in fields(Provenance))
 
 
@@ -120,19 +121,19 @@ def mask_to_row(mask: FrameMask) -> tuple[Cell, ...]:
     return (
         mask.frame_idx, mask.pts_seconds, *mask.rle.size_hw, mask.rle.counts, mask.area, mask.box_xywh,
         *(getattr(mask, name) for name in _SCORES), mask.visible, mask.source.value,
-        *(getattr(mask, name) for name in LOOKS),
+        *(getattr(mask, name) for name in _LATER),
     )
 
 
-MASK_CELLS = ("frame_idx", "pts_seconds", "height", "width", "rle", "area", "box_xywh", *_SCORES, "visible", "source", *LOOKS)
+MASK_CELLS = ("frame_idx", "pts_seconds", "height", "width", "rle", "area", "box_xywh", *_SCORES, "visible", "source", *_LATER)
 
 
 @_named("masks")
 def mask_from_row(row: TableRow) -> FrameMask:
     """Read back a row of `masks`; scores have the precision of 32-bit floats."""
     box = row["box_xywh"]
-    # Files of older releases have no looks.
-    scores = {name: row[name] for name in _SCORES} | {name: row.get(name) for name in LOOKS}
+    # Files of older releases have none of the later columns.
+    scores = {name: row[name] for name in _SCORES} | {name: row.get(name) for name in _LATER}
     return FrameMask(
         frame_idx=row["frame_idx"],
         pts_seconds=row["pts_seconds"],

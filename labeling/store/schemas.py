@@ -80,9 +80,9 @@ MASKS = _schema(
         "predicted_iou": _SCORE, "object_score": _SCORE, "motion_iou": _SCORE, "stability": _SCORE,
         "candidate_gap": _SCORE, "pointer_similarity": _SCORE,
         "visible": pa.bool_(), "source": _TEXT, "label_version": pa.int32(), "key": _TEXT,
-        **dict.fromkeys(LOOKS, _SCORE),
+        **dict.fromkeys(LOOKS, _SCORE), "distractor": _SCORE,
     },
-    "box_xywh", "motion_iou", "stability", "candidate_gap", "pointer_similarity", *LOOKS,
+    "box_xywh", "motion_iou", "stability", "candidate_gap", "pointer_similarity", *LOOKS, "distractor",
 )
 
 PROVENANCE: Mapping[str, pa.DataType] = {

@@ -208,6 +208,7 @@ def _frame_mask(
         candidate_gap=_number(out.candidate_gap[row]),
         pointer_similarity=_number(out.pointer_similarity[row]),
         source=source,
+        distractor=_number(out.distractor[row]),
         **looks,
     )
 

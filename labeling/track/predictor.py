@@ -40,7 +40,7 @@ UNTRAINED = "untrained"
 MAX_IMAGE_SIZE = 4096
 PRECISIONS = ("fp32", "bf16")
 COMPILED = "-compiled"
-TRACKERS = ("sam2", "samurai")
+TRACKERS = ("sam2", "samurai", "dam4sam")
 DEPTH = 2       # steps begun before they are asked for
 _END = object()
 
@@ -93,7 +93,8 @@ class TrackerRecipe:
     @property
     def hydra_overrides(self) -> list[str]:
         """What is laid over that config."""
-        chosen = {"samurai_mode": self.tracker == "samurai", "image_size": self.image_size, **self.overrides}
+        policy = {} if self.tracker in ("sam2", "samurai") else {"memory_policy": self.tracker}
+        chosen = {"samurai_mode": self.tracker == "samurai", "image_size": self.image_size, **policy, **self.overrides}
         return [f"++model.{name}={_as_text(value)}" for name, value in chosen.items()]
 
 

@@ -1,6 +1,19 @@
 """Sizes and choices of the network: what one `ModelConfig` says is all that a SAM 2 model knows about itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+# What a policy is published with, where it differs from SAM 2; overrides go before it.
+POLICY_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "sam2": {},
+    "dam4sam": {
+        "memory_temporal_stride_for_eval": 5,
+        "max_cond_frames_in_attn": 4,
+        "pointers_of_visible_only": True,
+        "boxes_as_masks": True,
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,15 @@ class ModelConfig:
     non_overlap_masks_for_mem_enc: bool = False # where a batch of objects is stepped by hand: tracking remembers each alone
     encode_batch: int = 1                       # frames that tracking gives the image encoder at once
 
+    # memory policies (sam2.tracking.policies)
+    memory_policy: str = "sam2"                 # sam2 or dam4sam; SAMURAI is samurai_mode=true
+    pointers_of_visible_only: bool = False      # frames where the object was not seen give no pointers
+    boxes_as_masks: bool = False                # a first box is turned into a mask, which is then given as a mask prompt
+    promotion_iou: float = 0.8                  # predicted IoU above which a frame may be promoted
+    promotion_area_change: float = 0.2          # and how far its area may be from the median, as a share
+    promotion_pause: int = 5                    # frames after a promotion that are not promoted
+    promotion_box_iou: float = 0.7              # box IoU with what another candidate adds, up to which one is
+
     # SAMURAI (Yang et al. 2024)
     samurai_mode: bool = False
     stable_frames_threshold: int = 15
@@ -120,11 +142,23 @@ class ModelConfig:
                 f"max_cond_frames_in_attn={self.max_cond_frames_in_attn}: expected -1 for all, or at least 2, the nearest "
                 "on either side"
             )
+        if self.memory_policy not in POLICY_SETTINGS:
+            raise ValueError(
+                f"memory_policy={self.memory_policy!r}: expected one of {', '.join(POLICY_SETTINGS)}; SAMURAI is "
+                "samurai_mode=true"
+            )
+        if self.samurai_mode and self.memory_policy != "sam2":
+            raise ValueError(f"memory_policy={self.memory_policy!r} and samurai_mode=true: expected one of the two")
         if self.hidden_dim % self.memory_dim:
             raise ValueError(
                 f"memory_dim={self.memory_dim} must divide hidden_dim={self.hidden_dim}: "
                 "an object pointer is cut into memory tokens"
             )
+
+    @property
+    def policy(self) -> str:
+        """The memory policy's name."""
+        return "samurai" if self.samurai_mode else self.memory_policy
 
     @property
     def feature_side(self) -> int:

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam2.modeling.backbones.image_encoder import ImageFeatures
-from sam2.tracking.memory_bank import Vantage, look_back
+from sam2.tracking.memory_bank import Vantage
+from sam2.tracking.policies import look_back
 
 NO_OBJ_SCORE = -1024.0      # the mask logit of an object that is not there
 GIVEN_MASK_LOGIT = 10.0     # a mask that is believed as it stands becomes logits of +10 and -10
@@ -57,8 +58,10 @@ class ReleasedNetwork(nn.Module):
         vision_BChw = _map(current_vision_feats[-1], feat_sizes[-1])
         if is_init_cond_frame:
             return vision_BChw + self.no_mem_embed.view(1, -1, 1, 1)
-        if self.samurai_mode:
+        if self.config.policy == "samurai":
             raise NotImplementedError("stepping by hand has no motion filter: use a predictor, or set samurai_mode=False")
+        if self.config.policy != "sam2":
+            raise NotImplementedError(f"stepping by hand is sam2's alone, not {self.config.policy}'s: use a predictor")
         conditioning, others = output_dict["cond_frame_outputs"], output_dict["non_cond_frame_outputs"]
         if not conditioning:
             raise ValueError("output_dict['cond_frame_outputs'] is empty: a frame with a prompt comes first")

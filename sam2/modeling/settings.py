@@ -36,6 +36,7 @@ SETTINGS = (
     "add_all_frames_to_correct_as_cond",
     "add_tpos_enc_to_obj_ptrs",
     "binarize_mask_from_pts_for_mem_enc",
+    "boxes_as_masks",
     "clear_non_cond_mem_around_input",
     "fill_hole_area",
     "kf_score_weight",
@@ -54,6 +55,11 @@ SETTINGS = (
     "non_overlap_masks_for_mem_enc",
     "num_maskmem",
     "only_obj_ptrs_in_the_past_for_eval",
+    "pointers_of_visible_only",
+    "promotion_area_change",
+    "promotion_box_iou",
+    "promotion_iou",
+    "promotion_pause",
     "samurai_mode",
     "sigmoid_bias_for_mem_enc",
     "sigmoid_scale_for_mem_enc",
@@ -128,7 +134,9 @@ def with_settings(network_class: type[T]) -> type[T]:
 
 def of_kind(present: Any, value: Any, asked: str) -> Any:
     """Return the value in the kind of what it replaces; ValueError that quotes what was asked."""
-    if isinstance(present, bool):
+    if isinstance(present, str):
+        fits = isinstance(value, str)
+    elif isinstance(present, bool):
         fits = isinstance(value, bool)
     elif isinstance(present, int):
         fits = isinstance(value, int) and not isinstance(value, bool)
@@ -139,6 +147,7 @@ def of_kind(present: Any, value: Any, asked: str) -> Any:
         fits = isinstance(value, list | tuple) and all(type(item) is int for item in value)
         value = tuple(value) if fits else value
     if not fits:
-        kind = {bool: "true or false", int: "an integer", float: "a number"}.get(type(present), "a list of integers")
+        kinds = {bool: "true or false", int: "an integer", float: "a number", str: "a name"}
+        kind = kinds.get(type(present), "a list of integers")
         raise ValueError(f"{asked}: expected {kind}, as in {present!r}, got {value!r}")
     return value

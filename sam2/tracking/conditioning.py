@@ -7,6 +7,7 @@ import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
@@ -14,13 +15,13 @@ from sam2.errors import NotThere
 from sam2.modeling.released_methods import without_overlap
 from sam2.modeling.sam2_base import ImageFeatures, SAM2Base
 from sam2.tracking import released_methods
-from sam2.tracking.memory_bank import FrameEntry, Lookback, Vantage, look_back
-from sam2.tracking.motion import Motion, advance
+from sam2.tracking.memory_bank import FrameEntry, Lookback, Vantage
+from sam2.tracking.policies import look_back, policy_of
 from sam2.tracking.postprocess import absent_logits, resize_logits
 from sam2.tracking.prompts import PointPrompt
 from sam2.tracking.released_methods import features_of
 from sam2.tracking.state import VideoState
-from sam2.tracking.step import remember_prompts, segment_points, take_mask
+from sam2.tracking.step import mask_of_box, remember_prompts, segment_points, take_mask
 from sam2.tracking.track import ObjectTrack, Pending, check_click, forget_around
 
 
@@ -66,10 +67,12 @@ def add_points(
             earlier=earlier_mask_11HW,
         )
     else:
-        motion = motion_behind(network, track, Vantage(frame_idx, reverse, state.known_length))
+        carried = carried_behind(network, track, Vantage(frame_idx, reverse, state.known_length))
         entry = segment_points(
-            network, features, prompt, lookback=lookback, earlier_mask_11HW=earlier_mask_11HW, motion=motion
+            network, features, prompt, lookback=lookback, earlier_mask_11HW=earlier_mask_11HW, carried=carried
         )
+        if network.config.boxes_as_masks and lookback is None and prompt.is_box:
+            entry = mask_of_box(network, features, entry)
     track.points[frame_idx] = prompt
     track.masks.pop(frame_idx, None)
     _hold_pending(network, state, track, frame_idx, entry, features)
@@ -146,28 +149,29 @@ def masks_on(network: SAM2Base, state: VideoState, frame_idx: int) -> Tensor:
     return without_overlap(mask_logits_N1HW) if network.config.non_overlap_masks else mask_logits_N1HW
 
 
-def motion_behind(network: SAM2Base, track: ObjectTrack, vantage: Vantage) -> Motion | None:
-    """Return the motion filter as the nearest frame behind left it; None: it begins anew.
+def carried_behind(network: SAM2Base, track: ObjectTrack, vantage: Vantage) -> Any:
+    """Return what the policy hands on (SAMURAI's motion filter) as the nearest frame behind left it; None: it begins anew.
 
-    Prompted frames may have been answered before the direction was known, so the filter is led over them here.
+    Prompted frames may have been answered before the direction was known, so the policy is led over them here.
     """
-    if not network.config.samurai_mode:
+    policy = policy_of(network.config)
+    if not policy.CARRIES:
         return None
-    sightings = []
-    motion = None
+    passed = []
+    carried = None
     frame_idx = _nearest_behind(track, vantage)
     while frame_idx is not None:
         entry = track.entry_on(frame_idx)
         if entry.reverse == vantage.reverse:
-            motion = entry.motion
+            carried = entry.carried
             break
         if entry.reverse is not None and frame_idx not in track.conditioning:
             break       # tracked the other way: its filter moves away from here
-        sightings.append(entry.sighting)
+        passed.append((frame_idx, entry))
         frame_idx = _nearest_behind(track, replace(vantage, frame_idx=frame_idx))
-    for sighting in reversed(sightings):
-        motion = motion if sighting is None else advance(motion, sighting, network.config)
-    return motion
+    for frame_idx, entry in reversed(passed):
+        carried = policy.carry(carried, entry, vantage.from_start(frame_idx), network.config)
+    return carried
 
 
 def _nearest_behind(track: ObjectTrack, vantage: Vantage) -> int | None:
@@ -192,7 +196,7 @@ def _hold_pending(
     network: SAM2Base, state: VideoState, track: ObjectTrack, frame_idx: int, entry: FrameEntry, features: ImageFeatures
 ) -> None:
     conditioning = frame_idx not in track.tracked or network.config.add_all_frames_to_correct_as_cond
-    stored = replace(entry, motion=None).stored_on(state.storage_device)
+    stored = replace(entry, carried=None).stored_on(state.storage_device)
     track.pending[frame_idx] = Pending(stored, conditioning, features.vision_BChw)
 
 

@@ -1,8 +1,8 @@
-"""The memory bank: what is stored of one object on one frame, and which entries a frame attends to.
+"""The memory bank: what is stored of one object on one frame, and what every policy says of it.
 
-The rules are pure functions of what is stored. Forward and reverse are one rule: "behind" is the side that tracking
-comes from, and a distance counts frames behind. Source: Ravi et al. 2024, "SAM 2", section 4 (memory bank); Yang et al.
-2024, "SAMURAI", section 3 (memory selection).
+Which entries a frame attends to is a policy's rule (`sam2.tracking.policies`), a pure function of what is stored. Forward
+and reverse are one rule: "behind" is the side that tracking comes from, and a distance counts frames behind. Source: Ravi
+et al. 2024, "SAM 2", section 4 (memory bank).
 
 Legend: C hidden channels, D memory channels, h = w = S/16 the feature side, H = W = S/4 the side of low-resolution
 masks, K the scores of `SCORES`.
@@ -17,8 +17,17 @@ from torch import Tensor
 from sam2.modeling.config import ModelConfig
 from sam2.tracking.motion import Motion, Sighting
 
-SCORES = ("predicted_iou", "object_score_logits", "motion_score", "stability", "candidate_gap")
-PREDICTED_IOU, OBJECT_SCORE, MOTION_SCORE = 0, 1, 2
+SCORES = ("predicted_iou", "object_score_logits", "motion_score", "stability", "candidate_gap", "distractor")
+PREDICTED_IOU, OBJECT_SCORE, MOTION_SCORE, DISTRACTOR = 0, 1, 2, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """What promotion has to know of the frames before: `areas` are (frame, pixels) of the latest masks that were not
+    empty, oldest first; `promoted` is the last frame that was promoted. Frames are counted in the direction of tracking."""
+
+    areas: tuple[tuple[int, int], ...] = ()
+    promoted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +36,11 @@ class FrameEntry:
 
     `memory_1Dhw` (bfloat16) is None while a prompt waits to be encoded, and once a window has let it go, like
     `mask_logits_11HW` (float32, holes filled). `scores_K` lies on the device in the order of `SCORES`. `selectable`:
-    SAMURAI's thresholds let later frames look at this one. `sighting` is what moved the motion filter here, None on
-    frames with a mask, a box or several clicks; `motion` is the filter after this frame, tracked in the direction
-    `reverse`; both None where neither applies.
+    SAMURAI's thresholds let later frames look at this one. `visible`: the object score is above 0; `area` counts the
+    mask's low-resolution pixels. `promoted`: the frame tells the object from a look-alike and stays in memory. `sighting`
+    is what moved the motion filter here, None on frames with a mask, a box or several clicks. `carried` is what the policy
+    hands on to the next frame (SAMURAI's motion filter), after this frame, tracked in the direction `reverse`; both None
+    where neither applies.
     """
 
     memory_1Dhw: Tensor | None
@@ -38,8 +49,11 @@ class FrameEntry:
     scores_K: Tensor
     selectable: bool = False
     sighting: Sighting | None = None
-    motion: Motion | None = None
+    carried: Motion | Appearance | None = None
     reverse: bool | None = None
+    visible: bool = True
+    area: int = 0
+    promoted: bool = False
 
     def stored_on(self, device: torch.device) -> "FrameEntry":
         """Return the entry with its maps on `device`; the pointer and the scores are small and stay where they are."""
@@ -103,19 +117,6 @@ class Vantage:
         return ASSUMED_LENGTH if self.num_frames is None else self.num_frames
 
 
-def look_back(
-    conditioning: Mapping[int, FrameEntry], others: Mapping[int, FrameEntry], vantage: Vantage, config: ModelConfig
-) -> Lookback:
-    """Return what `vantage` attends to, in the order in which it is concatenated."""
-    chosen = closest_conditioning(conditioning, vantage.frame_idx, config.max_cond_frames_in_attn)
-    spare = {t: entry for t, entry in conditioning.items() if t not in chosen}
-    recent = samurai_memories if config.samurai_mode else recent_memories
-    memories = [(0, entry) for entry in chosen.values()] + recent(others, spare, vantage, config)
-    max_pointers = min(vantage.max_pointers, config.max_obj_ptrs_in_encoder)
-    pointers = _pointers(chosen, spare, others, vantage, config, max_pointers) if config.use_obj_ptrs_in_encoder else []
-    return Lookback(memories, pointers, max(1, max_pointers - 1))
-
-
 def closest_conditioning(
     conditioning: Mapping[int, FrameEntry], frame_idx: int, most: int
 ) -> dict[int, FrameEntry]:
@@ -130,66 +131,41 @@ def closest_conditioning(
     return {t: conditioning[t] for t in picked + rest[: max(0, most - len(picked))]}
 
 
-def recent_memories(
-    others: Mapping[int, FrameEntry], spare: Mapping[int, FrameEntry], vantage: Vantage, config: ModelConfig
-) -> list[tuple[int, FrameEntry]]:
-    """Return the frames just behind, farthest first; a frame's slot tells its distance, and a gap leaves it empty."""
-    memories = []
-    for slot in range(1, config.num_maskmem):
-        frame_idx = _strided(vantage, config.num_maskmem - slot, config.memory_temporal_stride_for_eval)
-        entry = others.get(frame_idx, spare.get(frame_idx))
-        if entry is not None:
-            memories.append((slot, entry))
-    return memories
-
-
-def samurai_memories(
-    others: Mapping[int, FrameEntry], spare: Mapping[int, FrameEntry], vantage: Vantage, config: ModelConfig
-) -> list[tuple[int, FrameEntry]]:
-    """Return the newest selectable frames and, come what may, the one just behind; slots tell ranks, not distances.
-
-    The two frames at the video's start are never selectable. A conditioning frame just behind takes the last slot
-    without filling it: it is attended to as conditioning already.
-    """
-    most = config.num_maskmem - 1
-    ranked: list[int] = [vantage.behind(1)]
-    distance = 1
-    while vantage.from_start(vantage.behind(distance)) > 1 and len(ranked) < most:
-        frame_idx = vantage.behind(distance)
-        entry = others.get(frame_idx)
-        if entry is not None and entry.selectable and distance > 1:
-            ranked.append(frame_idx)
-        distance += 1
-    slots = zip(range(most, 0, -1), ranked, strict=False)
-    memories = [(slot, entry) for slot, t in slots if (entry := others.get(t, spare.get(t))) is not None]
-    return memories[::-1]
-
-
-def _strided(vantage: Vantage, distance: int, stride: int) -> int:
-    """Return the frame in the slot `distance` behind: the nearest frame itself, then every `stride`-th frame."""
-    if distance == 1 or stride == 1:
-        return vantage.behind(distance)
-    if vantage.reverse:
-        return -(-(vantage.frame_idx + 2) // stride) * stride + (distance - 2) * stride
-    return (vantage.frame_idx - 2) // stride * stride - (distance - 2) * stride
-
-
-def _pointers(
+def pointers(
     chosen: Mapping[int, FrameEntry],
     spare: Mapping[int, FrameEntry],
     others: Mapping[int, FrameEntry],
     vantage: Vantage,
     config: ModelConfig,
-    max_pointers: int,
 ) -> list[tuple[int, FrameEntry]]:
+    """Return the pointers of `chosen` entries and of the frames just behind, each with its distance.
+
+    With `pointers_of_visible_only`, a frame where the object was not seen gives none.
+    """
+    if not config.use_obj_ptrs_in_encoder:
+        return []
     pointers = []
     for frame_idx, entry in chosen.items():
         distance = vantage.distance_to(frame_idx)
         if distance >= 0 or not config.only_obj_ptrs_in_the_past_for_eval:
             pointers.append((distance if config.use_signed_tpos_enc_to_obj_ptrs else abs(distance), entry))
-    for distance in range(1, max_pointers):
+    for distance in range(1, pointers_in_reach(vantage, config)):
         frame_idx = vantage.behind(distance)
         entry = others.get(frame_idx, spare.get(frame_idx))
         if entry is not None:
             pointers.append((distance, entry))
+    if config.pointers_of_visible_only:
+        return [(distance, entry) for distance, entry in pointers if entry.visible]
     return pointers
+
+
+def pointers_in_reach(vantage: Vantage, config: ModelConfig) -> int:
+    """Return how many frames give pointers, this one included."""
+    return min(vantage.max_pointers, config.max_obj_ptrs_in_encoder)
+
+
+def assembled(
+    memories: list[tuple[int, FrameEntry]], seen: list[tuple[int, FrameEntry]], vantage: Vantage, config: ModelConfig
+) -> Lookback:
+    """Return a lookback on the time scale of this video."""
+    return Lookback(memories, seen, max(1, pointers_in_reach(vantage, config) - 1))

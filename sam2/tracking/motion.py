@@ -7,11 +7,13 @@ Source: Yang et al. 2024, "SAMURAI", section 3 (motion-aware selection); Wojke e
 Legend: M candidate masks, 4 = x0, y0, x1, y1 of a box, 8 = the state.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sam2.modeling.config import ModelConfig
 
@@ -49,6 +51,10 @@ class Choice:
     sighting: Sighting
     motion: Motion
     motion_score: float
+
+
+Boxes: TypeAlias = Callable[[], list[list[BoxXYXY]]]            # of B objects' candidates, made when asked for
+Chosen: TypeAlias = tuple[Tensor, Sequence[Choice | None]]      # candidates (B,), and what the filter had to do with each
 
 
 def choose(motion: Motion | None, boxes_xyxy: Sequence[BoxXYXY], predicted_iou_M: Float64, config: ModelConfig) -> Choice:

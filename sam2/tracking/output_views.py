@@ -92,7 +92,10 @@ def entry_of(answer: Mapping[str, Any]) -> FrameEntry:
             scores_K[index] = torch.as_tensor(answer[key], dtype=torch.float32).reshape(())
     if mask_11HW is not None:
         scores_K[SCORES.index("stability")] = stability(mask_11HW)[0]
-    return FrameEntry(None if memory is None else memory.to(torch.bfloat16), mask_11HW, pointer_1C, scores_K)
+    return FrameEntry(
+        None if memory is None else memory.to(torch.bfloat16), mask_11HW, pointer_1C, scores_K,
+        visible=not scores_K[OBJECT_SCORE] <= 0, area=0 if mask_11HW is None else int((mask_11HW > 0).sum()),
+    )  # fmt: skip
 
 
 class FrameAnswers(View):

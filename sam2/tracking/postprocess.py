@@ -77,6 +77,18 @@ def components(pixels_BHW: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArra
     return _painted(shape, rows, starts, ends, labels), _painted(shape, rows, starts, ends, areas.astype(np.int32))
 
 
+def largest_boxes(pixels_BHW: NDArray[np.bool_]) -> list[BoxXYXY]:
+    """Return of each map the box of its largest 8-connected component, the first of equals; no map is empty."""
+    rows, starts, ends, component, areas = _runs(pixels_BHW)
+    maps, lines = np.divmod(rows, pixels_BHW.shape[1] + 1)
+    boxes = []
+    for row in range(len(pixels_BHW)):
+        mine = np.flatnonzero(maps == row)
+        runs = mine[component[mine] == component[mine[areas[mine].argmax()]]]
+        boxes.append((int(starts[runs].min()), int(lines[runs].min()), int(ends[runs].max()) - 1, int(lines[runs].max())))
+    return boxes
+
+
 def _runs(pixels_BHW: NDArray[np.bool_]) -> tuple[NDArray[np.int64], ...]:
     """Return each horizontal run's row, start, end, component and that component's area.
 

@@ -25,6 +25,11 @@ class PointPrompt:
     def num_points(self) -> int:
         return self.labels_1P.shape[1]
 
+    @property
+    def is_box(self) -> bool:
+        """Whether there is a box and no click."""
+        return self.labels_1P.tolist() == [[2, 3]]
+
     def followed_by(self, later: "PointPrompt") -> "PointPrompt":
         return PointPrompt(
             torch.cat([self.points_xy_1P2, later.points_xy_1P2], dim=1),

@@ -16,9 +16,10 @@ from torch import Tensor
 from sam2.modeling.released_methods import without_overlap
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.tracking import released_methods
-from sam2.tracking.conditioning import motion_behind
+from sam2.tracking.conditioning import carried_behind
 from sam2.tracking.features import in_batches
-from sam2.tracking.memory_bank import SCORES, FrameEntry, Vantage, look_back
+from sam2.tracking.memory_bank import SCORES, FrameEntry, Vantage
+from sam2.tracking.policies import look_back, policy_of
 from sam2.tracking.postprocess import resize_logits
 from sam2.tracking.released_methods import features_of
 from sam2.tracking.state import VideoState
@@ -33,8 +34,10 @@ class FrameOutput:
     `low_res_logits` (N, 1, h, w) float32. Per object, (N,) float32: `predicted_iou` of the chosen candidate (on a
     prompted frame the decoder's, 1 for a mask prompt); `object_score_logits` (> 0: present); `motion_score` (IoU with
     the motion filter's box, NaN where there is none); `stability` (area over logit +1 by area over -1 at low
-    resolution); `candidate_gap` (best minus second predicted IoU, NaN with one candidate); `pointer_similarity`
-    (cosine between the object's pointer and the mean pointer of its conditioning frames). `size_hw` is the video's.
+    resolution); `candidate_gap` (best minus second predicted IoU, NaN with one candidate); `distractor` (lowest box IoU of
+    the mask and its union with what another candidate adds: low where a look-alike is near; NaN with one candidate or no
+    mask); `pointer_similarity` (cosine between the object's pointer and the mean pointer of its conditioning frames).
+    `size_hw` is the video's.
     """
 
     frame_idx: int
@@ -45,6 +48,7 @@ class FrameOutput:
     motion_score: Tensor
     stability: Tensor
     candidate_gap: Tensor
+    distractor: Tensor
     pointer_similarity: Tensor
     size_hw: tuple[int, int]
     non_overlap: bool = False
@@ -124,21 +128,25 @@ def _follow(
 
     def follow(rows: slice) -> list[FrameEntry]:
         lookbacks = [look_back(track.conditioning, track.others, vantage, network.config) for track in tracks[rows]]
-        return track_objects(network, features, lookbacks, [motion_behind(network, track, vantage) for track in tracks[rows]])
+        carried = [carried_behind(network, track, vantage) for track in tracks[rows]]
+        entries = track_objects(network, features, lookbacks, carried)
+        frame = vantage.from_start(vantage.frame_idx)
+        return [settled(entry, before, frame, network.config) for entry, before in zip(entries, carried, strict=True)]
 
+    settled = policy_of(network.config).settled
     parts = in_batches(state.objects_at_once, len(tracks), follow, make_room=state.make_room)
     return [replace(entry, reverse=vantage.reverse) for part in parts for entry in part]
 
 
 def _pass_prompt(network: SAM2Base, track: ObjectTrack, vantage: Vantage) -> None:
-    """Leave with a prompted frame the motion filter as it is after it, in this direction."""
-    if not network.config.samurai_mode:
+    """Leave with a prompted frame what the policy hands on after it, in this direction."""
+    if not policy_of(network.config).CARRIES:
         return
     # without a direction the entry counts as a sighting to be passed, not as a filter to go on from
-    entry = replace(track.conditioning[vantage.frame_idx], motion=None, reverse=None)
+    entry = replace(track.conditioning[vantage.frame_idx], carried=None, reverse=None)
     track.conditioning[vantage.frame_idx] = entry
-    motion = motion_behind(network, track, replace(vantage, frame_idx=vantage.behind(-1)))
-    track.conditioning[vantage.frame_idx] = replace(entry, motion=motion, reverse=vantage.reverse)
+    carried = carried_behind(network, track, replace(vantage, frame_idx=vantage.behind(-1)))
+    track.conditioning[vantage.frame_idx] = replace(entry, carried=carried, reverse=vantage.reverse)
 
 
 def _output(

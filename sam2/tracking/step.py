@@ -6,6 +6,7 @@ h = w = S/16 the feature side, H = W = S/4 the side of low-resolution masks, S t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +14,10 @@ from torch import Tensor
 
 from sam2.modeling.config import ModelConfig
 from sam2.modeling.sam2_base import Decoded, ImageFeatures, SAM2Base
+from sam2.tracking.distractors import distractors
 from sam2.tracking.memory_bank import OBJECT_SCORE, PREDICTED_IOU, FrameEntry, Lookback
-from sam2.tracking.motion import Choice, Motion, choose
+from sam2.tracking.motion import BoxXYXY, Choice
+from sam2.tracking.policies import policy_of
 from sam2.tracking.postprocess import boxes_of_masks, fill_holes, resize_logits, stability
 from sam2.tracking.prompts import PointPrompt
 
@@ -24,23 +27,26 @@ MASK_PROMPT_LIMIT = 32.0    # an earlier mask is clamped to this before it promp
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """The chosen candidates of B objects; `choices` has the motion filter's part, None where it had none."""
+    """The chosen candidates of B objects; `choices` has the motion filter's part, None where it had none; `areas` count
+    low-resolution pixels."""
 
     mask_logits_B1HW: Tensor
     mask_logits_B1SS: Tensor
     pointer_BC: Tensor
     scores_BK: Tensor
     choices: Sequence[Choice | None]
+    areas: Sequence[int]
 
 
 def track_objects(
-    network: SAM2Base, features: ImageFeatures, lookbacks: Sequence[Lookback], motions: Sequence[Motion | None]
+    network: SAM2Base, features: ImageFeatures, lookbacks: Sequence[Lookback], carried: Sequence[Any]
 ) -> list[FrameEntry]:
-    """Return the entries of B objects on a frame without a prompt, memory included; `motions` are those behind it."""
+    """Return the entries of B objects on a frame without a prompt, memory included; `carried` is what their
+    policy handed on from behind."""
     vision_BChw = _condition(network, features, lookbacks)
     multimask = wants_multimask(network.config, num_points=0, initial=False)
     decoded = network.decode(vision_BChw, features.high_res, multimask=multimask, batch=len(lookbacks))
-    readout = _read(network, decoded, motions)
+    readout = _read(network, decoded, carried)
     memory_BDhw = network.encode_memory(
         features.vision_BChw, readout.mask_logits_B1SS, readout.scores_BK[:, OBJECT_SCORE : OBJECT_SCORE + 1],
         from_prompt=False,
@@ -55,7 +61,7 @@ def segment_points(
     *,
     lookback: Lookback | None,
     earlier_mask_11HW: Tensor | None,
-    motion: Motion | None,
+    carried: Any = None,
 ) -> FrameEntry:
     """Return the entry of one object on a frame with clicks or a box; no `lookback` makes it an initial frame."""
     initial = lookback is None
@@ -70,7 +76,7 @@ def segment_points(
         mask_logits_B1HW=earlier_mask_11HW,
         multimask=wants_multimask(network.config, num_points=prompt.num_points, initial=initial),
     )
-    return _entries(network.config, _read(network, decoded, [motion]), None)[0]
+    return _entries(network.config, _read(network, decoded, [carried]), None)[0]
 
 
 def take_mask(network: SAM2Base, features: ImageFeatures, mask_11SS: Tensor) -> FrameEntry:
@@ -89,12 +95,20 @@ def take_mask(network: SAM2Base, features: ImageFeatures, mask_11SS: Tensor) -> 
             nothing_11,
             stability(mask_logits_11HW)[:, None],
             nothing_11,
+            nothing_11,
         ],
         dim=1,
     )
     pointer_1C = network.pointer_of_mask(features, mask_11SS)
-    readout = Readout(mask_logits_11HW, mask_logits_11SS, pointer_1C, scores_1K, [None])
+    areas = (mask_logits_11HW > 0).flatten(1).sum(dim=1).tolist()
+    readout = Readout(mask_logits_11HW, mask_logits_11SS, pointer_1C, scores_1K, [None], areas)
     return _entries(network.config, readout, None)[0]
+
+
+def mask_of_box(network: SAM2Base, features: ImageFeatures, entry: FrameEntry) -> FrameEntry:
+    """Return the entry of an object whose box's mask is believed as if it had been given; an empty one stays as it is."""
+    mask_11SS = (resize_logits(entry.mask_logits_11HW, (network.image_size, network.image_size)) > 0).float()
+    return replace(take_mask(network, features, mask_11SS), scores_K=entry.scores_K) if entry.area else entry
 
 
 def remember_prompts(network: SAM2Base, vision_1Chw: Tensor, entries: Sequence[FrameEntry]) -> list[FrameEntry]:
@@ -163,26 +177,22 @@ def _common(rows: Sequence[list[int]], device: torch.device) -> list[int] | Tens
     return torch.tensor(rows, device=device)
 
 
-def _read(network: SAM2Base, decoded: Decoded, motions: Sequence[Motion | None]) -> Readout:
-    """Choose a candidate for each object: by SAMURAI's motion filter where there are several, else by predicted IoU."""
+def _read(network: SAM2Base, decoded: Decoded, carried: Sequence[Any]) -> Readout:
+    """Return what the policy chooses of each object's candidates."""
     config, size_hw = network.config, (network.image_size, network.image_size)
     mask_logits_BMHW = network.mask_absent(decoded.mask_logits_BMHW, decoded.object_score_logits_B1).float()
     predicted_iou_BM = decoded.predicted_iou_BM.float()
-    count, candidates = predicted_iou_BM.shape
-    rows_B = torch.arange(count, device=predicted_iou_BM.device)
-    choices: Sequence[Choice | None] = [None] * count
-    if candidates > 1 and config.samurai_mode:
-        mask_logits_BMSS = resize_logits(mask_logits_BMHW, size_hw)
-        choices = _choose_by_motion(config, mask_logits_BMSS, predicted_iou_BM, motions)
-        best_B = torch.tensor([choice.candidate for choice in choices], device=rows_B.device)
-        mask_logits_B1SS = mask_logits_BMSS[rows_B, best_B, None]
-    else:
-        best_B = predicted_iou_BM.argmax(dim=1)
-        mask_logits_B1SS = resize_logits(mask_logits_BMHW[rows_B, best_B, None], size_hw)
+    rows_B = torch.arange(len(predicted_iou_BM), device=predicted_iou_BM.device)
+
+    def boxes() -> list[list[BoxXYXY]]:
+        return boxes_of_masks(resize_logits(mask_logits_BMHW, size_hw))
+
+    best_B, choices = policy_of(config).choose(predicted_iou_BM, boxes, carried, config)
     mask_logits_B1HW = mask_logits_BMHW[rows_B, best_B, None]
     pointer_BC = network.pointer(decoded.tokens_BMC[rows_B, best_B], decoded.object_score_logits_B1)
-    scores_BK = _scores(decoded, predicted_iou_BM, best_B, mask_logits_B1HW, choices)
-    return Readout(mask_logits_B1HW, mask_logits_B1SS, pointer_BC, scores_BK, choices)
+    distractor_B, areas = distractors(mask_logits_BMHW, best_B)
+    scores_BK = _scores(decoded, predicted_iou_BM, best_B, mask_logits_B1HW, choices, distractor_B)
+    return Readout(mask_logits_B1HW, resize_logits(mask_logits_B1HW, size_hw), pointer_BC, scores_BK, choices, areas)
 
 
 def _scores(
@@ -191,6 +201,7 @@ def _scores(
     best_B: Tensor,
     mask_logits_B1HW: Tensor,
     choices: Sequence[Choice | None],
+    distractor_B: Tensor,
 ) -> Tensor:
     """Return `scores_BK` in the order of `SCORES`."""
     motion_score = [choice.motion_score if choice else float("nan") for choice in choices]
@@ -200,19 +211,9 @@ def _scores(
         torch.tensor(motion_score, dtype=torch.float32, device=best_B.device),
         stability(mask_logits_B1HW),
         _gap(predicted_iou_BM),
+        distractor_B,
     )
     return torch.stack(columns, dim=1)
-
-
-def _choose_by_motion(
-    config: ModelConfig, mask_logits_BMSS: Tensor, predicted_iou_BM: Tensor, motions: Sequence[Motion | None]
-) -> list[Choice]:
-    boxes_BM = boxes_of_masks(mask_logits_BMSS)
-    predicted_iou = predicted_iou_BM.cpu().numpy()
-    return [
-        choose(motion, boxes_M, predicted_iou_M, config)
-        for motion, boxes_M, predicted_iou_M in zip(motions, boxes_BM, predicted_iou, strict=True)
-    ]
 
 
 def _gap(predicted_iou_BM: Tensor) -> Tensor:
@@ -227,6 +228,7 @@ def _entries(config: ModelConfig, readout: Readout, memory_BDhw: Tensor | None) 
     count = len(readout.choices)
     memories = [None] * count if memory_BDhw is None else _rows(memory_BDhw)
     selectable = _selectable(config, readout) if config.samurai_mode else [False] * count
+    visible = (readout.scores_BK[:, OBJECT_SCORE] > 0).tolist()
     entries = []
     for row, (mask_11HW, pointer_1C) in enumerate(zip(_rows(filled_B1HW), _rows(readout.pointer_BC), strict=True)):
         choice = readout.choices[row]
@@ -238,7 +240,9 @@ def _entries(config: ModelConfig, readout: Readout, memory_BDhw: Tensor | None) 
                 readout.scores_BK[row].clone(),
                 selectable=selectable[row],
                 sighting=choice.sighting if choice else None,
-                motion=choice.motion if choice else None,
+                carried=choice.motion if choice else None,
+                visible=visible[row],
+                area=readout.areas[row],
             )
         )
     return entries

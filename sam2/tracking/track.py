@@ -12,7 +12,8 @@ from torch import Tensor
 
 from sam2.modeling.config import ModelConfig
 from sam2.modeling.sam2_base import SAM2Base
-from sam2.tracking.memory_bank import FrameEntry, Vantage
+from sam2.tracking.memory_bank import FrameEntry, Vantage, pointers_in_reach
+from sam2.tracking.policies import policy_of
 from sam2.tracking.prompts import PointPrompt
 
 
@@ -69,8 +70,8 @@ REMEDY = 'use init_state(..., memory="all"), which keeps every frame'
 
 def forget(track: ObjectTrack, vantage: Vantage, config: ModelConfig) -> None:
     """Let go what neither this frame, should it be corrected, nor a later one can select."""
-    full = _selectable_maps(track, vantage, config)
-    pointer_reach = min(vantage.max_pointers, config.max_obj_ptrs_in_encoder)
+    full = policy_of(config).kept_maps(track.others, vantage, config)
+    pointer_reach = pointers_in_reach(vantage, config)
     for frame_idx in list(track.others):
         distance = vantage.distance_to(frame_idx)
         if frame_idx in full or frame_idx not in track.tracked:
@@ -125,18 +126,6 @@ def check_direction(bound: bool | None, reverse: bool) -> None:
             f'this state has tracked {went}, and memory="window" cannot turn {asked}; '
             f"take a fresh state for each direction, or {REMEDY}"
         )
-
-
-def _selectable_maps(track: ObjectTrack, vantage: Vantage, config: ModelConfig) -> set[int]:
-    """Return the frames whose memory maps stay."""
-    stride = config.memory_temporal_stride_for_eval
-    behind = sorted((d, t) for t in track.others if (d := vantage.distance_to(t)) >= 0)
-    if not config.samurai_mode:
-        reach = (config.num_maskmem - 1) * stride + stride - 1
-        return {t for distance, t in behind if distance <= reach}
-    nearest = {t for distance, t in behind if distance <= 1}
-    chosen = [t for d, t in behind if d >= 1 and track.others[t].selectable and vantage.from_start(t) > 1]
-    return nearest | set(chosen[: config.num_maskmem - 1])
 
 
 def _whole(track: ObjectTrack, frame_idx: int) -> bool:

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from sam2.modeling.sam2_base import Decoded, ImageFeatures, SAM2Base
-from sam2.tracking.memory_bank import FrameEntry, Vantage, look_back
+from sam2.tracking.memory_bank import FrameEntry, Vantage
+from sam2.tracking.policies import look_back
 from sam2.tracking.postprocess import resize_logits
 from sam2.tracking.step import GIVEN_MASK_LOGIT, MASK_PROMPT_LIMIT, wants_multimask
 from sam2.training.batches import Batch

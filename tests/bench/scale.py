@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from prefect import flow
 
 from flows.configure import load_config
-from flows.label_dataset import Feed, bytes_to_track
+from flows.label_dataset import Feed
 from flows.run.plan import plan_run
 from flows.run.progress import RunProgress, shown
 from labeling.config import LabelConfig
@@ -119,7 +119,7 @@ def pool_flow(count: int) -> None:
         chunk, progress = max(config.run.chunk_size, -(-len(jobs) // config.run.max_chunks)), RunProgress(len(jobs))
         tenths = {-(-len(jobs) * tenth // (10 * chunk)) for tenth in (1, 5, 10)}
         on_event = progress.note
-        stream = run_jobs(Sleeper(), jobs, cluster=config.cluster, run=config.run, on_event=on_event, cost_of=bytes_to_track)
+        stream = run_jobs(Sleeper(), jobs, cluster=config.cluster, run=config.run, on_event=on_event)
         with shown(progress, enabled=False) as redraw:
             feed = Feed(stream, open_objects(name), {job.name: job for job in jobs}, progress, redraw)
             feed.take(chunk)                       # Ray and the workers are up

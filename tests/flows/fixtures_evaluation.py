@@ -72,5 +72,6 @@ class Knowing:
         nan, ones = torch.full((len(ids),), float("nan")), torch.ones(len(ids))
         return SimpleNamespace(
             frame_idx=t, obj_ids=ids, mask_logits=torch.where(masks, 5.0, -5.0), predicted_iou=0.1 * t * ones,
-            object_score_logits=ones, motion_score=nan, stability=nan, candidate_gap=nan, pointer_similarity=nan,
+            object_score_logits=ones, motion_score=nan, stability=nan, candidate_gap=nan, distractor=nan,
+            pointer_similarity=nan,
         )

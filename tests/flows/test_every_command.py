@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
 from flows.cli import app as cli
 
@@ -35,13 +34,16 @@ TRIES = int(os.environ.get("LABELING_TEST_TRIES", "5"))
 
 def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield each command with the words that lead to it."""
-    for name, below in getattr(command, "commands", {}).items():
-        yield from leaves(below, (*path, name))
-    if not hasattr(command, "commands"):
+    below = getattr(command, "commands", None)
+    if below is None:
         yield path, command
+        return
+    for name, lower in below.items():
+        yield from leaves(lower, (*path, name))
 
 
-COMMANDS = {path: command for path, command in leaves(typer.main.get_command(cli.app)) if path not in NOT_TRIED}
+ALL = [leaf for name in cli.COMMANDS for leaf in leaves(cli.command_named(name), (name,))]
+COMMANDS = {path: command for path, command in ALL if path not in NOT_TRIED}
 
 
 @pytest.fixture

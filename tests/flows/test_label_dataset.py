@@ -25,7 +25,7 @@ from flows.cli.console import console
 from flows.judge_again import judge_again
 from flows.label_dataset import Feed, label_dataset
 from flows.run.open_run import OpenRun
-from flows.run.outcome import Outcome
+from flows.run.outcome import Outcome, print_outcome
 from flows.run.plan import print_plan
 from flows.run.prefect_page import artifact_key
 from flows.run.progress import RunProgress
@@ -217,7 +217,9 @@ def test_each_bad_input_is_one_dead_letter(dataset: Dataset) -> None:
     assert {m.video.ref.key for m in read_masklets(str(dataset.root))} == {"good.mp4", "cut.mp4"}
 
 
-def test_a_prompt_that_does_not_fit_costs_its_object_alone(dataset: Dataset) -> None:
+def test_a_prompt_that_does_not_fit_costs_its_object_alone(
+    dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
     dataset.add("a.mp4", 1, 2)
     dataset.rows += [
         prompt_row("a.mp4", 3, frame_idx=99),
@@ -235,10 +237,16 @@ def test_a_prompt_that_does_not_fit_costs_its_object_alone(dataset: Dataset) -> 
 
     files = masks_files(dataset)
     again = run(dataset)
-    assert (again.dead_letters, again.summary.num_objects) == ({"bad_prompt": 1}, 0), "what failed is due again"
+    assert (again.dead_letters, again.summary.num_jobs) == ({}, 0), "prompts that failed and are as they were are not due again"
+    _, plan = print_plan(dataset.config(), console)
+    assert [(entry.will_run, entry.why) for entry in plan.entries] == [(False, "dead: bad_prompt")]
+    print_outcome(again, dataset.config(), console)
+    assert "1 videos failed before and are as they were" in capsys.readouterr().out
+    named = label_dataset(dataset.config(), only=["a.mp4"])
+    assert (named.dead_letters, named.summary.num_objects) == ({"bad_prompt": 1}, 0), "what is named is tried again"
     dataset.rows[-1]["frame_idx"] = 2
     mended = run(dataset)
-    assert (mended.summary.num_objects, mended.dead_letters) == (1, {"bad_prompt": 2})
+    assert (mended.summary.num_objects, mended.dead_letters) == (1, {})
     assert files.items() < masks_files(dataset).items()
     ledger = read_ledger(objects)
     of_first = [letter for letter in read_dead_letters(objects, outcome.run_id) if still_open(letter, ledger)]

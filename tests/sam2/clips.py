@@ -15,7 +15,7 @@ from sam2.tracking.state import VideoState
 from tests.reference.formula import WINDOWED, formula_weights
 
 HEIGHT, WIDTH = 48, 64
-NANO, SAMURAI = "sam2.1_nano", "configs/samurai/sam2.1_nano"
+NANO, SAMURAI, DAM4SAM = "sam2.1_nano", "configs/samurai/sam2.1_nano", "sam2.1_nano with dam4sam"
 BOX = [4.0, 8.0, 24.0, 32.0]
 
 # thresholds amid the scores that these weights give, so that frames fall on either side of each
@@ -26,6 +26,14 @@ SAMURAI_CHOICES = (
     "++model.stable_ious_threshold=0.705",
     "++model.stable_frames_threshold=3",
     "++model.kf_score_weight=0.5",
+)
+# a frame is promoted whenever the pause is over
+DAM4SAM_CHOICES = (
+    "++model.memory_policy=dam4sam",
+    "++model.promotion_iou=0.0",
+    "++model.promotion_area_change=0.9",
+    "++model.promotion_box_iou=1.0",
+    "++model.promotion_pause=2",
 )
 LOUD = {
     "obj_ptr_proj.layers.2.weight": 6.0,
@@ -60,10 +68,11 @@ def _frame(k: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 @functools.cache
 def predictor(config: str = NANO, *choices: str) -> SAM2VideoPredictor:
     """Return a predictor at 64 pixels; one per set of choices is kept, and no test may change it."""
-    overrides = ["++model.image_size=64", *WINDOWED, *(SAMURAI_CHOICES if "samurai" in config else ()), *choices]
+    of_policy = {SAMURAI: SAMURAI_CHOICES, DAM4SAM: DAM4SAM_CHOICES}.get(config, ())
+    overrides = ["++model.image_size=64", *WINDOWED, *of_policy, *choices]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        built = build_sam2_video_predictor(config, device="cpu", hydra_overrides_extra=overrides)
+        built = build_sam2_video_predictor(config.split()[0], device="cpu", hydra_overrides_extra=overrides)
     weights = formula_weights(built.state_dict())
     built.load_state_dict({name: weight * LOUD.get(name, 1.0) for name, weight in weights.items()})
     return built.requires_grad_(False)
@@ -87,7 +96,7 @@ def assert_equal_outputs(got: Iterable[FrameOutput], wanted: Iterable[FrameOutpu
         assert a.obj_ids == b.obj_ids
         for name in (
             "low_res_logits", "predicted_iou", "object_score_logits", "motion_score", "stability", "candidate_gap",
-            "pointer_similarity",
+            "distractor", "pointer_similarity",
         ):
             np.testing.assert_allclose(
                 getattr(a, name).numpy(), getattr(b, name).numpy(), rtol=tolerance, atol=tolerance,

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,15 +11,29 @@ import pytest
 import typer
 
 from flows.cli import app as cli
+from flows.cli import label
 from labeling.errors import BadConfiguration, BadInput, ClusterFailed, StoreBusy, Unavailable
 from labeling.store.schemas import NewerStore
+
+
+def test_the_help_is_printed_without_loading_what_commands_need() -> None:
+    slow = "('numpy', 'pyarrow', 'hydra', 'sqlalchemy', 'scipy', 'prefect', 'ray', 'torch')"
+    script = f"import sys; from flows.cli.app import *; run_command(['--help']); print(set({slow}) & set(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "set()"
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_the_help_says_of_each_command_what_the_command_says_first(name: str) -> None:
+    first = (cli.command_named(name).help or "").split("\n\n")[0]
+    assert " ".join(first.split()) == cli.COMMANDS[name].help
 
 
 def fails_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "load_config", fail)
+    monkeypatch.setattr(label, "load_config", fail)
     return cli.run_command(["plan", "store.root=x"])
 
 

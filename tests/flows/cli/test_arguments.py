@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from flows.cli import app as cli
 from flows.cli.arguments import split_items, with_root
@@ -47,7 +46,7 @@ def test_items_stand_before_the_root() -> None:
     assert split_items(words) == (words[:2], words[2:])
 
 
-def with_stores(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def with_stores(command: Any, path: tuple[str, ...]) -> list[tuple[str, ...]]:
     """The commands whose last argument takes several words: a root and overrides."""
     below = getattr(command, "commands", {})
     if below:
@@ -58,11 +57,14 @@ def with_stores(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...
     return [path] if words and not no_store else []
 
 
-@pytest.mark.parametrize("path", with_stores(typer.main.get_command(cli.app)), ids=" ".join)
+STORE_COMMANDS = [path for name in cli.COMMANDS for path in with_stores(cli.command_named(name), (name,))]
+
+
+@pytest.mark.parametrize("path", STORE_COMMANDS, ids=" ".join)
 def test_every_command_takes_a_root_as_it_is(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     """It is looked for, and named where it is not there, by every command alike."""
-    command: Any = typer.main.get_command(cli.app)
-    for name in path:
+    command: Any = cli.command_named(path[0])
+    for name in path[1:]:
         command = command.commands[name]
     needed = [p for p in command.params if p.required and p.nargs != -1]
     fill = {"tool": "cvat", "out": "out.x", "action": "accept", "reviewers": "2"}

@@ -24,6 +24,6 @@ def test_what_every_stage_may_be_told_is_null_until_it_is() -> None:
 
 
 def test_the_command_loads_no_network_until_it_needs_one() -> None:
-    script = "import sys, flows.cli.app; print([name for name in ('torch', 'prefect', 'matplotlib') if name in sys.modules])"
+    script = "import sys, flows.cli.learn; print([name for name in ('torch', 'prefect', 'matplotlib') if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from flows.cli import app as cli
+from flows.cli.console import INTERRUPTED
 from flows.configure import config_folder, load_training
 from flows.learn.config import DataConfig
 from flows.learn.data import KEPT_FOR_EVALUATION, training_data
@@ -64,7 +65,7 @@ def test_a_signal_waits_for_the_step_and_keeps_it(tmp_path: Path) -> None:
             assert child.poll() is None, child.stdout.read()
         child.send_signal(signal.SIGTERM)
         said, _ = child.communicate(timeout=200)
-    assert child.returncode == cli.INTERRUPTED, said
+    assert child.returncode == INTERRUPTED, said
     step = torch.load(out / "checkpoint.pt", weights_only=True)["step"]
     assert step >= 1
     assert f"{step} of 1000 steps; the same command goes on from step {step}" in said.replace("\n", " ")

@@ -15,13 +15,13 @@ from labeling.config import ClusterConfig
 from labeling.errors import ErrorKind, ErrorRecord, NoWorkersLeft
 from labeling.jobs import Job, Receipt
 from labeling.pool.driver import Driver
-from labeling.pool.queue import MAX_JOBS, NUM_SEEN, Attempt, JobQueue, Limits
-from labeling.pool.work import EventKind, PoolEvent, Response, failed
+from labeling.pool.queue import Attempt, JobQueue, Limits
+from labeling.pool.work import EventKind, PoolEvent, failed
 from labeling.pool.worker import ActorResources, Request, Worker
 
 MakeJobs = Callable[..., list[Job]]
 LOST = ("death", "preempted")
-FATES = ("ok", "enough", "poison", "transient", "device", *LOST)
+FATES = ("ok", "poison", "transient", "device", *LOST)
 
 
 class ScriptedWorker(Worker):
@@ -38,38 +38,30 @@ class ScriptedWorker(Worker):
         self.setup_answer.set_result(None)
         self.setup_answer.add_done_callback(wake)
 
-    def submit(self, attempts: tuple[Attempt, ...], wake: Callable[[object], None]) -> None:
-        answer: Future[Response] = Future()
-        self.requests.append(Request(attempts, answer, time.monotonic()))
+    def submit(self, attempt: Attempt, wake: Callable[[object], None]) -> None:
+        answer: Future[Receipt] = Future()
+        self.requests.append(Request(attempt, answer, time.monotonic()))
         if not self.end:
-            self._play(attempts, answer)
+            self._play(attempt, answer)
         elif self.end in LOST:
             answer.set_exception(died(preempted=self.end == "preempted"))
         answer.add_done_callback(wake)
 
-    def _play(self, attempts: tuple[Attempt, ...], answer: Future[Response]) -> None:
-        """Do the jobs of a request until one ends it: by its worker's end, or because time is up (`enough`)."""
-        receipts: list[Receipt] = []
-        for attempt in attempts:
-            fate = self.fate_of(attempt)
-            self.ran[attempt.job.name] += 1
-            if fate in ("hung", *LOST):
-                self.end = fate
-                break
-            receipts.append(self._receipt(attempt, fate))
-            if fate in ("device", "enough"):
-                self.end = "sick" if fate == "device" else ""
-                break
-        if self.end in LOST:
-            answer.set_exception(died(preempted=self.end == "preempted"))
-        elif self.end != "hung":
-            answer.set_result(Response(tuple(receipts), 0.0))
+    def _play(self, attempt: Attempt, answer: Future[Receipt]) -> None:
+        """Do one job, or end the actor by it."""
+        fate = self.fate_of(attempt)
+        self.ran[attempt.job.name] += 1
+        self.end = {"hung": "hung", "device": "sick", **{lost: lost for lost in LOST}}.get(fate, "")
+        if fate in LOST:
+            answer.set_exception(died(preempted=fate == "preempted"))
+        elif fate != "hung":
+            answer.set_result(self._receipt(attempt, fate))
 
     def fate_of(self, attempt: Attempt) -> str:
         return next(self.fates, "ok")
 
     def _receipt(self, attempt: Attempt, fate: str) -> Receipt:
-        if fate in ("ok", "enough"):
+        if fate == "ok":
             return Receipt(attempt.job.name, attempt.job.video.video_id)
         return failed(attempt.job, ErrorRecord(ErrorKind(fate), fate, fate), self.name)
 
@@ -86,16 +78,14 @@ def died(*, preempted: bool = False) -> ActorDiedError:
 
 def driver_of(
     jobs: list[Job], fates: list[str], ran: Counter[str], *, num_workers: int, limits: Limits,
-    on_event: Callable[[PoolEvent], None] | None = None, room: float = 0.0,
+    on_event: Callable[[PoolEvent], None] | None = None,
     joined: Callable[[], tuple[ActorResources, ...]] = tuple, **cluster: Any,
 ) -> Driver:
-    """A driver with scripted actors; `room` is how many jobs it holds to be short enough for one request."""
+    """A driver with scripted actors."""
     script = iter(fates)
     workers: list[Worker] = [ScriptedWorker(number, script, ran) for number in range(num_workers)]
     queue = JobQueue((Attempt(job, timeout_s=60.0) for job in jobs), len(jobs))
-    driver = Driver(b"", workers, queue, limits, ClusterConfig(**cluster), on_event, None, joined)
-    driver.pace.room = room
-    return driver
+    return Driver(b"", workers, queue, limits, ClusterConfig(**cluster), on_event, None, joined)
 
 
 @settings(deadline=None, max_examples=150)
@@ -106,17 +96,15 @@ def driver_of(
     depth=st.integers(1, 3),
     per_video=st.integers(1, 3),
     max_attempts=st.integers(1, 3),
-    room=st.integers(0, 5),
 )
 def test_each_job_ends_once_whatever_its_fate(
     make_jobs: MakeJobs, fates: list[str], num_jobs: int, num_workers: int, depth: int, per_video: int, max_attempts: int,
-    room: int,
 ) -> None:
     jobs, ran = make_jobs(*["job"] * num_jobs), Counter[str]()
     limits = Limits(max_attempts, per_video, per_video + 2, backoff_s=0.0)
     seen: dict[EventKind, list[PoolEvent]] = defaultdict(list)
     driver = driver_of(
-        jobs, fates, ran, num_workers=num_workers, limits=limits, on_event=lambda e: seen[e.kind].append(e), room=room,
+        jobs, fates, ran, num_workers=num_workers, limits=limits, on_event=lambda e: seen[e.kind].append(e),
         in_flight_per_actor=depth,
     )
     receipts: list[Receipt] = []
@@ -134,9 +122,9 @@ def test_each_job_ends_once_whatever_its_fate(
         expected = {"poison": range(1, 9), "transient": range(max_attempts, 9)}.get(receipt.error.reason, range(per_video, 9))
         assert receipt.error.attempts in expected
         assert receipt.error.attempts <= max_attempts + per_video
-    # Nothing runs without a cause: as often as it was charged, came back, lost its machine, or, once, its request.
+    # Nothing runs without a cause: as often as it was charged, came back or lost its machine.
     preempted = fates.count("preempted")
-    assert all(count <= max_attempts + per_video + preempted + 1 for count in ran.values())
+    assert all(count <= max_attempts + per_video + preempted for count in ran.values())
     assert (driver.num_finished, driver.num_failed) == (
         sum(r.ok for r in receipts), sum(not r.ok for r in receipts)
     )
@@ -200,55 +188,29 @@ def test_an_actor_past_its_grace_is_killed_and_those_behind_go_on(make_jobs: Mak
     assert [e.job_name for e in events if e.kind is EventKind.KILLED] == [jobs[0].name]
 
 
-def test_short_jobs_go_several_to_a_call_once_enough_have_come_back(make_jobs: MakeJobs) -> None:
-    jobs, ran = make_jobs(*["job"] * 200), Counter[str]()
-    driver = driver_of(jobs, [], ran, num_workers=1, limits=Limits(3, 2, 4, backoff_s=0.0))
-    (worker,) = driver.workers
-    sizes: list[int] = []
-    submit = worker.submit
-    worker.submit = lambda attempts, wake: (sizes.append(len(attempts)), submit(attempts, wake))[-1]  # type: ignore[method-assign]
-    assert Counter(receipt.job_name for receipt in driver.receipts(pull_all=True)) == Counter(job.name for job in jobs)
-    assert set(sizes[:NUM_SEEN]) == {1}
-    assert max(sizes) == MAX_JOBS
-    assert set(ran.values()) == {1}
-
-
 @pytest.mark.parametrize("fate", ["death", "hung"])
-def test_who_killed_a_call_of_several_is_found_one_by_one(make_jobs: MakeJobs, fate: str) -> None:
-    """The others are charged nothing and done once more at most; the guilty one pays as if it had been alone at first."""
-    jobs, ran = make_jobs(*"abcdef"), Counter[str]()
+def test_a_death_beside_a_preparation_is_charged_to_neither_job(make_jobs: MakeJobs, fate: str) -> None:
+    """A hang is the doing of the job that runs; of a death nobody knows whether it was the one that was prepared."""
+    jobs, ran = make_jobs(*"ab"), Counter[str]()
     events: list[PoolEvent] = []
     driver = driver_of(
-        jobs, [], ran, num_workers=1, limits=Limits(3, 2, 4, backoff_s=0.0), on_event=events.append, room=4.0,
-        deadline_grace_s=0.05,
+        jobs, [fate], ran, num_workers=1, limits=Limits(3, 2, 4, backoff_s=0.0), on_event=events.append, deadline_grace_s=0.05
     )
-    (worker,) = driver.workers
-    assert isinstance(worker, ScriptedWorker)
-    worker.fate_of = lambda attempt: fate if attempt.job is jobs[2] else "ok"  # type: ignore[method-assign]
     driver.queue = JobQueue(Attempt(job, timeout_s=0.05) for job in jobs)
-    receipts = {receipt.job_name: receipt for receipt in driver.receipts(pull_all=True)}
-    guilty = receipts.pop(jobs[2].name).error
-    assert guilty is not None
-    assert (guilty.reason, guilty.attempts) == (("worker_died", 2) if fate == "death" else ("deadline", 1))
-    assert len(receipts) == 5
-    assert all(receipt.ok for receipt in receipts.values())
-    assert {e.job_name for e in events if e.kind in (EventKind.RETRIED, EventKind.FAILED)} == {jobs[2].name}
-    assert [ran[job.name] for job in jobs] == [2, 2, 1 + guilty.attempts, 1, 1, 1]
-    assert "one of 4 jobs" in next(e.message for e in events if e.kind in (EventKind.DIED, EventKind.KILLED))
-
-
-def test_jobs_that_time_was_up_for_go_together_again(make_jobs: MakeJobs) -> None:
-    jobs, ran = make_jobs(*"abcdef"), Counter[str]()
-    driver = driver_of(jobs, ["ok", "enough"], ran, num_workers=1, limits=Limits(3, 2, 4, 0.0), room=6.0, in_flight_per_actor=1)
-    assert len(list(driver.receipts(pull_all=True))) == 6
-    assert set(ran.values()) == {1}
-
-
-def test_where_one_death_is_too_many_each_job_goes_alone(make_jobs: MakeJobs) -> None:
-    jobs, ran = make_jobs(*"abc"), Counter[str]()
-    driver = driver_of(jobs, ["death"], ran, num_workers=1, limits=Limits(3, 1, 2, backoff_s=0.0), room=9.0)
-    assert sorted(r.ok for r in driver.receipts(pull_all=True)) == [False, True, True]
-    assert ran == {job.name: 1 for job in jobs}
+    (worker,) = driver.workers
+    driver._start_workers()
+    driver._take_answer(worker)
+    driver._fill()
+    worker.requests[0].ahead = worker.requests[1].attempt
+    running, prepared = (request.attempt for request in worker.requests)
+    outcome = {receipt.job_name: receipt.error for receipt in driver.receipts(pull_all=True)}
+    lost = fate == "death"
+    assert [running.lost, prepared.lost] == [lost, lost]
+    assert outcome[jobs[1].name] is None
+    error = outcome[jobs[0].name]
+    assert (error is None) if lost else (error is not None and error.reason == "deadline")
+    assert [ran[job.name] for job in jobs] == ([2, 1] if lost else [1, 1])
+    assert not [event for event in events if event.kind is EventKind.RETRIED]
 
 
 def test_an_exception_of_the_listener_reaches_the_caller(make_jobs: MakeJobs) -> None:

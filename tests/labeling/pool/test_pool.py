@@ -215,22 +215,6 @@ def test_the_next_job_alone_is_prepared_and_what_happens_there_is_charged_to_nob
     assert not [e for e in events if e.kind is EventKind.RETRIED or e.attempts]
 
 
-def test_a_death_among_jobs_that_share_a_call_costs_no_other_job(notes: Path, make_jobs: MakeJobs) -> None:
-    words = [*(f"good-{n}" for n in range(90)), "deadly", *(f"good-{n}" for n in range(90, 120))]
-    events: list[PoolEvent] = []
-    jobs = make_jobs(*words)
-    receipts = list(run_jobs(Obedient(notes), jobs, cluster=settings(actors=1), run=QUICK, on_event=events.append))
-    assert Counter(r.job_name for r in receipts) == Counter(job.name for job in jobs)
-    (killer,) = [receipt for receipt in receipts if receipt.error is not None]
-    assert killer.job_name == jobs[90].name
-    assert killer.error is not None
-    assert (killer.error.reason, killer.error.attempts) == ("worker_died", 2)
-    assert {e.job_name for e in events if e.kind is EventKind.RETRIED} == {killer.job_name}
-    # Twice alone, and once among others unless this machine is so slow that no call held several.
-    assert starts(notes, "deadly") == sum(e.kind is EventKind.DIED for e in events) <= 3
-    assert all(starts(notes, word) <= 2 for word in words if word != "deadly")
-
-
 def test_a_hang_is_killed_at_its_deadline_and_not_tried_again(notes: Path, make_jobs: MakeJobs) -> None:
     events: list[PoolEvent] = []
     jobs = make_jobs("hang", "good-1", "polite", "good-2", "good-3")
@@ -316,8 +300,6 @@ def test_a_worker_that_dies_of_everything_is_given_up(notes: Path, make_jobs: Ma
     assert len(caught.value.not_done) == 3
 
 
-def test_a_timeout_or_cost_that_is_none_is_refused(notes: Path, make_jobs: MakeJobs) -> None:
+def test_a_timeout_that_is_none_is_refused(notes: Path, make_jobs: MakeJobs) -> None:
     with pytest.raises(ValueError, match="timeout of job .* is nan s"):
         list(run_jobs(Obedient(notes), make_jobs("good"), cluster=settings(), run=QUICK, timeout_of=lambda job: float("nan")))
-    with pytest.raises(ValueError, match="cost of job .* is 0"):
-        list(run_jobs(Obedient(notes), make_jobs("good"), cluster=settings(), run=QUICK, cost_of=lambda job: 0.0))

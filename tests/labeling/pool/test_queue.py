@@ -1,5 +1,5 @@
+"""The queue's order, and the two budgets."""
 
-import math
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,14 +10,11 @@ from labeling.config import ClusterConfig, RunConfig
 from labeling.errors import BadConfiguration, ErrorKind
 from labeling.jobs import Job
 from labeling.pool.queue import (
-    CALL_S,
     MAX_BACKOFF_S,
-    NUM_SEEN,
     Attempt,
     Failures,
     JobQueue,
     Limits,
-    Pace,
     charge_failure,
     is_spent,
     limits_of,
@@ -181,33 +178,6 @@ def test_a_worker_that_just_died_gets_a_suspect_last(make_jobs: MakeJobs) -> Non
     assert [taken(queue, proven=False), taken(queue, proven=False)] == ["fresh", "suspect"]
 
 
-def test_company_is_what_comes_next_and_fits(make_jobs: MakeJobs) -> None:
-    a, b, c, d, e = attempts(make_jobs("a", "b", "c", "d", "e"))
-    d.cost = 50.0
-    queue = JobQueue(iter([c, d, e]))
-    queue.give_back([a, b])
-    assert queue.take(0.0, alone=True) is a
-    assert queue.take_with(a, room=0.0, most=9) == (a,)
-    assert queue.take(0.0, alone=True) is b
-    assert queue.take_with(b, room=10.0, most=9) == (b, c)
-    assert queue.take(0.0, alone=True) is d
-    assert queue.take_with(d, room=51.0, most=1) == (d,)
-    assert queue.take_with(d, room=51.0, most=2) == (d, e)
-    assert queue.is_empty()
-
-
-def test_a_job_with_a_past_goes_without_company(make_jobs: MakeJobs) -> None:
-    tried, lost, plain = attempts(make_jobs("tried", "lost", "plain"))
-    tried.failures, lost.lost = Failures(errors=1), True
-    queue = JobQueue([plain])
-    queue.give_back([lost])
-    assert queue.take_with(tried, room=9.0, most=9) == (tried,)
-    assert queue.take(0.0, alone=True) is lost
-    assert queue.take_with(lost, room=9.0, most=9) == (lost,)
-    queue.give_back([lost])
-    assert queue.take_with(plain, room=9.0, most=9) == (plain,)
-
-
 def test_what_is_left_is_named_with_or_without_the_rest_of_the_iterable(make_jobs: MakeJobs) -> None:
     a, b, c, d, e = attempts(make_jobs("a", "b", "c", "d", "e"))
     queue = JobQueue(iter([c, d, e]))
@@ -237,26 +207,3 @@ def test_no_job_is_lost_or_doubled_whatever_happens_to_it(data: st.DataObject, n
             queue.retry(attempt, now + 2.0)
     left = [job.video.key for job in queue.left(pull_all=True)]
     assert sorted(done + left) == sorted(str(n) for n in range(num_jobs))
-
-
-def paced(*seconds: float, cost: float = 1.0) -> Pace:
-    pace = Pace()
-    for each in seconds:
-        pace.learn(cost, each)
-    return pace
-
-
-def test_a_call_holds_what_fits_into_its_time_at_the_slowest_pace_seen() -> None:
-    assert paced(*[0.001] * (NUM_SEEN - 1)).room == 0.0
-    assert paced(*[0.001] * NUM_SEEN).room == pytest.approx(CALL_S / 0.001)
-    assert paced(*[0.001] * NUM_SEEN, 0.1).room == pytest.approx(CALL_S / 0.1)
-    assert paced(*[0.5] * NUM_SEEN, cost=1000.0).room == pytest.approx(1000 * CALL_S / 0.5)
-
-
-def test_one_long_job_keeps_the_next_ones_apart_and_is_then_forgotten() -> None:
-    assert paced(*[0.001] * NUM_SEEN, 10.0, *[0.001] * (NUM_SEEN - 1)).room < 1.0
-    assert paced(*[0.001] * NUM_SEEN, 10.0, *[0.001] * NUM_SEEN).room > 100.0
-
-
-def test_jobs_that_take_no_time_know_no_bound() -> None:
-    assert paced(*[0.0] * NUM_SEEN).room == math.inf

@@ -96,6 +96,13 @@ def test_samurai_takes_the_released_config_of_its_size() -> None:
     assert "++model.samurai_mode=true" in large.hydra_overrides
 
 
+def test_a_memory_policy_is_laid_over_the_network_and_older_trackers_get_what_they_got() -> None:
+    assert recipe("sam2").hydra_overrides == ["++model.samurai_mode=false", "++model.image_size=384"]
+    assert recipe().hydra_overrides == ["++model.samurai_mode=true", "++model.image_size=384"]
+    config = build_predictor(recipe("dam4sam"), None, device="cpu").config  # type: ignore[attr-defined]
+    assert (config.policy, config.memory_temporal_stride_for_eval, config.presence_threshold) == ("dam4sam", 5, 0.0)
+
+
 def test_the_networks_own_size_and_the_same_size_given_are_one_recipe() -> None:
     assert recipe(config="sam2.1_hiera_t") == recipe(config="sam2.1_hiera_t", image_size=1024)
     assert recipe().image_size == 384

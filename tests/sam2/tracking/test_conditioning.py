@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sam2.sam2_video_predictor import SAM2VideoPredictor
-from sam2.tracking.conditioning import motion_behind
+from sam2.tracking.conditioning import carried_behind
 from sam2.tracking.memory_bank import Vantage
 from sam2.tracking.motion import advance
 from tests.sam2.clips import BOX, HEIGHT, NANO, SAMURAI, WIDTH, assert_equal_outputs, drawn_clip, predictor, prompt_three
@@ -165,7 +165,7 @@ def test_the_filter_is_led_over_prompted_frames_in_either_direction(reverse: boo
     expected = None
     for frame_idx in order:
         expected = advance(expected, track.entry_on(frame_idx).sighting, model.config)
-    motion = motion_behind(model, track, Vantage(1 if reverse else 4, reverse, 6))
+    motion = carried_behind(model, track, Vantage(1 if reverse else 4, reverse, 6))
     assert motion.stable_frames == 2
     np.testing.assert_array_equal(motion.mean_8, expected.mean_8)
 

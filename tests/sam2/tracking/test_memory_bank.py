@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from sam2.modeling.config import ModelConfig
-from sam2.tracking.memory_bank import FrameEntry, Vantage, closest_conditioning, look_back
+from sam2.tracking.memory_bank import FrameEntry, Vantage, closest_conditioning
+from sam2.tracking.policies import look_back
 
 SAM2 = ModelConfig()
 SAMURAI = replace(SAM2, samurai_mode=True)
 
 
 def entry(frame_idx: int, *, selectable: bool = True) -> FrameEntry:
-    return FrameEntry(None, None, torch.tensor([[float(frame_idx)]]), torch.zeros(5), selectable=selectable)
+    return FrameEntry(None, None, torch.tensor([[float(frame_idx)]]), torch.zeros(6), selectable=selectable)
 
 
 def entries(*frames: int, poor: tuple[int, ...] = ()) -> dict[int, FrameEntry]:

@@ -8,22 +8,23 @@ import pytest
 import torch
 
 from sam2.tracking.propagation import FrameOutput
-from tests.sam2.clips import BOX, NANO, SAMURAI, assert_equal_outputs, drawn_clip, predictor, prompt_three
+from tests.sam2.clips import BOX, DAM4SAM, NANO, SAMURAI, assert_equal_outputs, drawn_clip, predictor, prompt_three
 
 BOTH = pytest.mark.parametrize("config", [NANO, SAMURAI])
+EACH = pytest.mark.parametrize("config", [NANO, SAMURAI, DAM4SAM])
 FLOAT_NOISE = 2e-3      # bfloat16 memories may round the other way in another batch
 
 
 def row_of(out: FrameOutput, obj_id: int) -> FrameOutput:
     row = out.obj_ids.index(obj_id)
     named = {name: getattr(out, name)[row : row + 1] for name in (
-        "low_res_logits", "predicted_iou", "object_score_logits", "motion_score", "stability", "candidate_gap",
+        "low_res_logits", "predicted_iou", "object_score_logits", "motion_score", "stability", "candidate_gap", "distractor",
         "pointer_similarity",
     )}
     return replace(out, obj_ids=[obj_id], **named)
 
 
-@BOTH
+@EACH
 def test_a_batch_answers_as_each_object_alone(config: str) -> None:
     model, clip = predictor(config), drawn_clip(18)
     together = model.init_state(clip)
@@ -58,7 +59,7 @@ def test_each_frame_is_encoded_once_for_all_objects(config: str, monkeypatch: py
     assert groups == 9 if config == NANO else 9 <= groups <= 18
 
 
-@BOTH
+@EACH
 def test_chunks_equal_the_whole(config: str) -> None:
     model, clip = predictor(config), drawn_clip(20)
     whole, parts = model.init_state(clip), model.init_state(clip)
@@ -70,7 +71,7 @@ def test_chunks_equal_the_whole(config: str) -> None:
     assert_equal_outputs(chunked, model.propagate(whole))
 
 
-@BOTH
+@EACH
 def test_reverse_equals_forward_on_the_reversed_clip(config: str) -> None:
     model, clip = predictor(config), drawn_clip(22)
     ahead, back = model.init_state(clip[::-1]), model.init_state(clip)

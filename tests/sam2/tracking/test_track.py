@@ -8,16 +8,17 @@ import torch
 
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 from sam2.tracking.state import VideoState
-from tests.sam2.clips import BOX, NANO, SAMURAI, assert_equal_outputs, drawn_clip, predictor, prompt_three
+from tests.sam2.clips import BOX, DAM4SAM, NANO, SAMURAI, assert_equal_outputs, drawn_clip, predictor, prompt_three
 
 BOTH = pytest.mark.parametrize("config", [NANO, SAMURAI])
+EACH = pytest.mark.parametrize("config", [NANO, SAMURAI, DAM4SAM])
 
 
 def states(model: SAM2VideoPredictor, clip: np.ndarray) -> tuple[VideoState, VideoState]:
     return model.init_state(clip, memory="all"), model.init_state(clip, memory="window")
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(("num_frames", "reverse", "each"), [(60, False, True), (40, True, False)])
 def test_window_equals_all_exactly(config: str, num_frames: int, reverse: bool, each: bool) -> None:
     model, clip = predictor(config), drawn_clip(num_frames)
