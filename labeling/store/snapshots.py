@@ -30,8 +30,9 @@ class Snapshot:
     """One version: which ledger, files and verdicts make it up, its parent, what it counts and how it was judged.
 
     `parts` are those of each table in storage version 3, and `queue` counts what is doubted, and what is in review because it
-    is novel. In version 2 there are none, and `ledger`, `files`, `tracks`, `videos` and `verdicts` are keys of whole tables. `counts` has videos, tracks, masks, decided, and one entry for each verdict. `note`
-    says what made it when that was no labelling.
+    is novel. In version 2 there are none, and `ledger`, `files`, `tracks`, `videos` and `verdicts` are keys of whole tables.
+    `counts` has videos, tracks, masks, decided, and one entry for each verdict. `note` says what made it when that was no
+    labelling.
     """
 
     version: int

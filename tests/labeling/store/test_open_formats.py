@@ -21,7 +21,7 @@ from labeling.store.parquet import open_bytes, open_file
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
 from labeling.types import RLE
-from tests.labeling.store.made_store import RECIPE, box_prompt, label, ref_of, rows_by_duckdb, told, write_job
+from tests.labeling.store.made_store import RECIPE, box_prompt, label, query_of, ref_of, rows_by_duckdb, told, write_job
 
 TOP = Path(__file__).resolve().parents[3]
 RELEASE_BEFORE = TOP / "tests/reference/store_0_1_0"  # three objects of six frames, nothing to be seen on the last three
@@ -48,13 +48,13 @@ def test_duckdb(root: Path) -> None:
     masks = f"read_parquet('{root}/masks/*/*.parquet')"
     rows = duckdb.sql(f"SELECT count(*), sum(visible::int), count(box_xywh), max(box_xywh[3]) FROM {masks}").fetchall()
     assert rows == [(NUM_ROWS, 12, 12, 8.0)]
-    variable, query = schemas.__doc__[schemas.__doc__.index("SET") :].replace("ROOT", str(root)).split(";")
-    duckdb.sql(variable)
+    *before, query = query_of(str(root), "v000001")
+    for statement in before:
+        duckdb.sql(statement)
     current = duckdb.sql(f"SELECT video_id, track_id, label_version, count(*) FROM ({query}) GROUP BY ALL").fetchall()
     a, b = ref_of("a.mp4").video_id, ref_of("b.mp4").video_id
     assert sorted(current) == sorted([(a, "1", 2, 4), (a, "2", 1, 6), (b, "1", 1, 6)])
-    verdicts = f"read_parquet('{root}/snapshots/v000001/verdicts/*.parquet')"
-    flags = duckdb.sql(f"SELECT verdict, len(flags) FROM {verdicts}").fetchall()
+    flags = duckdb.sql("SELECT verdict, len(flags) FROM objects").fetchall()
     assert flags == [("accept", 0)] * 3
 
 
