@@ -139,6 +139,19 @@ def restore(version: Version, where: Root) -> None:
 
 
 @commands.command()
+def upgrade(where: Root) -> None:
+    """Bring a store to the newest storage version.
+
+    One more snapshot with the same rows; those before it stay. Releases that know only the version before refuse it then.
+    """
+    from flows.run.upkeep_steps import upgrade_store
+
+    snapshot, made = upgrade_store(store_at(where))
+    how = "is the newest" if made else "was there already"
+    console.print(f"{snapshot.name} {how}, in storage version {snapshot.storage_version}: {snapshot.counts['tracks']} masklets")
+
+
+@commands.command()
 def card(
     where: Root,
     version: Annotated[str | None, typer.Option(help="A version such as v000003; the newest without")] = None,

@@ -50,10 +50,12 @@ class Changes:
     _came: CardFacts = field(default_factory=CardFacts, init=False)
 
     def __post_init__(self) -> None:
-        before: Parts = self.parent.parts if self.parent else {}
+        # What a store of version 2 holds is all new to parts.
+        base = self.parent if self.parent and self.parent.in_parts else None
+        before: Parts = base.parts if base else {}
         self.parts = {table.name: list(before.get(table.name, ())) for table in PART_TABLES}
-        self.counts = Counter(self.parent.counts if self.parent else Contents.none().counts())
-        self.queue = Counter(self.parent.queue if self.parent else {})
+        self.counts = Counter(base.counts if base else Contents.none().counts())
+        self.queue = Counter(base.queue if base else {})
 
     @property
     def version(self) -> int:
@@ -88,7 +90,8 @@ class Changes:
         self, qc: JsonObject, *, run_id: str, note: str = "", still_held: Callable[[], None] = lambda: None
     ) -> Snapshot | None:
         """Merge what is worth it and commit the version; None when another publisher committed it first."""
-        facts = facts_in_card(self.objects, self.parent) if self.parent else CardFacts()
+        moves_on = self.parent is not None and self.parent.in_parts
+        facts = facts_in_card(self.objects, self.parent) if self.parent and moves_on else CardFacts()
         snapshot = Snapshot(
             self.version, self.parent.version if self.parent else None, run_id,
             datetime.now(UTC).isoformat(timespec="seconds"), "", "", "", "", "", dict(self.counts), qc, note,

@@ -155,8 +155,8 @@ def restore(
 def _withdrawn_but(now: pa.Table, then: pa.Table) -> pa.Table:
     """Return the ledger of now with every result withdrawn but those that were not withdrawn in that of then."""
     # Withdrawn, not removed: a version and a batch name stay taken, so that no file of another snapshot is written again.
-    valid = then.filter(pc.invert(pc.fill_null(then["withdrawn"], False))).select(_RESULT)
-    still_valid, gone = now.join(valid, _RESULT, join_type="left semi"), now.join(valid, _RESULT, join_type="left anti")
+    still_valid = then.filter(pc.invert(pc.fill_null(then["withdrawn"], False)))
+    gone = now.join(still_valid.select(_RESULT), _RESULT, join_type="left anti")
     parts = [
         _with(still_valid, pa.nulls(len(still_valid), pa.bool_())), _with(gone, pa.array([True] * len(gone), pa.bool_())),
     ]

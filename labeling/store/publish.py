@@ -71,6 +71,11 @@ def publish(
         # Markers first: they are deleted after the snapshot that takes them in, so one that has gone is in what is read next.
         markers, bad = read_markers(objects)
         parent = newest_snapshot(objects)
+        if parent is not None and not parent.in_parts:
+            log.info(
+                "%s goes on in storage version %d, whose tables are written whole; `labeling upgrade` leads to version %d",
+                objects.root, parent.storage_version, schemas.STORAGE_VERSION,
+            )
         by = Judging(qc, judges, human, all_anew=parent is None or parent.qc != plain_qc)
         # Set aside before anything is staged: a snapshot must not name files that are not as they were written.
         version = bad or (_in_parts if keeps_parts(parent) else _whole)(objects, parent, markers, by)

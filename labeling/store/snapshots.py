@@ -6,20 +6,32 @@ it in version 2. Its data files are checked against the checksums that were note
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import accumulate
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from labeling.errors import BadConfiguration
 from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
-from labeling.store.contents import PART_TABLES, Contents, contents_between, files_in, tracks_in, verdicts_in, videos_in
+from labeling.store.contents import (
+    PART_TABLES,
+    Contents,
+    ReadRows,
+    contents_between,
+    files_in,
+    ranges_of,
+    tracks_in,
+    verdicts_in,
+    videos_in,
+)
 from labeling.store.documents import document_of, plain, typed
 from labeling.store.parquet import read, sha256_of_object
-from labeling.store.parts import Part, Parts, part_from_json
+from labeling.store.parts import Part, Parts, part_from_json, rows_between, rows_of
 from labeling.types import Decision, JsonObject
 
 WHOLE_TABLES = ("ledger", "files", "tracks", "videos", "verdicts")  # beside a snapshot of storage version 2
@@ -160,25 +172,56 @@ def _part(document: object) -> Part:
     return part_from_json(values)
 
 
-def read_verdicts(objects: Objects, snapshot: Snapshot) -> pa.Table:
-    """Return a snapshot's verdicts as an Arrow table, one row per masklet, by (video_id, object_id)."""
+def read_verdicts(objects: Objects, snapshot: Snapshot, video_ids: Iterable[str] | None = None) -> pa.Table:
+    """Return a snapshot's verdicts as an Arrow table, a row per masklet, by (video_id, object_id); of some videos if given."""
     if snapshot.in_parts:
-        return verdicts_in(objects, snapshot.parts)
-    return read(objects, snapshot.verdicts, schemas.VERDICTS)
+        return verdicts_in(objects, snapshot.parts, _reading(video_ids))
+    return _of_videos(read(objects, snapshot.verdicts, schemas.VERDICTS), video_ids)
 
 
-def read_tracks(objects: Objects, snapshot: Snapshot) -> pa.Table:
-    """Return a snapshot's current rows of `tracks` as an Arrow table, in the order of its verdicts."""
+def read_tracks(objects: Objects, snapshot: Snapshot, video_ids: Iterable[str] | None = None) -> pa.Table:
+    """Return a snapshot's current rows of `tracks` as an Arrow table, in the order of its verdicts; of some videos if given."""
     if snapshot.in_parts:
-        return tracks_in(objects, snapshot.parts)
-    return read(objects, snapshot.tracks, schemas.SNAPSHOT_TRACKS)
+        return tracks_in(objects, snapshot.parts, _reading(video_ids))
+    return _of_videos(read(objects, snapshot.tracks, schemas.SNAPSHOT_TRACKS), video_ids)
 
 
-def read_videos(objects: Objects, snapshot: Snapshot) -> pa.Table:
-    """Return a snapshot's rows of `videos` as an Arrow table, one for each video and batch that is current."""
+def read_videos(objects: Objects, snapshot: Snapshot, video_ids: Iterable[str] | None = None) -> pa.Table:
+    """Return a snapshot's rows of `videos` as an Arrow table, one for each current video and batch; of some videos if given."""
     if snapshot.in_parts:
-        return videos_in(objects, snapshot.parts)
-    return read(objects, snapshot.videos, schemas.VIDEOS)
+        return videos_in(objects, snapshot.parts, _reading(video_ids))
+    return _of_videos(read(objects, snapshot.videos, schemas.VIDEOS), video_ids)
+
+
+def _reading(video_ids: Iterable[str] | None) -> ReadRows:
+    return rows_between if video_ids is None else partial(rows_of, video_ids=list(video_ids))
+
+
+def _of_videos(rows: pa.Table, video_ids: Iterable[str] | None) -> pa.Table:
+    return rows if video_ids is None else rows.filter(pc.is_in(rows["video_id"], pa.array(list(video_ids), pa.string())))
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The tracks, verdicts and videos of some whole videos of a snapshot; `tracks` and `verdicts` in one order."""
+
+    tracks: pa.Table
+    verdicts: pa.Table
+    videos: pa.Table
+
+
+def slices_of(objects: Objects, snapshot: Snapshot, video_ids: Iterable[str] | None = None) -> Iterator[Slice]:
+    """Yield a snapshot's rows by (video_id, object_id), those of about a leaf at a time; of some videos alone if given.
+
+    Of a store of version 2 all come at once.
+    """
+    if not snapshot.in_parts or video_ids is not None:
+        ids = None if video_ids is None else list(video_ids)
+        yield Slice(*(read(objects, snapshot, ids) for read in (read_tracks, read_verdicts, read_videos)))
+        return
+    for first, stop in ranges_of(snapshot.parts):
+        reading = partial(rows_between, first=first, stop=stop)
+        yield Slice(*(read(objects, snapshot.parts, reading) for read in (tracks_in, verdicts_in, videos_in)))
 
 
 def read_files(objects: Objects, snapshot: Snapshot) -> pa.Table:
