@@ -105,7 +105,7 @@ def plan_corrections(
     prompts = dict(table.by_video) | {ref.key: table.for_video(ref) for ref in refs}
     corrected = PromptTable({v: tuple(p for p in prompts.get(v, ()) if p.object_id in ids) for v, ids in wanted.items()})
     ledger = read_ledger(objects, [ref.video_id for ref in refs])
-    plan = make_plan(refs, corrected, ledger, recipe_for(recipe, config.source, config.track), run_id)
+    plan = make_plan(refs, corrected, ledger, recipe_for(recipe, config.source, config.track, config.prompts), run_id)
     return recipe, limit_to_corrected_spans(objects, ledger, plan)
 
 

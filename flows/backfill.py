@@ -129,7 +129,7 @@ def look_ahead(config: LabelConfig, globs: Sequence[str]) -> Forecast:
     objects = open_objects(config.store.root)
     table = merge_prompts(read_prompts(config.prompts.uri), reviewing.corrections_now(config, objects))
     ledger = read_ledger(objects)
-    recipe = recipe_for(recipe_of(config.model, config.precision, config.tracker), config.source, config.track)
+    recipe = recipe_for(recipe_of(config.model, config.precision, config.tracker), config.source, config.track, config.prompts)
     parts = []
     for glob in globs:
         refs = list(list_videos(of_part(config, glob).source))

@@ -23,7 +23,7 @@ def judge_again(config: LabelConfig, console: Console) -> Snapshot:
         snapshot = publish_accepting(
             objects, config.qc, run_id=run_id, decisions=decisions, still_held=lock.check, judging=recompute
         )
-        opened = reviewing.open_items(objects, queue, snapshot, run_id, reviewers=config.run.reviewers)
+        opened = reviewing.open_items(objects, queue, snapshot, run_id, config.run)
         draw_configured(config, objects, queue, snapshot)
     was = before.counts if before else {}
     moved = ", ".join(f"{name} {was.get(name, 0)} -> {snapshot.counts[name]}" for name in ("accept", "review", "reject"))

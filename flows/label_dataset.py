@@ -35,6 +35,7 @@ from labeling.store.publish import missing_results
 from labeling.store.run_state import Doing
 from labeling.store.runs import RunSummary, write_summary
 from labeling.store.snapshots import Snapshot
+from labeling.types import VideoRef
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ def publish_results(run: OpenRun) -> Snapshot:
 @task(name="open-reviews", cache_policy=NO_CACHE)
 def open_reviews(run: OpenRun, snapshot: Snapshot) -> int:
     """Let the review queue follow a snapshot; returns how many items are new."""
-    opened = reviewing.open_items(run.objects, run.queue, snapshot, run.run_id, reviewers=run.config.run.reviewers)
+    opened = reviewing.open_items(run.objects, run.queue, snapshot, run.run_id, run.config.run)
     draw_configured(run.config, run.objects, run.queue, snapshot)
     return opened
 
@@ -162,11 +163,12 @@ def lose_missing(run: OpenRun, snapshot: Snapshot, progress: RunProgress) -> str
     )
 
 
-def fails_all(source: SourceConfig | None, error: ErrorRecord) -> str:
+def fails_all(source: SourceConfig | None, video: VideoRef, error: ErrorRecord) -> str:
     """Say why what one video failed of will fail all others too; "" where it is that video's own."""
     if error.reason in (CREDENTIALS_EXPIRED, CREDENTIALS_REFUSED):
         return error.message
-    return why_source_is_gone(source) if source and error.reason in ("missing_video", "source_unavailable") else ""
+    lost = error.reason in ("missing_video", "source_unavailable")
+    return why_source_is_gone(source, video.uri) if source and lost else ""
 
 
 class Feed:
@@ -199,7 +201,7 @@ class Feed:
     def note(self, receipt: Receipt) -> None:
         """Count one receipt, show it, and write what failed as dead letters, at once."""
         job, progress = self.jobs[receipt.job_name], self.progress
-        if receipt.error is not None and (why := fails_all(self.source, receipt.error)):
+        if receipt.error is not None and (why := fails_all(self.source, job.video, receipt.error)):
             # Not this video's fault, and each one behind it would fail alike.
             raise Unavailable(f"the run stops here, what is done stays done: {why}", receipt.error.reason)
         about = {"video": job.video.video_id}

@@ -33,8 +33,9 @@ from labeling.store.reader import read_mask_rows
 from labeling.store.records import mask_from_row
 from labeling.store.writer import BatchWriter, TrackRow
 from labeling.track.correction import follow_within
-from labeling.track.follow import Tracked, check_prompts, follow
+from labeling.track.follow import Tracked, follow
 from labeling.track.predictor import Predictor, TrackerRecipe, arithmetic, build_predictor, take_peak_gpu_bytes
+from labeling.track.prompts import check_prompts
 from labeling.track.seeds import Seed, look_at_seeds
 from labeling.types import Prompt, Provenance, Signals, Video
 
@@ -183,6 +184,7 @@ class LabelVideo:
             whole,
             size_hw=video.size_hw,
             direction=track.direction,
+            scope=self.config.prompts.scope,
             max_objects=track.max_objects_per_batch,
             deadline=deadline,
             refused=refused,
@@ -198,7 +200,8 @@ class LabelVideo:
             try:
                 # Held until the last is there: nothing may be written of an object that is refused on the way.
                 yield from list(follow_within(
-                    self.predictor, frames, own, kept, before, size_hw=video.size_hw, deadline=deadline
+                    self.predictor, frames, own, kept, before, size_hw=video.size_hw, deadline=deadline,
+                    scope=self.config.prompts.scope,
                 ))
             except BadPrompt as error:
                 refused[object_id] = error

@@ -17,11 +17,25 @@ class TrackDirection(Enum):
     both = "both"
 
 
+class PromptScope(Enum):
+    """How far an object's prompts reach: to `all` frames, or each to its own `stretch`, up to the next prompted frame."""
+
+    all = "all"
+    stretch = "stretch"
+
+
 class LogFormat(Enum):
     """What a line of the log is: text for people, or a JSON object for what collects logs."""
 
     text = "text"
     json = "json"
+
+
+class ReviewOrder(Enum):
+    """Which masklets people see first: those by which most is expected to be mended in a second (`gain`), or the riskiest."""
+
+    gain = "gain"
+    risk = "risk"
 
 
 @dataclass
@@ -41,9 +55,10 @@ class SourceConfig:
 
 @dataclass
 class PromptsConfig:
-    """The seed prompt table: JSONL, CSV or Parquet, local or s3://."""
+    """The seed prompt table: JSONL, CSV or Parquet, local or s3://; `scope` says how far an object's prompts reach."""
 
     uri: str = ""
+    scope: PromptScope = PromptScope.all
 
 
 @dataclass
@@ -71,6 +86,7 @@ class RunConfig:
     progress: bool = True
     review_url: str | None = None
     reviewers: int = 1
+    review_order: ReviewOrder = ReviewOrder.gain
 
 
 @dataclass

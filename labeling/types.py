@@ -12,6 +12,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
+from labeling.config import PromptScope
 from labeling.errors import require
 
 Cell = Any  # of a table, as a plain value: text, a number, a list, a mapping or None
@@ -114,7 +115,8 @@ class RLE:
 class Prompt:
     """What says where one object is on one frame: points with labels (1 on it, 0 beside it), a box, or a mask.
 
-    `span` are the frames that a correction may change, half-open; None for all of them.
+    `span` are the frames that a correction may change, half-open; None for all of them. `scope` says how far the prompts of
+    its object reach, as soon as one of them says so; None leaves that to the run's `prompts.scope`.
     """
 
     object_id: int
@@ -126,6 +128,7 @@ class Prompt:
     category: str | None = None
     source: PromptSource = PromptSource.SEED
     span: Span | None = None
+    scope: PromptScope | None = None
 
     def __post_init__(self) -> None:
         require(-(2**63) <= self.object_id < 2**63, "object_id", self.object_id, "an int64")
@@ -154,6 +157,8 @@ class Prompt:
             require(inside, "span", self.span, f"a half-open span of frames that holds frame {self.frame_idx}")
 
 
+# Scores that came after the first release, beside `LOOKS`.
+LATER_SCORES = ("distractor", "agreement")
 LOOKS = ("look_seed", "look_ring", "look_other", "colour_seed", "colour_ring", "colour_other", "edge_gradient")
 
 
@@ -165,6 +170,8 @@ class FrameMask:
     `candidate_gap` and `pointer_similarity` are None where there is none. `distractor` is the lowest box IoU of the mask and
     its union with what another candidate adds: low where a look-alike is near. `box_xywh` is None when the mask is empty. What
     `LOOKS` names says what the object looks like, see `labeling/track/looks.py`; None where nothing was seen of it.
+    `agreement` is the IoU of the masks tracked from the prompted frames on either side (`labeling/track/stretches.py`),
+    None where there is one alone.
     """
 
     frame_idx: int
@@ -187,6 +194,7 @@ class FrameMask:
     colour_other: float | None = None
     edge_gradient: float | None = None
     distractor: float | None = None
+    agreement: float | None = None
 
     def __post_init__(self) -> None:
         require(self.frame_idx >= 0, "frame_idx", self.frame_idx, "a 0-based frame index")

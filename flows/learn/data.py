@@ -34,6 +34,7 @@ Image8 = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
 DRAWN_FRAMES = {"scenes": 32, "solids": 32, "lookalikes": 120}      # of a clip that is drawn to be measured
 NAMES = (*DRAWN_FRAMES, "davis", "sav", "store")
+ONLY_EVALUATED = ("solids", "lookalikes")
 DRAWN_HW = (256, 256)
 KEPT_FOR_EVALUATION = 100_000       # scenes below this number are never trained on
 STILL_SIDE, MOST_STILLS = 512, 1000     # pixels of a still's longer side as it is held, and how many are held
@@ -69,9 +70,13 @@ def open_source(config: DataConfig, *, whole: bool = False) -> ClipSource:
 
 
 def training_data(config: DataConfig) -> DataConfig:
-    """Return the clips to train on: of drawn ones, those that no evaluation uses; BadConfiguration for look-alikes."""
-    if config.name == "lookalikes":
-        raise BadConfiguration("data.name is 'lookalikes'; nothing is trained on these: expected scenes, davis, sav or store")
+    """Return the clips to train on: of scenes, those that no evaluation uses.
+
+    Raises:
+        BadConfiguration: clips that are only evaluated on; what is trained on them would be measured by what it has seen.
+    """
+    if config.name in ONLY_EVALUATED:
+        raise BadConfiguration(f"data.name is {config.name!r}, for evaluation alone; expected scenes, davis, sav or store")
     if config.name != "scenes" or config.first >= KEPT_FOR_EVALUATION:
         return config
     return replace(config, first=KEPT_FOR_EVALUATION)

@@ -124,7 +124,7 @@ def _published(
     is_lot = certificate.promise == Promise.LOT
     qc = accepting(config.qc, objects) if is_lot else replace(config.qc, accept_risk=certificate.threshold)
     snapshot = recompute(objects, qc, run_id=run_id, decisions=queue.pending_decisions(), still_held=still_held)
-    reviewing.open_items(objects, queue, snapshot, run_id, reviewers=config.run.reviewers)
+    reviewing.open_items(objects, queue, snapshot, run_id, config.run)
     if not is_lot:
         certificate = replace(certificate, snapshot=snapshot.name, accepted=len(accepted_in(objects, snapshot)))
     if void := why_void(certificate, objects, snapshot, basis_of(objects, snapshot)):

@@ -87,9 +87,7 @@ class OpenRun:
             summary = meter.progress.summary(self.run_id, wall_seconds=0.0)
             write_summary(self.objects, summary)
             mend_cards(self.objects)
-            reviewing.open_items(
-                self.objects, self.queue, self.unchanged, self.run_id, reviewers=self.config.run.reviewers
-            )
+            reviewing.open_items(self.objects, self.queue, self.unchanged, self.run_id, self.config.run)
             meter.now(Doing.DONE, snapshot=self.unchanged.name)
         return outcome_of(self.config, self.plan, summary, self.unchanged)
 

@@ -53,7 +53,7 @@ def plan_run(
         (ref for ref in refs if only is None or ref.key in only or ref.uri in only),
         table,
         ledger,
-        recipe_for(recipe, config.source, config.track),
+        recipe_for(recipe, config.source, config.track, config.prompts),
         run_id,
         whole_source=whole and only is None,
         why_not_listed=partial(why_not_listed, config.source),

@@ -28,8 +28,8 @@ from labeling.jobs import Job
 from labeling.qc.rules import doubts_of_seed
 from labeling.review.overlays import colour_of, draw_box, draw_mask, draw_points
 from labeling.store.plan import Plan
-from labeling.track.follow import check_prompts
 from labeling.track.predictor import Predictor, TrackerRecipe, build_predictor, default_device
+from labeling.track.prompts import check_prompts
 from labeling.track.seeds import Seed, look_at_seeds
 from labeling.types import Prompt
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from labeling.config import LabelConfig
+from labeling.config import LabelConfig, RunConfig
 from labeling.errors import BadConfiguration, DamagedStore, Denied
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts, write_prompts
 from labeling.logs import redact
@@ -160,15 +160,18 @@ def read_corrections(objects: Objects) -> PromptTable:
     return table
 
 
-def open_items(objects: Objects, queue: ReviewQueue, snapshot: Snapshot, run_id: str, *, reviewers: int = 1) -> int:
+def open_items(
+    objects: Objects, queue: ReviewQueue, snapshot: Snapshot, run_id: str, settings: RunConfig | None = None
+) -> int:
     """Open an item for each masklet in doubt, close those that no longer are, and note which corrections were tracked.
 
-    Returns how many items are new.
+    `settings` say how many reviewers an item asks for, and in which order items wait. Returns how many are new.
     """
-    opened = queue.open_from_snapshot(objects, snapshot, reviewers=reviewers).opened
+    settings = settings or RunConfig()
+    counts = queue.open_from_snapshot(objects, snapshot, reviewers=settings.reviewers, order=settings.review_order)
     # Last, so that whoever is killed before this finds the corrections waiting and does the rest.
     queue.mark_applied(tracked_from(objects, queue, snapshot), run_id=run_id)
-    return opened
+    return counts.opened
 
 
 def tracked_from(objects: Objects, queue: ReviewQueue, snapshot: Snapshot) -> list[Correction]:

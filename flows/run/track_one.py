@@ -23,8 +23,9 @@ from labeling.ingest.decode import FrameReader, sampled_frames
 from labeling.ingest.fetch import fetch_video
 from labeling.ingest.listing import ref_of
 from labeling.ingest.probe import probe
-from labeling.track.follow import check_prompts, follow
+from labeling.track.follow import follow
 from labeling.track.predictor import TrackerRecipe, arithmetic, build_predictor, default_device, recipe_of
+from labeling.track.prompts import check_prompts
 from labeling.types import Box, FrameMask, Prompt, Video
 
 log = logging.getLogger(__name__)

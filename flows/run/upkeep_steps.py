@@ -69,7 +69,7 @@ def restore_version(config: LabelConfig, version: str) -> tuple[Snapshot, int]:
         decisions = queue.pending_decisions()
         snapshot = _checked(lambda: restore(objects, version, run_id=run_id, decisions=decisions, still_held=lock.check))
         carry_along(objects, snapshot)
-        return snapshot, reviewing.open_items(objects, queue, snapshot, run_id, reviewers=config.run.reviewers)
+        return snapshot, reviewing.open_items(objects, queue, snapshot, run_id, config.run)
 
 
 def upgrade_store(config: LabelConfig) -> tuple[Snapshot, bool]:

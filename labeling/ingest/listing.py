@@ -47,13 +47,15 @@ def list_videos(source: SourceConfig) -> Iterator[VideoRef]:
     return itertools.islice(_videos_under(source.uri, source.glob), source.limit)
 
 
-def why_source_is_gone(source: SourceConfig) -> str:
-    """Say why nothing at all of a source can be reached any more, "" where something can; a manifest's is not looked at.
+def why_source_is_gone(source: SourceConfig, uri: str) -> str:
+    """Say why nothing at all of a source can be reached any more, "" where something can.
 
-    Of what a run planned with, one video may be gone or closed, or all of it: a disk that went away, a right taken back.
+    Of what a run planned with, one video may be gone or closed, or all of it: a disk that went away, a right taken back. The
+    videos of a manifest have no place in common: of these, only the bucket of the one at `uri`, which failed, is asked whether
+    it takes a signature of ours at all.
     """
     if source.manifest:
-        return ""
+        return _why_signatures_fail(uri)
     try:
         first = next(list_videos(replace(source, limit=1)), None)
     except BadConfiguration as error:
@@ -61,6 +63,20 @@ def why_source_is_gone(source: SourceConfig) -> str:
     except (LabelingError, OSError):
         return ""
     return "" if first is not None else f"the source {source.uri} holds no video any more; bring it back and run again"
+
+
+def _why_signatures_fail(uri: str) -> str:
+    """Say that a bucket refuses our signature for whatever is asked of it; "" where it refuses for another reason or not."""
+    if not uri.startswith("s3://"):
+        return ""
+    try:
+        # One odd key may break a signature with some servers; a listing of the whole bucket names no key.
+        next(open_objects("s3://" + uri.removeprefix("s3://").partition("/")[0]).list(), None)
+    except BadConfiguration as error:
+        return str(error) if "SignatureDoesNotMatch" in str(error) else ""
+    except (LabelingError, OSError):
+        return ""
+    return ""
 
 
 def video_id_of(key: str) -> str:

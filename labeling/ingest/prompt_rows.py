@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from labeling import rle
+from labeling.config import PromptScope
 from labeling.errors import is_storable, require, shown
 from labeling.ingest.tables import Row, loads
 from labeling.types import MOST_PIXELS, RLE, Box, Cell, Point, Prompt, PromptSource, TableRow
@@ -22,6 +23,7 @@ COLUMNS: Mapping[str, pa.DataType] = {
     "category": pa.string(),
     "source": pa.string(),
     "span": pa.list_(pa.int64()),
+    "scope": pa.string(),
 }
 
 MOST_POINTS = 1_000  # of a prompt; a person clicks a handful, and each is a token of the network
@@ -55,6 +57,7 @@ def prompt_of(row: Row) -> Prompt:
         category=_text(values, "category"),
         source=PromptSource(source),
         span=_span(_parsed(values, "span")),
+        scope=_scope(values.get("scope")),
     )
 
 
@@ -72,6 +75,7 @@ def values_of(video: str, prompt: Prompt) -> TableRow:
         "category": prompt.category,
         "source": prompt.source.value,
         "span": list(prompt.span) if prompt.span else None,
+        "scope": prompt.scope.value if prompt.scope else None,
     }
 
 
@@ -207,3 +211,10 @@ def _span(value: Cell) -> tuple[int, int] | None:
     first, end = _numbers(value, "span", 2, "[first frame, the frame after the last]")
     require(first.is_integer() and end.is_integer(), "span", value, "whole frame numbers")
     return int(first), int(end)
+
+
+def _scope(value: Cell) -> PromptScope | None:
+    if value in (None, ""):
+        return None
+    require(value in [scope.value for scope in PromptScope], "scope", value, "all or stretch")
+    return PromptScope(value)

@@ -17,10 +17,12 @@ from labeling.review.db.decision_log import is_outcome
 from labeling.review.db.rows import key_of
 from labeling.review.db.tables import AuditRow, DecisionRow, GoldRow, ItemRow, ReasonRow
 from labeling.review.flow.opening import CHUNK, SUPERSEDED, chunks_of, open_chunk
+from labeling.review.gain import MOST_GAIN
 from labeling.review.items import WAITING, ItemKey, ItemStatus, ReviewItem
 from labeling.review.queue import ReviewQueue
 
-_HIGHEST = 2**30
+# Above every place that an item has by its gain.
+_LOWEST, _HIGHEST = MOST_GAIN + 1, 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ def _blind(session: Session, item_ids: Collection[int], order: random.SystemRand
         chunk = waiting[start:start + CHUNK]
         session.execute(delete(ReasonRow).where(ReasonRow.item_id.in_(chunk)))
         session.execute(update(ItemRow), [
-            {"item_id": item_id, "blind": True, "risk": 0.0, "flags": [], "priority": order.randint(1, _HIGHEST)}
+            {"item_id": item_id, "blind": True, "risk": 0.0, "flags": [], "priority": order.randint(_LOWEST, _HIGHEST)}
             for item_id in chunk
         ])
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from labeling.config import ReviewOrder
 from labeling.errors import BadInput
 from labeling.objects import Objects
 from labeling.review.db import decision_log
@@ -84,12 +85,15 @@ class ReviewQueue:
                 counts += opening.open_chunk(session, chunk, self._clock())
         return counts
 
-    def open_from_snapshot(self, objects: Objects, snapshot: Snapshot, *, reviewers: int = 1) -> OpenCounts:
+    def open_from_snapshot(
+        self, objects: Objects, snapshot: Snapshot, *, reviewers: int = 1, order: ReviewOrder = ReviewOrder.gain
+    ) -> OpenCounts:
         """Open an item for each masklet under review, close those of older versions, withdraw those now judged clear.
 
-        New items ask for so many `reviewers`. Repeatable. What people have decided is left alone, here and in the snapshot.
+        New items ask for so many `reviewers`; all that are open come in an `order`. Repeatable. What people have decided is
+        left alone, here and in the snapshot.
         """
-        items = opening.items_of(objects, snapshot, reviewers=reviewers)
+        items = opening.items_of(objects, snapshot, reviewers=reviewers, order=order)
         superseded = self.close_superseded(items.current)
         counts = self.open_items(items.doubted)
         self.withdraw(items.clear, because=f"judged clear in {snapshot.name}")

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from labeling.config import SourceConfig, TrackConfig
+from labeling.config import PromptsConfig, PromptScope, SourceConfig, TrackConfig
 from labeling.types import JsonObject, Prompt
 
 # What can differ between two keys of one object, and what a plan calls it.
 COMPONENTS: Mapping[str, str] = {
     "content": "video changed",
     "prompts": "prompts changed",
+    "scope": "scope of prompts changed",
     "model": "model changed",
     "tracker": "tracker changed",
     "frames": "frames changed",
@@ -61,11 +62,14 @@ class LabelRecipe:
     frame_stride: int = 1
     direction: str = "forward"
     semantics_version: int = 1
+    scope: PromptScope = PromptScope.all
 
     def parts(self) -> JsonObject:
         """Return the recipe by component; an open start is 0 s, so that two ways to say one thing are one key."""
         start, end = self.time_range or (None, None)
-        return {
+        # Left out where it is as before there was a choice, so that keys from then stay what they are.
+        scope = {} if self.scope is PromptScope.all else {"scope": self.scope.value}
+        return scope | {
             "direction": self.direction,
             "frames": {"stride": self.frame_stride, "time_range": [start or 0.0, end]},
             "model": dict(self.model),
@@ -83,7 +87,7 @@ class KeyParts:
     recipe: LabelRecipe
 
 
-def recipe_for(choice: ModelChoice, source: SourceConfig, track: TrackConfig) -> LabelRecipe:
+def recipe_for(choice: ModelChoice, source: SourceConfig, track: TrackConfig, prompts: PromptsConfig) -> LabelRecipe:
     """Gather a run's recipe from the resolved model and the configuration."""
     time_range = source.time_range
     model = {
@@ -100,6 +104,7 @@ def recipe_for(choice: ModelChoice, source: SourceConfig, track: TrackConfig) ->
         frame_stride=source.frame_stride,
         direction=track.direction.value,
         semantics_version=choice.semantics_version,
+        scope=prompts.scope,
     )
 
 
@@ -129,12 +134,15 @@ class Keyer:
     def __init__(self, recipe: LabelRecipe) -> None:
         parts = recipe.parts()
         self._recipe_text = canonical_json(parts)
+        # With prompts on one frame alone there is no stretch: such an object's masks and key are the same in either scope.
+        self._one_frame_text = canonical_json({name: part for name, part in parts.items() if name != "scope"})
         self._digests = {name: _short(canonical_json(part)) for name, part in parts.items()}
 
     def key(self, content_id: str, prompts: Sequence[Prompt]) -> str:
         """Return the key of one object with these prompts on a video with this content."""
         # Written by hand in sorted order: the same text as canonical_json of the three together.
-        text = f'{{"content_id":{_dumps(content_id)},"prompts":{_prompts_text(prompts)},"recipe":{self._recipe_text}}}'
+        recipe = self._one_frame_text if len({prompt.frame_idx for prompt in prompts}) < 2 else self._recipe_text
+        text = f'{{"content_id":{_dumps(content_id)},"prompts":{_prompts_text(prompts)},"recipe":{recipe}}}'
         return digest(text)
 
     def components(self, content_id: str, prompts: Sequence[Prompt]) -> dict[str, str]:
@@ -154,10 +162,11 @@ def _prompts_text(prompts: Sequence[Prompt]) -> str:
 
 def _prompt_text(prompt: Prompt) -> str:
     mask = prompt.mask
-    # Left out where there is none, so that keys from before there were spans stay what they are.
+    # Left out where there is none, so that keys from before there were spans and scopes stay what they are.
     span = {} if prompt.span is None else {"span": list(prompt.span)}
+    scope = {} if prompt.scope is None else {"scope": prompt.scope.value}
     return _dumps(
-        span | {
+        span | scope | {
             "box_xyxy": _numbers(prompt.box_xyxy) if prompt.box_xyxy is not None else None,
             "frame_idx": prompt.frame_idx,
             "labels": list(prompt.labels),

@@ -150,7 +150,9 @@ def _why(objects: Iterable[tuple[Result | None, Mapping[str, str]]]) -> str:
 def _differing(result: Result, components: Mapping[str, str]) -> set[str]:
     """Return the components that a result was made with otherwise; none where it does not say what it was made of."""
     made_of = components_of(result)
-    return {name for name in components if made_of.get(name) != components[name]} if made_of else set()
+    # What is as before there was a choice is no component, so a name may be on either side alone.
+    names = {*components, *(made_of.keys() & COMPONENTS.keys())}
+    return {name for name in names if made_of.get(name) != components.get(name)} if made_of else set()
 
 
 def _rows_by_video(table: PromptTable) -> Mapping[str, Sequence[BadRow]]:
@@ -220,8 +222,18 @@ def _version_before(
     video_id = job.video.video_id
     # The ledger says which version that is; the snapshot may be behind it, by what waits to be published.
     result = ledger.newest(video_id, object_id)
-    if result is None or _differing(result, job.components.get(object_id, {})) != {"prompts"}:
+    differing = set() if result is None else _differing(result, job.components.get(object_id, {}))
+    if result is None or differing - {"scope"} != {"prompts"}:
         return None
+    version = _newest_version(objects, ledger, tracks, video_id, object_id, result)
+    # The scope of prompts says nothing of a version that had them on one frame alone.
+    several = version is not None and len({prompt.frame_idx for prompt in version.prompts}) > 1
+    return None if several and "scope" in differing else version
+
+
+def _newest_version(
+    objects: Objects, ledger: Ledger, tracks: pa.Table | None, video_id: str, object_id: int, result: Result
+) -> _Version | None:
     published = [] if tracks is None else _rows(tracks.filter(pc.equal(tracks["video_id"], video_id)), object_id)
     for row in published:
         if row["label_version"] == result.label_version:

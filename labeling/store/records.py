@@ -7,9 +7,11 @@ from fractions import Fraction
 from functools import wraps
 from typing import TypeVar
 
+from labeling.config import PromptScope
 from labeling.errors import DamagedStore, require
 from labeling.qc.signals import COLUMNS as SIGNAL_COLUMNS
 from labeling.types import (
+    LATER_SCORES,
     LOOKS,
     RLE,
     Cell,
@@ -31,7 +33,7 @@ from labeling.types import (
 R = TypeVar("R")
 
 _SCORES = ("predicted_iou", "object_score", "motion_iou", "stability", "candidate_gap", "pointer_similarity")
-_LATER = (*LOOKS, "distractor")
+_LATER = (*LOOKS, *LATER_SCORES)
 _PROVENANCE = tuple(f.name for f in fields(Provenance))
 
 
@@ -87,6 +89,8 @@ def prompt_to_dict(prompt: Prompt) -> JsonObject:
         parts["category"] = prompt.category
     if prompt.span is not None:
         parts["span"] = list(prompt.span)
+    if prompt.scope is not None:
+        parts["scope"] = prompt.scope.value
     return parts | {"source": prompt.source.value}
 
 
@@ -103,6 +107,7 @@ def prompt_from_dict(parts: JsonObject) -> Prompt:
         category=parts.get("category"),
         source=PromptSource(parts.get("source", "seed")),
         span=(span[0], span[1]) if span else None,
+        scope=PromptScope(parts["scope"]) if "scope" in parts else None,
     )
 
 
@@ -132,7 +137,7 @@ MASK_CELLS = ("frame_idx", "pts_seconds", "height", "width", "rle", "area", "box
 def mask_from_row(row: TableRow) -> FrameMask:
     """Read back a row of `masks`; scores have the precision of 32-bit floats."""
     box = row["box_xywh"]
-    # Files of older releases have none of the later columns.
+    # Files of older releases lack what came later.
     scores = {name: row[name] for name in _SCORES} | {name: row.get(name) for name in _LATER}
     return FrameMask(
         frame_idx=row["frame_idx"],

@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from labeling.errors import LabelingError
 from labeling.qc.signals import FIRST_COLUMNS, LATER_COLUMNS
-from labeling.types import LOOKS
+from labeling.types import LATER_SCORES, LOOKS
 
 STORAGE_VERSION = 3  # of new stores, and the highest that this code reads
 FILES_VERSION = 2  # of what a run writes, and of whole tables beside a snapshot: equal in stores of both versions
@@ -80,9 +80,9 @@ MASKS = _schema(
         "predicted_iou": _SCORE, "object_score": _SCORE, "motion_iou": _SCORE, "stability": _SCORE,
         "candidate_gap": _SCORE, "pointer_similarity": _SCORE,
         "visible": pa.bool_(), "source": _TEXT, "label_version": pa.int32(), "key": _TEXT,
-        **dict.fromkeys(LOOKS, _SCORE), "distractor": _SCORE,
+        **dict.fromkeys((*LOOKS, *LATER_SCORES), _SCORE),
     },
-    "box_xywh", "motion_iou", "stability", "candidate_gap", "pointer_similarity", *LOOKS, "distractor",
+    "box_xywh", "motion_iou", "stability", "candidate_gap", "pointer_similarity", *LOOKS, *LATER_SCORES,
 )
 
 PROVENANCE: Mapping[str, pa.DataType] = {

@@ -20,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from labeling import rle
-from labeling.config import TrackDirection
+from labeling.config import PromptScope, TrackDirection
 from labeling.errors import BadInput
 from labeling.geometry import clipped
 from labeling.jobs import KeptMasks
-from labeling.track.follow import PromptArrays, SampledFrames, Tracked, check_coordinates, follow, prompt_arrays
+from labeling.track.follow import SampledFrames, Tracked, follow
 from labeling.track.predictor import Predictor, arithmetic, mask_of
+from labeling.track.prompts import PromptArrays, check_coordinates, prompt_arrays
 from labeling.types import RLE, Box, FrameMask, Point, Prompt, Span
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class FramesWithin:
 
 def follow_from(
     predictor: Predictor, frames: SampledFrames, prompts: Sequence[Prompt], start: int, *, size_hw: tuple[int, int],
-    deadline: float,
+    deadline: float, scope: PromptScope = PromptScope.all,
 ) -> Iterator[Tracked]:
     """Follow one object from the prompt on frame `start` both ways to the ends of the frames; they come in ascending order.
 
@@ -73,7 +74,10 @@ def follow_from(
             continue
         prompts_within = [p for p in prompts if span[0] <= p.frame_idx < span[1]]
         part = FramesWithin(frames, span)
-        for tracked in follow(predictor, part, prompts_within, size_hw=size_hw, direction=direction, deadline=deadline):
+        followed = follow(
+            predictor, part, prompts_within, size_hw=size_hw, direction=direction, scope=scope, deadline=deadline
+        )
+        for tracked in followed:
             # Both ways have the frame that they start from; it is the forward one's.
             if direction is TrackDirection.forward or tracked.mask.frame_idx < start:
                 yield tracked
@@ -81,7 +85,7 @@ def follow_from(
 
 def follow_within(
     predictor: Predictor, frames: SampledFrames, prompts: Sequence[Prompt], kept: KeptMasks, before: Sequence[FrameMask], *,
-    size_hw: tuple[int, int], deadline: float,
+    size_hw: tuple[int, int], deadline: float, scope: PromptScope = PromptScope.all,
 ) -> Iterator[Tracked]:
     """Follow one object within the spans of `kept` and take the masks of `before` elsewhere, in ascending frames.
 
@@ -91,7 +95,10 @@ def follow_within(
     for span, start in zip(kept.spans, kept.starts, strict=True):
         yield from (Tracked(object_id, mask) for mask in before if done <= mask.frame_idx < span[0])
         prompts_within = [p for p in prompts if span[0] <= p.frame_idx < span[1]]
-        yield from follow_from(predictor, FramesWithin(frames, span), prompts_within, start, size_hw=size_hw, deadline=deadline)
+        part = FramesWithin(frames, span)
+        yield from follow_from(
+            predictor, part, prompts_within, start, size_hw=size_hw, deadline=deadline, scope=scope
+        )
         done = span[1]
     yield from (Tracked(object_id, mask) for mask in before if mask.frame_idx >= done)
 

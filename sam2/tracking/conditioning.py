@@ -149,8 +149,9 @@ def masks_on(network: SAM2Base, state: VideoState, frame_idx: int) -> Tensor:
     return without_overlap(mask_logits_N1HW) if network.config.non_overlap_masks else mask_logits_N1HW
 
 
-def carried_behind(network: SAM2Base, track: ObjectTrack, vantage: Vantage) -> Any:
-    """Return what the policy hands on (SAMURAI's motion filter) as the nearest frame behind left it; None: it begins anew.
+def carried_behind(network: SAM2Base, track: ObjectTrack, vantage: Vantage, *, reach: int | None = None) -> Any:
+    """Return what the policy hands on (SAMURAI's motion filter) as the nearest frame behind left it, at most `reach` frames
+    behind; None: it begins anew.
 
     Prompted frames may have been answered before the direction was known, so the policy is led over them here.
     """
@@ -160,7 +161,7 @@ def carried_behind(network: SAM2Base, track: ObjectTrack, vantage: Vantage) -> A
     passed = []
     carried = None
     frame_idx = _nearest_behind(track, vantage)
-    while frame_idx is not None:
+    while frame_idx is not None and (reach is None or vantage.distance_to(frame_idx) <= reach):
         entry = track.entry_on(frame_idx)
         if entry.reverse == vantage.reverse:
             carried = entry.carried

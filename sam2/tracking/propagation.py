@@ -21,6 +21,7 @@ from sam2.tracking.features import in_batches
 from sam2.tracking.memory_bank import SCORES, FrameEntry, Vantage
 from sam2.tracking.policies import look_back, policy_of
 from sam2.tracking.postprocess import resize_logits
+from sam2.tracking.reach import reach_of, readable
 from sam2.tracking.released_methods import features_of
 from sam2.tracking.state import VideoState
 from sam2.tracking.step import track_objects
@@ -108,7 +109,7 @@ def _track_frame(
     new = {id(track): entry for track, entry in zip(free, fresh, strict=True)}
     for track in tracks.values():
         if id(track) not in new:
-            _pass_prompt(network, track, vantage)
+            _pass_prompt(network, track, vantage, fenced=state.fenced)
         track.tracked[frame_idx] = vantage.reverse
         track.newest = frame_idx
         # only now: this frame's own entry is part of what the window counts
@@ -127,8 +128,11 @@ def _follow(
     features = features_of(network, state, vantage.frame_idx, coming=coming)
 
     def follow(rows: slice) -> list[FrameEntry]:
-        lookbacks = [look_back(track.conditioning, track.others, vantage, network.config) for track in tracks[rows]]
-        carried = [carried_behind(network, track, vantage) for track in tracks[rows]]
+        lookbacks = [look_back(*readable(state, track, vantage), vantage, network.config) for track in tracks[rows]]
+        reaches = [reach_of(state, track, vantage) for track in tracks[rows]]
+        carried = [
+            carried_behind(network, track, vantage, reach=reach) for track, reach in zip(tracks[rows], reaches, strict=True)
+        ]
         entries = track_objects(network, features, lookbacks, carried)
         frame = vantage.from_start(vantage.frame_idx)
         return [settled(entry, before, frame, network.config) for entry, before in zip(entries, carried, strict=True)]
@@ -138,14 +142,15 @@ def _follow(
     return [replace(entry, reverse=vantage.reverse) for part in parts for entry in part]
 
 
-def _pass_prompt(network: SAM2Base, track: ObjectTrack, vantage: Vantage) -> None:
-    """Leave with a prompted frame what the policy hands on after it, in this direction."""
+def _pass_prompt(network: SAM2Base, track: ObjectTrack, vantage: Vantage, *, fenced: bool) -> None:
+    """Leave with a prompted frame what the policy hands on after it, in this direction; begun anew where it is a wall."""
     if not policy_of(network.config).CARRIES:
         return
     # without a direction the entry counts as a sighting to be passed, not as a filter to go on from
     entry = replace(track.conditioning[vantage.frame_idx], carried=None, reverse=None)
     track.conditioning[vantage.frame_idx] = entry
-    carried = carried_behind(network, track, replace(vantage, frame_idx=vantage.behind(-1)))
+    ahead = replace(vantage, frame_idx=vantage.behind(-1))
+    carried = carried_behind(network, track, ahead, reach=1 if fenced else None)
     track.conditioning[vantage.frame_idx] = replace(entry, carried=carried, reverse=vantage.reverse)
 
 

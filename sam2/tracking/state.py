@@ -6,7 +6,7 @@ Legend: S the side of the network's square image.
 import copy
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -53,6 +53,8 @@ class VideoState(MutableMapping[str, Any]):
     assigned to `images`, `num_frames`, `video_height` and `video_width`, `assigned_images` single images; they go before
     the video.
     `others` are the keys that do not steer tracking, and a caller's own.
+    `cuts` are the first frames of shots, which may become known while tracking goes on, and `fenced` makes walls of prompted
+    frames, see `sam2.tracking.reach`.
     """
 
     frames: FrameSource
@@ -68,6 +70,8 @@ class VideoState(MutableMapping[str, Any]):
     assigned: dict[str, Any] = field(default_factory=dict)
     assigned_images: dict[int, Tensor] = field(default_factory=dict)
     others: dict[str, Any] = field(default_factory=dict)
+    cuts: Collection[int] = ()
+    fenced: bool = False
 
     def __post_init__(self) -> None:
         self.others.setdefault("offload_video_to_cpu", False)

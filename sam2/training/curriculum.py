@@ -12,6 +12,7 @@ import math
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import FrameType
 
 import numpy as np
 import torch
@@ -122,9 +123,16 @@ def _drill(recipe: Recipe, stage: Stage, number: int, clips: int, side: int) -> 
 
 
 def _begin_drawing(worker: int) -> None:
-    """Leave the cores to the training, and Ctrl-C to the process that answers it."""
+    """Leave the cores to the training, and Ctrl-C and SIGTERM to the process that answers them."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A service manager signals the whole group, and the step that runs still needs its examples. The second SIGTERM is the
+    # training's own, to a worker that does not end: that one ends it.
+    signal.signal(signal.SIGTERM, _heed_the_next)
+
+
+def _heed_the_next(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)
 
 
 def side_of(recipe: Recipe) -> int:

@@ -1,32 +1,53 @@
-"""Certificates tried on many made campaigns: `python -m tests.bench.certificates [--campaigns 1000] [--truth FILE]`.
+"""Certificates tried on many made campaigns: `python -m tests.bench.certificates [--campaigns 1000] [--truth PATH]`.
 
 A campaign draws masklets with a risk and a truth, fixes thresholds from their risks, audits a random sample and asks for a
 certificate. It breaks where what it accepts is worse than what it promises, counted on masklets that the campaign has not
-seen. Without `--truth`, risks are those of a judge with AUROC .93; with it, masklets are drawn from a stored table of `risk`
-and `bad` (or `j`, the mean J, bad below .75), good and bad ones apart so that the base rate is the one asked for.
+seen. Without `--truth`, risks are those of a judge with AUROC .93. With it, masklets are drawn from stored ones: a folder that
+`labeling quality make` made (rightly prompted tracks of clips that the shipped judge was not fitted to, with its risks), or a
+table of `risk` and `bad` (or `j`, the mean J, bad below .75). Whole clips are drawn where videos have several masklets, single
+masklets elsewhere; bad ones are thinned out until the base rate is the one asked for.
 """
 
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 from scipy.special import ndtr, ndtri
 
+from flows.configure import load_config
+from flows.quality import truth as pieces
+from flows.quality.known import rightly_prompted
+from flows.quality.values import measured
 from labeling.certify.alarm import watch
 from labeling.certify.bounds import Sensitivity, most_bad_in_lot
 from labeling.certify.thresholds import Promise, Terms, find_threshold, thresholds_of
+from labeling.store.judges import shipped_judges
 
 AUROC, BASE, ERROR = 0.93, 0.10, 0.05
 POOL, CERTAIN = 4_000, 200_000
 LOT, LOT_AUDITS = 1_000, 150
+VIDEO = 5                   # masklets of a usual video
 GOLD = 120
 
 Generator = np.random.Generator
-# So many masklets: their risks, and which are bad.
-Source = Callable[[Generator, int], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True, slots=True)
+class Masklets:
+    """Masklets (R,): their risks, which are bad, and whose each is."""
+
+    risk: np.ndarray
+    bad: np.ndarray
+    video: np.ndarray
+
+
+# So many masklets.
+Source = Callable[[Generator, int], Masklets]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +70,8 @@ KINDS = (
     Kind("A, 300 audits", Promise.ACCEPTED, 300),
     Kind("S, 300, reviewers at 80 %, gold 120", Promise.WHOLE, 300, 0.8, GOLD),
     Kind("A, 600, reviewers at 80 %, gold 120", Promise.ACCEPTED, 600, 0.8, GOLD),
-    Kind("S, 300, videos of 5", Promise.WHOLE, 300, per_video=5),
-    Kind("A, 600, videos of 5", Promise.ACCEPTED, 600, per_video=5),
+    Kind("S, 300, several of a video", Promise.WHOLE, 300, per_video=VIDEO),
+    Kind("A, 600, several of a video", Promise.ACCEPTED, 600, per_video=VIDEO),
     Kind("S, 300, videos of 20", Promise.WHOLE, 300, per_video=20),
     Kind("A, 600, videos of 20", Promise.ACCEPTED, 600, per_video=20),
     Kind("S, 300, 20 % bad", Promise.WHOLE, 300, base=0.2),
@@ -58,7 +79,7 @@ KINDS = (
 )
 
 
-def drawn_judge(rng: Generator, count: int, *, base: float = BASE, per_video: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def drawn_judge(rng: Generator, count: int, *, base: float = BASE, per_video: int = 1) -> Masklets:
     """Risks of a judge with AUROC .93 on two normal distributions; half of what varies is a whole video's."""
     shared = 0.5 if per_video > 1 else 0.0
     videos = -(-count // per_video)
@@ -69,16 +90,27 @@ def drawn_judge(rng: Generator, count: int, *, base: float = BASE, per_video: in
 
     bad = normal() > ndtri(1 - base)
     score = normal() + np.sqrt(2) * ndtri(AUROC) * bad
-    return ndtr(score - np.sqrt(2) * ndtri(AUROC) / 2), bad
+    return Masklets(ndtr(score - np.sqrt(2) * ndtri(AUROC) / 2), bad, np.arange(count) // per_video)
 
 
-def stored_truth(risk: np.ndarray, bad: np.ndarray, rng: Generator, count: int, *, base: float = BASE,
-                 per_video: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Masklets of a table with replacement, at a base rate."""
-    del per_video
-    is_bad = rng.random(count) < base
-    rows = np.where(is_bad, rng.choice(np.flatnonzero(bad), count), rng.choice(np.flatnonzero(~bad), count))
-    return risk[rows], bad[rows]
+def stored_truth(truth: Masklets, rng: Generator, count: int, *, base: float = BASE, per_video: int = 1) -> Masklets:
+    """Stored masklets with replacement, at a base rate: one by one, or with the others of their clip."""
+    if per_video == 1:
+        is_bad = rng.random(count) < base
+        rows = np.where(is_bad, rng.choice(np.flatnonzero(truth.bad), count), rng.choice(np.flatnonzero(~truth.bad), count))
+        return Masklets(truth.risk[rows], truth.bad[rows], np.arange(count))
+    # Of the kind that there is too much of, some: what is left of a clip stays together.
+    odds, wanted = truth.bad.mean() / (1 - truth.bad.mean()), base / (1 - base)
+    stays = np.where(truth.bad, min(1.0, wanted / odds), min(1.0, odds / wanted))
+    clips = [np.flatnonzero(truth.video == video) for video in np.unique(truth.video)]
+    # More clips than it takes, most likely; the rest comes the same way.
+    drawn = rng.integers(len(clips), size=ceil(1.2 * count * len(clips) / stays.sum()) + 10)
+    rows = np.concatenate([clips[clip] for clip in drawn])
+    videos = np.repeat(np.arange(len(drawn)), [len(clips[clip]) for clip in drawn])
+    left = rng.random(len(rows)) < stays[rows]
+    rows, videos = rows[left][:count], videos[left][:count]
+    assert len(rows) == count, "too few clips were drawn"
+    return Masklets(truth.risk[rows], truth.bad[rows], videos)
 
 
 def reviewed(bad: np.ndarray, seen: float, rng: Generator) -> np.ndarray:
@@ -86,44 +118,62 @@ def reviewed(bad: np.ndarray, seen: float, rng: Generator) -> np.ndarray:
     return bad & (rng.random(len(bad)) < seen)
 
 
-def rule_campaign(kind: Kind, source: Source, rng: Generator, certain: tuple[np.ndarray, np.ndarray]) -> tuple[float, bool]:
+def rule_campaign(kind: Kind, source: Source, rng: Generator, certain: Masklets) -> tuple[float, bool]:
     """Ask once; the share that is accepted, and whether the promise is broken on masklets beyond the campaign."""
-    risk, bad = source(rng, POOL)
+    pool = source(rng, POOL)
     sample = rng.choice(POOL, kind.audits, replace=False)
     gold = Sensitivity(int(rng.binomial(kind.gold, kind.seen)), kind.gold)
     terms = Terms(kind.promise, ERROR, sensitivity=gold)
-    said = reviewed(bad[sample], kind.seen, rng)
-    videos = None if kind.per_video == 1 else list(sample // kind.per_video)
-    threshold = find_threshold(terms, risk[sample], said, thresholds_of(risk), videos).threshold
+    said = reviewed(pool.bad[sample], kind.seen, rng)
+    videos = None if kind.per_video == 1 else list(pool.video[sample])
+    threshold = find_threshold(terms, pool.risk[sample], said, thresholds_of(pool.risk), videos).threshold
     if threshold is None:
         return 0.0, False
-    accepted = certain[0] <= threshold
-    wrong = np.mean(accepted & certain[1])
+    accepted = certain.risk <= threshold
+    wrong = np.mean(accepted & certain.bad)
     share = float(np.mean(accepted))
     return share, bool(wrong > ERROR * (1.0 if kind.promise is Promise.WHOLE else share))
 
 
-def run_rule(kind: Kind, campaigns: int, seed: int, truth: tuple[np.ndarray, np.ndarray] | None) -> dict[str, float]:
+def run_rule(kind: Kind, campaigns: int, seed: int, truth: Masklets | None) -> dict[str, float]:
     """Many campaigns of one kind: how often the promise broke, and the mean share accepted."""
-    make = drawn_judge if truth is None else partial(stored_truth, *truth)
+    make = drawn_judge if truth is None else partial(stored_truth, truth)
     source = partial(make, base=kind.base, per_video=kind.per_video)
     certain = source(np.random.default_rng(seed + 10_000_019), CERTAIN)
     told = [rule_campaign(kind, source, np.random.default_rng([seed, k]), certain) for k in range(campaigns)]
     return {"broken": float(np.mean([b for _, b in told])), "accepted": float(np.mean([s for s, _ in told]))}
 
 
-def run_lot(campaigns: int, seed: int, *, seen: float = 1.0, gold: int = 0) -> dict[str, float]:
-    """Lots of 1,000 with 1 to 9 % bad, 150 audited: how often the bound covers what the lot holds."""
+def run_lot(
+    campaigns: int, seed: int, *, seen: float = 1.0, gold: int = 0, truth: Masklets | None = None
+) -> dict[str, float]:
+    """Lots of 1,000, 150 audited: how often the bound covers what the lot holds.
+
+    They have 1 to 9 % bad; of stored truth they are what is accepted of masklets with 2 to 25 % bad, up to the risk that nine
+    of ten good ones have at most.
+    """
     rng = np.random.default_rng(seed)
     covered, bounds = [], []
     for _ in range(campaigns):
-        num_bad = int(rng.binomial(LOT, rng.uniform(0.01, 0.09)))
+        if truth is None:
+            num_bad = int(rng.binomial(LOT, rng.uniform(0.01, 0.09)))
+        else:
+            num_bad = int(_accepted_lot(truth, rng).sum())
         drawn = int(rng.hypergeometric(num_bad, LOT - num_bad, LOT_AUDITS))
         terms = Terms(Promise.LOT, sensitivity=Sensitivity(int(rng.binomial(gold, seen)), gold))
         most = most_bad_in_lot(int(rng.binomial(drawn, seen)), LOT_AUDITS, LOT, terms.delta, terms.seen)
         covered.append(most >= num_bad)
         bounds.append(most / LOT)
     return {"covered": float(np.mean(covered)), "bound": float(np.mean(bounds))}
+
+
+def _accepted_lot(truth: Masklets, rng: Generator) -> np.ndarray:
+    """Which of a lot of accepted masklets are bad."""
+    threshold = float(np.quantile(truth.risk[~truth.bad], 0.9))
+    drawn = stored_truth(truth, rng, 2 * LOT, base=rng.uniform(0.02, 0.25))
+    accepted = drawn.bad[drawn.risk <= threshold]
+    assert len(accepted) >= LOT
+    return accepted[:LOT]
 
 
 def run_alarm(campaigns: int, seed: int, rate: float, length: int) -> dict[str, float]:
@@ -138,22 +188,37 @@ def run_alarm(campaigns: int, seed: int, rate: float, length: int) -> dict[str, 
     }
 
 
-def read_truth(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """A table's risks and which masklets are bad."""
+def read_truth(path: str) -> Masklets:
+    """Stored masklets: a folder of pieces, judged as they are published, or a table."""
+    if Path(path).is_dir():
+        return judged_pieces(Path(path))
     table = pq.read_table(path)
     bad = table["bad"].to_numpy() if "bad" in table.column_names else table["j"].to_numpy() < 0.75
-    return table["risk"].to_numpy().astype(float), bad.astype(bool)
+    return Masklets(table["risk"].to_numpy().astype(float), bad.astype(bool), np.arange(len(table)))
 
 
-def lines_of(campaigns: int, seed: int, truth: tuple[np.ndarray, np.ndarray] | None) -> Sequence[str]:
+def judged_pieces(root: Path) -> Masklets:
+    """Rightly prompted tracks of clips that no judge was fitted to, with the risks that the shipped judge gives them."""
+    truth = pieces.read_truth(root).of_split(pieces.HELD)
+    right = rightly_prompted(truth)
+    bad = np.array([track.bad for track in pieces.tracks_of(truth)])
+    risk = np.array(measured(truth).verdicts(load_config([]).qc, shipped_judges())["risk"].to_pylist())
+    _, video = np.unique(truth.clips["clip"].to_pylist(), return_inverse=True)
+    return Masklets(risk[right], bad[right], video[right])
+
+
+def lines_of(campaigns: int, seed: int, truth: Masklets | None) -> Sequence[str]:
     """Every kind, a line each."""
-    kinds = [kind for kind in KINDS if truth is None or kind.per_video == 1]
     lines = [f"{'campaign':<40} broken  accepted"]
-    for kind in kinds:
+    if truth is not None:
+        clips = len(np.unique(truth.video))
+        lines.insert(0, f"{len(truth.risk)} tracks of {clips} clips, {100 * truth.bad.mean():.0f} % of them bad")
+    # Stored clips are as large as they are.
+    for kind in [kind for kind in KINDS if truth is None or kind.per_video <= VIDEO]:
         told = run_rule(kind, campaigns, seed, truth)
         lines.append(f"{kind.name:<40} {told['broken']:.3f}   {told['accepted']:.3f}")
     for name, options in (("lot", {}), ("lot, reviewers at 80 %, gold 120", {"seen": 0.8, "gold": GOLD})):
-        told = run_lot(campaigns, seed, **options)
+        told = run_lot(campaigns, seed, truth=truth, **options)
         lines.append(f"{f'{name}, {LOT_AUDITS} of {LOT:,}':<40} covered {told['covered']:.3f}, mean bound {told['bound']:.3f}")
     for name, rate, length in (("alarm at 2 x the error", 2 * ERROR, 5_000), ("alarm at 3 x the error", 3 * ERROR, 5_000),
                                ("alarm at the error, 5,000 audits", ERROR, 5_000)):
@@ -168,7 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--campaigns", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--truth", help="a Parquet file with `risk` and `bad` or `j`, one row a masklet")
+    parser.add_argument("--truth", help="a folder of tracks with truth, or a Parquet file with `risk` and `bad` or `j`")
     given = parser.parse_args()
     print("\n".join(lines_of(given.campaigns, given.seed, read_truth(given.truth) if given.truth else None)))
 

@@ -25,7 +25,7 @@ from flows.label_video import LabelVideo
 from flows.run.plan import plan_run
 from flows.run.review_queue import collect_corrections, open_queue
 from labeling import rle
-from labeling.config import LabelConfig
+from labeling.config import LabelConfig, PromptScope
 from labeling.errors import BadInput
 from labeling.ingest.decode import FrameReader
 from labeling.ingest.listing import ref_of
@@ -116,7 +116,11 @@ def correct(
     while found.get(last + 1, 1.0) < WRONG:
         last += 1
     span = (first, last + 1) if spanned else None
-    prompt = Prompt(object_id, worst.frame_idx, made.points_xy, made.labels, mask=made.mask, source=made.source, span=span)
+    # Marked as the review page marks it.
+    prompt = Prompt(
+        object_id, worst.frame_idx, made.points_xy, made.labels, mask=made.mask, source=made.source, span=span,
+        scope=PromptScope.stretch,
+    )
     queue.decide(item.item_id, "correct", prompts=[prompt], reviewer="bench", clicks=len(made.points_xy))
     return Corrected(worst.frame_idx, len(made.points_xy), span)
 

@@ -12,9 +12,10 @@ from botocore.config import Config
 from botocore.retries.standard import ExponentialBackoff
 
 from labeling import objects_s3, objects_s3_client
+from labeling.config import SourceConfig
 from labeling.errors import BadConfiguration, BadCredentials, ErrorKind, Unavailable, record_of
 from labeling.ingest.fetch import fetch_video
-from labeling.ingest.listing import video_id_of
+from labeling.ingest.listing import video_id_of, why_source_is_gone
 from labeling.objects import open_objects
 from labeling.types import VideoRef
 
@@ -186,6 +187,20 @@ def test_credentials_that_are_refused_are_no_single_videos_fault(
         pass
     record = record_of(error.value)
     assert (record.kind, record.reason) == (kind, reason)
+
+
+@pytest.mark.parametrize(("refusal", "said"), [
+    ((403, "SignatureDoesNotMatch"), "s3://b: the secret key is wrong"),
+    ((403, "AccessDenied"), ""),        # who may read single videos need not be allowed to list
+    (None, ""),
+])
+def test_a_wrong_secret_is_no_single_videos_fault_with_a_manifest_either(
+    server: Server, refusal: tuple[int, str] | None, said: str
+) -> None:
+    server.refusal = refusal
+    why = why_source_is_gone(SourceConfig(manifest="s3://b/list.jsonl"), "s3://b/raw/a.mp4")
+    assert why.startswith(said)
+    assert bool(why) == bool(said)
 
 
 def test_a_page_in_the_place_of_an_answer_is_named(server: Server) -> None:

@@ -12,10 +12,12 @@ from itertools import islice
 from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from labeling.config import ReviewOrder
 from labeling.objects import Objects
 from labeling.review.db.rows import item_columns, move, note_events
 from labeling.review.db.tables import ConsensusRow, GoldRow, ItemRow, ReasonRow
 from labeling.review.flow.leases import NO_LEASE
+from labeling.review.gain import place_by_gain
 from labeling.review.items import WAITING, ItemKey, ItemStatus, ReviewItem
 from labeling.store.parquet import iterate_rows
 from labeling.store.records import verdict_from_row
@@ -241,8 +243,10 @@ class SnapshotItems:
     clear: tuple[ItemKey, ...]
 
 
-def items_of(objects: Objects, snapshot: Snapshot, *, reviewers: int = 1) -> SnapshotItems:
-    """Read a published snapshot; items of masklets under review ask for so many `reviewers`."""
+def items_of(
+    objects: Objects, snapshot: Snapshot, *, reviewers: int = 1, order: ReviewOrder = ReviewOrder.gain
+) -> SnapshotItems:
+    """Read a published snapshot; items of masklets under review ask for so many `reviewers` and are placed in an order."""
     current: dict[tuple[str, str], int] = {}
     doubted: list[ReviewItem] = []
     clear: list[ItemKey] = []
@@ -252,7 +256,7 @@ def items_of(objects: Objects, snapshot: Snapshot, *, reviewers: int = 1) -> Sna
             key = ItemKey.of_row(verdict)
             current[key.video_id, key.track_id] = key.label_version
             if verdict["verdict"] == Decision.REVIEW:
-                doubted.append(_item_of(verdict, track, video_keys[key.video_id], snapshot.name, reviewers))
+                doubted.append(_item_of(verdict, track, video_keys[key.video_id], snapshot.name, reviewers, order))
             else:
                 clear.append(key)
     return SnapshotItems(current, tuple(doubted), tuple(clear))
@@ -273,9 +277,13 @@ def items_named(
     )
 
 
-def _item_of(verdict: TableRow, track: TableRow, video_key: str, snapshot: str, reviewers: int) -> ReviewItem:
+def _item_of(
+    verdict: TableRow, track: TableRow, video_key: str, snapshot: str, reviewers: int, order: ReviewOrder = ReviewOrder.gain
+) -> ReviewItem:
     first, last = track["first_frame_idx"] or 0, track["last_frame_idx"] or 0
+    by_gain = order is ReviewOrder.gain
     return ReviewItem.of_verdict(
         verdict_from_row(verdict), video_key=video_key, run_id=track["run_id"], snapshot=snapshot,
         frame_span=(first, last + 1), category=track["category"], reviewers=reviewers,
+        priority=place_by_gain(verdict["risk"], track["num_masks"]) if by_gain else 0,
     )

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from labeling import rle
 from labeling.qc.reasons import explanation, question
 from labeling.review.accounts import Reviewer, sha256
-from labeling.review.frame_gain import best_frames
+from labeling.review.gain import best_frames
 from labeling.review.items import Consensus, ItemHistory, QueuedItem
 from labeling.review.web.frames import MOST_FRAMES, ahead_of, shown_width
 from labeling.review.web.requests import BIGGEST, Json, Refused

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator
 
 from labeling import rle
-from labeling.config import TrackDirection
+from labeling.config import PromptScope, TrackDirection
 from labeling.errors import BadInput
 from labeling.review.accounts import Reviewer
 from labeling.review.figures import by_reviewer, rates_of
@@ -36,7 +36,7 @@ from labeling.review.web.requests import (
 )
 from labeling.review.web.services import PlainRoute, Reading, Served, Services, Writing, viewer_of
 from labeling.review.web.store_view import Track
-from labeling.track.follow import check_prompts
+from labeling.track.prompts import check_prompts
 from labeling.types import RLE, FrameMask, Prompt, PromptSource
 
 router = APIRouter(prefix="/api", route_class=PlainRoute)
@@ -246,6 +246,8 @@ def _prompt(body: CorrectionBody, item: QueuedItem, track: Track) -> Prompt:
         category=item.category,
         source=PromptSource.CORRECTION,
         span=body.span,
+        # What was looked at on two frames says little of how to go from one to the other, and nothing of what lies beyond.
+        scope=PromptScope.stretch,
     )
 
 

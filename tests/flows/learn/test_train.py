@@ -54,16 +54,16 @@ def test_a_run_in_pieces(tmp_path: Path) -> None:
         trained(f"out={out}", "stage.steps=3", "recipe.seed=5")
 
 
-def test_a_signal_waits_for_the_step_and_keeps_it(tmp_path: Path) -> None:
+def test_a_signal_to_all_its_processes_waits_for_the_step_and_keeps_it(tmp_path: Path) -> None:
     out, environment = tmp_path / "run", {**os.environ, "OMP_NUM_THREADS": "1"}
-    words = ["train", *TINY, f"out={out}", "stage.steps=500", "recipe.save_every=1000"]
+    words = ["train", *TINY, f"out={out}", "stage.steps=500", "recipe.save_every=1000", "workers=1"]
     program = "import sys; from flows.cli.app import run_command; sys.exit(run_command(sys.argv[1:]))"
     command = [sys.executable, "-c", program, *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command, cwd=TOP, env=environment, **pipes) as child:
+    with subprocess.Popen(command, cwd=TOP, env=environment, start_new_session=True, **pipes) as child:
         while not (out / "metrics.jsonl").is_file():
             assert child.poll() is None, child.stdout.read()
-        child.send_signal(signal.SIGTERM)
+        os.killpg(child.pid, signal.SIGTERM)        # as a service manager and `timeout` do
         said, _ = child.communicate(timeout=200)
     assert child.returncode == INTERRUPTED, said
     step = torch.load(out / "checkpoint.pt", weights_only=True)["step"]
@@ -111,8 +111,9 @@ def test_scenes_of_evaluations_are_not_trained_on() -> None:
     assert training_data(DataConfig("scenes")).first == KEPT_FOR_EVALUATION
     assert training_data(DataConfig("scenes", first=10**6)).first == 10**6
     assert training_data(DataConfig("davis")).first == 0
-    with pytest.raises(BadConfiguration, match="nothing is trained on these"):
-        training_data(DataConfig("lookalikes"))
+    for name in ("solids", "lookalikes"):
+        with pytest.raises(BadConfiguration, match=f"'{name}', for evaluation alone"):
+            training_data(DataConfig(name))
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """Thresholds by fixed sequence: worked by hand on small audits, and one campaign in a hundred of the command's."""
 
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from labeling.certify.bounds import Sensitivity, clopper_pearson_upper
 from labeling.certify.thresholds import Promise, Terms, find_threshold, judge_lot, thresholds_of
-from tests.bench.certificates import KINDS, lines_of, run_alarm, run_lot, run_rule
+from tests.bench.certificates import KINDS, Masklets, lines_of, read_truth, run_alarm, run_lot, run_rule, stored_truth
 
 
 def test_thresholds_are_risks_that_there_are() -> None:
@@ -89,13 +93,30 @@ def test_lots_and_alarms_of_the_campaigns() -> None:
     assert run_alarm(100, 1, 0.10, 2_000)["middle"] <= 170
 
 
-def test_campaigns_can_be_drawn_from_stored_truth() -> None:
+def stored(tracks: int = 400) -> Masklets:
     rng = np.random.default_rng(0)
-    bad = rng.random(400) < 0.5
-    risk = np.clip(0.3 + 0.3 * bad + 0.1 * rng.standard_normal(400), 0, 1)
-    lines = lines_of(2, 1, (risk, bad))
+    bad = rng.random(tracks) < 0.5
+    risk = np.clip(0.3 + 0.3 * bad + 0.1 * rng.standard_normal(tracks), 0, 1)
+    return Masklets(risk, bad, np.arange(tracks) // 4)
+
+
+def test_campaigns_can_be_drawn_from_stored_truth(tmp_path: Path) -> None:
+    lines = lines_of(2, 1, stored())
+    assert lines[0].startswith("400 tracks of 100 clips")
     assert any(line.startswith("S, 300 audits") for line in lines)
-    assert not any("videos of" in line for line in lines)
+    assert any(line.startswith("lot") for line in lines)
+    truth = stored()
+    pq.write_table(pa.table({"risk": truth.risk, "j": np.where(truth.bad, 0.2, 0.9)}), tmp_path / "truth.parquet")
+    assert read_truth(str(tmp_path / "truth.parquet")).bad.tolist() == truth.bad.tolist()
+
+
+@pytest.mark.parametrize("per_video", [1, 5])
+def test_stored_masklets_are_drawn_at_a_base_rate(per_video: int) -> None:
+    drawn = stored_truth(stored(), np.random.default_rng(1), 20_000, base=0.1, per_video=per_video)
+    assert len(drawn.risk) == len(drawn.video) == 20_000
+    assert drawn.bad.mean() == pytest.approx(0.1, abs=0.01)
+    # Whole clips: what is left of four, two of them bad.
+    assert len(np.unique(drawn.video)) == (20_000 if per_video == 1 else pytest.approx(20_000 / 2.2, rel=0.15))
 
 
 def test_videos_with_many_audits_make_the_promise_harder() -> None:

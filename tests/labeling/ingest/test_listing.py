@@ -214,9 +214,10 @@ def test_what_is_no_file_of_the_folder_is_passed_over_and_said(tmp_path: Path, c
 def test_a_source_of_which_nothing_is_left_is_told_from_one_that_lacks_a_video(source: Objects) -> None:
     config = SourceConfig(uri=source.root)
     source.delete("a.mp4")
-    assert why_source_is_gone(config) == ""
+    assert why_source_is_gone(config, config.uri) == ""
     for key in VIDEOS[1:]:
         source.delete(key)
-    assert "holds no video any more" in why_source_is_gone(config)
-    assert "does not exist" in why_source_is_gone(SourceConfig(uri=f"{source.root}-gone/x")) or source.root.startswith("s3://")
-    assert why_source_is_gone(SourceConfig(uri=source.root, manifest="list.jsonl")) == "", "what it names may lie anywhere"
+    assert "holds no video any more" in why_source_is_gone(config, config.uri)
+    assert "does not exist" in why_source_is_gone(SourceConfig(uri=f"{source.root}-gone/x"), "") or source.root.startswith("s3://")
+    of_manifest = SourceConfig(uri=source.root, manifest="list.jsonl")
+    assert why_source_is_gone(of_manifest, f"{source.root}/a.mp4") == "", "what it names may lie anywhere"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeling.config import SourceConfig, TrackConfig, TrackDirection
+from labeling.config import PromptsConfig, PromptScope, SourceConfig, TrackConfig, TrackDirection
 from labeling.ingest.prompts import sort_prompts
 from labeling.store.keys import Keyer, KeyParts, LabelRecipe, batch_of, canonical_json, digest, object_key, recipe_for
 from labeling.types import RLE, Prompt, PromptSource
@@ -147,20 +147,32 @@ def test_a_batch_is_named_after_its_keys_in_any_order() -> None:
 def test_a_run_s_recipe_takes_all_that_decides_masks_from_its_settings() -> None:
     choice = Choice()
     source, track = SourceConfig(time_range=[1.0, None], frame_stride=3), TrackConfig(direction=TrackDirection.both)
-    recipe = recipe_for(choice, source, track)
+    prompts = PromptsConfig()
+    recipe = recipe_for(choice, source, track, prompts)
     others = [
-        recipe_for(replace(choice, checkpoint_sha256="cd" * 32), source, track),
-        recipe_for(replace(choice, apply_postprocessing=False), source, track),
-        recipe_for(replace(choice, image_size=512), source, track),
-        recipe_for(replace(choice, precision="fp32"), source, track),
-        recipe_for(replace(choice, model="sam2.1_hiera_t"), source, track),
-        recipe_for(replace(choice, tracker="sam2"), source, track),
-        recipe_for(replace(choice, overrides={}), source, track),
-        recipe_for(replace(choice, semantics_version=choice.semantics_version + 1), source, track),
-        recipe_for(choice, SourceConfig(time_range=[1.0, 2.0], frame_stride=3), track),
-        recipe_for(choice, SourceConfig(frame_stride=3), track),
-        recipe_for(choice, SourceConfig(time_range=[1.0, None]), track),
-        recipe_for(choice, source, TrackConfig()),
+        recipe_for(replace(choice, checkpoint_sha256="cd" * 32), source, track, prompts),
+        recipe_for(replace(choice, apply_postprocessing=False), source, track, prompts),
+        recipe_for(replace(choice, image_size=512), source, track, prompts),
+        recipe_for(replace(choice, precision="fp32"), source, track, prompts),
+        recipe_for(replace(choice, model="sam2.1_hiera_t"), source, track, prompts),
+        recipe_for(replace(choice, tracker="sam2"), source, track, prompts),
+        recipe_for(replace(choice, overrides={}), source, track, prompts),
+        recipe_for(replace(choice, semantics_version=choice.semantics_version + 1), source, track, prompts),
+        recipe_for(choice, SourceConfig(time_range=[1.0, 2.0], frame_stride=3), track, prompts),
+        recipe_for(choice, SourceConfig(frame_stride=3), track, prompts),
+        recipe_for(choice, SourceConfig(time_range=[1.0, None]), track, prompts),
+        recipe_for(choice, source, TrackConfig(), prompts),
     ]
     keys = [key_of([box_prompt(1)], recipe=r) for r in [recipe, *others]]
     assert len(set(keys)) == len(keys)
+
+
+def test_the_scope_of_prompts_enters_a_key_where_it_decides_masks() -> None:
+    one, two = [box_prompt(1)], [box_prompt(1), replace(box_prompt(1), frame_idx=9)]
+    stretch = replace(RECIPE, scope=PromptScope.stretch)
+    assert key_of(one, recipe=stretch) == key_of(one), "prompts on one frame reach all others in either scope"
+    assert key_of(two, recipe=stretch) != key_of(two)
+    assert "scope" not in RECIPE.parts()
+    assert Keyer(stretch).components("etag", two).keys() - Keyer(RECIPE).components("etag", two).keys() == {"scope"}
+    said = [replace(two[0], scope=PromptScope.stretch), two[1]]
+    assert key_of(said) not in (key_of(two), key_of(two, recipe=stretch))

@@ -20,7 +20,9 @@ from labeling.store.ledger import read_ledger
 from labeling.store.parquet import open_bytes, open_file
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
-from labeling.types import RLE
+from labeling.store.records import prompts_from_json
+from labeling.store.snapshots import read_snapshot, read_tracks, read_videos
+from labeling.types import RLE, Prompt, VideoRef
 from tests.labeling.store.made_store import RECIPE, box_prompt, label, query_of, ref_of, rows_by_duckdb, told, write_job
 
 TOP = Path(__file__).resolve().parents[3]
@@ -183,3 +185,19 @@ def test_later_columns_are_nullable_and_appended(table: str) -> None:
     assert all(field.nullable for field in list(now)[len(before.names) :]), "a later column is null in older files"
     assert int(before.metadata[schemas.VERSION_KEY]) == schemas.FILES_VERSION, "added columns do not raise it"
     assert not any(pa.types.is_fixed_size_list(field.type) for field in now), "pyarrow below 26 reads none with nulls"
+
+
+def test_nothing_is_due_of_what_the_release_before_made() -> None:
+    objects = FolderObjects(RELEASE_BEFORE)
+    snapshot = read_snapshot(objects)
+    videos = {row["video_id"]: row for row in read_videos(objects, snapshot).to_pylist()}
+    prompts: dict[str, list[Prompt]] = {}
+    for row in read_tracks(objects, snapshot).to_pylist():
+        video = videos[row["video_id"]]
+        prompts.setdefault(video["video_key"], []).extend(prompts_from_json(row["prompts"]))
+    of_ref = ("video_id", "video_key", "uri", "content_id", "num_bytes")
+    refs = [VideoRef(*(video[name] for name in of_ref)) for video in videos.values()]
+    ledger = read_ledger(objects)
+    table = PromptTable({video: tuple(of_video) for video, of_video in prompts.items()})
+    plan = make_plan(refs, table, ledger, RECIPE, "run")
+    assert (plan.jobs, {entry.why for entry in plan.entries}) == ((), {"done"})

@@ -69,7 +69,7 @@ def test_the_columns_that_the_layout_promises() -> None:
     promised = (
         "video_id track_id frame_idx pts_seconds height width rle area box_xywh predicted_iou object_score motion_iou "
         "stability candidate_gap pointer_similarity visible source label_version key "
-        "look_seed look_ring look_other colour_seed colour_ring colour_other edge_gradient distractor"
+        "look_seed look_ring look_other colour_seed colour_ring colour_other edge_gradient distractor agreement"
     )
     assert MASKS.names == promised.split()
     assert not {"category", "prompts", "checkpoint_sha256", "predicted_iou_softmin"} - set(TRACKS.names)

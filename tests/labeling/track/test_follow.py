@@ -14,8 +14,9 @@ import pytest
 from labeling import rle
 from labeling.config import NetworkConfig, PrecisionConfig, TrackDirection, TrackerConfig
 from labeling.errors import BadInput, DeadlineExceeded
-from labeling.track.follow import check_prompts, follow
+from labeling.track.follow import follow
 from labeling.track.predictor import Predictor, arithmetic, build_predictor, recipe_of
+from labeling.track.prompts import check_prompts
 from labeling.types import LOOKS, RLE, FrameMask, MaskSource, Prompt, PromptSource
 
 SIZE_HW = (48, 64)
