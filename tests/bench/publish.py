@@ -33,7 +33,7 @@ from labeling.store.reader import read_masklets
 from labeling.store.snapshots import read_snapshot, read_verdicts
 from labeling.types import ReviewDecision
 from tests.bench.upkeep import QC, measured, told
-from tests.labeling.store.made_store import RECIPE, box_prompt, label, ref_of
+from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
 PLANNED = 30_000
 SLICE = 50_000
@@ -111,8 +111,11 @@ def published_one(root: str, count: int) -> str:
     """Label one more video and publish it."""
     objects = FolderObjects(root)
     with tempfile.TemporaryDirectory() as scratch:
-        label(objects, Path(scratch), {f"new-{datetime.now(UTC):%H%M%S%f}.mp4": (box_prompt(1),)}, "bench")
-    return ""
+        ref = ref_of(f"new-{datetime.now(UTC):%H%M%S%f}.mp4")
+        ledger = read_ledger(objects, [ref.video_id])
+        (job,) = make_plan([ref], PromptTable({ref.key: (box_prompt(1),)}), ledger, RECIPE, "bench").jobs
+        write_job(objects, job, Path(scratch))
+    return ref.key
 
 
 def decided(root: str, number: int) -> str:
