@@ -60,7 +60,7 @@ class CardFacts:
     def moved(self, went: "CardFacts", came: "CardFacts") -> "CardFacts":
         """Return these facts without `went` and with `came`."""
         counted = (_moved(getattr(self, n), getattr(went, n), getattr(came, n)) for n in ("categories", "made_by", "files"))
-        seconds = round(self.seconds - went.seconds + came.seconds, 3)
+        seconds = round(self.seconds - went.seconds + came.seconds, 6)
         return CardFacts(seconds, self.frames - went.frames + came.frames, *counted)
 
 
@@ -78,7 +78,7 @@ def facts_of(contents: Contents) -> CardFacts:
     files = contents.files.group_by("table").aggregate([("file", "count"), ("rows", "sum"), ("num_bytes", "sum")]).to_pylist()
     columns = {"files": "file_count", "rows": "rows_sum", "num_bytes": "num_bytes_sum"}
     return CardFacts(
-        seconds=round(pc.sum(probed["duration_seconds_max"]).as_py() or 0.0, 3),
+        seconds=round(pc.sum(probed["duration_seconds_max"]).as_py() or 0.0, 6),
         frames=pc.sum(probed["num_frames_max"]).as_py() or 0,
         categories={p["values"]: p["counts"] for p in pc.value_counts(contents.tracks["category"].fill_null("")).to_pylist()},
         made_by={json.dumps([row[name] for name in _MADE_BY]): row["count_all"] for row in made_by},
