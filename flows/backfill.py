@@ -17,7 +17,7 @@ from flows.run.outcome import Outcome
 from flows.run.plan import new_run_id
 from flows.run.progress import overspent
 from flows.run.redacted_flow import discreet
-from labeling.config import LabelConfig
+from labeling.config import LabelConfig, SeedCheck
 from labeling.errors import BadConfiguration
 from labeling.ingest.listing import list_videos
 from labeling.ingest.prompts import merge_prompts, read_prompts
@@ -130,11 +130,11 @@ def look_ahead(config: LabelConfig, globs: Sequence[str]) -> Forecast:
     table = merge_prompts(read_prompts(config.prompts.uri), reviewing.corrections_now(config, objects))
     ledger = read_ledger(objects)
     recipe = recipe_for(recipe_of(config.model, config.precision, config.tracker), config.source, config.track, config.prompts)
-    parts = []
+    parts, asking = [], config.qc.seeds is SeedCheck.ask
     for glob in globs:
         refs = list(list_videos(of_part(config, glob).source))
         spelled = table.spelled_as([ref.key for ref in refs])
-        plan = make_plan(refs, spelled, ledger, recipe, new_run_id(), whole_source=False)
+        plan = make_plan(refs, spelled, ledger, recipe, new_run_id(), whole_source=False, asking=asking)
         parts.append(Part(glob, len(plan.entries), len(plan.jobs), plan.due_bytes))
     workers = config.cluster.actors or usable_cpus()
     useful = [s for s in recent_summaries(objects) if s.labelled_bytes > 0]

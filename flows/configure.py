@@ -2,8 +2,6 @@
 
 import dataclasses
 import os
-import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -20,7 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from flows.bench.config import BenchConfig
-from flows.cli.overrides import choices_in, known_overrides, refusal_of
+from flows.cli.overrides import PATHS, Literals, choices_in, known_overrides, refusal_of
 from flows.learn.config import EvaluateConfig, TrainConfig
 from labeling.config import LabelConfig, QCConfig, TrackerConfig
 from labeling.errors import BadConfiguration, LabelingError
@@ -31,15 +29,6 @@ from labeling.review.items import MAX_REVIEWERS
 from labeling.store.layout import check_run_id
 from labeling.track.predictor import PRECISIONS
 
-PATHS = frozenset(
-    {
-        "source.uri", "source.glob", "source.manifest", "prompts.uri", "store.root",
-        "run.scratch", "run.review_url", "metrics.textfile", "model.checkpoint", "data.root", "data.stills", "predictions",
-        "out", "peer",
-    }
-)
-# What OmegaConf reads as a word about another setting or the environment; any other "${" is a name's own.
-_REFERENCE = re.compile(r"\$\{(?:oc\.[a-z_.]+:[^{}]*|[a-z_]+(?:\.[a-z_]+)+)\}")
 Schema = TypeVar("Schema")
 MAX_SECONDS, MAX_NUMBER = 1e8, 2.0**53
 
@@ -109,7 +98,7 @@ def compose(name: str, schema: type[Schema], overrides: Sequence[str] = ()) -> S
     known = known_overrides(overrides, schema, choices_in(config_folder()))
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     GlobalHydra.instance().clear()
-    literals = _Literals()
+    literals = Literals()
     try:
         with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
             composed = hydra.compose(name, overrides=[literals.hidden(o) for o in known])
@@ -120,39 +109,6 @@ def compose(name: str, schema: type[Schema], overrides: Sequence[str] = ()) -> S
     expand_paths(config)
     check_numbers(config)
     return config
-
-
-@dataclasses.dataclass(slots=True)
-class _Literals:
-    """Values that Hydra's grammar is kept from: a name stands in for each while the configuration is composed."""
-
-    values: dict[str, str] = dataclasses.field(default_factory=dict)
-
-    def hidden(self, override: str) -> str:
-        """The override with the value of a path or URI hidden, but for null, a value in quotes, and one that refers on."""
-        name, equals, value = override.partition("=")
-        in_quotes = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-        if name.lstrip("+") not in PATHS or value in ("", "null") or in_quotes:
-            return override
-        if _REFERENCE.search(value):
-            escaped = re.sub(r"(\\*)'", r"\1\1\\'", re.sub(r"(\\+)\Z", r"\1\1", value))
-            return f"{name}{equals}'{escaped}'"
-        place = f"literal-{len(self.values)}-{secrets.token_hex(8)}"
-        self.values[place] = value
-        return f"{name}{equals}{place}"
-
-    def shown(self, value: Any) -> Any:
-        """The value with what was hidden in its place; dataclasses are changed where they are."""
-        if isinstance(value, str) and type(value) is str:
-            return self.values.get(value, value)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            for part in dataclasses.fields(value):
-                setattr(value, part.name, self.shown(getattr(value, part.name)))
-        elif isinstance(value, dict):
-            return {name: self.shown(part) for name, part in value.items()}
-        elif isinstance(value, list):
-            return [self.shown(part) for part in value]
-        return value
 
 
 def expand_paths(config: object, above: str = "") -> None:

@@ -62,7 +62,13 @@ def label_dataset(config: LabelConfig, only: list[str] | None = None, run: OpenR
 def carry_out(run: OpenRun) -> Outcome:
     """Do what an open run's plan says, from its dead letters to the report, each part as a task of its own.
 
-    Raises DamagedStore, after the report, where workers wrote what the store does not hold.
+    Written below the store's root: dead letters, masks and tracks with their markers (by the actors), a snapshot, the run's
+    summary, metrics and report; in the queue: items of what waits for review. Returns the counts of all that.
+
+    Raises:
+        DamagedStore: workers wrote what the store does not hold; raised after the report.
+        Unavailable: source, store or credentials failed for all videos alike; what is done stays done.
+        ClusterFailed: Ray is gone, or no worker is left.
     """
     run.record_plan()
     with metered(run.config, run.objects, run.plan) as meter:

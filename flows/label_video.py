@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from flows.run.prefetch import NextVideos, Opened
 from flows.run.shared_root import SharedRoot, aws_settings, settle
-from labeling import logs
+from labeling import logs, rle
 from labeling.config import LabelConfig, SeedCheck, default_scratch
 from labeling.errors import BadInput, BadPrompt, record_of
 from labeling.ingest.decode import FrameReader, sampled_frames
@@ -26,9 +26,9 @@ from labeling.ingest.fetch import fetch_video, process_folder, sweep_scratch
 from labeling.ingest.probe import probe
 from labeling.jobs import Job, Receipt
 from labeling.objects import Objects, open_objects
-from labeling.qc.reasons import WRONG_SEED
 from labeling.qc.rules import doubts_of_seed
 from labeling.qc.signals import SignalMeter
+from labeling.store.keys import held_key
 from labeling.store.reader import read_mask_rows
 from labeling.store.records import mask_from_row
 from labeling.store.writer import BatchWriter, TrackRow
@@ -37,7 +37,7 @@ from labeling.track.follow import Tracked, follow
 from labeling.track.predictor import Predictor, TrackerRecipe, arithmetic, build_predictor, take_peak_gpu_bytes
 from labeling.track.prompts import check_prompts
 from labeling.track.seeds import Seed, look_at_seeds
-from labeling.types import Prompt, Provenance, Signals, Video
+from labeling.types import HELD, FrameMask, Prompt, PromptSource, Provenance, Signals, Video
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -76,6 +76,7 @@ class LabelVideo:
         self.predictor: Predictor | None = None
         self.store: Objects | None = None
         self.seeds: dict[int, Seed] = {}
+        self.held: set[int] = set()
 
     def setup(self, device: str) -> None:
         """Build the predictor on `device`, open the store, remove what dead workers left; called once in each actor."""
@@ -135,7 +136,7 @@ class LabelVideo:
         assert self.predictor, "setup() comes first"
         assert self.store, "setup() comes first"
         config, meters, refused = self.config, self._meters(job, video), dict[int, BadInput]()
-        self.seeds = {}
+        self.seeds, self.held = {}, set()
         indices = sampled_frames(path, video, time_range=config.source.time_range, frame_stride=config.source.frame_stride)
         with (
             FrameReader(path, video, indices) as frames,
@@ -149,7 +150,7 @@ class LabelVideo:
                 with watch.stage("signals"):
                     meters[one.object_id].add(one.mask)
                 with watch.stage("write"):
-                    writer.add(one.object_id, job.label_versions[one.object_id], job.keys[one.object_id], one.mask)
+                    writer.add(one.object_id, job.label_versions[one.object_id], self._key(job, one.object_id), one.mask)
             if refused.keys() >= meters.keys():
                 raise _together(refused)
             rows = [self._row(job, object_id, meter) for object_id, meter in meters.items() if object_id not in refused]
@@ -177,7 +178,8 @@ class LabelVideo:
         track, whole = self.config.track, [p for p in job.prompts if p.object_id not in job.kept]
         if self.config.qc.seeds is not SeedCheck.off:
             self._look_at_seeds(whole, video, frames, refused)
-            whole = [p for p in whole if p.object_id not in refused]
+            yield from self._held(frames)
+            whole = [p for p in whole if p.object_id not in refused and p.object_id not in self.held]
         yield from follow(
             self.predictor,
             frames,
@@ -209,7 +211,7 @@ class LabelVideo:
     def _look_at_seeds(
         self, prompts: Sequence[Prompt], video: Video, frames: FrameReader, refused: dict[int, BadInput]
     ) -> None:
-        """Ask for each object's first mask; with `qc.seeds=ask` what rules doubt is refused and so not followed."""
+        """Ask for each object's first mask; with `qc.seeds=ask` what rules doubt is held, unless a person has drawn it."""
         assert self.predictor, "setup() comes first"
         check_prompts(prompts, frames.frame_indices, video.size_hw, refused)
         sound = [prompt for prompt in prompts if prompt.object_id not in refused]
@@ -217,9 +219,22 @@ class LabelVideo:
             self.predictor, frames, sound, precision=self.recipe.precision, device=self.device
         )
         if self.config.qc.seeds is SeedCheck.ask:
-            for object_id, seed in self.seeds.items():
-                if doubts := doubts_of_seed(seed.signals(), self.config.qc):
-                    refused[object_id] = BadPrompt(f"object {object_id}: {doubts}", WRONG_SEED)
+            answered = {prompt.object_id for prompt in sound if prompt.source is PromptSource.CORRECTION}
+            doubted = {o for o, seed in self.seeds.items() if doubts_of_seed(seed.signals(), self.config.qc)}
+            self.held = doubted - answered
+
+    def _held(self, frames: FrameReader) -> Iterator[Tracked]:
+        """The first masks of objects that are not followed before a person has said that their prompts are right."""
+        for object_id in sorted(self.held):
+            seed = self.seeds[object_id]
+            position = frames.frame_indices.index(seed.frame_idx)
+            yield Tracked(object_id, FrameMask(
+                seed.frame_idx, frames.pts_seconds(position), seed.mask, rle.area(seed.mask), rle.box_xywh(seed.mask),
+                seed.predicted_iou, seed.object_score,
+            ))
+
+    def _key(self, job: Job, object_id: int) -> str:
+        return held_key(job.keys[object_id]) if object_id in self.held else job.keys[object_id]
 
     def _meters(self, job: Job, video: Video) -> Mapping[int, SignalMeter]:
         threshold = self.recipe.presence_threshold
@@ -230,11 +245,11 @@ class LabelVideo:
         return TrackRow(
             object_id=object_id,
             label_version=job.label_versions[object_id],
-            key=job.keys[object_id],
+            key=self._key(job, object_id),
             category=category_of(prompts),
             prompts=prompts,
             signals=self._signals(object_id, meter),
-            provenance=self._provenance(),
+            provenance=self._provenance(HELD if object_id in self.held else self.config.track.direction.value),
         )
 
     def _signals(self, object_id: int, meter: SignalMeter) -> Signals:
@@ -245,7 +260,7 @@ class LabelVideo:
         of_seed = seed.signals()
         return Signals({**signals.values, **of_seed.values}, {**signals.spans, **of_seed.spans})
 
-    def _provenance(self) -> Provenance:
+    def _provenance(self, direction: str) -> Provenance:
         return Provenance(
             model=self.recipe.model,
             checkpoint_sha256=self.recipe.checkpoint_sha256,
@@ -254,7 +269,7 @@ class LabelVideo:
             image_size=self.recipe.image_size,
             device=self.device,
             presence_threshold=self.recipe.presence_threshold,
-            direction=self.config.track.direction.value,
+            direction=direction,
             semantics_version=self.recipe.semantics_version,
             code_version=version("samurai-labeling"),
             run_id=self.run_id,

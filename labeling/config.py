@@ -54,11 +54,34 @@ class SourceConfig:
 
 
 @dataclass
+class DetectorConfig:
+    """Which detector finds objects: `small`, `torchvision`, `transformers` or `ultralytics`, from a local `checkpoint`.
+
+    `model` is torchvision's name of an architecture, `categories` what its labels 1, 2, ... are; `queries` are words for
+    what is looked for; `python` that of an environment with ultralytics. Boxes below `min_score` do not count, those from
+    `start_score` on begin an object.
+    """
+
+    name: str = "small"
+    model: str = ""
+    checkpoint: str | None = None
+    categories: list[str] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
+    python: str | None = None
+    min_score: float = 0.5
+    start_score: float = 0.7
+
+
+@dataclass
 class PromptsConfig:
-    """The seed prompt table: JSONL, CSV or Parquet, local or s3://; `scope` says how far an object's prompts reach."""
+    """The seed prompt table: JSONL, CSV or Parquet, local or s3://; `scope` says how far an object's prompts reach.
+
+    `detector` is what `labeling seed detector` finds objects by.
+    """
 
     uri: str = ""
     scope: PromptScope = PromptScope.all
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
 
 
 @dataclass
@@ -145,7 +168,11 @@ class RuleConfig:
 
 
 class SeedCheck(Enum):
-    """What is done about prompts: looked at, so that rules can `warn` of them; what rules doubt is not followed (`ask`)."""
+    """What is done about prompts: looked at, so that rules can `warn` of them, or that people are asked first (`ask`).
+
+    With `ask` an object whose prompt rules doubt has its first mask in the store and an item in the review queue, and is
+    followed by the run after a person's answer; the others are followed meanwhile.
+    """
 
     off = "off"
     warn = "warn"

@@ -208,11 +208,16 @@ class FrameMask:
         return self.area > 0
 
 
+# The direction of a masklet that was not followed: its first mask alone, held until a person says that its prompt is right.
+HELD = "held"
+
+
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """What made a masklet: recorded beside it, so that a bad checkpoint's labels can be found again.
 
-    `presence_threshold` is the object score above which the tracker kept a mask.
+    `presence_threshold` is the object score above which the tracker kept a mask. `direction` is the way it was followed, or
+    `HELD`.
     """
 
     model: str

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parent.parent
-ROOMS = ["ingest", "track", "qc", "store", "review", "certify", "export"]
+ROOMS = ["ingest", "track", "qc", "store", "review", "imports", "certify", "export"]
 LEAVES = {"types", "jobs", "rle", "config", "errors", "files", "geometry", "objects", "logs", "metrics"}
 FLOWS = {"run", "cli", "learn", "quality", "bench", "demo", "stack"}
 # What costs a process a third of a second or more, and so may wait until it is needed ...
 SLOW = {
     "torch", "torchvision", "ray", "prefect", "matplotlib", "moto", "uvicorn", "transformers", "hydra", "pandas", "boto3",
-    "botocore", "alembic", "sqlalchemy", "pyarrow", "av",
+    "botocore", "alembic", "sqlalchemy", "pyarrow", "av", "ultralytics",
 }
 # ... and what may be missing: extras of ours, and what `sam2` needs for some files alone.
 EXTRAS = {"psutil", "sklearn", "huggingface_hub", "safetensors", "yaml"}

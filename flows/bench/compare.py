@@ -64,7 +64,9 @@ def like_the_release(recipe: TrackerRecipe) -> TrackerRecipe:
 
 
 def compare(checkout: Path, cases: list[BenchCase], *, threads: int) -> list[PeerRow]:
-    """Measure every pair beside the released package of a checkout.
+    """Measure every pair beside the released package of a checkout: frames/s of both, in turns, with the same weights.
+
+    Rows come in the order of `cases`. Nothing is written but a temporary file of weights.
 
     Raises:
         BadConfiguration: a path that is no checkout, or a module that it needs and this environment lacks.

@@ -39,6 +39,8 @@ PANELS = {
         "run": CommandLine(
             "label", "Label videos that are due, judge their masklets, publish a snapshot, open reviews and write the report."
         ),
+        "init": CommandLine("settings", "Ask for the settings of a run and write them into a file for `run --config`."),
+        "config": CommandLine("settings", "List settings with their help: those that differ from the defaults, or `--all`."),
         "plan": CommandLine(
             "label", "Show which videos `run` would label, why, and about how long it would take; write nothing."
         ),
@@ -64,7 +66,7 @@ PANELS = {
         ),
         "review": CommandLine("review", "List, claim and decide masklets in doubt; serve the review page."),
         "judge": CommandLine("judge", "Fit, show and choose the judge, which gives each masklet its risk."),
-        "export": CommandLine("dataset", "Export a snapshot in another format."),
+        "export": CommandLine("export", "Export a snapshot in another format."),
     },
     "Versions and upkeep": {
         "restore": CommandLine("dataset", "Publish a new snapshot that is equal to an old one."),
@@ -113,7 +115,6 @@ class LazyGroup(TyperGroup):
 app = typer.Typer(
     cls=LazyGroup,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     help="Turn buckets of video into masklet datasets: SAM 2 in SAMURAI mode on Ray, judged, kept as RLE in Parquet.",
     epilog="Start with `labeling doctor`, then `labeling demo`. Exit codes: 0 all labelled, 1 some dead letters, "

@@ -4,11 +4,12 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.cli.overrides import settings_in
+from flows.cli.overrides import overrides_in, settings_in
 from flows.configure import load_config, require_settings
 from flows.run.review_queue import open_queue, queue_at_hand, queue_shown
 from labeling.config import LabelConfig
@@ -24,6 +25,9 @@ Root = Annotated[
     typer.Argument(metavar="ROOT", help="The store's root, and `run.review_url=...` where its queue is elsewhere"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="A YAML file of settings; what is typed wins", show_default=False)
+]
 Words = Annotated[
     list[str], typer.Argument(metavar="ITEMS... ROOT", help="Numbers or VIDEO_ID/TRACK_ID@VERSION, and the store's root")
 ]
@@ -38,6 +42,18 @@ def with_root(words: Sequence[str]) -> list[str]:
     if len(roots) > 1:
         raise BadConfiguration(f"given: {', '.join(map(repr, roots))}; expected one store's root, and settings as NAME=VALUE")
     return [f"store.root={word}" if _is_root(word) else word for word in words]
+
+
+def with_file(overrides: Sequence[str], path: Path | None) -> list[str]:
+    """Return the settings of a YAML file as overrides, and behind them those that were typed, which win.
+
+    Raises BadConfiguration for a file that cannot be read as settings.
+    """
+    if path is None:
+        return list(overrides)
+    typed = {override.lstrip("+~").partition("=")[0] for override in overrides}
+    # Hydra takes one choice of a group, not two of which the last wins.
+    return [*(override for override in overrides_in(path) if override.partition("=")[0] not in typed), *overrides]
 
 
 def _is_root(word: str) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from flows.cli.arguments import with_root
+from flows.cli.arguments import ConfigFile, with_file, with_root
 from flows.cli.console import console, escape
 from flows.configure import load_config, require_settings
 from flows.run.outcome import Outcome
@@ -41,6 +41,7 @@ def backfill(
     last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day")] = None,
     pattern: Annotated[str | None, typer.Option(help="A glob with a day's date in it, as `cam*/%Y/%m/%d/**`")] = None,
     prefix: Annotated[list[str] | None, typer.Option(help="Part of the source, below source.uri; may be repeated")] = None,
+    config_file: ConfigFile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is due and how long it should take")] = False,
 ) -> None:
     """Label an archive part by part, and stop when too many of its videos fail.
@@ -49,7 +50,7 @@ def backfill(
     than `run.max_dead_letter_share` (0.2 here) of the videos tried fail it ends, and publishes what is done. Exit code 1: dead
     letters.
     """
-    config = load_config([SHARE, *with_root(overrides)])
+    config = load_config(with_file([SHARE, *with_root(overrides)], config_file))
     require_settings(config, "source.uri", "prompts.uri", "store.root")
     days = days_of(first, last, pattern)
     from flows.backfill import backfill as label_parts

@@ -1,8 +1,7 @@
-"""`labeling export`, `versions`, `restore`, `card`, `compact` and `vacuum`: a dataset's snapshots, and what is made of them."""
+"""`labeling versions`, `restore`, `card`, `compact` and `vacuum`: a dataset's snapshots, and what is made of them."""
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +13,6 @@ from flows.cli.console import console, escape
 from flows.configure import as_configuration
 from flows.run.out_folder import written_over
 from labeling.errors import BadConfiguration
-from labeling.export.coco import export_coco
-from labeling.export.davis import export_davis
 from labeling.objects import Objects, open_objects
 from labeling.store.snapshots import Snapshot, list_versions, read_snapshot
 from labeling.store.versions.card import CARD, README, card_of, card_text, write_card
@@ -204,47 +201,3 @@ def vacuum(
     console.print(told_vacuum(done, applied=apply))
     if done.dropped:
         console.print(f"{'dropped' if apply else 'would drop'} {', '.join(done.dropped)}", soft_wrap=True)
-
-
-exports = typer.Typer(no_args_is_help=True, help="Export a snapshot in another format.")
-commands.add_typer(exports, name="export")
-
-Out = Annotated[Path, typer.Option("-o", "--out", help="Where it goes; an earlier export there is replaced")]
-Verdicts = Annotated[list[str], typer.Option("--verdict", help="Masklets of this verdict; may be given more than once")]
-OfVersion = Annotated[str | None, typer.Option(help="A version such as v000003; the newest without")]
-MEANING = {"accept": "are accepted", "review": "wait for review", "reject": "are rejected"}
-
-
-@exports.command()
-def coco(where: Root, out: Out, verdict: Verdicts = ["accept"], snapshot: OfVersion = None) -> None:  # noqa: B006
-    """Write COCO JSON with videos, tracks and RLE masks: `labeling export coco labels -o labels.json`."""
-    with as_configuration():
-        told = export_coco(_root(where), out, verdicts=verdict, snapshot=snapshot)
-    _say(f"{told.path}: {told.num_tracks} tracks, {told.num_annotations} masks of {told.snapshot}")
-    _say_left_out(told.left_out, verdict)
-
-
-@exports.command()
-def davis(where: Root, out: Out, verdict: Verdicts = ["accept"], snapshot: OfVersion = None) -> None:  # noqa: B006
-    """Write a DAVIS folder of palette PNGs: `labeling export davis labels -o davis`."""
-    with as_configuration():
-        told = export_davis(_root(where), out, verdicts=verdict, snapshot=snapshot)
-    counted = f"{told.num_videos} videos, {told.num_objects} objects, {told.num_frames} frames"
-    _say(f"{told.folder}: {counted} of {told.snapshot}")
-    _say_left_out(told.left_out, verdict)
-
-
-def _say_left_out(left_out: Mapping[str, int], verdicts: Sequence[str]) -> None:
-    """Say which masklets the export is without, and by which option it has them."""
-    if left_out:
-        counted = " and ".join(f"{count} that {MEANING[verdict]}" for verdict, count in left_out.items())
-        options = " ".join(f"--verdict {verdict}" for verdict in (*dict.fromkeys(verdicts), *left_out))
-        _say(f"left out: {counted}; {options} takes them too")
-
-
-def _say(line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _root(where: list[str]) -> str:
-    return store_at(where).store.root

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.arguments import AsJson, require_store, with_root
+from flows.cli.arguments import AsJson, ConfigFile, require_store, with_file, with_root
 from flows.cli.console import DEAD_LETTERS, OK, console, escape
 from flows.configure import as_configuration, load_config, require_settings
 from flows.run.open_run import open_run
@@ -60,15 +60,24 @@ Examples:
     labeling run source.uri=s3://videos/raw prompts.uri=s3://videos/prompts.jsonl store.root=s3://labels/cars \\
         model=base_plus model.checkpoint=/weights/sam2.1_hiera_base_plus.pt tracker=samurai qc=default cluster=laptop
 
+    labeling run --config labeling.yaml model=tiny model.checkpoint=/weights/sam2.1_hiera_tiny.pt
+
     labeling run ... track.direction=both source.time_range=[0,60] source.frame_stride=2 precision=bf16
 """
 
 
 @commands.command(epilog=RUN_EXAMPLES)
-def run(overrides: Overrides = None) -> None:
+def run(
+    overrides: Overrides = None,
+    config_file: ConfigFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be labelled, as `plan` does")] = False,
+) -> None:
     """Label videos that are due, judge their masklets, publish a snapshot, open reviews and write the report."""
-    config = load_config(with_root(overrides or []))
+    config = load_config(with_file(with_root(overrides or []), config_file))
     require_settings(config, "source.uri", "prompts.uri", "store.root")
+    if dry_run:
+        print_plan(config, console)
+        return
     logs.use(config.logging.format)
     check_inputs(config)        # before a server and a cluster are started for nothing
     raise end_with(label_due(config), config)
@@ -77,6 +86,7 @@ def run(overrides: Overrides = None) -> None:
 @commands.command(epilog=RUN_EXAMPLES.replace("labeling run", "labeling plan"))
 def plan(
     overrides: Overrides = None,
+    config_file: ConfigFile = None,
     as_json: AsJson = False,
     prompts: Annotated[bool, typer.Option("--prompts", help="Open prompted frames and say which prompts are doubted")] = False,
     sheet: Annotated[Path | None, typer.Option(help="With --prompts: write a page of all first masks into this file")] = None,
@@ -87,7 +97,7 @@ def plan(
     first mask of each object, and what stands against a prompt is said: a mask that fills its box badly, other masks when the
     box is moved a little, another object with the same mask. Hours of tracking show none of it.
     """
-    config = load_config(with_root(overrides or []))
+    config = load_config(with_file(with_root(overrides or []), config_file))
     require_settings(config, "source.uri", "prompts.uri", "store.root")
     if sheet is not None and not prompts:
         raise BadConfiguration("--sheet is given without --prompts, which makes what it shows")
@@ -131,10 +141,19 @@ def track(
 def report(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or `latest`")],
     overrides: Overrides = None,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser; of a store in a folder")] = False,
 ) -> None:
-    """Write a run's report again and print its path."""
+    """Write a run's report again and print its path.
+
+    `labeling report latest labels --open` opens the newest run's.
+    """
     config = load_config(with_root(overrides or []))
     require_store(config)
     from flows.run.report import report_again
 
-    console.print(escape(report_again(config, run_id)), soft_wrap=True)
+    path = report_again(config, run_id)
+    console.print(escape(path), soft_wrap=True)
+    if show and path.startswith("s3://"):
+        raise BadConfiguration(f"--open opens a file of this machine; fetch {path} and what lies beside it first")
+    if show:
+        typer.launch(path)

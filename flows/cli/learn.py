@@ -1,6 +1,8 @@
 """Commands for networks: evaluate, bench, train, and the released weights."""
 
+import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +10,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
+from flows.cli.arguments import AsJson, ConfigFile, with_file
 from flows.cli.console import DEAD_LETTERS, INTERRUPTED, OK, console, plain_console
 from flows.configure import load_bench, load_evaluation, load_training
 from labeling.errors import BadConfiguration
@@ -31,14 +34,14 @@ Examples:
 
 
 @commands.command(epilog=EVALUATE_EXAMPLES)
-def evaluate(overrides: Overrides = None) -> None:
+def evaluate(overrides: Overrides = None, config_file: ConfigFile = None) -> None:
     """Measure J, F, presence and predicted IoU on clips with true masks.
 
     Clips are those of `data=scenes|lookalikes|solids|davis|sav|store`. Every object is prompted with the truth of its first
     visible frame (`prompt=box|click|mask`) and followed as `run` follows it; with `predictions=FOLDER`, results in the DAVIS
     layout are compared instead. Tracks of J below 0.5 are counted by what the wrong mask covers. Exit code 1: a clip failed.
     """
-    config = load_evaluation(overrides or [])
+    config = load_evaluation(with_file(overrides or [], config_file))
     from flows.learn.run_evaluation import run_evaluation
 
     evaluation = run_evaluation(config, console)
@@ -90,9 +93,9 @@ Examples:
 
 
 @commands.command(epilog=TRAIN_EXAMPLES)
-def train(overrides: Overrides = None) -> None:
+def train(overrides: Overrides = None, config_file: ConfigFile = None) -> None:
     """Train or fine-tune a network on labelled clips; the same command resumes it."""
-    config = load_training(overrides or [])
+    config = load_training(with_file(overrides or [], config_file))
     from flows.learn.train import train_network
 
     raise typer.Exit(OK if train_network(config, console) else INTERRUPTED)
@@ -106,8 +109,12 @@ DEFAULT_FOLDER = Path("checkpoints")
 
 
 @checkpoints.command("list")
-def list_known(folder: Folder = DEFAULT_FOLDER) -> None:
-    """Show the released checkpoints and which of them are here."""
+def list_known(folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """List the released checkpoints and which of them are here."""
+    if as_json:
+        known = [{**asdict(checkpoint), "here": (folder / checkpoint.file).exists()} for checkpoint in list_checkpoints()]
+        typer.echo(json.dumps(known, indent=1))
+        return
     table = Table("name", "network", "file", "here", box=None)
     for checkpoint in list_checkpoints():
         here = "yes" if (folder / checkpoint.file).exists() else ""

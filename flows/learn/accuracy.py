@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from flows.learn.failures import BAD_BELOW, Failure, LongTerm, frame_failure, track_failure
 from labeling.geometry import j_and_f, mask_box_xyxy
@@ -171,27 +172,16 @@ def iou_rank_correlation(tracks: Iterable[TrackAccuracy]) -> float | None:
 def spearman(first: npt.ArrayLike, second: npt.ArrayLike) -> float | None:
     """Return Spearman's rank correlation in [-1, 1], ties sharing their mean rank.
 
-    None where it is not defined: fewer than two pairs, or all values of a side alike. A ValueError for other lengths.
+    None where it is not defined: fewer than two pairs, or all values of a side alike. A ValueError for other lengths and NaN.
     """
-    first_K, second_K = average_ranks(first), average_ranks(second)
-    if first_K.shape != second_K.shape:
+    first_K, second_K = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first_K.shape != second_K.shape or first_K.ndim != 1:
         raise ValueError(f"{first_K.size} and {second_K.size} values; expected pairs")
-    if first_K.size < 2:
+    if np.isnan(first_K).any() or np.isnan(second_K).any():
+        raise ValueError("values hold NaN; expected numbers")
+    if first_K.size < 2 or not np.ptp(first_K) or not np.ptp(second_K):
         return None
-    first_K, second_K = first_K - first_K.mean(), second_K - second_K.mean()
-    spread = math.sqrt(float(first_K @ first_K) * float(second_K @ second_K))
-    return float(first_K @ second_K) / spread if spread else None
-
-
-def average_ranks(values: npt.ArrayLike) -> Floats:
-    """Return the rank of each value from 1 on, equal values sharing the mean of theirs; NaN is a ValueError."""
-    values_K = np.asarray(values, np.float64)
-    if values_K.ndim != 1 or np.isnan(values_K).any():
-        raise ValueError(f"values have shape {values_K.shape} or hold NaN; expected one axis of numbers")
-    _, group_K, counts = np.unique(values_K, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks_K: Floats = (last - (counts - 1) / 2)[group_K.reshape(-1)]
-    return ranks_K
+    return float(stats.spearmanr(first_K, second_K).statistic)
 
 
 def most_interior(mask_HW: Bools) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from flows.cli.console import escape
 from flows.run import review_queue as reviewing
 from flows.run.metrics import check_textfile
 from flows.run.out_folder import check_folder
-from labeling.config import LabelConfig, SourceConfig, default_scratch
+from labeling.config import LabelConfig, SeedCheck, SourceConfig, default_scratch
 from labeling.ingest.listing import list_videos, why_not_listed
 from labeling.ingest.prompts import PromptTable, merge_prompts, read_prompts
 from labeling.ingest.tables import read_rows
@@ -39,9 +39,14 @@ def new_run_id() -> str:
 def plan_run(
     config: LabelConfig, objects: Objects, run_id: str, *, corrections: PromptTable, only: Collection[str] | None = None
 ) -> tuple[TrackerRecipe, Plan]:
-    """Say what is due, and by which recipe. Only the listing and the tables are read.
+    """Return the recipe, and the plan: a job for each video with something due, an entry for each video, letters for bad input.
 
-    `only` names videos by key; named ones are tried again even where their inputs have failed with a verdict on themselves.
+    Only the listing, the prompt table and the ledger are read; nothing is downloaded or written. `only` names videos by key;
+    named ones are tried again even where their inputs have failed with a verdict on themselves.
+
+    Raises:
+        BadConfiguration: a source, prompt table or checkpoint that cannot be read.
+        Unavailable: a server does not answer.
     """
     recipe = recipe_of(config.model, config.precision, config.tracker)
     refs = list(list_videos(config.source))
@@ -56,6 +61,7 @@ def plan_run(
         recipe_for(recipe, config.source, config.track, config.prompts),
         run_id,
         whole_source=whole and only is None,
+        asking=config.qc.seeds is SeedCheck.ask,
         why_not_listed=partial(why_not_listed, config.source),
     )
     plan = limit_to_corrected_spans(objects, ledger, plan)

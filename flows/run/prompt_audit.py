@@ -7,11 +7,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape as html
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from jinja2 import Environment, StrictUndefined
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -162,24 +163,19 @@ def _numbers(seed: Seed | None) -> tuple[str, ...]:
 
 def _sheet(rows: Sequence[Audited]) -> str:
     """Return one page with every first mask, the doubted first; pictures are in it."""
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = files("flows.run").joinpath("prompt_sheet.html").read_text(encoding="utf-8")
     ordered = sorted(rows, key=lambda row: not row.doubts)
-    doubted = sum(bool(row.doubts) for row in rows)
-    style = (
-        "body{font:14px sans-serif;margin:16px}main{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));"
-        "gap:12px}figure{margin:0;border:2px solid #ddd;padding:6px}figure.doubted{border-color:#c05621}"
-        "img{width:100%;height:220px;object-fit:contain;background:#222}figcaption{overflow-wrap:anywhere}b{color:#9c4221}"
-    )
-    return (
-        f"{BEGINS}</title><meta charset=utf-8><style>{style}</style>"
-        f"<h1>First masks: {doubted} of {len(rows)} prompts are doubted</h1><main>{''.join(map(_figure, ordered))}</main>\n"
+    return page.from_string(template).render(
+        figures=list(map(_figure, ordered)), num_doubted=sum(bool(row.doubts) for row in rows)
     )
 
 
-def _figure(row: Audited) -> str:
+def _figure(row: Audited) -> dict[str, str]:
     frame, *numbers = _numbers(row.seed)
     named = zip(("predicted IoU", "fit", "agreement", "twin"), numbers, strict=False)
-    words = ", ".join(f"{name} {value}" for name, value in named if value)
-    name = html(f"{row.video_key}, object {row.object_id}" + (f", frame {frame}" if frame else ""))
-    image = f'<img alt="{name}" src="data:image/jpeg;base64,{base64.b64encode(row.jpeg).decode()}">' if row.jpeg else ""
-    doubts = f"<br><b>{html(row.doubts)}</b>" if row.doubts else ""
-    return f'<figure{" class=doubted" if row.doubts else ""}>{image}<figcaption>{name}<br>{words}{doubts}</figcaption></figure>'
+    return {
+        "name": f"{row.video_key}, object {row.object_id}" + (f", frame {frame}" if frame else ""),
+        "numbers": ", ".join(f"{name} {value}" for name, value in named if value),
+        "doubts": row.doubts, "jpeg": base64.b64encode(row.jpeg).decode(),
+    }

@@ -7,10 +7,13 @@ import os
 import re
 import shlex
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pyarrow.compute as pc
 
 from labeling.config import LabelConfig, RunConfig
 from labeling.errors import BadConfiguration, DamagedStore, Denied
@@ -19,11 +22,12 @@ from labeling.logs import redact
 from labeling.objects import Objects, open_objects
 from labeling.review.db.database import sqlite_file
 from labeling.review.db.sqlite import cannot_open
-from labeling.review.items import Correction
+from labeling.review.items import Correction, ItemKey
 from labeling.review.queue import ReviewQueue
-from labeling.store.records import prompts_from_json
-from labeling.store.snapshots import Snapshot, read_tracks
-from labeling.types import PromptSource
+from labeling.store.reader import read_mask_rows
+from labeling.store.records import mask_from_row, prompts_from_json
+from labeling.store.snapshots import Snapshot, newest_snapshot, read_tracks, read_videos
+from labeling.types import HELD, Prompt, PromptSource
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +119,7 @@ def _is_there(path: Path) -> bool:
 def collect_corrections(objects: Objects, queue: ReviewQueue) -> PromptTable:
     """Bring the queue's corrections into the dataset's own table, without those taken back since, and return what it holds."""
     kept = read_corrections(objects)
-    merged = merged_corrections(kept, queue)
+    merged = merge_prompts(merged_corrections(kept, queue), answered_prompts(objects, queue))
     if dict(merged.by_video) != dict(kept.by_video):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / CORRECTIONS
@@ -129,7 +133,9 @@ def corrections_now(config: LabelConfig, objects: Objects) -> PromptTable:
     kept = read_corrections(objects)
     try:
         with queue_at_hand(config) as queue:
-            return kept if queue is None else merged_corrections(kept, queue)
+            if queue is None:
+                return kept
+            return merge_prompts(merged_corrections(kept, queue), answered_prompts(objects, queue))
     except Denied as error:
         log.warning("corrections that no run has taken in yet are left out: %s", error)
         return kept
@@ -144,6 +150,26 @@ def merged_corrections(kept: PromptTable, queue: ReviewQueue) -> PromptTable:
         fresh = merge_prompts(fresh, PromptTable({correction.video_key: tuple(correction.prompts)}))
     left = {video: tuple(p for p in prompts if (video, p) not in undone) for video, prompts in kept.by_video.items()}
     return merge_prompts(PromptTable({video: prompts for video, prompts in left.items() if prompts}), fresh)
+
+
+def answered_prompts(objects: Objects, queue: ReviewQueue) -> PromptTable:
+    """Return first masks that were held and that a person has accepted since: each is its object's prompt from now on."""
+    snapshot = newest_snapshot(objects)
+    tracks = read_tracks(objects, snapshot) if snapshot else None
+    held = tracks.filter(pc.equal(tracks["direction"], HELD)).to_pylist() if tracks is not None else []
+    if not held or snapshot is None:
+        return PromptTable({})
+    accepted = {ItemKey(d.video_id, d.track_id, d.label_version) for d in queue.pending_decisions() if d.action == "accept"}
+    videos = read_videos(objects, snapshot).select(["video_id", "video_key"]).to_pylist()
+    names = {row["video_id"]: row["video_key"] for row in videos}
+    prompts: dict[str, list[Prompt]] = defaultdict(list)
+    for row in held:
+        if ItemKey.of_row(row) in accepted:
+            (mask,) = (mask_from_row(of) for of in read_mask_rows(objects, row).to_pylist())
+            prompts[names[row["video_id"]]].append(Prompt(
+                row["object_id"], mask.frame_idx, mask=mask.rle, category=row["category"], source=PromptSource.CORRECTION
+            ))
+    return PromptTable({video: tuple(of_video) for video, of_video in prompts.items()})
 
 
 def read_corrections(objects: Objects) -> PromptTable:

@@ -26,7 +26,7 @@ from labeling.review.items import ItemKey
 from labeling.store.documents import read_document, typed
 from labeling.store.keys import canonical_json
 from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_videos
-from labeling.types import Decision
+from labeling.types import HELD, Decision
 
 AUDITS = "audits/"
 _DRAW = re.compile(rf"{AUDITS}d(\d{{6,}})\.json")
@@ -103,7 +103,8 @@ def basis_from(document: Mapping[str, Any]) -> Basis:
 def basis_of(objects: Objects, snapshot: Snapshot) -> Basis:
     """What a snapshot's masklets were made and judged by, and where their videos lie."""
     tracks, videos = read_tracks(objects, snapshot), read_videos(objects, snapshot)
-    made = {tuple(row.values()) for row in tracks.select(list(_MADE_BY)).to_pylist()}
+    # What is held was made by no tracker.
+    made = {tuple(row.values()) for row in tracks.select(list(_MADE_BY)).to_pylist() if row["direction"] != HELD}
     sources = {_source_of(row["uri"], row["video_key"]) for row in videos.select(["uri", "video_key"]).to_pylist()}
     return Basis(
         weights=tuple(sorted(set(tracks["checkpoint_sha256"].to_pylist()))),

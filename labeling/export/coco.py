@@ -41,17 +41,23 @@ class CocoSummary:
 
 
 def export_coco(
-    root: str, out: Path, *, verdicts: Collection[str] = ACCEPTED, snapshot: int | str | None = None
+    root: str,
+    out: Path,
+    *,
+    verdicts: Collection[str] = ACCEPTED,
+    snapshot: int | str | None = None,
+    categories: Collection[str] = (),
+    videos_in: Collection[str] | None = None,
 ) -> CocoSummary:
     """Write the masklets of a snapshot that have one of `verdicts` to `out` as COCO JSON; the same bytes each time.
 
     Streams: one track's RLE and one video's frame numbers are held at a time. `score` is the predicted IoU, `bbox` the
     format's x, y, width, height in pixels, `file_name` the frame as `<video>/<frame index, five digits>.jpg`.
 
-    Raises ValueError for an unknown verdict or snapshot, or when `out` is a folder or no export.
+    Raises ValueError for an unknown verdict, snapshot or category, or when `out` is a folder or no export.
     """
     objects = open_objects(root)
-    chosen = select(objects, verdicts=verdicts, snapshot=snapshot)
+    chosen = select(objects, verdicts=verdicts, snapshot=snapshot, categories=categories, videos_in=videos_in)
     # A video's images are known once its tracks are read, so they wait in a file of their own.
     with replaced_file(out, begins=BEGINS) as writer, tempfile.TemporaryFile("w+", encoding="ascii") as waiting:
         writer.write("{" + _header(chosen) + '"annotations": [\n')

@@ -67,15 +67,17 @@ def export_davis(
     *,
     verdicts: Collection[str] = ACCEPTED,
     snapshot: int | str | None = None,
+    categories: Collection[str] = (),
+    videos_in: Collection[str] | None = None,
     subset: str = "train",
 ) -> DavisSummary:
     """Write the masklets of a snapshot that have one of `verdicts` into the folder `out`, taking an earlier export's place.
 
-    Holds one video's RLE at a time. Raises ValueError for an unknown verdict or snapshot, for a video with more than 254
-    objects, and when `out` holds files that are no export.
+    Holds one video's RLE at a time. Raises ValueError for an unknown verdict, snapshot or category, for a video with more
+    than 254 objects, and when `out` holds files that are no export.
     """
     objects = open_objects(root)
-    chosen = select(objects, verdicts=verdicts, snapshot=snapshot)
+    chosen = select(objects, verdicts=verdicts, snapshot=snapshot, categories=categories, videos_in=videos_in)
     require_few(chosen.videos)
     num_frames = overlap_pixels = 0
     with replaced_folder(out) as folder, MaskReader(objects) as masks:

@@ -1,9 +1,11 @@
 """What an export takes from a snapshot: the videos and current tracks whose verdict is asked for, in a fixed order."""
 
+import heapq
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from labeling.certify.certificate import Certificate, certificate_beside
 from labeling.objects import Objects
@@ -14,6 +16,7 @@ from labeling.types import Decision, FrameMask, TableRow, Video
 
 ACCEPTED = frozenset({"accept"})
 DEFAULT_CATEGORY = "object"
+_ROWS_AT_ONCE = 64  # of masks, as Python objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +91,23 @@ def check_verdicts(verdicts: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(verdicts))
 
 
-def select(objects: Objects, *, verdicts: Collection[str] = ACCEPTED, snapshot: int | str | None = None) -> Selection:
+def select(
+    objects: Objects,
+    *,
+    verdicts: Collection[str] = ACCEPTED,
+    snapshot: int | str | None = None,
+    categories: Collection[str] = (),
+    videos_in: Collection[str] | None = None,
+) -> Selection:
     """Return the current tracks of a snapshot (the newest without one) that have one of `verdicts`.
 
-    Raises ValueError for an unknown verdict or snapshot.
+    `categories` are those to take, all without one; `videos_in` the ids of the videos to take, None for all.
+
+    Raises ValueError for an unknown verdict, snapshot or category.
     """
     exported = check_verdicts(verdicts)
     version = read_snapshot(objects, snapshot)
-    tracks, left_out = _tracks_by_video(objects, version, frozenset(exported))
+    tracks, left_out = _tracks_by_video(objects, version, frozenset(exported), frozenset(categories), videos_in)
     # Each batch has a row of its video; the latest probe holds.
     probed = sorted(read_videos(objects, version).to_pylist(), key=lambda row: row["created_at"])
     videos = {row["video_id"]: video_from_row(row) for row in probed}
@@ -109,7 +121,11 @@ def select(objects: Objects, *, verdicts: Collection[str] = ACCEPTED, snapshot: 
 
 
 def _tracks_by_video(
-    objects: Objects, version: Snapshot, exported: frozenset[str]
+    objects: Objects,
+    version: Snapshot,
+    exported: frozenset[str],
+    categories: frozenset[str],
+    videos_in: Collection[str] | None,
 ) -> tuple[dict[str, list[SelectedTrack]], Mapping[str, int]]:
     judged = {}
     for row in read_verdicts(objects, version).select(["video_id", "track_id", "verdict", "risk"]).to_pylist():
@@ -117,21 +133,52 @@ def _tracks_by_video(
     columns = ["video_id", "track_id", "object_id", "label_version", "category", "batch", "last_frame_idx", "masks_file"]
     by_video: dict[str, list[SelectedTrack]] = defaultdict(list)
     left_out: Counter[str] = Counter()
+    known = set()
     for row in read_tracks(objects, version).select(columns).to_pylist():
         verdict, risk = judged[row["video_id"], row["track_id"]]
+        category = row["category"] or DEFAULT_CATEGORY
+        known.add(category)
+        if (categories and category not in categories) or (videos_in is not None and row["video_id"] not in videos_in):
+            continue
         if verdict not in exported:
             left_out[verdict] += 1
             continue
         last = -1 if row["last_frame_idx"] is None else row["last_frame_idx"]
-        category = row["category"] or DEFAULT_CATEGORY
         by_video[row["video_id"]].append(
             SelectedTrack(row["track_id"], row["object_id"], row["label_version"], category, verdict, risk, last, row)
         )
+    for category in sorted(categories - known):
+        there = ", ".join(sorted(known)) or "it has none"
+        raise ValueError(f"category is {category!r}; expected one of {version.name}: {there}")
     return by_video, dict(sorted(left_out.items()))
 
 
 def masks_of(masks: MaskReader, track: SelectedTrack) -> Iterator[FrameMask]:
     """Yield a track's masks, frames ascending; they are read together (about 0.5 KB a frame), never decoded."""
-    for batch in masks.rows(track.row).to_batches():
+    for batch in masks.rows(track.row).to_batches(max_chunksize=_ROWS_AT_ONCE):
         for row in batch.to_pylist():
             yield mask_from_row(row)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectOnFrame:
+    """One object's mask on one frame; `number` counts the video's objects from 1 on, by ascending object id."""
+
+    number: int
+    track: SelectedTrack
+    mask: FrameMask
+
+
+def frames_of(masks: MaskReader, video: SelectedVideo) -> Iterator[tuple[int, list[ObjectOnFrame]]]:
+    """Yield a video's tracked frames, ascending, with what was tracked on each by ascending number, seen there or not.
+
+    The video's tracks are held as they were read, columns of Parquet; records are made of a frame at a time.
+    """
+
+    def of_track(number: int, track: SelectedTrack) -> Iterator[ObjectOnFrame]:
+        return (ObjectOnFrame(number, track, mask) for mask in masks_of(masks, track))
+
+    tracks = [of_track(number, track) for number, track in enumerate(video.tracks, start=1)]
+    merged = heapq.merge(*tracks, key=lambda entry: entry.mask.frame_idx)
+    for frame_idx, entries in groupby(merged, key=lambda entry: entry.mask.frame_idx):
+        yield frame_idx, list(entries)

@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from labeling.errors import require, shown
 from labeling.ingest.names import composed
 from labeling.ingest.prompt_rows import COLUMNS, MOST_LETTERS, column_like, kinds_of, prompt_of, values_of
@@ -21,7 +23,25 @@ from labeling.types import Prompt, VideoRef
 
 log = logging.getLogger(__name__)
 
+SCORED_COLUMNS: Mapping[str, pa.DataType] = {**COLUMNS, "score": pa.float64(), "found_by": pa.string()}
 _MOST_OTHERS = 20  # columns that are not read and looked at for slips
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPrompt:
+    """A seed that a program found: its prompt, a score in [0, 1] or None, and what found it."""
+
+    prompt: Prompt
+    score: float | None
+    found_by: str
+
+    @property
+    def object_id(self) -> int:
+        return self.prompt.object_id
+
+    @property
+    def frame_idx(self) -> int:
+        return self.prompt.frame_idx
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +138,12 @@ def merge_prompts(table: PromptTable, newer: PromptTable) -> PromptTable:
 def write_prompts(path: str | Path, rows: Iterable[tuple[str, Prompt]]) -> None:
     """Write (video, prompt) pairs as a table that `read_prompts` reads back; the suffix chooses JSONL, CSV or Parquet."""
     write_rows(str(path), (values_of(video, prompt) for video, prompt in rows), columns=COLUMNS)
+
+
+def write_scored(path: str | Path, rows: Iterable[tuple[str, ScoredPrompt]]) -> None:
+    """Write (video, seed) pairs as such a table, with two columns more, which `read_prompts` passes over."""
+    scored = ({**values_of(video, s.prompt), "score": s.score, "found_by": s.found_by} for video, s in rows)
+    write_rows(str(path), scored, columns=SCORED_COLUMNS)
 
 
 def sort_prompts(prompts: Iterable[Prompt]) -> tuple[Prompt, ...]:

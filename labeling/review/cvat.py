@@ -93,10 +93,10 @@ def read_cvat(path: Path) -> list[ReturnedItem]:
     masks: dict[str, dict[int, list[RLE]]] = defaultdict(lambda: defaultdict(list))
     accepted, named = set(), set()
     try:
-        with closing(_opened(path)) as reader:
+        with closing(opened(path)) as reader:
             for where, name, shape, size_hw in _masks_of(reader):
                 try:
-                    masks[name][number_of(shape.get("frame"), "frame", MOST_FRAMES - 1)].append(_mask(shape, size_hw))
+                    masks[name][number_of(shape.get("frame"), "frame", MOST_FRAMES - 1)].append(mask_of_shape(shape, size_hw))
                 except ValueError as error:
                     raise ValueError(f"{where}: {error}") from error
                 accepted |= {name} if _attribute(shape, "accepted") == "true" else set()
@@ -164,7 +164,8 @@ class _Watched:
         return chunk
 
 
-def _opened(path: Path) -> IO[bytes]:
+def opened(path: Path) -> IO[bytes]:
+    """Open CVAT's export: XML, or the ZIP around it."""
     require_file(path)
     return member_of(path, ANNOTATIONS) if zipfile.is_zipfile(path) else path.open("rb")
 
@@ -174,7 +175,7 @@ def _masks_of(reader: IO[bytes]) -> Iterator[tuple[str, str, ET.Element, tuple[i
     size_hw: tuple[int, int] | None = None
     above: list[ET.Element] = []
     count = in_file = 0
-    for event, element in _parsed(reader):
+    for event, element in parsed(reader):
         if event == "start":
             if not above and element.tag != "annotations":
                 raise ValueError(f"it begins with <{element.tag[:40]}>; expected <annotations>, CVAT for video 1.1")
@@ -199,7 +200,8 @@ def _masks_of(reader: IO[bytes]) -> Iterator[tuple[str, str, ET.Element, tuple[i
             count = len(above)
 
 
-def _parsed(reader: IO[bytes]) -> Iterator[tuple[str, ET.Element]]:
+def parsed(reader: IO[bytes]) -> Iterator[tuple[str, ET.Element]]:
+    """Yield the starts and ends of elements; ValueError for what is no XML, declares a type, or is too long."""
     try:
         yield from ET.iterparse(_Watched(reader), events=("start", "end"))
     except (ET.ParseError, LookupError) as error:
@@ -234,7 +236,8 @@ def _attribute(shape: ET.Element, name: str) -> str:
     return next(((a.text or "").strip() for a in shape.iter("attribute") if a.get("name") == name), "")
 
 
-def _mask(shape: ET.Element, size_hw: tuple[int, int]) -> RLE:
+def mask_of_shape(shape: ET.Element, size_hw: tuple[int, int]) -> RLE:
+    """Read a mask element; ValueError names what does not fit the video's size."""
     left, top, width, height = (number_of(shape.get(name), name, 1 << 16) for name in ("left", "top", "width", "height"))
     inside = left + width <= size_hw[1] and top + height <= size_hw[0] and min(width, height) > 0
     require(inside, "left, top, width, height", (left, top, width, height), f"a box inside the video's {size_hw} (h, w)")

@@ -123,6 +123,11 @@ def object_key(parts: KeyParts) -> str:
     return Keyer(parts.recipe).key(parts.content_id, parts.prompts)
 
 
+def held_key(key: str) -> str:
+    """Return the key of what is held in place of a result: its first mask alone, which is another result."""
+    return digest(f"{key} held")
+
+
 def batch_of(keys: Iterable[str]) -> str:
     """Name the output files of a job after the keys it covers, in any order."""
     return digest("\n".join(sorted(keys)))[:_BATCH_DIGITS]

@@ -13,7 +13,7 @@ from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
 from labeling.store.contents import ledger_of_videos
 from labeling.store.documents import plain, problem_of, read_document
-from labeling.store.keys import batch_of
+from labeling.store.keys import batch_of, held_key
 from labeling.store.parquet import concat, newest, read
 from labeling.store.snapshots import Snapshot, newest_snapshot
 from labeling.types import Cell, TableRow
@@ -94,6 +94,11 @@ class Ledger:
         """
         result = self._newest.get((video_id, object_id))
         return result is not None and result.key == key
+
+    def awaits_answer(self, video_id: str, object_id: int, key: str) -> bool:
+        """Return whether the object's newest result is what is held in place of the one with this key."""
+        result = self._newest.get((video_id, object_id))
+        return result is not None and result.key == held_key(key)
 
     def holds(self, video_id: str, object_id: int, key: str) -> bool:
         """Return whether any result of the object, superseded or not, was made with this key."""

@@ -23,7 +23,7 @@ from labeling.store.parquet import open_file
 from labeling.store.reader import masks_file
 from labeling.store.records import prompts_from_json
 from labeling.store.snapshots import read_tracks
-from labeling.types import Prompt, Span, TableRow, VideoRef
+from labeling.types import HELD, Prompt, Span, TableRow, VideoRef
 
 NEW, DONE, NO_PROMPTS = "new", "done", "no prompts"
 CHANGED = "inputs changed"  # for a result whose marker does not say what it was made of
@@ -70,13 +70,15 @@ def make_plan(
     run_id: str,
     *,
     whole_source: bool = True,
+    asking: bool = False,
     why_not_listed: Callable[[str], str] = lambda _video: "",
 ) -> Plan:
     """Join listing, prompts and ledger: one entry a video, and a job where an object's newest result has another key.
 
     `why_not_listed` says of a video that `refs` lack why the listing passed it over, "" where it does not know.
     `whole_source=False` says that `refs` are a part of the source (a limit, a glob): a prompt for a video that is not
-    among them, or a row of its that cannot be read, is then no dead letter. Nothing is read or written.
+    among them, or a row of its that cannot be read, is then no dead letter. `asking` leaves out objects whose prompt waits
+    for a person's answer. Nothing is read or written.
     """
     keyer = Keyer(recipe)
     entries: list[PlanEntry] = []
@@ -84,7 +86,7 @@ def make_plan(
     ids: dict[str, str] = {}  # by either name that a table may use
     for ref in refs:
         ids[ref.key] = ids[ref.uri] = ref.video_id
-        entry, job = _plan_video(ref, table.for_video(ref), ledger, keyer, run_id)
+        entry, job = _plan_video(ref, table.for_video(ref), ledger, keyer, run_id, asking=asking)
         entries.append(entry)
         if job is not None:
             jobs.append(job)
@@ -102,13 +104,15 @@ def make_plan(
 
 
 def _plan_video(
-    ref: VideoRef, prompts: Sequence[Prompt], ledger: Ledger, keyer: Keyer, run_id: str
+    ref: VideoRef, prompts: Sequence[Prompt], ledger: Ledger, keyer: Keyer, run_id: str, *, asking: bool
 ) -> tuple[PlanEntry, Job | None]:
     if not prompts:
         return PlanEntry(ref.video_id, ref.key, ref.num_bytes, False, NO_PROMPTS), None
     # Keys are made for every object of every video, components only for what is due: most of a large plan is done already.
     keys = {object_id: keyer.key(ref.content_id, group) for object_id, group in _by_object(prompts).items()}
     due = {o: key for o, key in keys.items() if not ledger.covers(ref.video_id, o, key)}
+    if asking:
+        due = {o: key for o, key in due.items() if not ledger.awaits_answer(ref.video_id, o, key)}
     if not due:
         return PlanEntry(ref.video_id, ref.key, ref.num_bytes, False, DONE), None
     due_prompts = sort_prompts(p for p in prompts if p.object_id in due)
@@ -237,7 +241,8 @@ def _newest_version(
     published = [] if tracks is None else _rows(tracks.filter(pc.equal(tracks["video_id"], video_id)), object_id)
     for row in published:
         if row["label_version"] == result.label_version:
-            return _Version(masks_file(row), prompts_from_json(row["prompts"]))
+            # Of what was held there is a first mask, and nothing that may stay.
+            return None if row["direction"] == HELD else _Version(masks_file(row), prompts_from_json(row["prompts"]))
     return _unpublished_version(objects, ledger, video_id, object_id, result.key)
 
 
@@ -249,7 +254,7 @@ def _unpublished_version(
         if marker.video_id == video_id and any((r["object_id"], r["key"]) == (object_id, key) for r in marker.results):
             with open_file(objects, marker.file_of("tracks")) as opened:
                 (row,) = _rows(opened.read(), object_id)
-            return _Version(marker.file_of("masks"), prompts_from_json(row["prompts"]))
+            return None if row["direction"] == HELD else _Version(marker.file_of("masks"), prompts_from_json(row["prompts"]))
     return None
 
 

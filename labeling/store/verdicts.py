@@ -6,7 +6,7 @@ snapshot has is taken over. What a person decided of a version stands until that
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,13 +15,13 @@ from labeling.config import QCConfig
 from labeling.objects import Objects, map_objects
 from labeling.qc.containment import Overlap, containment, pair_signals
 from labeling.qc.judge import Opinion
-from labeling.qc.reasons import UNUSUAL
+from labeling.qc.reasons import UNUSUAL, WRONG_SEED
 from labeling.qc.rules import judge
 from labeling.store import schemas
 from labeling.store.judges import Judges
 from labeling.store.reader import read_mask_rows, rles_by_frame
 from labeling.store.records import flags_to_cells, signals_from_row
-from labeling.types import Decision, ReviewDecision, TableRow, Verdict
+from labeling.types import HELD, Decision, ReviewDecision, TableRow, Verdict
 
 Track = tuple[str, str, int]  # video_id, track_id, label_version
 NOVEL_SHARE = 0.15  # of the queue's places
@@ -100,7 +100,9 @@ def judge_tracks(
     """Judge rows of `tracks` by their stored signals; returns rows of `verdicts` in the same order."""
     tracks = list(tracks)
     values = judged_values(tracks, overlaps)
-    told = zip(tracks, values, judges.opinions(tracks, values), strict=True)
+    # What is held was not followed: there is nothing of it that a fitted judge knows.
+    opinions = [None if t["direction"] == HELD else o for t, o in zip(tracks, judges.opinions(tracks, values), strict=True)]
+    told = zip(tracks, values, opinions, strict=True)
     rows = [_row(t, of, overlaps.get(_track(t)), human.get(_track(t)), qc, opinion) for t, of, opinion in told]
     return pa.Table.from_pylist(rows, schema=schemas.VERDICTS)
 
@@ -173,9 +175,13 @@ def _row(
         qc,
         opinion,
     )
+    if track["direction"] == HELD:
+        verdict, decision = held_verdict(verdict), Decision.REVIEW
+    else:
+        decision = accepted_up_to(qc.accept_risk, verdict)
     ids = {name: track[name] for name in ("video_id", "track_id", "object_id", "label_version", "batch")}
     return ids | {
-        "verdict": human.verdict if human else accepted_up_to(qc.accept_risk, verdict).value, "risk": verdict.risk,
+        "verdict": human.verdict if human else decision.value, "risk": verdict.risk,
         "flags": flags_to_cells(verdict.flags),
         "overlap": overlap.value if overlap else None, "overlap_track_id": overlap.other if overlap else None,
         "overlap_first_frame_idx": span[0] if span else None, "overlap_stop_frame_idx": span[1] if span else None,
@@ -192,6 +198,12 @@ def accepted_up_to(accept_risk: float | None, verdict: Verdict) -> Decision:
     if verdict.risk <= accept_risk:
         return Decision.ACCEPT
     return Decision.REVIEW if verdict.decision is Decision.ACCEPT else verdict.decision
+
+
+def held_verdict(verdict: Verdict) -> Verdict:
+    """What is said of a first mask that is held: people look at it, and what speaks against its prompt is all that there is."""
+    flags = tuple(replace(flag, decision=Decision.REVIEW) for flag in verdict.flags if flag.reason == WRONG_SEED)
+    return replace(verdict, decision=Decision.REVIEW, flags=flags)
 
 
 def _track(row: TableRow) -> Track:

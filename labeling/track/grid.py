@@ -14,12 +14,16 @@ import numpy.typing as npt
 
 from labeling import rle
 from labeling.errors import require
+from labeling.ingest.prompts import ScoredPrompt
 from labeling.track.follow import SampledFrames, follow
 from labeling.track.predictor import Predictor
 from labeling.types import RLE, Prompt
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
+
+
+FOUND_BY = "grid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +50,6 @@ class GridRule:
             require(0 <= value <= 1, name, value, "a share in [0, 1]")
 
 
-@dataclass(frozen=True, slots=True)
-class GridSeed:
-    """A new object's mask on the frame that it was found on, and its predicted IoU."""
-
-    object_id: int
-    frame_idx: int
-    mask: RLE
-    score: float
-
-    @property
-    def prompt(self) -> Prompt:
-        return Prompt(self.object_id, self.frame_idx, mask=self.mask)
-
-
 class MaskFinder(Protocol):
     """Finds masks in a frame: dicts with `segmentation` (H, W) and `predicted_iou`."""
 
@@ -81,7 +71,7 @@ def grid_finder(predictor: Predictor, rule: GridRule) -> MaskFinder:
 
 def find_seeds(
     predictor: Predictor, finder: MaskFinder, frames: SampledFrames, looked_at: Sequence[int], *, rule: GridRule
-) -> Iterator[GridSeed]:
+) -> Iterator[ScoredPrompt]:
     """Yield the objects that first show on frames at ascending positions `looked_at`, numbered from 1.
 
     Frames are upright RGB (H, W, 3) uint8; those between are read where there is an object to follow through them.
@@ -90,12 +80,12 @@ def find_seeds(
     count = 0
     for number, position in enumerate(looked_at):
         frame_HW3, frame_idx = frames[position], frames.frame_indices[position]
-        new: list[GridSeed] = []
+        new: list[ScoredPrompt] = []
         for mask, score in masks_of(finder, frame_HW3, rule):
             if all(rle.iou(mask, other) < rule.same_iou for other in known[frame_idx]):
                 known[frame_idx].append(mask)
                 count += 1
-                new.append(GridSeed(count, frame_idx, mask, score))
+                new.append(ScoredPrompt(Prompt(count, frame_idx, mask=mask), round(score, 4), FOUND_BY))
         yield from new
         later = {frames.frame_indices[k] for k in looked_at[number + 1 :]}
         if new and later:

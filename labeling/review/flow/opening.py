@@ -17,12 +17,12 @@ from labeling.objects import Objects
 from labeling.review.db.rows import item_columns, move, note_events
 from labeling.review.db.tables import ConsensusRow, GoldRow, ItemRow, ReasonRow
 from labeling.review.flow.leases import NO_LEASE
-from labeling.review.gain import place_by_gain
+from labeling.review.gain import MOST_GAIN, place_by_gain
 from labeling.review.items import WAITING, ItemKey, ItemStatus, ReviewItem
 from labeling.store.parquet import iterate_rows
 from labeling.store.records import verdict_from_row
 from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_videos, slices_of
-from labeling.types import Decision, TableRow
+from labeling.types import HELD, Decision, TableRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,9 +281,11 @@ def _item_of(
     verdict: TableRow, track: TableRow, video_key: str, snapshot: str, reviewers: int, order: ReviewOrder = ReviewOrder.gain
 ) -> ReviewItem:
     first, last = track["first_frame_idx"] or 0, track["last_frame_idx"] or 0
-    by_gain = order is ReviewOrder.gain
+    # A whole object waits for what is held, and it takes a look at one frame.
+    held = track["direction"] == HELD
+    place = MOST_GAIN if held else place_by_gain(verdict["risk"], track["num_masks"]) if order is ReviewOrder.gain else 0
     return ReviewItem.of_verdict(
         verdict_from_row(verdict), video_key=video_key, run_id=track["run_id"], snapshot=snapshot,
         frame_span=(first, last + 1), category=track["category"], reviewers=reviewers,
-        priority=place_by_gain(verdict["risk"], track["num_masks"]) if by_gain else 0,
+        priority=place,
     )

@@ -42,7 +42,7 @@ def test_doubted_prompts_are_named_and_shown(overrides: list[str], tmp_path: Pat
     assert "Object 1 has this mask, too" in page
     assert "broken.mp4, object 1" in page
     assert "frame 99" in page
-    assert page.index("class=doubted") < page.rindex("<figure")
+    assert page.index('class="doubted"') < page.rindex("<figure")
     assert not (tmp_path / "store").exists()
     assert not list((tmp_path / "scratch").iterdir())
 

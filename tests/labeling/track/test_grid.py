@@ -70,14 +70,14 @@ def test_an_object_that_is_followed_is_found_once_and_a_later_one_too() -> None:
     with arithmetic("fp32", device="cpu"):
         seeds = list(find_seeds(predictor, finder, scene, [0, 2, 3], rule=RULE))
     assert [(seed.object_id, seed.frame_idx) for seed in seeds] == [(1, 0), (2, 20)]
-    np.testing.assert_array_equal(rle.decode(seeds[1].mask), square(90, 60))
-    assert seeds[1].prompt.mask == seeds[1].mask
+    np.testing.assert_array_equal(rle.decode(seeds[1].prompt.mask), square(90, 60))
+    assert (seeds[1].score, seeds[1].found_by) == (0.9, "grid")
 
 
 def test_of_masks_that_overlap_on_one_frame_the_first_stays() -> None:
     finder = Finder([square(10, 10), square(12, 10), square(60, 10)])
     seeds = list(find_seeds(None, finder, Scene(), [0], rule=RULE))  # type: ignore[arg-type]
-    assert [seed.mask for seed in seeds] == [rle.encode(square(10, 10)), rle.encode(square(60, 10))]
+    assert [seed.prompt.mask for seed in seeds] == [rle.encode(square(10, 10)), rle.encode(square(60, 10))]
 
 
 @pytest.mark.parametrize(
