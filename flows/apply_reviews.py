@@ -6,7 +6,7 @@ followed as the configuration says, `track.direction`.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,7 +104,7 @@ def plan_corrections(
     # Rows of the table may name a video by its uri; corrections name it by its key.
     prompts = dict(table.by_video) | {ref.key: table.for_video(ref) for ref in refs}
     corrected = PromptTable({v: tuple(p for p in prompts.get(v, ()) if p.object_id in ids) for v, ids in wanted.items()})
-    ledger = read_ledger(objects)
+    ledger = read_ledger(objects, [ref.video_id for ref in refs])
     plan = make_plan(refs, corrected, ledger, recipe_for(recipe, config.source, config.track, config.prompts), run_id)
     return recipe, limit_to_corrected_spans(objects, ledger, plan)
 
@@ -120,7 +120,7 @@ def describe(objects: Objects, queue: ReviewQueue, waiting: Sequence[Correction]
         own["seconds"] += seconds[correction.seq]
         own["clicks"] += counted.get(correction.seq, _clicks(correction.prompts))
         own["masks"] += sum(p.mask is not None for p in correction.prompts)
-    rows = _rows(objects)
+    rows = _rows(objects, {c.key.video_id for c in waiting})
     return tuple(_item(newest[track], rows[track], spent[track]) for track in sorted(newest) if track in rows)
 
 
@@ -144,12 +144,12 @@ def _item(correction: Correction, row: Mapping[str, Any], spent: Mapping[str, fl
     )
 
 
-def _rows(objects: Objects) -> Mapping[tuple[str, str], Mapping[str, Any]]:
-    """Current rows of `tracks` with their verdict; both tables are in one order."""
+def _rows(objects: Objects, video_ids: Collection[str]) -> Mapping[tuple[str, str], Mapping[str, Any]]:
+    """Current rows of `tracks` of some videos with their verdict; both tables are in one order."""
     snapshot = read_snapshot(objects)
     columns = ["video_id", "track_id", "label_version", "prompts", "num_masks"]
-    tracks = read_tracks(objects, snapshot).select(columns)
-    joined = tracks.append_column("verdict", read_verdicts(objects, snapshot)["verdict"])
+    tracks = read_tracks(objects, snapshot, video_ids).select(columns)
+    joined = tracks.append_column("verdict", read_verdicts(objects, snapshot, video_ids)["verdict"])
     return {(row["video_id"], row["track_id"]): row for row in joined.to_pylist()}
 
 

@@ -71,6 +71,7 @@ PANELS = {
     },
     "Versions and upkeep": {
         "restore": CommandLine("dataset", "Publish a new snapshot that is equal to an old one."),
+        "upgrade": CommandLine("dataset", "Bring a store to the newest storage version."),
         "card": CommandLine("dataset", "Write a snapshot's card again: counts and checksums, as Markdown and JSON."),
         "compact": CommandLine("dataset", "Pack a snapshot's small files into large ones; the rows stay the same."),
         "vacuum": CommandLine("dataset", "Delete old snapshots and the files that no other one needs; only with `--apply`."),

@@ -14,7 +14,7 @@ from flows.configure import as_configuration
 from flows.run.out_folder import written_over
 from labeling.errors import BadConfiguration
 from labeling.objects import Objects, open_objects
-from labeling.store.snapshots import Snapshot, list_versions, read_contents, read_snapshot
+from labeling.store.snapshots import Snapshot, list_versions, read_snapshot
 from labeling.store.versions.card import CARD, README, card_of, card_text, write_card
 from labeling.store.versions.diff import ChangedTrack, Diff, TrackVersion, diff_snapshots
 
@@ -54,7 +54,7 @@ def show(version: Version, where: Root) -> None:
     """Show what one snapshot holds, as its card says it."""
     objects = open_objects(store_at(where).store.root)
     snapshot = snapshot_at(objects, version)
-    console.print_json(json.dumps(card_of(objects, snapshot, read_contents(objects, snapshot))))
+    console.print_json(json.dumps(card_of(objects, snapshot)))
 
 
 @versions.command()
@@ -136,6 +136,19 @@ def restore(version: Version, where: Root) -> None:
 
 
 @commands.command()
+def upgrade(where: Root) -> None:
+    """Bring a store to the newest storage version.
+
+    One more snapshot with the same rows; those before it stay. Releases that know only the version before refuse it then.
+    """
+    from flows.run.upkeep_steps import upgrade_store
+
+    snapshot, made = upgrade_store(store_at(where))
+    how = "is the newest" if made else "was there already"
+    console.print(f"{snapshot.name} {how}, in storage version {snapshot.storage_version}: {snapshot.counts['tracks']} masklets")
+
+
+@commands.command()
 def card(
     where: Root,
     version: Annotated[str | None, typer.Option(help="A version such as v000003; the newest without")] = None,
@@ -144,7 +157,7 @@ def card(
     """Write a snapshot's card again: counts and checksums, as Markdown and JSON."""
     objects = open_objects(store_at(where).store.root)
     snapshot = snapshot_at(objects, version)
-    said = write_card(objects, snapshot, read_contents(objects, snapshot))
+    said = write_card(objects, snapshot)
     if out is not None:
         with written_over(out / README, begins="---\npretty_name: ") as people, written_over(out / CARD, begins="{\n ") as code:
             people.write(card_text(said))

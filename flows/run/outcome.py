@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.compute as pc
 from rich.console import Console
 
 from flows.cli.console import escape
@@ -17,11 +18,10 @@ from labeling.objects import Objects, open_objects
 from labeling.store.dead_videos import DEAD
 from labeling.store.judges import judged_by
 from labeling.store.lock import holder_of
-from labeling.store.parquet import open_file
 from labeling.store.plan import Plan
 from labeling.store.run_state import Doing, RunState, read_state, recent_states
 from labeling.store.runs import RunSummary, list_runs, read_config, read_summary
-from labeling.store.snapshots import Snapshot, read_snapshot
+from labeling.store.snapshots import Snapshot, read_snapshot, slices_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +139,11 @@ def _state_of(objects: Objects, run_id: str) -> RunState:
 
 def verdicts_made(objects: Objects, snapshot: Snapshot, run_id: str) -> Mapping[str, int]:
     """Count the verdicts of the masklets that a run made, in one of the snapshots that hold them."""
-    # Both tables are in one order.
-    with open_file(objects, snapshot.tracks) as tracks, open_file(objects, snapshot.verdicts) as verdicts:
-        runs = tracks.read(["run_id"])["run_id"].to_pylist()
-        verdict_names = verdicts.read(["verdict"])["verdict"].to_pylist()
-    return Counter(verdict for verdict, made_by in zip(verdict_names, runs, strict=True) if made_by == run_id)
+    verdicts: Counter[str] = Counter()
+    for rows in slices_of(objects, snapshot):
+        of_run = pc.equal(rows.tracks["run_id"], run_id)
+        verdicts.update(rows.verdicts.filter(of_run)["verdict"].to_pylist())
+    return verdicts
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:

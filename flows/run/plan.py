@@ -53,7 +53,7 @@ def plan_run(
     given = read_prompts(config.prompts.uri).spelled_as([name for ref in refs for name in (ref.key, ref.uri)])
     table = merge_prompts(given, corrections)
     whole = not part_of(config.source)
-    ledger = read_ledger(objects)
+    ledger = read_ledger(objects, [ref.video_id for ref in refs])
     plan = make_plan(
         (ref for ref in refs if only is None or ref.key in only or ref.uri in only),
         table,

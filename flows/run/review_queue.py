@@ -206,7 +206,7 @@ def tracked_from(objects: Objects, queue: ReviewQueue, snapshot: Snapshot) -> li
     if not waiting:
         return []
     columns = ["video_id", "track_id", "label_version", "prompts"]
-    rows = read_tracks(objects, snapshot).select(columns).to_pylist()
+    rows = read_tracks(objects, snapshot, {c.key.video_id for c in waiting}).select(columns).to_pylist()
     current = {(row["video_id"], row["track_id"]): row for row in rows}
     return [c for c in waiting if (row := current.get(c.key[:2])) and _newer_with(row, c)]
 

@@ -115,7 +115,8 @@ def _unless_damaged(read: Callable[[], T], damaged: list[LabelingError]) -> T | 
 def open_letters(objects: Objects, on_damage: OnDamage = warned) -> Mapping[str, int]:
     """Count by reason what is still dead: jobs not done since, and what no later plan has looked at again."""
     letters = list(letters_at(objects, newest_letters(objects), on_damage=on_damage))
-    ledger = read_ledger(objects) if any(letter.replayable for letter in letters) else None
+    of_videos = [letter.video_id for letter in letters if letter.replayable and letter.video_id is not None]
+    ledger = read_ledger(objects, of_videos) if any(letter.replayable for letter in letters) else None
     scopes = recent_scopes(objects) if any(not letter.replayable for letter in letters) else []
 
     def is_open(letter: DeadLetter) -> bool:

@@ -18,6 +18,7 @@ from labeling.store.commit import restore
 from labeling.store.lock import run_lock
 from labeling.store.snapshots import BadFile, Snapshot, read_snapshot, verify_files
 from labeling.store.versions.compact import Compacted, CompactLimits, compact
+from labeling.store.versions.upgrade import upgrade
 from labeling.store.versions.vacuum import Retention, Vacuum, plan_vacuum, vacuum
 
 T = TypeVar("T")
@@ -69,6 +70,14 @@ def restore_version(config: LabelConfig, version: str) -> tuple[Snapshot, int]:
         snapshot = _checked(lambda: restore(objects, version, run_id=run_id, decisions=decisions, still_held=lock.check))
         carry_along(objects, snapshot)
         return snapshot, reviewing.open_items(objects, queue, snapshot, run_id, config.run)
+
+
+def upgrade_store(config: LabelConfig) -> tuple[Snapshot, bool]:
+    """Bring a store to the newest storage version; returns the newest snapshot, and whether it was made now."""
+    objects, run_id = open_objects(config.store.root), new_run_id()
+    with run_lock(objects, f"upgrade {run_id}", config.run.lock_stale_s) as lock:
+        snapshot = _checked(lambda: upgrade(objects, run_id=run_id, still_held=lock.check))
+    return snapshot, snapshot.run_id == run_id
 
 
 def told_compacted(done: Compacted | None) -> str:

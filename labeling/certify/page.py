@@ -9,8 +9,8 @@ from labeling.certify.audit import basis_of
 from labeling.certify.certificate import Certificate, carried, newest_certificate, why_void
 from labeling.objects import Objects
 from labeling.store import layout
-from labeling.store.snapshots import Snapshot, read_contents
-from labeling.store.versions.card import write_card
+from labeling.store.snapshots import Snapshot
+from labeling.store.versions.card import facts_in_card, write_card
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def write_certificate(objects: Objects, snapshot: Snapshot, certificate: Certifi
     own, page = carried(certificate, snapshot), layout.certificate(snapshot.version, "html")
     objects.put(page, render(own).encode())
     objects.put(layout.certificate(snapshot.version), own.to_json())
-    write_card(objects, snapshot, read_contents(objects, snapshot))
+    write_card(objects, snapshot, facts_in_card(objects, snapshot))
     return objects.uri(page)
 
 

@@ -19,15 +19,19 @@ import pyarrow.compute as pc
 from labeling.errors import BadConfiguration, StoreBusy
 from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
+from labeling.store.changes import Changes
+from labeling.store.contents import Contents
 from labeling.store.ledger import read_ledger
 from labeling.store.parquet import to_bytes
-from labeling.store.snapshots import Contents, Snapshot, read_contents, read_snapshot
+from labeling.store.snapshots import Snapshot, read_contents, read_snapshot
 from labeling.store.verdicts import human_verdicts_of, with_human_verdicts
-from labeling.store.versions.card import write_card
-from labeling.types import Decision, JsonObject, ReviewDecision
+from labeling.store.versions.card import facts_of, write_card
+from labeling.types import JsonObject, ReviewDecision
 
 log = logging.getLogger(__name__)
 
+# Version 3 is entered by `labeling upgrade` alone, until every reader of a whole table goes leaf by leaf.
+NEW_STORES = schemas.FILES_VERSION
 _RESULT = ["video_id", "object_id", "label_version", "batch"]
 
 
@@ -43,9 +47,14 @@ def commit(
 ) -> Snapshot | None:
     """Stage and commit the version after `parent`; None when another publisher committed it first.
 
-    Written are the tables of `after`, `snapshots/vNNNNNN.json` and its card. `still_held` is called right before the commit
-    (a `RunLock.check`); what it raises leaves staged tables that the next commit of that version removes.
+    Written are what differs from `parent` as new parts, or in a store of version 2 the tables of `after`, then
+    `snapshots/vNNNNNN.json` and its card. `still_held` is called right before the commit (a `RunLock.check`); what it raises
+    leaves staged tables that the next commit of that version, or `vacuum`, removes.
     """
+    if keeps_parts(parent):
+        changes = Changes(objects, parent)
+        changes.add(read_contents(objects, parent), after)
+        return changes.commit(qc, run_id=run_id, note=note, still_held=still_held)
     version = parent.version + 1 if parent else 1
     beside = layout.snapshot_folder(version)
     snapshot = Snapshot(
@@ -58,7 +67,7 @@ def commit(
         tracks=_stage(objects, f"{beside}tracks.parquet", after.tracks),
         videos=_stage(objects, f"{beside}videos.parquet", after.videos),
         verdicts=_stage(objects, f"{beside}verdicts/part-0.parquet", after.verdicts),
-        counts=_counts(after),
+        counts=after.counts(),
         qc=qc,
         note=note,
     )
@@ -70,8 +79,13 @@ def commit(
     if not won:
         log.info("%s was committed by another publisher; starting over from it", snapshot.name)
         return None
-    write_card(objects, snapshot, after)
+    write_card(objects, snapshot, facts_of(after))
     return snapshot
+
+
+def keeps_parts(parent: Snapshot | None) -> bool:
+    """Return whether the next version is kept in parts: as the one before, and in a new store by what this code writes."""
+    return parent.in_parts if parent else NEW_STORES > schemas.FILES_VERSION
 
 
 def _stage(objects: Objects, key: str, table: pa.Table) -> str:
@@ -100,18 +114,6 @@ def delete_all(objects: Objects, keys: Iterable[str]) -> None:
     """Remove objects, many at a time."""
     for _ in map_objects(objects, objects.delete, keys):
         pass
-
-
-def _counts(after: Contents) -> dict[str, int]:
-    verdicts = after.verdicts["verdict"].to_pylist()
-    return {
-        "videos": pc.count_distinct(after.tracks["video_id"]).as_py(),
-        "tracks": len(after.tracks),
-        "masks": pc.sum(after.tracks["num_masks"]).as_py() or 0,
-        "visible_masks": pc.sum(after.tracks["num_visible"]).as_py() or 0,
-        "decided": len(verdicts) - after.verdicts["decided_by"].null_count,
-        **{decision.value: verdicts.count(decision.value) for decision in Decision},
-    }
 
 
 def restore(
@@ -154,8 +156,8 @@ def restore(
 def _withdrawn_but(now: pa.Table, then: pa.Table) -> pa.Table:
     """Return the ledger of now with every result withdrawn but those that were not withdrawn in that of then."""
     # Withdrawn, not removed: a version and a batch name stay taken, so that no file of another snapshot is written again.
-    valid = then.filter(pc.invert(pc.fill_null(then["withdrawn"], False))).select(_RESULT)
-    still_valid, gone = now.join(valid, _RESULT, join_type="left semi"), now.join(valid, _RESULT, join_type="left anti")
+    still_valid = then.filter(pc.invert(pc.fill_null(then["withdrawn"], False)))
+    gone = now.join(still_valid.select(_RESULT), _RESULT, join_type="left anti")
     parts = [
         _with(still_valid, pa.nulls(len(still_valid), pa.bool_())), _with(gone, pa.array([True] * len(gone), pa.bool_())),
     ]

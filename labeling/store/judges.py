@@ -15,7 +15,7 @@ from labeling.errors import BadConfiguration, DamagedStore, shown
 from labeling.objects import Objects
 from labeling.qc.judge import Judge, Opinion
 from labeling.qc.judge_json import SHIPPED, document_of, judge_from_json, shipped_judge, to_json
-from labeling.store.snapshots import Snapshot, read_verdicts
+from labeling.store.snapshots import Snapshot, slices_of
 from labeling.types import TableRow
 
 AUTO, NONE = "auto", "none"
@@ -135,7 +135,9 @@ def choose(objects: Objects, choice: str) -> Judge | None:
 
 def judged_by(objects: Objects, snapshot: Snapshot) -> str:
     """Say in a sentence what gave a snapshot's risks: a judge and what that was fitted on, or the rules alone."""
-    asked = Counter(read_verdicts(objects, snapshot)["judge"].to_pylist())
+    asked: Counter[str | None] = Counter()
+    for rows in slices_of(objects, snapshot):
+        asked.update(rows.verdicts["judge"].to_pylist())
     words = []
     for digest, count in asked.items():
         if digest is None:

@@ -10,10 +10,12 @@ PENDING = "ledger/pending/"
 SET_ASIDE = "ledger/set-aside/"
 DEAD_VIDEOS = "dead/"
 SNAPSHOTS = "snapshots/"
+PARTS = "parts/"
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _NAME = r"(?:[0-9a-f]{16}-[0-9a-f]{16}|packed-[0-9a-f]{16})\.parquet"
 _DATA_FILE = re.compile(rf"(?:{'|'.join(DATA_TABLES)})/bucket=[0-9a-f]{{2}}/{_NAME}")
+_PART = re.compile(r"parts/[a-z]+/[0-9a-f]{32}\.parquet")
 _STAGED = re.compile(
     r"(?:snapshots/v(\d{6,})/(?:files|tracks|videos|verdicts/part-0)|ledger/compact-v(\d{6,}))(?:-[0-9a-f]{8})?\.parquet"
 )
@@ -121,3 +123,13 @@ def bucket_of(file: str) -> str:
 def is_data_file(key: str) -> bool:
     """Return whether a key is one that this layout gives to data files."""
     return _DATA_FILE.fullmatch(key) is not None
+
+
+def part(table: str, sha256: str) -> str:
+    """A part of a snapshot's table, named by its content."""
+    return f"{PARTS}{table}/{sha256[:32]}.parquet"
+
+
+def is_part(key: str) -> bool:
+    """Return whether a key is one that this layout gives to parts."""
+    return _PART.fullmatch(key) is not None

@@ -1,8 +1,8 @@
-"""The ledger: which results a store holds. One compact Parquet file up to the newest snapshot, and the markers since."""
+"""The ledger: which results a store holds, by the newest snapshot, and the markers since."""
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from labeling.errors import DamagedStore
 from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
+from labeling.store.contents import ledger_of_videos
 from labeling.store.documents import plain, problem_of, read_document
 from labeling.store.keys import batch_of, held_key
 from labeling.store.parquet import concat, newest, read
@@ -111,30 +112,44 @@ class Ledger:
     def batch_for(self, video_id: str, keys: Mapping[int, str]) -> str:
         """Name the batch that will hold these objects' next results.
 
-        Where a key has a result that was superseded since (a prompt was changed and changed back), its next version is
-        named too: the files of the old result belong to snapshots and must not be written again.
+        Where an object had a result, its next version is named too: its key may be that of an older result (a prompt was
+        changed and changed back), whose files belong to snapshots and must not be written again.
         """
-        taken = {o for o, key in keys.items() if self.holds(video_id, o, key) or self.holds(video_id, o, held_key(key))}
-        names = (f"{key} v{self.version_of(video_id, o) + 1}" if o in taken else key for o, key in keys.items())
-        return batch_of(names)
+        versions = {o: self.version_of(video_id, o) + 1 for o in keys}
+        return batch_of(f"{key} v{versions[o]}" if versions[o] > 1 else key for o, key in keys.items())
 
     def videos(self) -> set[str]:
         """The ids of the videos that have a result."""
         return {video_id for video_id, _ in self._newest}
 
 
-def read_ledger(objects: Objects) -> Ledger:
-    """Read what a store holds: every pending marker and the compact ledger of the newest snapshot.
+def read_ledger(objects: Objects, video_ids: Iterable[str] | None = None) -> Ledger:
+    """Read what a store holds, of some videos where they are given: pending markers, and the newest snapshot's results.
+
+    A store in parts knows of superseded results their versions alone, not their keys.
 
     A marker that is not as it was written is in `bad`; DamagedStore where the snapshot or its compact ledger is not.
     """
     # Markers first: they are deleted after the snapshot that takes them in, so one that has gone is in what is read next.
     markers, bad = read_markers(objects)
     base = newest_snapshot(objects)
-    compacted = [read(objects, base.ledger, schemas.LEDGER)] if base else []
+    if base is None:
+        published = schemas.LEDGER.empty_table()
+    elif base.in_parts:
+        published = ledger_of_videos(objects, base.parts["objects"], video_ids)
+    else:
+        published = read(objects, base.ledger, schemas.LEDGER)
+    return ledger_of(_joined(published, markers), markers=markers, snapshot=base, bad=bad)
+
+
+def ledger_table(published: pa.Table, markers: Sequence[Marker]) -> pa.Table:
+    """Join what snapshots hold with what waits, each result once."""
+    return _without_twins(_joined(published, markers)) if markers else published
+
+
+def _joined(published: pa.Table, markers: Sequence[Marker]) -> pa.Table:
     rows = [row for marker in markers for row in marker.results]
-    joined = concat([*compacted, pa.Table.from_pylist(rows, schema=schemas.LEDGER)], schemas.LEDGER)
-    return ledger_of(joined, markers=markers, snapshot=base, bad=bad)
+    return concat([published, pa.Table.from_pylist(rows, schema=schemas.LEDGER)], schemas.LEDGER)
 
 
 def ledger_of(

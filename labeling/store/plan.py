@@ -197,7 +197,8 @@ def limit_to_corrected_spans(objects: Objects, ledger: Ledger, plan: Plan) -> Pl
     limited = [(job, o) for job in plan.jobs for o in sorted({p.object_id for p in job.prompts if p.span is not None})]
     if not limited:
         return plan
-    tracks = read_tracks(objects, ledger.snapshot) if ledger.snapshot else None
+    video_ids = {job.video.video_id for job, _ in limited}
+    tracks = read_tracks(objects, ledger.snapshot, video_ids) if ledger.snapshot else None
     kept: dict[str, dict[int, KeptMasks]] = defaultdict(dict)  # by job and object
     for job, object_id in limited:
         before = _version_before(objects, ledger, tracks, job, object_id)

@@ -6,51 +6,42 @@ once stage beside each other, one commits, and the other starts over from what t
 """
 
 import dataclasses
+import heapq
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow import feather
 
 from labeling.config import QCConfig
-from labeling.errors import BadConfiguration, DamagedStore, StoreBusy
-from labeling.objects import Objects, map_objects
+from labeling.errors import BadConfiguration, StoreBusy
+from labeling.objects import Objects
 from labeling.store import layout, schemas
-from labeling.store.commit import commit, delete_all
-from labeling.store.judges import Judges, judges_of, keep
+from labeling.store.advance import Judging, counts_elsewhere, grown, judged, not_packed, read_batches, sent_novel
+from labeling.store.changes import Changes
+from labeling.store.commit import commit, delete_all, keeps_parts
+from labeling.store.contents import VIDEOS, Contents, contents_between, contents_of_videos, queue_counts, ranges_of, verdicts_in
+from labeling.store.judges import Judges, judges_of
 from labeling.store.keys import canonical_json
-from labeling.store.ledger import BadMarker, Ledger, Marker, read_ledger
-from labeling.store.parquet import concat, newest, read
-from labeling.store.snapshots import Contents, Snapshot, newest_snapshot, read_contents
-from labeling.store.verdicts import (
-    HumanVerdict,
-    Track,
-    human_verdicts_in,
-    human_verdicts_of,
-    judge_tracks,
-    measure_overlaps,
-    overlaps_in,
-    with_novel,
-)
+from labeling.store.ledger import BadMarker, Marker, read_markers
+from labeling.store.parquet import read
+from labeling.store.parts import rows_of
+from labeling.store.snapshots import Snapshot, newest_snapshot, read_contents
+from labeling.store.verdicts import HumanVerdict, Track, human_verdicts_in, human_verdicts_of, novel_places, novelties
 from labeling.store.versions.card import mend_cards
 from labeling.types import JsonObject, ReviewDecision
 
 log = logging.getLogger(__name__)
 
 _TRIES = 8
-_ROW_NAMES = ["video_id", "object_id", "label_version", "batch"]
-
-
-@dataclass(frozen=True, slots=True)
-class _PendingBatch:
-    """A batch that waits, with its rows of `tracks` and `videos`."""
-
-    marker: Marker
-    tracks: pa.Table
-    videos: pa.Table
+_VIDEOS_AT_A_TIME = 5000
 
 
 def publish(
@@ -77,27 +68,133 @@ def publish(
     human, judges = human_verdicts_of(decisions), judges_of(objects, qc.judge)
     plain_qc = _plain(qc, judges)
     for _ in range(_TRIES):
-        ledger = read_ledger(objects)
-        before = read_contents(objects, ledger.snapshot)
-        batches, bad = _read_batches(objects, _not_packed(ledger.markers, before.tracks))
+        # Markers first: they are deleted after the snapshot that takes them in, so one that has gone is in what is read next.
+        markers, bad = read_markers(objects)
+        parent = newest_snapshot(objects)
+        if parent is not None and not parent.in_parts:
+            log.info(
+                "%s goes on in storage version %d, whose tables are written whole; `labeling upgrade` leads to version %d",
+                objects.root, parent.storage_version, schemas.STORAGE_VERSION,
+            )
+        by = Judging(qc, judges, human, all_anew=parent is None or parent.qc != plain_qc)
         # Set aside before anything is staged: a snapshot must not name files that are not as they were written.
-        if bad or ledger.bad:
+        version = bad or (_in_parts if keeps_parts(parent) else _whole)(objects, parent, markers, by)
+        if isinstance(version, Sequence):
             still_held()
-            _set_aside(objects, [*ledger.bad, *bad])
+            _set_aside(objects, version)
             continue
-        after = _advance(objects, ledger, before, batches, qc, judges, human)
         # A version that says nothing new would only push older ones out of what `vacuum` keeps.
-        if ledger.snapshot is not None and after.same_as(before) and ledger.snapshot.qc == plain_qc:
-            snapshot: Snapshot | None = ledger.snapshot
+        if parent is not None and not version.changed and parent.qc == plain_qc:
+            snapshot: Snapshot | None = parent
         else:
-            snapshot = commit(objects, ledger.snapshot, after, plain_qc, run_id=run_id, still_held=still_held)
+            snapshot = version.commit(plain_qc, run_id=run_id, still_held=still_held)
         # None: another publisher was faster, so what was staged has another parent than the newest; start over from that one.
         if snapshot is not None:
             # Only now: until the commit the markers are all that says that these results exist.
-            delete_all(objects, [marker.object_key for marker in ledger.markers])
+            delete_all(objects, [marker.object_key for marker in markers])
             mend_cards(objects)
             return snapshot
     raise StoreBusy(f"{objects.root}: {_TRIES} times another publisher was faster; let it end and publish again")
+
+
+@dataclass(frozen=True, slots=True)
+class _WholeVersion:
+    """The next version of a store of version 2."""
+
+    objects: Objects
+    parent: Snapshot | None
+    after: Contents
+    changed: bool
+
+    def commit(self, qc: JsonObject, *, run_id: str, still_held: Callable[[], None]) -> Snapshot | None:
+        return commit(self.objects, self.parent, self.after, qc, run_id=run_id, still_held=still_held)
+
+
+def _whole(
+    objects: Objects, parent: Snapshot | None, markers: Sequence[Marker], by: Judging
+) -> _WholeVersion | Sequence[BadMarker]:
+    before = read_contents(objects, parent)
+    after = _advanced(objects, before, markers, by)
+    if not isinstance(after, Contents):
+        return after
+    after = sent_novel(after, by)
+    return _WholeVersion(objects, parent, after, not after.same_as(before))
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """Some whole videos of a store in parts: how to read them, and what waits of them."""
+
+    read: Callable[[], Contents]
+    markers: Sequence[Marker]
+
+
+def _slices(objects: Objects, parent: Snapshot | None, markers: Sequence[Marker], by: Judging) -> list[_Slice]:
+    """Cut what a version touches into slices: by other rules all videos, else those with a new result or decision."""
+    if parent is not None and by.all_anew:
+        ranges = ranges_of(parent.parts)
+        waiting = [[marker for marker in markers if first <= marker.video_id < stop] for first, stop in ranges]
+        read = [partial(contents_between, objects, parent.parts, first, stop) for first, stop in ranges]
+        return [_Slice(*of) for of in zip(read, waiting, strict=True)]
+    decided = _new_decisions(objects, parent, by.human) if parent else by.human
+    touched = sorted({marker.video_id for marker in markers} | {video_id for video_id, _, _ in decided})
+    slices = []
+    for some in _batched(touched, _VIDEOS_AT_A_TIME):
+        waiting_of = [marker for marker in markers if some[0] <= marker.video_id <= some[-1]]
+        slices.append(_Slice(partial(contents_of_videos, objects, parent.parts, some) if parent else Contents.none, waiting_of))
+    return slices
+
+
+def _batched(names: Sequence[str], count: int) -> Iterator[Sequence[str]]:
+    return (names[start : start + count] for start in range(0, len(names), count))
+
+
+def _in_parts(
+    objects: Objects, parent: Snapshot | None, markers: Sequence[Marker], by: Judging
+) -> Changes | Sequence[BadMarker]:
+    """Write the parts of the next version, some videos at a time."""
+    version, slices = Changes(objects, parent), _slices(objects, parent, markers, by)
+    if by.all_anew and by.sends_novel and len(slices) > 1:
+        return _in_parts_ranked(objects, version, slices, by)
+    for some in slices:
+        before = some.read()
+        after = _advanced(objects, before, some.markers, by)
+        if not isinstance(after, Contents):
+            return after
+        version.add(before, sent_novel(after, by, counts=counts_elsewhere(version.queue, before)))
+    return version
+
+
+def _in_parts_ranked(
+    objects: Objects, version: Changes, slices: Sequence[_Slice], by: Judging
+) -> Changes | Sequence[BadMarker]:
+    """Judge all videos, then send the most novel of all to review: verdicts wait on disk until it is known which those are."""
+    doubted, novel = 0, list[tuple[float, int]]()
+    with tempfile.TemporaryDirectory(prefix="verdicts-") as folder:
+        paths = [Path(folder) / f"{number}.arrow" for number in range(len(slices))]
+        for number, some in enumerate(slices):
+            after = _advanced(objects, some.read(), some.markers, by)
+            if not isinstance(after, Contents):
+                return after
+            feather.write_feather(after.verdicts, paths[number])
+            doubted += queue_counts(after.verdicts)["doubted"]
+            novel += ((novelty, number) for novelty, _ in novelties(after.verdicts))
+        places = Counter(number for _, number in heapq.nlargest(novel_places(doubted), novel, key=itemgetter(0)))
+        for number, some in enumerate(slices):
+            before = some.read()
+            batches, _ = read_batches(objects, not_packed(some.markers, before.tracks))
+            verdicts = feather.read_table(paths[number]).cast(schemas.VERDICTS)
+            after = sent_novel(replace(grown(before, some.markers, batches), verdicts=verdicts), by, places[number])
+            version.add(before, after)
+    return version
+
+
+def _advanced(
+    objects: Objects, before: Contents, markers: Sequence[Marker], by: Judging
+) -> Contents | Sequence[BadMarker]:
+    """Return the contents with what waits, judged; or the markers that are not as they were written."""
+    batches, bad = read_batches(objects, not_packed(markers, before.tracks))
+    return bad or judged(objects, before, grown(before, markers, batches), by)
 
 
 def recompute(
@@ -124,82 +221,37 @@ def nothing_to_publish(objects: Objects, qc: QCConfig, *, decisions: Iterable[Re
     That is: no marker waits, the rules are those it was judged by, and no decision says anything new of a current masklet.
     Raises DamagedStore where a table of the snapshot is not as it was written.
     """
-    ledger = read_ledger(objects)
-    snapshot = ledger.snapshot
-    if snapshot is None or ledger.markers or ledger.bad or snapshot.qc != _plain(qc, judges_of(objects, qc.judge)):
+    markers, bad = read_markers(objects)
+    snapshot = newest_snapshot(objects)
+    if snapshot is None or markers or bad or snapshot.qc != _plain(qc, judges_of(objects, qc.judge)):
         return None
-    verdicts = read_contents(objects, snapshot).verdicts
+    return None if _new_decisions(objects, snapshot, human_verdicts_of(decisions)) else snapshot
+
+
+def _new_decisions(objects: Objects, snapshot: Snapshot, human: Mapping[Track, HumanVerdict]) -> set[Track]:
+    """Return the current masklets of which people decided something that a snapshot does not say yet."""
+    if snapshot.in_parts:
+        verdicts = verdicts_in(objects, snapshot.parts, partial(rows_of, video_ids=[video_id for video_id, _, _ in human]))
+    else:
+        # All tables are read here, so that a run finds out now that one is not as it was written.
+        verdicts = read_contents(objects, snapshot).verdicts
     decided = human_verdicts_in(verdicts)
-    new_decisions = {track for track, verdict in human_verdicts_of(decisions).items() if decided.get(track) != verdict}
+    new = {track for track, verdict in human.items() if decided.get(track) != verdict}
     # What was said of a version that is no longer current changes nothing.
     names = ["video_id", "track_id", "label_version"]
-    current = zip(*(verdicts[name].to_pylist() for name in names), strict=True) if new_decisions else ()
-    return None if any(track in new_decisions for track in current) else snapshot
+    return new & set(zip(*(verdicts[name].to_pylist() for name in names), strict=True)) if new else new
 
 
 def missing_results(objects: Objects, snapshot: Snapshot, names: Iterable[str]) -> list[str]:
     """Return those of the batches (`VIDEO_ID-BATCH`, as receipts name them) whose results a snapshot did not take in."""
-    ledger = read(objects, snapshot.ledger, schemas.LEDGER)
-    published = set(zip(ledger["video_id"].to_pylist(), ledger["batch"].to_pylist(), strict=True))
-    return [name for name in names if tuple(name.split("-")) not in published]
-
-
-def _advance(
-    objects: Objects,
-    ledger: Ledger,
-    before: Contents,
-    batches: Sequence[_PendingBatch],
-    qc: QCConfig,
-    judges: Judges,
-    human: Mapping[Track, HumanVerdict],
-) -> Contents:
-    """Return what the next snapshot holds."""
-    schema = schemas.SNAPSHOT_TRACKS
-    tracks = newest(concat([before.tracks, *(batch.tracks for batch in batches)], schema))
-    videos = concat([before.videos, *(batch.videos for batch in batches)], schemas.VIDEOS)
-    old_qc = ledger.snapshot.qc if ledger.snapshot else None
-    return Contents(
-        ledger=ledger.table.sort_by([(name, "ascending") for name in _ROW_NAMES]),
-        files=_files(before.files, [batch.marker for batch in batches]),
-        tracks=tracks,
-        videos=_videos_of(videos, tracks),
-        verdicts=_verdicts(objects, before, tracks, qc, judges, human, all_anew=old_qc != _plain(qc, judges)),
-    )
-
-
-def _not_packed(markers: Sequence[Marker], tracks: pa.Table) -> list[Marker]:
-    """Leave out markers that a killed publisher had taken in already and whose rows were packed since."""
-    if not markers:
-        return []
-    rows = tracks.filter(pc.is_valid(tracks["masks_file"]))
-    packed = set(zip(rows["video_id"].to_pylist(), rows["batch"].to_pylist(), strict=True))
-    return [marker for marker in markers if (marker.video_id, marker.batch) not in packed]
-
-
-def _read_batches(objects: Objects, markers: Iterable[Marker]) -> tuple[list[_PendingBatch], list[BadMarker]]:
-    """Read the small files of each batch that waits, many at a time; those that are not as their marker says come apart."""
-    batches = list(map_objects(objects, lambda marker: _read_batch(objects, marker), markers))
-    return [b for b in batches if isinstance(b, _PendingBatch)], [b for b in batches if isinstance(b, BadMarker)]
-
-
-def _read_batch(objects: Objects, marker: Marker) -> _PendingBatch | BadMarker:
-    file_rows = {str(file["table"]): file for file in marker.files}
-    try:
-        # Of masks the length alone: reading them all would cost as much as the run took to write. `upkeep` reads them.
-        masks = objects.stat(marker.file_of("masks"))
-        num_bytes = file_rows["masks"]["num_bytes"]
-        if masks is None or masks.num_bytes != num_bytes:
-            problem = "is gone" if masks is None else f"has {masks.num_bytes} bytes; noted were {num_bytes}"
-            return BadMarker(marker.object_key, f"{marker.file_of('masks')} {problem}")
-        tracks = read(objects, marker.file_of("tracks"), schemas.SNAPSHOT_TRACKS)
-        videos = read(objects, marker.file_of("videos"), schemas.VIDEOS)
-    except DamagedStore as error:
-        return BadMarker(marker.object_key, str(error))
-    names = ["object_id", "label_version"]
-    results = sorted(tuple(result[name] for name in names) for result in marker.results)
-    if sorted(zip(*(tracks[name].to_pylist() for name in names), strict=True)) != results or len(videos) != 1:
-        return BadMarker(marker.object_key, f"{marker.file_of('tracks')} holds other objects than the marker names")
-    return _PendingBatch(marker, tracks, videos)
+    batches = {name: tuple(name.split("-")) for name in names}
+    if snapshot.in_parts:
+        video_ids = sorted({video_id for video_id, _ in batches.values()})
+        results = rows_of(objects, VIDEOS, snapshot.parts["videos"], video_ids, ["video_id", "batch"])
+    else:
+        results = read(objects, snapshot.ledger, schemas.LEDGER)
+    published = set(zip(results["video_id"].to_pylist(), results["batch"].to_pylist(), strict=True))
+    return [name for name, batch in batches.items() if batch not in published]
 
 
 def _set_aside(objects: Objects, bad: Iterable[BadMarker]) -> None:
@@ -214,60 +266,6 @@ def _set_aside(objects: Objects, bad: Iterable[BadMarker]) -> None:
                 "%s is set aside as %s (%s); its video is labelled again by the next run",
                 objects.uri(marker.object_key), aside, marker.problem,
             )
-
-
-def _files(before: pa.Table, markers: Iterable[Marker]) -> pa.Table:
-    """Add the markers' files; a file that was written again has the newer marker's checksum."""
-    fresh = {str(f["file"]): f for marker in markers for f in marker.files}
-    untouched = before.filter(pc.invert(pc.is_in(before["file"], pa.array(list(fresh), pa.string()))))
-    rows = pa.Table.from_pylist([{name: f[name] for name in schemas.FILES.names} for f in fresh.values()], schemas.FILES)
-    return concat([untouched, rows], schemas.FILES).sort_by("file").combine_chunks()
-
-
-def _videos_of(videos: pa.Table, tracks: pa.Table) -> pa.Table:
-    """Keep the rows of batches that current tracks come from, each once."""
-    current = tracks.select(["video_id", "batch"]).group_by(["video_id", "batch"]).aggregate([])
-    rows = videos.join(current, ["video_id", "batch"], join_type="left semi").sort_by(
-        [("video_id", "ascending"), ("batch", "ascending"), ("created_at", "ascending")]
-    )
-    # A batch that was written again has two rows; the later one describes the files that are there.
-    last = {pair: row for row, pair in enumerate(zip(rows["video_id"].to_pylist(), rows["batch"].to_pylist(), strict=True))}
-    return concat([rows.take(pa.array(last.values(), pa.int64())).cast(schemas.VIDEOS)], schemas.VIDEOS)
-
-
-def _verdicts(
-    objects: Objects,
-    before: Contents,
-    tracks: pa.Table,
-    qc: QCConfig,
-    judges: Judges,
-    human: Mapping[Track, HumanVerdict],
-    *,
-    all_anew: bool,
-) -> pa.Table:
-    """Judge what must be judged and keep the other rows as they are, in the order of `tracks`."""
-    # Containment ties a video's objects together, so videos are judged whole: those with a new result or a new decision.
-    fresh = tracks.select(_ROW_NAMES).join(before.verdicts.select(_ROW_NAMES), _ROW_NAMES, join_type="left anti")
-    relabelled = set(fresh["video_id"].to_pylist())
-    decided = human_verdicts_in(before.verdicts)
-    new_decisions = {track: verdict for track, verdict in human.items() if decided.get(track) != verdict}
-    touched = pa.array(sorted(relabelled | {track[0] for track in new_decisions}), pa.string())
-    to_judge = tracks if all_anew else tracks.filter(pc.is_in(tracks["video_id"], touched))
-    judged_ids = pc.unique(to_judge["video_id"])
-    untouched = before.verdicts.filter(pc.invert(pc.is_in(before.verdicts["video_id"], judged_ids)))
-    rows = to_judge.to_pylist()
-    # Masks are read of videos with new results alone; elsewhere what was measured still holds.
-    overlaps = {track: overlap for track, overlap in overlaps_in(before.verdicts).items() if track[0] not in relabelled}
-    overlaps |= measure_overlaps(objects, [row for row in rows if row["video_id"] in relabelled])
-    judged = judge_tracks(rows, overlaps, decided | new_decisions, qc, judges)
-    asked = set(judged["judge"].to_pylist())
-    for judge in judges.all:
-        if judge.digest in asked:
-            keep(objects, judge)
-    order = [("video_id", "ascending"), ("object_id", "ascending")]
-    verdicts = concat([untouched, judged], schemas.VERDICTS).sort_by(order).combine_chunks()
-    # With a bound on risk that somebody set, that alone decides.
-    return verdicts if qc.accept_risk is not None or not judges.all else with_novel(verdicts).combine_chunks()
 
 
 def _plain(qc: QCConfig, judges: Judges) -> JsonObject:

@@ -28,7 +28,7 @@ from labeling.store.records import (
     verdict_from_row,
     video_from_row,
 )
-from labeling.store.snapshots import Snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
+from labeling.store.snapshots import Snapshot, read_snapshot, read_videos, slices_of
 from labeling.types import RLE, Decision, FrameMask, Masklet, Signals, Span, TableRow, Verdict, Video
 
 _HEX = frozenset("0123456789abcdef")
@@ -202,30 +202,26 @@ def read_masklets(
     """
     objects = open_objects(root) if isinstance(root, str) else root
     version = snapshot if isinstance(snapshot, Snapshot) else read_snapshot(objects, snapshot)
-    verdicts, tracks, videos = (read(objects, version) for read in (read_verdicts, read_tracks, read_videos))
-    # Both tables are by (video_id, object_id), so one filter serves both.
-    selected = _selected(verdicts, videos, video=video, verdict=verdict, reason=reason, track=track)
-    verdicts, tracks = verdicts.filter(selected), tracks.filter(selected)
-    videos = videos.filter(pc.is_in(videos["video_id"], pc.unique(tracks["video_id"])))
-    videos_by_batch = {(row["video_id"], row["batch"]): row for row in videos.to_pylist()}
     with MaskReader(objects) as masks:
-        for verdict_row, row in zip(iterate_rows(verdicts), iterate_rows(tracks), strict=True):
-            yield _masklet(masks, row, verdict_row, videos_by_batch[row["video_id"], row["batch"]], dense, frame_span)
+        for rows in slices_of(objects, version, _ids_of(objects, version, video) if video is not None else None):
+            selected = _selected(rows.verdicts, verdict=verdict, reason=reason, track=track)
+            # Both tables are by (video_id, object_id), so one filter serves both.
+            verdicts, tracks = rows.verdicts.filter(selected), rows.tracks.filter(selected)
+            videos = rows.videos.filter(pc.is_in(rows.videos["video_id"], pc.unique(tracks["video_id"])))
+            videos_by_batch = {(row["video_id"], row["batch"]): row for row in videos.to_pylist()}
+            for verdict_row, row in zip(iterate_rows(verdicts), iterate_rows(tracks), strict=True):
+                yield _masklet(masks, row, verdict_row, videos_by_batch[row["video_id"], row["batch"]], dense, frame_span)
 
 
 def _selected(
     verdicts: pa.Table,
-    videos: pa.Table,
     *,
-    video: str | None,
     verdict: str | Decision | Collection[str] | None,
     reason: str | None,
     track: str | int | None,
 ) -> pa.Array:
     """Return which rows of `verdicts` are asked for, as booleans."""
     selected = pa.array(np.ones(len(verdicts), bool))
-    if video is not None:
-        selected = pc.and_(selected, pc.is_in(verdicts["video_id"], pa.array(_ids_of(video, videos), pa.string())))
     if verdict is not None:
         selected = pc.and_(selected, pc.is_in(verdicts["verdict"], pa.array(_verdicts_of(verdict), pa.string())))
     if track is not None:
@@ -236,13 +232,15 @@ def _selected(
     return selected
 
 
-def _ids_of(video: str, videos: pa.Table) -> list[str]:
+def _ids_of(objects: Objects, snapshot: Snapshot, video: str) -> list[str]:
     """Return the ids that a video's id, key or uri may mean; an id is 16 hex digits, and a key may look like one."""
     ids = [video_id_of(video)]
     if len(video) == 16 and _HEX.issuperset(video):
         ids.append(video)
-    if "/" in video:
-        ids += videos.filter(pc.equal(videos["uri"], video))["video_id"].to_pylist()
+    # A uri is looked for in all rows, so only where the name is no key.
+    if "/" in video and not len(read_videos(objects, snapshot, ids)):
+        for rows in slices_of(objects, snapshot):
+            ids += rows.videos.filter(pc.equal(rows.videos["uri"], video))["video_id"].to_pylist()
     return ids
 
 

@@ -4,6 +4,16 @@ Anything that reads Parquet reads these. Coordinates are those of the upright fr
 source's presentation order; boxes are x, y, width, height in pixels. `bucket` is in the path only. Rows of other versions
 lie there too; what a snapshot holds in DuckDB, with no code of ours:
 
+    SET VARIABLE parts = (SELECT list('ROOT/' || part.file)
+    FROM (SELECT unnest(parts.objects) AS part FROM 'ROOT/snapshots/v000001.json'));
+    CREATE OR REPLACE TEMP VIEW objects AS SELECT * FROM read_parquet(getvariable('parts'))
+    QUALIFY NOT withdrawn AND changed_in = max(changed_in) OVER (PARTITION BY video_id, object_id);
+    SET VARIABLE files = (SELECT list(DISTINCT 'ROOT/' || masks_file) FROM objects);
+    SELECT masks.* FROM read_parquet(getvariable('files'), union_by_name=true) masks
+    SEMI JOIN objects USING (video_id, track_id, label_version)
+
+and in a store of version 2:
+
     SET VARIABLE files = (SELECT list('ROOT/' || file) FROM 'ROOT/snapshots/v000001/files.parquet' WHERE "table" = 'masks');
     SELECT masks.* FROM read_parquet(getvariable('files'), union_by_name=true) masks
     SEMI JOIN 'ROOT/snapshots/v000001/tracks.parquet' USING (video_id, track_id, label_version)
@@ -18,7 +28,8 @@ from labeling.errors import LabelingError
 from labeling.qc.signals import FIRST_COLUMNS, LATER_COLUMNS
 from labeling.types import LATER_SCORES, LOOKS
 
-STORAGE_VERSION = 2
+STORAGE_VERSION = 3  # of new stores, and the highest that this code reads
+FILES_VERSION = 2  # of what a run writes, and of whole tables beside a snapshot: equal in stores of both versions
 VERSION_KEY = b"samurai_labeling.storage_version"
 WRITER_KEY = b"samurai_labeling.written_by"
 _DISTRIBUTION = "samurai-labeling"
@@ -36,9 +47,9 @@ def code_version() -> str:
         return "unknown"
 
 
-def _schema(columns: Mapping[str, pa.DataType], *optional: str) -> pa.Schema:
+def _schema(columns: Mapping[str, pa.DataType], *optional: str, version: int = FILES_VERSION) -> pa.Schema:
     """Make a schema whose columns hold no nulls but for the `optional` ones, stamped with version and writer."""
-    stamp = {VERSION_KEY: str(STORAGE_VERSION).encode(), WRITER_KEY: f"{_DISTRIBUTION} {code_version()}".encode()}
+    stamp = {VERSION_KEY: str(version).encode(), WRITER_KEY: f"{_DISTRIBUTION} {code_version()}".encode()}
     return pa.schema([pa.field(name, kind, nullable=name in optional) for name, kind in columns.items()], metadata=stamp)
 
 
@@ -119,6 +130,27 @@ LEDGER = _schema(
     },
     "withdrawn",
 )
+
+# Tables of storage version 3, which are kept in parts. Every row says in which version of the dataset it changed.
+#
+# `objects` has a row for each object that ever had a result: its current one, what is said of it, and the highest version that
+# it ever had. Where going back to an older snapshot left it without a result it is `withdrawn`.
+OBJECTS = _schema(
+    {
+        "video_id": _TEXT, "object_id": _INT, "track_id": _TEXT, "label_version": pa.int32(), "highest_version": pa.int32(),
+        "key": _TEXT, "components": _TEXT, "batch": _TEXT, "run_id": _TEXT, "written_at": _TEXT, "masks_file": _TEXT,
+        **{name: VERDICTS.field(name).type for name in VERDICTS.names[5:]}, "withdrawn": pa.bool_(), "changed_in": _INT,
+    },
+    "masks_file", *VERDICTS.names[5:], version=3,
+)
+
+
+def _in_parts(schema: pa.Schema, **more: pa.DataType) -> pa.Schema:
+    columns = {f.name: f.type for f in schema} | more | {"changed_in": _INT}
+    return _schema(columns, *(f.name for f in schema if f.nullable), version=3)
+
+
+TRACK_PARTS, VIDEO_PARTS, FILE_PARTS = _in_parts(TRACKS), _in_parts(VIDEOS), _in_parts(FILES, removed=pa.bool_())
 
 
 def check_storage_version(metadata: dict[bytes, bytes] | None, name: str) -> None:

@@ -1,32 +1,50 @@
 """Snapshots: immutable versions of a dataset, each committed by one conditional write of `snapshots/vNNNNNN.json`.
 
-What lies beside a snapshot (files, tracks, videos, verdicts) is named by that object and counts for nothing without it. Its
-data files are checked against the checksums that were noted when they were written.
+Its tables are named by that object and count for nothing without it: parts in storage version 3, whole tables that lie beside
+it in version 2. Its data files are checked against the checksums that were noted when they were written.
 """
 
 import json
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import accumulate
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from labeling.errors import BadConfiguration
 from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
+from labeling.store.contents import (
+    PART_TABLES,
+    Contents,
+    ReadRows,
+    contents_between,
+    files_in,
+    ranges_of,
+    tracks_in,
+    verdicts_in,
+    videos_in,
+)
 from labeling.store.documents import document_of, plain, typed
 from labeling.store.parquet import read, sha256_of_object
+from labeling.store.parts import Part, Parts, part_from_json, rows_between, rows_of
 from labeling.types import Decision, JsonObject
+
+WHOLE_TABLES = ("ledger", "files", "tracks", "videos", "verdicts")  # beside a snapshot of storage version 2
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One version: which ledger, files and verdicts make it up, its parent, what it counts and how it was judged.
 
-    `ledger`, `files`, `tracks`, `videos` and `verdicts` are keys under the root. `counts` has videos, tracks, masks,
-    decided, and one entry for each verdict. `note` says what made it when that was no labelling.
+    `parts` are those of each table in storage version 3, and `queue` counts what is doubted, and what is in review because it
+    is novel. In version 2 there are none, and `ledger`, `files`, `tracks`, `videos` and `verdicts` are keys of whole tables.
+    `counts` has videos, tracks, masks, decided, and one entry for each verdict. `note` says what made it when that was no
+    labelling.
     """
 
     version: int
@@ -41,8 +59,10 @@ class Snapshot:
     counts: Mapping[str, int]
     qc: JsonObject
     note: str = ""
-    storage_version: int = schemas.STORAGE_VERSION
+    storage_version: int = schemas.FILES_VERSION
     written_by: str = field(default_factory=lambda: f"samurai-labeling {schemas.code_version()}")
+    parts: Parts = field(default_factory=dict)
+    queue: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -51,7 +71,22 @@ class Snapshot:
 
     def to_json(self) -> bytes:
         """Return the object that commits it."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+        document = asdict(self)
+        for name in WHOLE_TABLES if self.in_parts else ("parts", "queue"):
+            del document[name]
+        return json.dumps(document, indent=1, sort_keys=True).encode()
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether its tables are kept in parts."""
+        return self.storage_version > schemas.FILES_VERSION
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of its tables."""
+        if self.in_parts:
+            return tuple(part.file for parts in self.parts.values() for part in parts)
+        return tuple(getattr(self, name) for name in WHOLE_TABLES)
 
 
 def snapshot_from_json(body: bytes, name: str) -> Snapshot:
@@ -62,12 +97,17 @@ def snapshot_from_json(body: bytes, name: str) -> Snapshot:
 
 def _checked(content: object, name: str) -> Snapshot:
     document = plain(content, dict, "the snapshot")
-    schemas.check_stamp(plain(document["storage_version"], int, "storage_version"), str(document["written_by"]), name)
-    snapshot = typed(Snapshot, document)
+    storage_version = plain(document["storage_version"], int, "storage_version")
+    schemas.check_stamp(storage_version, str(document["written_by"]), name)
+    parts: Parts = {}
+    if storage_version > schemas.FILES_VERSION:
+        parts = _parts(document["parts"])
+        document = {**document, **dict.fromkeys(WHOLE_TABLES, "")}
+    snapshot = replace(typed(Snapshot, {name: value for name, value in document.items() if name != "parts"}), parts=parts)
     if not name.endswith(f"/{layout.snapshot(snapshot.version)}"):
         raise ValueError(f"version is {snapshot.version}; expected that of its name")
     # Readers follow these keys wherever they lead, so each has to be a table of this version's own.
-    for part in ("ledger", "files", "tracks", "videos", "verdicts"):
+    for part in () if snapshot.in_parts else WHOLE_TABLES:
         if layout.staged_version(getattr(snapshot, part)) != snapshot.version:
             raise ValueError(f"{part} is {getattr(snapshot, part)!r}; expected the key of a table of this version")
     for count in ("videos", "tracks", "masks", "visible_masks", "decided", *Decision):
@@ -120,46 +160,83 @@ def _number(version: int | str) -> int:
     return int(digits)
 
 
-def read_verdicts(objects: Objects, snapshot: Snapshot) -> pa.Table:
-    """Return a snapshot's verdicts as an Arrow table, one row per masklet, by (video_id, object_id)."""
-    return read(objects, snapshot.verdicts, schemas.VERDICTS)
+def _parts(document: object) -> Parts:
+    tables = plain(document, dict[str, list], "parts")  # type: ignore[type-arg]
+    return {table.name: tuple(_part(part) for part in tables[table.name]) for table in PART_TABLES}
 
 
-def read_tracks(objects: Objects, snapshot: Snapshot) -> pa.Table:
-    """Return a snapshot's current rows of `tracks` as an Arrow table, in the order of its verdicts."""
-    return read(objects, snapshot.tracks, schemas.SNAPSHOT_TRACKS)
+def _part(document: object) -> Part:
+    values = plain(document, dict, "a part")
+    for name in ("rows", "num_bytes"):
+        plain(values[name], int, name)
+    return part_from_json(values)
 
 
-def read_videos(objects: Objects, snapshot: Snapshot) -> pa.Table:
-    """Return a snapshot's rows of `videos` as an Arrow table, one for each video and batch that is current."""
-    return read(objects, snapshot.videos, schemas.VIDEOS)
+def read_verdicts(objects: Objects, snapshot: Snapshot, video_ids: Iterable[str] | None = None) -> pa.Table:
+    """Return a snapshot's verdicts as an Arrow table, a row per masklet, by (video_id, object_id); of some videos if given."""
+    if snapshot.in_parts:
+        return verdicts_in(objects, snapshot.parts, _reading(video_ids))
+    return _of_videos(read(objects, snapshot.verdicts, schemas.VERDICTS), video_ids)
+
+
+def read_tracks(objects: Objects, snapshot: Snapshot, video_ids: Iterable[str] | None = None) -> pa.Table:
+    """Return a snapshot's current rows of `tracks` as an Arrow table, in the order of its verdicts; of some videos if given."""
+    if snapshot.in_parts:
+        return tracks_in(objects, snapshot.parts, _reading(video_ids))
+    return _of_videos(read(objects, snapshot.tracks, schemas.SNAPSHOT_TRACKS), video_ids)
+
+
+def read_videos(objects: Objects, snapshot: Snapshot, video_ids: Iterable[str] | None = None) -> pa.Table:
+    """Return a snapshot's rows of `videos` as an Arrow table, one for each current video and batch; of some videos if given."""
+    if snapshot.in_parts:
+        return videos_in(objects, snapshot.parts, _reading(video_ids))
+    return _of_videos(read(objects, snapshot.videos, schemas.VIDEOS), video_ids)
+
+
+def _reading(video_ids: Iterable[str] | None) -> ReadRows:
+    return rows_between if video_ids is None else partial(rows_of, video_ids=list(video_ids))
+
+
+def _of_videos(rows: pa.Table, video_ids: Iterable[str] | None) -> pa.Table:
+    return rows if video_ids is None else rows.filter(pc.is_in(rows["video_id"], pa.array(list(video_ids), pa.string())))
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The tracks, verdicts and videos of some whole videos of a snapshot; `tracks` and `verdicts` in one order."""
+
+    tracks: pa.Table
+    verdicts: pa.Table
+    videos: pa.Table
+
+
+def slices_of(objects: Objects, snapshot: Snapshot, video_ids: Iterable[str] | None = None) -> Iterator[Slice]:
+    """Yield a snapshot's rows by (video_id, object_id), those of about a leaf at a time; of some videos alone if given.
+
+    Of a store of version 2 all come at once.
+    """
+    if not snapshot.in_parts or video_ids is not None:
+        ids = None if video_ids is None else list(video_ids)
+        yield Slice(*(read(objects, snapshot, ids) for read in (read_tracks, read_verdicts, read_videos)))
+        return
+    for first, stop in ranges_of(snapshot.parts):
+        reading = partial(rows_between, first=first, stop=stop)
+        yield Slice(*(read(objects, snapshot.parts, reading) for read in (tracks_in, verdicts_in, videos_in)))
 
 
 def read_files(objects: Objects, snapshot: Snapshot) -> pa.Table:
     """Return a snapshot's files with rows and checksums as an Arrow table."""
+    if snapshot.in_parts:
+        return files_in(objects, snapshot.parts)
     return read(objects, snapshot.files, schemas.FILES)
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What lies beside one snapshot, as Arrow tables, and the whole ledger's rows."""
-
-    ledger: pa.Table
-    files: pa.Table
-    tracks: pa.Table
-    videos: pa.Table
-    verdicts: pa.Table
-
-    def same_as(self, other: "Contents") -> bool:
-        """Return whether every row is the same."""
-        return all(getattr(self, f.name).equals(getattr(other, f.name)) for f in fields(self))
 
 
 def read_contents(objects: Objects, snapshot: Snapshot | None) -> Contents:
     """Read everything beside a snapshot; empty tables without one."""
     if snapshot is None:
-        empty = (schemas.LEDGER, schemas.FILES, schemas.SNAPSHOT_TRACKS, schemas.VIDEOS, schemas.VERDICTS)
-        return Contents(*(schema.empty_table() for schema in empty))
+        return Contents.none()
+    if snapshot.in_parts:
+        return contents_between(objects, snapshot.parts)
     return Contents(
         ledger=read(objects, snapshot.ledger, schemas.LEDGER),
         files=read_files(objects, snapshot),

@@ -126,19 +126,26 @@ def was_doubted(verdict: TableRow) -> bool:
     return any(flag["decision"] == REVIEW and flag["reason"] != UNUSUAL for flag in verdict["flags"])
 
 
-def with_novel(verdicts: pa.Table) -> pa.Table:
-    """Send the most novel of the accepted masklets to review, as many as get 15 % of the queue's places.
+def novel_places(doubted: int) -> int:
+    """Return how many of the most novel of the accepted masklets are sent to review where so many are in doubt: 15 % of all."""
+    return max(1, round(doubted * NOVEL_SHARE / (1 - NOVEL_SHARE)))
 
-    What people decided stays. The same for the same rows, whichever of them are new: so it goes by all rows of a snapshot.
-    """
-    names = ("verdict", "novelty", "decided_by", "flags")
-    verdict, novelty, decided_by, flags = (verdicts[name].to_pylist() for name in names)
-    doubted = sum(was_doubted(row) for row in verdicts.select(["flags"]).to_pylist())
-    novel = [index for index, of in enumerate(flags) if any(f["reason"] == UNUSUAL for f in of)]
+
+def novelties(verdicts: pa.Table) -> list[tuple[float, int]]:
+    """Return the novel masklets, the most novel first: how novel each is, and its row."""
+    flags = enumerate(verdicts["flags"].to_pylist())
+    rows = [row for row, of in flags if any(flag["reason"] == UNUSUAL for flag in of)]
+    novelty = verdicts["novelty"].take(pa.array(rows, pa.int64())).to_pylist()
+    return sorted(zip(novelty, rows, strict=True), key=lambda novel: -novel[0])
+
+
+def with_novel(verdicts: pa.Table, places: int) -> pa.Table:
+    """Send so many of the most novel masklets to review, and accept the other novel ones; what people decided stays."""
+    novel = novelties(verdicts)
     if not novel:
         return verdicts
-    places = max(1, round(doubted * NOVEL_SHARE / (1 - NOVEL_SHARE)))
-    for place, index in enumerate(sorted(novel, key=lambda index: -novelty[index])):
+    verdict, decided_by = verdicts["verdict"].to_pylist(), verdicts["decided_by"].to_pylist()
+    for place, (_, index) in enumerate(novel):
         if decided_by[index] is None:
             verdict[index] = Decision.REVIEW.value if place < places else Decision.ACCEPT.value
     at = verdicts.schema.get_field_index("verdict")

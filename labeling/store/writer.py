@@ -191,7 +191,7 @@ class BatchWriter:
             for t in tracks
         ]
         document = {
-            "storage_version": schemas.STORAGE_VERSION, "written_by": f"samurai-labeling {schemas.code_version()}",
+            "storage_version": schemas.FILES_VERSION, "written_by": f"samurai-labeling {schemas.code_version()}",
             "run_id": self._run_id, "video_id": self._video.ref.video_id, "video_key": self._video.ref.key,
             "content_id": self._video.ref.content_id, "batch": self._batch, "written_at": now,
             "objects": covered, "files": list(files),

@@ -1,4 +1,4 @@
-"""What one more result costs in a large dataset: `python -m tests.bench.publish COUNT [--root FOLDER]`.
+"""What one more result costs in a large dataset: `python -m tests.bench.publish COUNT [--storage 2|3] [--root FOLDER]`.
 
 Makes a dataset of COUNT masklets, one a video, out of rows alone: no video, and masks of one video in two. Then each step is a
 process of its own: publish nothing, one new masklet, one decision; plan 30,000 videos of which none is due; read one video's
@@ -19,20 +19,24 @@ import pyarrow as pa
 from labeling.ingest.listing import video_id_of
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
+from labeling.store import commit as committing
 from labeling.store import layout, schemas
+from labeling.store.changes import Changes
 from labeling.store.commit import commit
+from labeling.store.contents import Contents
 from labeling.store.judges import judges_of
 from labeling.store.keys import Keyer
 from labeling.store.ledger import read_ledger
 from labeling.store.plan import make_plan
 from labeling.store.publish import _plain, publish
 from labeling.store.reader import read_masklets
-from labeling.store.snapshots import Contents, read_snapshot, read_verdicts
+from labeling.store.snapshots import read_snapshot, read_verdicts
 from labeling.types import ReviewDecision
 from tests.bench.upkeep import QC, measured, told
 from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
 PLANNED = 30_000
+SLICE = 50_000
 
 
 def video_key(number: int) -> str:
@@ -75,11 +79,18 @@ def made_contents(numbers: range) -> Contents:
     )
 
 
-def made(root: str, count: int) -> str:
+def made(root: str, count: int, storage: int) -> str:
     """Make the dataset: its rows and no masks."""
+    committing.NEW_STORES = storage
     objects = FolderObjects(root)
     qc = _plain(QC, judges_of(objects, QC.judge))
-    snapshot = commit(objects, None, made_contents(range(count)), qc, run_id="made")
+    if storage == schemas.FILES_VERSION:
+        snapshot = commit(objects, None, made_contents(range(count)), qc, run_id="made")
+    else:
+        version = Changes(objects, None)
+        for start in range(0, count, SLICE):
+            version.add(Contents.none(), made_contents(range(start, min(count, start + SLICE))))
+        snapshot = version.commit(qc, run_id="made")
     assert snapshot is not None
     return f"{snapshot.counts['tracks']:,} masklets"
 
@@ -101,7 +112,7 @@ def published_one(root: str, count: int) -> str:
     objects = FolderObjects(root)
     with tempfile.TemporaryDirectory() as scratch:
         ref = ref_of(f"new-{datetime.now(UTC):%H%M%S%f}.mp4")
-        ledger = read_ledger(objects)
+        ledger = read_ledger(objects, [ref.video_id])
         (job,) = make_plan([ref], PromptTable({ref.key: (box_prompt(1),)}), ledger, RECIPE, "bench").jobs
         write_job(objects, job, Path(scratch))
     return ref.key
@@ -119,7 +130,7 @@ def planned(root: str, count: int) -> str:
     """Plan the first of the videos again, and say how many are due."""
     refs = [ref_of(video_key(number), video_key(number)) for number in range(min(PLANNED, count))]
     table = PromptTable({ref.key: (box_prompt(1),) for ref in refs})
-    ledger = read_ledger(FolderObjects(root))
+    ledger = read_ledger(FolderObjects(root), [ref.video_id for ref in refs])
     plan = make_plan(refs, table, ledger, RECIPE, "bench")
     return f"{len(plan.entries):,} videos, {len(plan.jobs)} due"
 
@@ -142,6 +153,7 @@ def main() -> None:
     """Measure every step."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("count", type=int, nargs="?", default=10_000)
+    parser.add_argument("--storage", type=int, default=schemas.STORAGE_VERSION, choices=(2, 3))
     parser.add_argument("--root", help="where the dataset is made and stays")
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -149,7 +161,7 @@ def main() -> None:
         root, count = asked.root or f"{folder}/store", asked.count
         measured("imports alone", lambda: "-")
         if not Path(root).exists():
-            measured(f"make {count:,} masklets", lambda: made(root, count))
+            measured(f"make {count:,} masklets, storage version {asked.storage}", lambda: made(root, count, asked.storage))
         measured("label one video", lambda: published_one(root, count))
         measured("publish it", lambda: wrote(root, lambda: publish(FolderObjects(root), QC, run_id="bench").name))
         measured("publish nothing", lambda: wrote(root, lambda: publish(FolderObjects(root), QC, run_id="bench").name))

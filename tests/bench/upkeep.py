@@ -34,6 +34,7 @@ from labeling.store.verdicts import judge_tracks
 from labeling.store.versions.compact import compact
 from labeling.store.versions.diff import diff_snapshots
 from labeling.store.versions.vacuum import Retention, plan_vacuum, vacuum
+from tests.labeling.store.made_store import query_of
 
 FRAMES, SIZE_HW = 8, (270, 480)
 QC = QCConfig("bench")
@@ -156,9 +157,9 @@ def query(root: str, version: str) -> str:
     """Count and sum what DuckDB sees of a snapshot."""
     import duckdb
 
-    said = (schemas.__doc__ or "").replace("ROOT", root).replace("v000001", version)
-    variable, rows = said[said.index("SET") :].split(";")
-    duckdb.sql(variable)
+    *before, rows = query_of(root, version)
+    for statement in before:
+        duckdb.sql(statement)
     sums = "count(*), sum(frame_idx), sum(label_version), count(DISTINCT video_id), sum(hash(video_id, frame_idx, rle))"
     return str(duckdb.sql(f"SELECT {sums} FROM ({rows})").fetchall())
 

@@ -19,8 +19,9 @@ from labeling.review.db.tables import ConsensusRow, GoldRow, ItemRow, ReasonRow
 from labeling.review.flow.leases import NO_LEASE
 from labeling.review.gain import MOST_GAIN, place_by_gain
 from labeling.review.items import WAITING, ItemKey, ItemStatus, ReviewItem
+from labeling.store.parquet import iterate_rows
 from labeling.store.records import verdict_from_row
-from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_videos
+from labeling.store.snapshots import Snapshot, read_tracks, read_verdicts, read_videos, slices_of
 from labeling.types import HELD, Decision, TableRow
 
 
@@ -246,32 +247,33 @@ def items_of(
     objects: Objects, snapshot: Snapshot, *, reviewers: int = 1, order: ReviewOrder = ReviewOrder.gain
 ) -> SnapshotItems:
     """Read a published snapshot; items of masklets under review ask for so many `reviewers` and are placed in an order."""
-    verdicts, tracks = (read(objects, snapshot).to_pylist() for read in (read_verdicts, read_tracks))
-    videos = read_videos(objects, snapshot).select(["video_id", "video_key"]).to_pylist()
-    video_keys = {row["video_id"]: row["video_key"] for row in videos}
-    # Both tables are in the same order, one row per masklet.
-    doubted = tuple(
-        _item_of(verdict, track, video_keys[verdict["video_id"]], snapshot.name, reviewers, order)
-        for verdict, track in zip(verdicts, tracks, strict=True) if verdict["verdict"] == Decision.REVIEW
-    )
-    keys = {ItemKey.of_row(row): row["verdict"] for row in verdicts}
-    return SnapshotItems(
-        current={(key.video_id, key.track_id): key.label_version for key in keys}, doubted=doubted,
-        clear=tuple(key for key, decision in keys.items() if decision != Decision.REVIEW),
-    )
+    current: dict[tuple[str, str], int] = {}
+    doubted: list[ReviewItem] = []
+    clear: list[ItemKey] = []
+    for rows in slices_of(objects, snapshot):
+        video_keys = dict(zip(*(rows.videos[name].to_pylist() for name in ("video_id", "video_key")), strict=True))
+        for verdict, track in zip(iterate_rows(rows.verdicts), iterate_rows(rows.tracks), strict=True):
+            key = ItemKey.of_row(verdict)
+            current[key.video_id, key.track_id] = key.label_version
+            if verdict["verdict"] == Decision.REVIEW:
+                doubted.append(_item_of(verdict, track, video_keys[key.video_id], snapshot.name, reviewers, order))
+            else:
+                clear.append(key)
+    return SnapshotItems(current, tuple(doubted), tuple(clear))
 
 
 def items_named(
     objects: Objects, snapshot: Snapshot, keys: Collection[ItemKey], *, reviewers: int = 1
 ) -> tuple[ReviewItem, ...]:
     """The items of certain masklets of a snapshot, whatever their verdicts."""
-    verdicts, tracks = (read(objects, snapshot).to_pylist() for read in (read_verdicts, read_tracks))
-    videos = read_videos(objects, snapshot).select(["video_id", "video_key"]).to_pylist()
-    video_keys, chosen = {row["video_id"]: row["video_key"] for row in videos}, set(keys)
+    chosen = set(keys)
+    video_ids = sorted({key.video_id for key in chosen})
+    read_rows = (read(objects, snapshot, video_ids).to_pylist() for read in (read_verdicts, read_tracks, read_videos))
+    verdicts, tracks, videos = read_rows
+    video_keys = {row["video_id"]: row["video_key"] for row in videos}
     return tuple(
         _item_of(verdict, track, video_keys[verdict["video_id"]], snapshot.name, reviewers)
-        for verdict, track in zip(verdicts, tracks, strict=True)
-        if ItemKey(verdict["video_id"], verdict["track_id"], verdict["label_version"]) in chosen
+        for verdict, track in zip(verdicts, tracks, strict=True) if ItemKey.of_row(verdict) in chosen
     )
 
 

@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from labeling.objects import Objects
@@ -16,7 +15,7 @@ from labeling.review.items import ItemKey, UnknownItem
 from labeling.review.web.cache import LruCache, TtlCache
 from labeling.store.reader import MaskReader, read_mask_rows
 from labeling.store.records import mask_from_row, prompts_from_json, verdict_from_row, video_from_row
-from labeling.store.snapshots import Snapshot, newest_snapshot, read_snapshot, read_tracks, read_verdicts, read_videos
+from labeling.store.snapshots import Slice, Snapshot, newest_snapshot, read_snapshot, slices_of
 from labeling.types import FrameMask, Prompt, QCFlag, Span, TableRow, Verdict, Video
 
 NEWEST_S = 2.0
@@ -60,19 +59,17 @@ class Neighbour:
 @dataclass(frozen=True, slots=True, eq=False)
 class _SnapshotTables:
     snapshot: Snapshot
-    verdicts: pa.Table
-    tracks: pa.Table
-    videos: pa.Table
+    rows: Slice
 
     def of_video(self, video_id: str) -> list[tuple[TableRow, TableRow]]:
         """The rows (track, verdict) of one video; both tables are in the same order."""
-        of_video = pc.equal(self.verdicts["video_id"], video_id)
-        tracks, verdicts = self.tracks.filter(of_video).to_pylist(), self.verdicts.filter(of_video).to_pylist()
+        of_video = pc.equal(self.rows.verdicts["video_id"], video_id)
+        tracks, verdicts = self.rows.tracks.filter(of_video).to_pylist(), self.rows.verdicts.filter(of_video).to_pylist()
         return list(zip(tracks, verdicts, strict=True))
 
     def video(self, video_id: str, batch: str) -> Video:
-        same = pc.and_(pc.equal(self.videos["video_id"], video_id), pc.equal(self.videos["batch"], batch))
-        return video_from_row(self.videos.filter(same).to_pylist()[0])
+        same = pc.and_(pc.equal(self.rows.videos["video_id"], video_id), pc.equal(self.rows.videos["batch"], batch))
+        return video_from_row(self.rows.videos.filter(same).to_pylist()[0])
 
 
 class StoreView:
@@ -81,7 +78,9 @@ class StoreView:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._newest: TtlCache[str, Snapshot] = TtlCache(NEWEST_S)
+        self._snapshots: LruCache[str, Snapshot] = LruCache(SNAPSHOTS_KEPT)
         self._tables: LruCache[str, _SnapshotTables] = LruCache(SNAPSHOTS_KEPT)
+        self._videos: LruCache[str, _SnapshotTables] = LruCache(VIDEOS_KEPT)
         self._tracks: LruCache[ItemKey, Track] = LruCache(TRACKS_KEPT)
         self._neighbours: LruCache[tuple[str, str], tuple[Neighbour, ...]] = LruCache(VIDEOS_KEPT)
 
@@ -109,35 +108,38 @@ class StoreView:
 
     def published(self, key: ItemKey) -> str | None:
         """The name of the newest snapshot if its verdict on this version is a person's, else None."""
-        tables = self._newest_tables()
+        tables = self._newest_tables(key.video_id)
         rows = tables.of_video(key.video_id) if tables else []
         has_word = any(ItemKey.of_row(track) == key and verdict["decided_by"] is not None for track, verdict in rows)
         return tables.snapshot.name if tables and has_word else None
 
     def _find(self, key: ItemKey, snapshot: str) -> tuple[_SnapshotTables, tuple[TableRow, TableRow]]:
         # The newest snapshot first: its verdict counts. A superseded version stands in the one that its item was opened from.
-        for tables in (self._newest_tables(), self._named_tables(snapshot)):
+        for tables in (self._newest_tables(key.video_id), self._named_tables(snapshot, key.video_id)):
             for rows in tables.of_video(key.video_id) if tables else ():
                 if tables and ItemKey.of_row(rows[0]) == key:
                     return tables, rows
         raise UnknownItem(f"the store has no version {key.label_version} of object {key.track_id} any more")
 
-    def _newest_tables(self) -> _SnapshotTables | None:
+    def _newest_tables(self, video_id: str) -> _SnapshotTables | None:
         try:
             newest = self._newest.of("", lambda: _required(newest_snapshot(self._objects)))
         except LookupError:
             return None
-        return self._tables.of(newest.name, lambda: self._read_tables(newest))
+        return self._tables_of(newest, video_id)
 
-    def _named_tables(self, name: str) -> _SnapshotTables | None:
+    def _named_tables(self, name: str, video_id: str) -> _SnapshotTables | None:
         try:
-            return self._tables.of(name, lambda: self._read_tables(read_snapshot(self._objects, name)))
+            return self._tables_of(self._snapshots.of(name, lambda: read_snapshot(self._objects, name)), video_id)
         except ValueError:
             return None
 
-    def _read_tables(self, snapshot: Snapshot) -> _SnapshotTables:
-        verdicts, tracks, videos = (read(self._objects, snapshot) for read in (read_verdicts, read_tracks, read_videos))
-        return _SnapshotTables(snapshot, verdicts, tracks, videos)
+    def _tables_of(self, snapshot: Snapshot, video_id: str) -> _SnapshotTables:
+        """Return the rows of a video, or of all where the store has no way to read fewer."""
+        if snapshot.in_parts:
+            key, rows = f"{snapshot.name}/{video_id}", slices_of(self._objects, snapshot, [video_id])
+            return self._videos.of(key, lambda: _SnapshotTables(snapshot, next(rows)))
+        return self._tables.of(snapshot.name, lambda: _SnapshotTables(snapshot, next(slices_of(self._objects, snapshot))))
 
     def _read_track(self, key: ItemKey, snapshot: str) -> Track:
         tables, (row, verdict) = self._find(key, snapshot)

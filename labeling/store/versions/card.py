@@ -8,8 +8,11 @@ import html
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,13 +20,22 @@ import pyarrow.compute as pc
 from labeling.errors import DamagedStore
 from labeling.objects import Objects
 from labeling.store import layout
+from labeling.store.contents import Contents, contents_between, ranges_of
 from labeling.store.documents import plain, read_document, warned
 from labeling.store.parquet import sha256_of_object
-from labeling.store.snapshots import Contents, Snapshot, list_versions, read_contents, read_snapshot
+from labeling.store.snapshots import Snapshot, list_versions, read_contents, read_files, read_snapshot
 from labeling.types import JsonObject
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
+_SUMS = (
+    "`data` is that of the lines that `sha256sum` prints for all data files, by name; each file's own is in `files.parquet`."
+)
+_SUMS_OF_PARTS = (
+    "Each is that of the lines that `sha256sum` prints for the table's parts, in the snapshot's order; those of `files` have "
+    "each data file's own."
+)
 CARD, README = "card.json", "README.md"
 _MADE_BY = (
     "model", "checkpoint_sha256", "tracker", "precision", "image_size", "direction", "semantics_version", "code_version",
@@ -32,9 +44,80 @@ _PROMISED = ("sentence", "promise", "error", "confidence", "bound", "threshold",
 _SIZES = {"1K": 10**3, "10K": 10**4, "100K": 10**5, "1M": 10**6, "10M": 10**7, "100M": 10**8, "1B": 10**9}
 
 
-def write_card(objects: Objects, snapshot: Snapshot, contents: Contents) -> JsonObject:
-    """Put card.json and README.md beside a snapshot and return what card.json says."""
-    card = card_of(objects, snapshot, contents)
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a card counts, so that one version's are those of another, less what went, and what came.
+
+    `made_by` has the values of `_MADE_BY` in JSON; `files` has (table, what) for files, rows and bytes.
+    """
+
+    seconds: float = 0.0
+    frames: int = 0
+    categories: Mapping[str, int] = field(default_factory=dict)
+    made_by: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def moved(self, went: "CardFacts", came: "CardFacts") -> "CardFacts":
+        """Return these facts without `went` and with `came`."""
+        counted = (_moved(getattr(self, n), getattr(went, n), getattr(came, n)) for n in ("categories", "made_by", "files"))
+        seconds = round(self.seconds - went.seconds + came.seconds, 6)
+        return CardFacts(seconds, self.frames - went.frames + came.frames, *counted)
+
+
+def _moved(counts: Mapping[T, int], went: Mapping[T, int], came: Mapping[T, int]) -> dict[T, int]:
+    left = Counter(counts)
+    left.subtract(went)
+    left.update(came)
+    return {name: count for name, count in left.items() if count}
+
+
+def facts_of(contents: Contents) -> CardFacts:
+    """Count what a card says of some videos, or of all; a video must be there whole."""
+    probed = contents.videos.group_by("video_id").aggregate([("duration_seconds", "max"), ("num_frames", "max")])
+    made_by = contents.tracks.group_by(list(_MADE_BY), use_threads=False).aggregate([([], "count_all")]).to_pylist()
+    files = contents.files.group_by("table").aggregate([("file", "count"), ("rows", "sum"), ("num_bytes", "sum")]).to_pylist()
+    columns = {"files": "file_count", "rows": "rows_sum", "num_bytes": "num_bytes_sum"}
+    return CardFacts(
+        seconds=round(pc.sum(probed["duration_seconds_max"]).as_py() or 0.0, 6),
+        frames=pc.sum(probed["num_frames_max"]).as_py() or 0,
+        categories={p["values"]: p["counts"] for p in pc.value_counts(contents.tracks["category"].fill_null("")).to_pylist()},
+        made_by={json.dumps([row[name] for name in _MADE_BY]): row["count_all"] for row in made_by},
+        files={(row["table"], what): row[column] for row in files for what, column in columns.items()},
+    )
+
+
+def facts_in_card(objects: Objects, snapshot: Snapshot) -> CardFacts | None:
+    """Return what the card of a version counts; None where it has no card, or one that is not as it was written."""
+    try:
+        return read_document(objects, f"{layout.snapshot_folder(snapshot.version)}{CARD}", _facts)
+    except (DamagedStore, FileNotFoundError):
+        return None
+
+
+def _facts(document: object) -> CardFacts:
+    card = plain(document, dict, "card")
+    made_by = {json.dumps([row[name] for name in _MADE_BY]): plain(row["tracks"], int, "tracks") for row in card["made_by"]}
+    tables = plain(card["files"], dict[str, dict[str, int]], "files")
+    return CardFacts(
+        plain(card["seconds"], float, "seconds"), plain(card["frames"], int, "frames"),
+        plain(card["categories"], dict[str, int], "categories"), made_by,
+        {(table, what): count for table, counts in tables.items() for what, count in counts.items()},
+    )
+
+
+def read_facts(objects: Objects, snapshot: Snapshot) -> CardFacts:
+    """Count what the card of a version says, a part of its videos at a time."""
+    if not snapshot.in_parts:
+        return facts_of(read_contents(objects, snapshot))
+    facts = CardFacts()
+    for first, stop in ranges_of(snapshot.parts):
+        facts = facts.moved(CardFacts(), facts_of(contents_between(objects, snapshot.parts, first, stop)))
+    return facts
+
+
+def write_card(objects: Objects, snapshot: Snapshot, facts: CardFacts | None = None) -> JsonObject:
+    """Put card.json and README.md beside a snapshot and return what card.json says; `facts` are counted where not given."""
+    card = card_of(objects, snapshot, facts)
     beside = layout.snapshot_folder(snapshot.version)
     objects.put(f"{beside}{CARD}", json.dumps(card, indent=1, sort_keys=True).encode())
     objects.put(f"{beside}{README}", card_text(card).encode())
@@ -52,7 +135,7 @@ def mend_cards(objects: Objects) -> None:
             continue
         try:
             snapshot = read_snapshot(objects, version)
-            write_card(objects, snapshot, read_contents(objects, snapshot))
+            write_card(objects, snapshot)
             log.info("the card of %s was missing or damaged, and is written", snapshot.name)
         except DamagedStore as error:
             warned(error)
@@ -66,24 +149,30 @@ def _is_card(objects: Objects, key: str) -> bool:
     return True
 
 
-def card_of(objects: Objects, snapshot: Snapshot, contents: Contents) -> JsonObject:
-    """Return a card as plain values."""
-    tracks, videos = contents.tracks, contents.videos
-    probed = videos.group_by("video_id").aggregate([("duration_seconds", "max"), ("num_frames", "max")])
-    tables = {name: getattr(snapshot, name) for name in ("files", "tracks", "videos", "verdicts")}
+def card_of(objects: Objects, snapshot: Snapshot, facts: CardFacts | None = None) -> JsonObject:
+    """Return a card as plain values; `facts` are counted where not given."""
+    facts = facts or read_facts(objects, snapshot)
+    made_by = sorted(facts.made_by.items(), key=lambda made: (-made[1], made[0]))
     return {
         "name": PurePosixPath(objects.root).name, "snapshot": snapshot.name, "parent": snapshot.parent,
         "created_at": snapshot.created_at, "run_id": snapshot.run_id, "note": snapshot.note,
         "written_by": snapshot.written_by, "storage_version": snapshot.storage_version,
         "counts": dict(snapshot.counts), "qc": dict(snapshot.qc),
-        "hours": round((pc.sum(probed["duration_seconds_max"]).as_py() or 0.0) / 3600, 4),
-        "frames": pc.sum(probed["num_frames_max"]).as_py() or 0,
-        "categories": _counted(tracks["category"].fill_null("")),
-        "made_by": _made_by(tracks),
+        "hours": round(facts.seconds / 3600, 4), "seconds": facts.seconds,
+        "frames": facts.frames,
+        "categories": dict(sorted(facts.categories.items(), key=lambda item: (-item[1], item[0]))),
+        "made_by": [dict(zip(_MADE_BY, json.loads(names), strict=True)) | {"tracks": count} for names, count in made_by],
         "certificate": _certificate(objects, snapshot),
-        "files": _files(contents.files),
-        "checksums": {"data": data_checksum(contents.files), **{k: sha256_of_object(objects, k) for k in tables.values()}},
+        "files": _files(facts.files),
+        "checksums": _checksums(objects, snapshot),
     }
+
+
+def _checksums(objects: Objects, snapshot: Snapshot) -> dict[str, str]:
+    if snapshot.in_parts:
+        return {table: _sum_of((part.sha256, part.file) for part in parts) for table, parts in snapshot.parts.items()}
+    keys = (snapshot.files, snapshot.tracks, snapshot.videos, snapshot.verdicts)
+    return {"data": data_checksum(read_files(objects, snapshot)), **{key: sha256_of_object(objects, key) for key in keys}}
 
 
 def _certificate(objects: Objects, snapshot: Snapshot) -> JsonObject | None:
@@ -101,24 +190,16 @@ def _in_short(document: object) -> JsonObject:
 
 def data_checksum(files: pa.Table) -> str:
     """Return one SHA-256 for all data files: that of the lines that `sha256sum` prints for them, by name."""
-    lines = zip(files["sha256"].to_pylist(), files["file"].to_pylist(), strict=True)
+    return _sum_of(zip(files["sha256"].to_pylist(), files["file"].to_pylist(), strict=True))
+
+
+def _sum_of(lines: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256("".join(f"{sha256}  {file}\n" for sha256, file in lines).encode()).hexdigest()
 
 
-def _counted(column: pa.ChunkedArray) -> dict[str, int]:
-    counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(column).to_pylist()}
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _made_by(tracks: pa.Table) -> list[JsonObject]:
-    grouped = tracks.group_by(list(_MADE_BY), use_threads=False).aggregate([([], "count_all")])
-    return [{**row, "tracks": row.pop("count_all")} for row in grouped.to_pylist()]
-
-
-def _files(files: pa.Table) -> dict[str, dict[str, int]]:
-    grouped = files.group_by("table").aggregate([("file", "count"), ("rows", "sum"), ("num_bytes", "sum")])
-    rows = sorted(grouped.to_pylist(), key=lambda row: str(row["table"]))
-    return {r["table"]: {"files": r["file_count"], "rows": r["rows_sum"], "num_bytes": r["num_bytes_sum"]} for r in rows}
+def _files(counted: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    tables = sorted({table for table, _ in counted})
+    return {table: {what: counted.get((table, what), 0) for what in ("files", "rows", "num_bytes")} for table in tables}
 
 
 def card_text(card: JsonObject) -> str:
@@ -143,8 +224,8 @@ def card_text(card: JsonObject) -> str:
         _promise(card.get("certificate")),
         f"## Judged by\n\nRules `{card['qc'].get('name', '')}`:\n\n" + _rules(card["qc"].get("rules") or []),
         "## Files\n\n" + _table("table", "files, rows, bytes", {k: _file_cell(v) for k, v in card["files"].items()}),
-        "## Checksums (SHA-256)\n\n`data` is that of the lines that `sha256sum` prints for all data files, by name; each "
-        "file's own is in `files.parquet`.\n\n" + _table("of", "sum", {k: f"`{v}`" for k, v in card["checksums"].items()}),
+        f"## Checksums (SHA-256)\n\n{_SUMS if 'data' in card['checksums'] else _SUMS_OF_PARTS}\n\n"
+        + _table("of", "sum", {k: f"`{v}`" for k, v in card["checksums"].items()}),
     ]
     return "\n".join(parts)
 

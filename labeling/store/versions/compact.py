@@ -21,9 +21,10 @@ from labeling.errors import BadConfiguration, DamagedStore, StoreBusy, require
 from labeling.objects import Objects, map_objects
 from labeling.store import layout, schemas
 from labeling.store.commit import commit
+from labeling.store.contents import Contents
 from labeling.store.parquet import concat, conform, open_bytes, open_writer, sha256_of
 from labeling.store.reader import bounds_of, groups_of, masks_file, of_track
-from labeling.store.snapshots import BadFile, Contents, Snapshot, checksum_problem, newest_snapshot, read_contents
+from labeling.store.snapshots import BadFile, Snapshot, checksum_problem, newest_snapshot, read_contents
 from labeling.types import TableRow
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Removes what no kept snapshot needs: old snapshots and what lies beside them, data files that none of the others names.
+"""Removes what no kept snapshot needs: old snapshots and what lies beside them, parts and data files that no other names.
 
 The newest snapshot is always kept. What is younger than the age guard stays, whoever wrote it: a job puts its files before
 the marker that names them. Files whose names are not this project's are never touched.
@@ -12,11 +12,10 @@ from datetime import datetime
 
 from labeling.errors import require
 from labeling.objects import Objects, ObjectStat, map_objects
-from labeling.store import layout, schemas
+from labeling.store import layout
 from labeling.store.commit import delete_all
 from labeling.store.ledger import read_markers
-from labeling.store.parquet import read
-from labeling.store.snapshots import Snapshot, list_versions, read_snapshot
+from labeling.store.snapshots import Snapshot, list_versions, read_files, read_snapshot
 from labeling.store.versions.card import CARD, README
 
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
@@ -71,7 +70,10 @@ def plan_vacuum(objects: Objects, retention: Retention, *, now: float | None = N
     snapshots = list(map_objects(objects, lambda version: read_snapshot(objects, version), versions))
     retained = _retained(snapshots, retention, now)
     for snapshot in retained:
-        needed |= _needed_by(objects, snapshot)
+        needed |= _needed_by(snapshot)
+    # Snapshots in parts mostly share their files.
+    for of_files in {snapshot.parts.get("files") or snapshot.files: snapshot for snapshot in retained}.values():
+        needed |= set(read_files(objects, of_files)["file"].to_pylist())
     # Later snapshots take their sides from the newest table, whatever snapshot it was made for.
     tables = [version for stat in objects.list(layout.SNAPSHOTS) if (version := layout.splits_version(stat.key)) is not None]
     needed |= {layout.splits(version) for version in sorted(tables)[-1:]}
@@ -82,7 +84,7 @@ def plan_vacuum(objects: Objects, retention: Retention, *, now: float | None = N
     commits = {layout.snapshot(version) for version in dropped}
     # Commits first: stopped half-way, there is no snapshot left that names what is gone.
     removable.sort(key=lambda stat: stat.key not in commits)
-    removable += [stat for stat in _data_files(objects) if stat.key not in needed and stat.modified_at < before]
+    removable += [stat for stat in _content(objects) if stat.key not in needed and stat.modified_at < before]
     names = tuple(s.name for s in snapshots if s.version in dropped)
     return Vacuum(tuple(s.name for s in retained), names, tuple(removable))
 
@@ -116,13 +118,12 @@ def _retained(snapshots: Sequence[Snapshot], retention: Retention, now: float) -
     return retained
 
 
-def _needed_by(objects: Objects, snapshot: Snapshot) -> set[str]:
+def _needed_by(snapshot: Snapshot) -> set[str]:
     beside = layout.snapshot_folder(snapshot.version)
     keys = {layout.snapshot(snapshot.version), f"{beside}{CARD}", f"{beside}{README}"}
     keys |= {layout.certificate(snapshot.version, ending) for ending in ("json", "html")}
     keys.add(layout.splits(snapshot.version))
-    keys |= {snapshot.ledger, snapshot.files, snapshot.tracks, snapshot.videos, snapshot.verdicts}
-    return keys | set(read(objects, snapshot.files, schemas.FILES)["file"].to_pylist())
+    return keys | set(snapshot.keys)
 
 
 def _beside(objects: Objects) -> Iterator[ObjectStat]:
@@ -135,6 +136,7 @@ def _version_of(key: str) -> int | None:
     return int(match[1]) if match else layout.staged_version(key)
 
 
-def _data_files(objects: Objects) -> Iterator[ObjectStat]:
+def _content(objects: Objects) -> Iterator[ObjectStat]:
+    yield from (stat for stat in objects.list(layout.PARTS) if layout.is_part(stat.key))
     for table in layout.DATA_TABLES:
         yield from (stat for stat in objects.list(f"{table}/") if layout.is_data_file(stat.key))

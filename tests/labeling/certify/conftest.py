@@ -13,8 +13,9 @@ import pytest
 from labeling.config import QCConfig
 from labeling.objects import FolderObjects, Objects
 from labeling.store.commit import commit
+from labeling.store.contents import Contents
 from labeling.store.publish import publish
-from labeling.store.snapshots import Contents, Snapshot, read_contents, read_snapshot
+from labeling.store.snapshots import Snapshot, read_contents, read_snapshot
 from tests.labeling.store.made_store import box_prompt, label
 
 PER_VIDEO = 5

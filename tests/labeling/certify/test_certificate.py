@@ -24,8 +24,9 @@ from labeling.export.selection import select
 from labeling.objects import Objects
 from labeling.store import layout
 from labeling.store.commit import commit
+from labeling.store.contents import Contents
 from labeling.store.documents import read_document
-from labeling.store.snapshots import Contents, Snapshot, read_contents
+from labeling.store.snapshots import Snapshot, read_contents
 from labeling.store.versions.card import CARD, README
 from tests.labeling.certify.conftest import made_already, with_verdicts
 from tests.labeling.certify.test_examine import answered

@@ -1,5 +1,6 @@
 """Small real masklets to fill a store with: moving rectangles, measured by the real meter, written by the real writer."""
 
+import json
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
@@ -120,11 +121,18 @@ def rows_by_duckdb(root: Path, version: str) -> list[tuple[object, ...]]:
     """Every mask of a snapshot as DuckDB reads it, by the query of `labeling.store.schemas`."""
     import duckdb
 
-    said = schemas.__doc__[schemas.__doc__.index("SET") :].replace("ROOT", str(root)).replace("v000001", version)
     with duckdb.connect() as connection:
-        variable, query = said.split(";")
-        connection.sql(variable)
+        *before, query = query_of(str(root), version)
+        for statement in before:
+            connection.sql(statement)
         return connection.sql(f"SELECT * FROM ({query}) ORDER BY video_id, track_id, frame_idx").fetchall()
+
+
+def query_of(root: str, version: str) -> list[str]:
+    """The statements of `labeling.store.schemas` that select every mask of a snapshot."""
+    in_parts, whole = schemas.__doc__[schemas.__doc__.index("SET") :].split("and in a store of version 2:")
+    said = in_parts if "parts" in json.loads(Path(root, f"snapshots/{version}.json").read_text()) else whole
+    return said.replace("ROOT", root).replace("v000001", version).split(";")
 
 
 def told(objects: Objects, snapshot: int | str | None = None) -> list[tuple[object, ...]]:

@@ -20,10 +20,11 @@ from labeling.store.ledger import read_ledger
 from labeling.store.parquet import open_bytes, open_file
 from labeling.store.plan import make_plan
 from labeling.store.publish import publish
+from labeling.store.reader import read_masklets
 from labeling.store.records import prompts_from_json
 from labeling.store.snapshots import read_snapshot, read_tracks, read_videos
 from labeling.types import RLE, Prompt, VideoRef
-from tests.labeling.store.made_store import RECIPE, box_prompt, label, ref_of, rows_by_duckdb, told, write_job
+from tests.labeling.store.made_store import RECIPE, box_prompt, label, query_of, ref_of, rows_by_duckdb, told, write_job
 
 TOP = Path(__file__).resolve().parents[3]
 RELEASE_BEFORE = TOP / "tests/reference/store_0_1_0"  # three objects of six frames, nothing to be seen on the last three
@@ -50,13 +51,13 @@ def test_duckdb(root: Path) -> None:
     masks = f"read_parquet('{root}/masks/*/*.parquet')"
     rows = duckdb.sql(f"SELECT count(*), sum(visible::int), count(box_xywh), max(box_xywh[3]) FROM {masks}").fetchall()
     assert rows == [(NUM_ROWS, 12, 12, 8.0)]
-    variable, query = schemas.__doc__[schemas.__doc__.index("SET") :].replace("ROOT", str(root)).split(";")
-    duckdb.sql(variable)
+    *before, query = query_of(str(root), "v000001")
+    for statement in before:
+        duckdb.sql(statement)
     current = duckdb.sql(f"SELECT video_id, track_id, label_version, count(*) FROM ({query}) GROUP BY ALL").fetchall()
     a, b = ref_of("a.mp4").video_id, ref_of("b.mp4").video_id
     assert sorted(current) == sorted([(a, "1", 2, 4), (a, "2", 1, 6), (b, "1", 1, 6)])
-    verdicts = f"read_parquet('{root}/snapshots/v000001/verdicts/*.parquet')"
-    flags = duckdb.sql(f"SELECT verdict, len(flags) FROM {verdicts}").fetchall()
+    flags = duckdb.sql("SELECT verdict, len(flags) FROM objects").fetchall()
     assert flags == [("accept", 0)] * 3
 
 
@@ -132,7 +133,7 @@ def test_files_of_two_releases_are_read_together_as_the_readme_says(mixed: Path,
 def test_files_of_two_releases_in_duckdb_and_in_the_reader(mixed: Path) -> None:
     import duckdb
 
-    (query,) = re.findall(r"```sql\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
+    query, _ = re.findall(r"```sql\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
     variable, select = query.replace("v000001", "v000002").split(";")
     with duckdb.connect() as connection:
         connection.sql(variable)
@@ -140,6 +141,25 @@ def test_files_of_two_releases_in_duckdb_and_in_the_reader(mixed: Path) -> None:
     frames = [frame for masklet, *_ in told(FolderObjects(mixed)) for frame in masklet.frames]
     assert (len(frames), sum(frame.box_xywh is None for frame in frames)) == (30, 15)
     assert len(rows_by_duckdb(mixed, "v000002")) == 30
+
+
+def test_the_readme_shows_the_rows_of_a_version_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import duckdb
+
+    objects = FolderObjects(tmp_path / "labels")
+    for run, x0 in (("one", 2.0), ("two", 9.0)):  # new parts lie over those of the first version
+        label(objects, tmp_path / "s", {"a.mp4": (box_prompt(1, x0), box_prompt(2)), "b.mp4": (box_prompt(1),)}, run)
+        publish(objects, QCConfig(), run_id=run)
+    monkeypatch.chdir(tmp_path)
+    _, query = re.findall(r"```sql\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
+    *before, select = query.replace("v000001", "v000002").split(";")
+    with duckdb.connect() as connection:
+        for statement in before:
+            connection.sql(statement)
+        rows = connection.sql(f"SELECT video_id, track_id, label_version, count(*) FROM ({select}) GROUP BY ALL").fetchall()
+    expected = [(m.masklet.video_id, m.track_id, m.masklet.label_version, len(m.frames)) for m in read_masklets(objects)]
+    assert sorted(rows) == sorted(expected)
+    assert sorted(version for _, _, version, _ in rows) == [1, 1, 2]
 
 
 def test_boxes_of_the_release_before_are_read_as_parquet_has_them() -> None:
@@ -183,7 +203,7 @@ def test_later_columns_are_nullable_and_appended(table: str) -> None:
         assert (was.nullable, field.name) == (field.nullable, was.name)
         assert was.type == field.type or was.name == "box_xywh"
     assert all(field.nullable for field in list(now)[len(before.names) :]), "a later column is null in older files"
-    assert int(before.metadata[schemas.VERSION_KEY]) == schemas.STORAGE_VERSION, "added columns do not raise it"
+    assert int(before.metadata[schemas.VERSION_KEY]) == schemas.FILES_VERSION, "added columns do not raise it"
     assert not any(pa.types.is_fixed_size_list(field.type) for field in now), "pyarrow below 26 reads none with nulls"
 
 

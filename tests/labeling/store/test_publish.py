@@ -13,7 +13,7 @@ import pytest
 from labeling.config import AuditConfig, QCConfig, RuleConfig
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
-from labeling.store import publish as publishing
+from labeling.store import advance
 from labeling.store.ledger import read_ledger
 from labeling.store.parquet import sha256_of
 from labeling.store.plan import make_plan
@@ -66,11 +66,8 @@ def test_the_first_snapshot_names_counts_and_sums_all_it_holds(store: FolderObje
         "snapshots/v000001.json",
         "snapshots/v000001/README.md",
         "snapshots/v000001/card.json",
-        "snapshots/v000001/files.parquet",
-        "snapshots/v000001/tracks.parquet",
-        "snapshots/v000001/verdicts/part-0.parquet",
-        "snapshots/v000001/videos.parquet",
     ]
+    assert sorted(s.key for s in store.list("parts/")) == sorted(snapshot.keys)
 
 
 def test_nothing_new_is_no_new_snapshot(store: FolderObjects, tmp_path: Path) -> None:
@@ -142,13 +139,13 @@ def test_containment_is_measured_where_rows_changed_and_taken_over_elsewhere(
     store: FolderObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[set[str]] = []
-    measure = publishing.measure_overlaps
+    measure = advance.measure_overlaps
 
     def noted(objects, tracks):
         measured.append({t["video_id"] for t in tracks})
         return measure(objects, tracks)
 
-    monkeypatch.setattr(publishing, "measure_overlaps", noted)
+    monkeypatch.setattr(advance, "measure_overlaps", noted)
     pair = (box_prompt(1), box_prompt(2))
     label(store, tmp_path / "s", {"a.mp4": pair, "b.mp4": pair, "c.mp4": (box_prompt(1),)})
     first = publish(store, LENIENT, run_id="one")
@@ -283,12 +280,35 @@ def test_of_two_that_publish_at_once_one_commits_and_the_other_goes_on_from_it(s
     assert [read_snapshot(store, v).run_id for v in list_versions(store)] == ["fast", "slow"]
     assert len(list(read_masklets(store, snapshot=1))) == 2
     assert len(list(read_masklets(store, snapshot=2))) == 3
+    # What the loser wrote first is named by nothing, which `vacuum` finds; the winner's parts are those of both versions.
+    assert set(read_snapshot(store, 1).keys) < set(slow.keys) < {s.key for s in store.list("parts/")}
+
+
+@pytest.mark.usefixtures("version_2")
+def test_of_two_that_publish_at_once_in_version_2_the_winners_tables_stay(store: FolderObjects, tmp_path: Path) -> None:
+    label(store, tmp_path / "s", {"a.mp4": (box_prompt(1),)})
+
+    class Slow(FolderObjects):
+        """Right before its commit another publisher, who has seen one more marker, commits the same version."""
+
+        raced = False
+
+        def put_if_absent(self, key: str, body: bytes) -> bool:
+            if key == "snapshots/v000001.json" and not self.raced:
+                self.raced = True
+                label(store, tmp_path / "s", {"b.mp4": (box_prompt(1),)})
+                publish(store, LENIENT, run_id="fast")
+                label(store, tmp_path / "s", {"c.mp4": (box_prompt(1),)})
+            return super().put_if_absent(key, body)
+
+    slow = publish(Slow(store.root), LENIENT, run_id="slow")
     # What the loser had staged is gone, and the winner's stayed: its own names were taken, so its content named them.
     staged = {s.key for s in store.list("snapshots/v000001/")}
     first = read_snapshot(store, 1)
     beside = {"snapshots/v000001/README.md", "snapshots/v000001/card.json"}
     assert staged == {first.files, first.tracks, first.videos, first.verdicts} | beside
     assert [s.key for s in store.list("ledger/")] == sorted([first.ledger, slow.ledger])
+    assert (slow.version, len(list(read_masklets(store)))) == (2, 3)
 
 
 def test_two_real_publishers_lose_nothing(store: FolderObjects, tmp_path: Path) -> None:
@@ -373,9 +393,20 @@ def test_what_was_reported_and_is_not_there_is_found(store: FolderObjects, tmp_p
 def test_a_snapshot_is_plain_json(store: FolderObjects) -> None:
     publish(store, STRICT, run_id="run")
     said = json.loads(store.get("snapshots/v000001.json"))
+    assert (said["storage_version"], set(said["parts"])) == (3, {"objects", "tracks", "videos", "files"})
+
+
+@pytest.mark.usefixtures("version_2")
+def test_a_snapshot_of_version_2_names_its_tables(store: FolderObjects) -> None:
+    publish(store, STRICT, run_id="run")
+    said = json.loads(store.get("snapshots/v000001.json"))
     assert (said["storage_version"], said["ledger"]) == (2, "ledger/compact-v000001.parquet")
+    assert not {"parts", "queue"} & set(said)
+    label_version_2 = publish(store, LENIENT, run_id="run")
+    assert (label_version_2.storage_version, label_version_2.parts) == (2, {})
 
 
+@pytest.mark.usefixtures("version_2")
 def test_a_publisher_tidies_up_only_what_publishers_stage(tmp_path: Path) -> None:
     objects = FolderObjects(tmp_path / "store")
     label(objects, tmp_path / "s", {"a.mp4": (box_prompt(1),)})

@@ -27,21 +27,31 @@ def test_the_card_of_a_snapshot_counts_and_sums(tmp_path: Path) -> None:
     assert (said["frames"], said["hours"], said["categories"]) == (12, 0.0001, {"cat|dog": 2, "": 1})
     (maker,) = said["made_by"]
     assert (maker["model"], maker["checkpoint_sha256"], maker["tracks"]) == ("sam2.1_nano", "untrained", 3)
-    files = read_files(store, snapshot)
     assert {name: (of["files"], of["rows"]) for name, of in said["files"].items()} == {
         "masks": (2, 18), "tracks": (2, 3), "videos": (2, 2),
     }
-    for key in (snapshot.files, snapshot.verdicts):
-        assert said["checksums"][key] == hashlib.sha256(store.get(key)).hexdigest()
-    lines = [f"{hashlib.sha256(store.get(file)).hexdigest()}  {file}\n" for file in sorted(files["file"].to_pylist())]
-    assert said["checksums"]["data"] == data_checksum(files) == hashlib.sha256("".join(lines).encode()).hexdigest()
+    lines = [f"{hashlib.sha256(store.get(part.file)).hexdigest()}  {part.file}\n" for part in snapshot.parts["files"]]
+    assert said["checksums"]["files"] == hashlib.sha256("".join(lines).encode()).hexdigest()
     text = store.get("snapshots/v000001/README.md").decode()
     _, front, body = text.split("---\n", 2)
     assert yaml.safe_load(front)["size_categories"] == ["n<1K"]
     assert yaml.safe_load(front)["pretty_name"] == "cars v000001"
     assert "| cat\\|dog | 2 |" in body
     assert "- `object_lost`: visible_share at least 0.9, rejected past 0.1" in body
-    assert said["checksums"]["data"] in body
+    assert said["checksums"]["files"] in body
+
+
+@pytest.mark.usefixtures("version_2")
+def test_the_card_of_version_2_sums_its_tables_and_all_data(tmp_path: Path) -> None:
+    store = FolderObjects(tmp_path / "cars")
+    label(store, tmp_path / "s", {"a.mp4": (box_prompt(1),)})
+    snapshot = publish(store, STRICT, run_id="run")
+    said, files = json.loads(store.get("snapshots/v000001/card.json")), read_files(store, snapshot)
+    for key in (snapshot.files, snapshot.verdicts):
+        assert said["checksums"][key] == hashlib.sha256(store.get(key)).hexdigest()
+    lines = [f"{hashlib.sha256(store.get(file)).hexdigest()}  {file}\n" for file in sorted(files["file"].to_pylist())]
+    assert said["checksums"]["data"] == data_checksum(files) == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert said["checksums"]["data"] in store.get("snapshots/v000001/README.md").decode()
 
 
 def test_a_store_without_a_masklet_has_a_card(tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ def test_what_only_old_snapshots_need_goes_with_them(place: str, tmp_path: Path,
     planned = plan_vacuum(store, NOTHING_LONGER, now=later)
     assert keys(store) == before
     assert (planned.kept, planned.dropped) == (("v000003",), ("v000001", "v000002"))
-    # Twelve files of data; of each dropped snapshot the commit, its ledger, four tables and two cards.
-    assert len(planned.objects) == 12 + 2 * 8
+    # Twelve files of data; of each dropped snapshot the commit and two cards. Its parts are still needed.
+    assert len(planned.objects) == 12 + 2 * 3
     assert planned.num_bytes == sum(stat.num_bytes for stat in store.list() if stat in planned.objects)
     vacuum(store, planned)
     assert keys(store) == before - {stat.key for stat in planned.objects}
@@ -144,4 +144,5 @@ def test_stopped_at_any_step_it_leaves_whole_snapshots(tmp_path: Path) -> None:
     vacuum(store, plan_vacuum(store, NOTHING_LONGER, now=later))
     assert list_versions(store) == [3]
     assert told(store) == newest
-    assert sum(1 for _ in store.list()) == 1 + 1 + 6 + 3  # commit, ledger, tables and cards, three packed files
+    # Commit and cards, the parts of three versions, of which the last has two, three packed files.
+    assert sum(1 for _ in store.list()) == 1 + 2 + 4 + 4 + 2 + 3
