@@ -108,7 +108,7 @@ def read_prompts(uri: str) -> PromptTable:
     others: dict[str, tuple[int, str | None]] = {}
     for row in read_rows(uri, what="prompt table", columns=("video", "object_id", "frame_idx")):
         video = _video_of(row)
-        for name in sorted(row.values.keys() - COLUMNS.keys() - others.keys())[: _MOST_OTHERS - len(others)]:
+        for name in sorted(row.values.keys() - SCORED_COLUMNS.keys() - others.keys())[: _MOST_OTHERS - len(others)]:
             others[name] = row.line, column_like(name)
         try:
             prompt = prompt_of(row)

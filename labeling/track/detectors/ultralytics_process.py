@@ -68,6 +68,7 @@ class UltralyticsDetector:
     def _fail(self) -> None:
         code = self.process.wait(timeout=60)
         self.stderr.seek(0)
-        last = self.stderr.read()[-400:].decode(errors="replace").strip()
+        lines = self.stderr.read()[-4000:].decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")[-400:]
         self.close()
         raise Unavailable(f"the process of ultralytics ended with {code}: {last}", "detector_failed")
