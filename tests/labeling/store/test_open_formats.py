@@ -15,7 +15,7 @@ from labeling.config import QCConfig
 from labeling.ingest.listing import video_id_of
 from labeling.ingest.prompts import PromptTable
 from labeling.objects import FolderObjects
-from labeling.store import schemas
+from labeling.store import commit, schemas
 from labeling.store.ledger import read_ledger
 from labeling.store.parquet import open_bytes, open_file
 from labeling.store.plan import make_plan
@@ -41,7 +41,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         refs = [ref_of(key) for key in table.by_video]
         for job in make_plan(refs, table, read_ledger(objects), RECIPE, "run").jobs:
             write_job(objects, job, folder / "scratch", num_frames=num_frames, lost_after=3)
-    publish(objects, QCConfig(), run_id="run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commit, "NEW_STORES", 3)
+        publish(objects, QCConfig(), run_id="run")
     return folder / "store"
 
 
