@@ -143,7 +143,9 @@ def upgrade(where: Root) -> None:
     """
     from flows.run.upkeep_steps import upgrade_store
 
-    snapshot, made = upgrade_store(store_at(where))
+    config = store_at(where)
+    snapshot_at(open_objects(config.store.root))
+    snapshot, made = upgrade_store(config)
     how = "is the newest" if made else "was there already"
     console.print(f"{snapshot.name} {how}, in storage version {snapshot.storage_version}: {snapshot.counts['tracks']} masklets")
 

@@ -77,6 +77,7 @@ def upgrade_store(config: LabelConfig) -> tuple[Snapshot, bool]:
     objects, run_id = open_objects(config.store.root), new_run_id()
     with run_lock(objects, f"upgrade {run_id}", config.run.lock_stale_s) as lock:
         snapshot = _checked(lambda: upgrade(objects, run_id=run_id, still_held=lock.check))
+        carry_along(objects, snapshot)
     return snapshot, snapshot.run_id == run_id
 
 

@@ -109,10 +109,10 @@ def test_compact_then_vacuum_first_says_then_does(store: FolderObjects) -> None:
     told = typed("vacuum", store.root, "--list", *bounds)
     assert "would drop v000001, v000002, v000003" in told
     assert {stat.key for stat in store.list()} == before
-    # Twelve data files; of each snapshot the commit and two cards. Its parts are needed still.
-    assert sum(line in before for line in told.splitlines()) == 12 + 3 * 3
-    assert "removed 21 objects" in typed("vacuum", store.root, "--apply", *bounds)
-    assert (list_versions(store), len(before) - sum(1 for _ in store.list())) == ([4], 21)
+    # Twelve data files; of each snapshot the commit, its ledger, four tables and two cards.
+    assert sum(line in before for line in told.splitlines()) == 12 + 3 * 8
+    assert "removed 36 objects" in typed("vacuum", store.root, "--apply", *bounds)
+    assert (list_versions(store), len(before) - sum(1 for _ in store.list())) == ([4], 36)
     assert verify_store(load_config([f"store.root={store.root}"])) == []
 
 
