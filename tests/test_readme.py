@@ -1,4 +1,4 @@
-"""What the README says can be typed is there: commands, options, overrides and paths."""
+"""What README and the other pages say can be typed is there: commands, options, overrides and paths."""
 
 import re
 import shlex
@@ -13,9 +13,10 @@ from flows.configure import load_config, load_evaluation, load_training
 
 TOP = Path(__file__).resolve().parent.parent
 README = (TOP / "README.md").read_text()
-QUALITY = (TOP / "docs" / "quality.md").read_text()
-BLOCKS = re.findall(r"```(?:\w+)?\n(.*?)```", README + QUALITY, re.DOTALL)
-LINES = "\n".join(BLOCKS).replace("\\\n", " ").splitlines() + re.findall(r"`((?:labeling|make) [^`]+)`", README)
+NAMED = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = "\n".join(page.read_text() for page in (*(TOP / name for name in NAMED), *sorted(TOP.glob("docs/*.md"))))
+BLOCKS = re.findall(r"```(?:\w+)?\n(.*?)```", PAGES, re.DOTALL)
+LINES = "\n".join(BLOCKS).replace("\\\n", " ").splitlines() + re.findall(r"`((?:labeling|make) [^`]+)`", PAGES)
 COMMANDS = sorted({line.split("#")[0].strip() for line in LINES if line.startswith("labeling ")})
 GROUPS = {name for name in NAMES if hasattr(command_named(name), "commands")}
 
@@ -44,7 +45,7 @@ def test_overrides_of_the_readme_compose(command: str) -> None:
 
 def test_make_targets_of_the_readme_exist() -> None:
     makefile = (TOP / "Makefile").read_text()
-    for target in set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE)):
+    for target in set(re.findall(r"(?:^|`)make ([a-z-]+)", PAGES, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
