@@ -13,7 +13,8 @@ from labeling.objects import FolderObjects
 from labeling.review.queue import ReviewQueue
 from labeling.store.lock import run_lock
 from labeling.store.publish import publish
-from labeling.store.snapshots import list_versions, newest_snapshot, read_verdicts
+from labeling.store.reader import read_masklets
+from labeling.store.snapshots import list_versions, newest_snapshot, read_snapshot, read_verdicts
 from tests.flows.command_line import typed
 from tests.labeling.store.made_store import box_prompt, keys_of_one_bucket, label
 
@@ -136,3 +137,27 @@ def test_bounds_that_mean_nothing_are_refused(store: FolderObjects) -> None:
     for command, bad in (("compact", "upkeep.min_files=1"), ("vacuum", "upkeep.keep_last=0"), ("vacuum", "upkeep.keep=[v9]")):
         with pytest.raises(BadConfiguration, match=r"min_files|keep"):
             typed(command, store.root, bad)
+
+
+def test_a_store_that_is_upgraded_says_and_exports_the_same(store: FolderObjects, tmp_path: Path) -> None:
+    def told() -> list[object]:
+        typed("export", "coco", store.root, "-o", tmp_path / "coco", "--verdict", "accept", "--verdict", "review")
+        exported = {p.name: json.loads(p.read_text()) for p in (tmp_path / "coco").rglob("*.json")}
+        for document in exported.values():
+            document.pop("info", None)
+        verdicts = read_verdicts(store, read_snapshot(store)).to_pylist()
+        return [exported, verdicts, [(m.track_id, len(m.frames)) for m in read_masklets(store)]]
+
+    before = told()
+    assert "v000003 is the newest, in storage version 3: 3 masklets" in typed("upgrade", store.root)
+    assert "v000003 was there already" in typed("upgrade", store.root)
+    assert told() == before
+    assert "0 masklets added, 0 removed, 0 labelled again" in typed("versions", "diff", "2", "3", store.root)
+    # What is published next is in parts too.
+    label(store, tmp_path / "s", {keys_of_one_bucket(2)[1]: (box_prompt(1, 9.0),)})
+    assert (publish(store, STRICT, run_id="three").storage_version, len(told()[1])) == (3, 3)
+    typed("status", store.root)
+    assert "snapshots/v000004/README.md" in typed("card", store.root)
+    assert verify_store(load_config([f"store.root={store.root}"])) == []
+    typed("vacuum", store.root, "--apply", "upkeep.keep_last=1", "upkeep.keep_days=0", "upkeep.min_age_hours=0")
+    assert (list_versions(store), len(list(read_masklets(store)))) == ([4], 3)
