@@ -19,7 +19,7 @@ from labeling.store.parquet import sha256_of
 from labeling.store.plan import make_plan
 from labeling.store.publish import missing_results, publish, recompute
 from labeling.store.reader import read_masklets
-from labeling.store.snapshots import list_versions, newest_snapshot, read_files, read_snapshot, read_verdicts
+from labeling.store.snapshots import Snapshot, list_versions, newest_snapshot, read_files, read_snapshot, read_verdicts
 from labeling.types import Prompt, ReviewDecision
 from tests.labeling.store.made_store import RECIPE, box_prompt, ref_of, write_job
 
@@ -259,12 +259,11 @@ def test_killed_while_writing_a_batch_leaves_it_due(tmp_path: Path) -> None:
         assert sum(1 for _ in store.list("masks/")) == 1
 
 
-def test_of_two_that_publish_at_once_one_commits_and_the_other_goes_on_from_it(store: FolderObjects, tmp_path: Path) -> None:
+def published_late(store: FolderObjects, tmp_path: Path) -> Snapshot:
+    """Publish one masklet; right before the commit another publisher, who has seen one more marker, commits that version."""
     label(store, tmp_path / "s", {"a.mp4": (box_prompt(1),)})
 
     class Slow(FolderObjects):
-        """Right before its commit another publisher, who has seen one more marker, commits the same version."""
-
         raced = False
 
         def put_if_absent(self, key: str, body: bytes) -> bool:
@@ -275,7 +274,11 @@ def test_of_two_that_publish_at_once_one_commits_and_the_other_goes_on_from_it(s
                 label(store, tmp_path / "s", {"c.mp4": (box_prompt(1),)})
             return super().put_if_absent(key, body)
 
-    slow = publish(Slow(store.root), LENIENT, run_id="slow")
+    return publish(Slow(store.root), LENIENT, run_id="slow")
+
+
+def test_of_two_that_publish_at_once_one_commits_and_the_other_goes_on_from_it(store: FolderObjects, tmp_path: Path) -> None:
+    slow = published_late(store, tmp_path)
     assert (slow.version, slow.parent, slow.counts["tracks"]) == (2, 1, 3)
     assert [read_snapshot(store, v).run_id for v in list_versions(store)] == ["fast", "slow"]
     assert len(list(read_masklets(store, snapshot=1))) == 2
@@ -286,22 +289,7 @@ def test_of_two_that_publish_at_once_one_commits_and_the_other_goes_on_from_it(s
 
 @pytest.mark.usefixtures("version_2")
 def test_of_two_that_publish_at_once_in_version_2_the_winners_tables_stay(store: FolderObjects, tmp_path: Path) -> None:
-    label(store, tmp_path / "s", {"a.mp4": (box_prompt(1),)})
-
-    class Slow(FolderObjects):
-        """Right before its commit another publisher, who has seen one more marker, commits the same version."""
-
-        raced = False
-
-        def put_if_absent(self, key: str, body: bytes) -> bool:
-            if key == "snapshots/v000001.json" and not self.raced:
-                self.raced = True
-                label(store, tmp_path / "s", {"b.mp4": (box_prompt(1),)})
-                publish(store, LENIENT, run_id="fast")
-                label(store, tmp_path / "s", {"c.mp4": (box_prompt(1),)})
-            return super().put_if_absent(key, body)
-
-    slow = publish(Slow(store.root), LENIENT, run_id="slow")
+    slow = published_late(store, tmp_path)
     # What the loser had staged is gone, and the winner's stayed: its own names were taken, so its content named them.
     staged = {s.key for s in store.list("snapshots/v000001/")}
     first = read_snapshot(store, 1)
