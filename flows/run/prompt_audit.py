@@ -7,12 +7,10 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, StrictUndefined
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +18,7 @@ from rich.table import Table
 from flows.cli.console import escape
 from flows.run.out_folder import written_over
 from labeling import rle
+from labeling.certify.page import html_template
 from labeling.config import LabelConfig, QCConfig, default_scratch
 from labeling.errors import BadInput, Unavailable
 from labeling.ingest.decode import FrameReader, sampled_frames
@@ -163,10 +162,8 @@ def _numbers(seed: Seed | None) -> tuple[str, ...]:
 
 def _sheet(rows: Sequence[Audited]) -> str:
     """Return one page with every first mask, the doubted first; pictures are in it."""
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = files("flows.run").joinpath("prompt_sheet.html").read_text(encoding="utf-8")
     ordered = sorted(rows, key=lambda row: not row.doubts)
-    return page.from_string(template).render(
+    return html_template("flows.run", "prompt_sheet.html").render(
         figures=list(map(_figure, ordered)), num_doubted=sum(bool(row.doubts) for row in rows)
     )
 

@@ -1,9 +1,10 @@
 """A certificate beside its snapshot: written as JSON and as a page, carried along to later snapshots that it stands for."""
 
 import logging
+from collections.abc import Callable
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 from labeling.certify.audit import basis_of
 from labeling.certify.certificate import Certificate, carried, newest_certificate, why_void
@@ -15,11 +16,16 @@ from labeling.store.versions.card import facts_in_card, write_card
 log = logging.getLogger(__name__)
 
 
+def html_template(package: str, name: str, **filters: Callable[..., str]) -> Template:
+    """Return a template of HTML that lies in a package: values are escaped, and one that is not given is an error."""
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page.filters.update(filters)
+    return page.from_string(files(package).joinpath(name).read_text(encoding="utf-8"))
+
+
 def render(certificate: Certificate) -> str:
     """The page, one file that needs nothing beside it; equal certificates give equal text."""
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = files("labeling.certify").joinpath("certificate.html").read_text(encoding="utf-8")
-    return page.from_string(template).render(c=certificate)
+    return html_template("labeling.certify", "certificate.html").render(c=certificate)
 
 
 def write_certificate(objects: Objects, snapshot: Snapshot, certificate: Certificate) -> str:

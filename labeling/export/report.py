@@ -12,9 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
+from labeling.certify.page import html_template
 from labeling.export.plots import PAGE, Bound, Floats, bounds_of, draw_histogram, draw_scores, figure_svg, leading_signals
 from labeling.export.records import RunReport, TrackReport
 from labeling.objects import Objects
@@ -104,10 +104,8 @@ def render_report(
     `tracks` are all masklets that the run's snapshot holds; those with `evidence` are shown in full, worst first.
     """
     ordered = worst_first(tracks)
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters.update(duration=duration, number=number)
-    template = files("labeling.export").joinpath("report.html").read_text(encoding="utf-8")
-    return page.from_string(template).render(
+    template = html_template("labeling.export", "report.html", duration=duration, number=number)
+    return template.render(
         run=run,
         style=files("labeling.export").joinpath("report.css").read_text(encoding="utf-8"),
         tracks=ordered[:MAX_ROWS],
